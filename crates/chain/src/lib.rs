@@ -1,0 +1,1 @@
+//! Contract bindings, deployment manifests, idempotent deployment and signers.

@@ -1,0 +1,2 @@
+//! The `zkslice` command.
+fn main() {}

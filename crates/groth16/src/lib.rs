@@ -1,0 +1,1 @@
+//! Groth16 over BN254 with one commitment round: setup, prove, verify, key and proof formats.

@@ -1,0 +1,1 @@
+//! Watches an oracle, gets bundles, submits them durably.

@@ -1,0 +1,1 @@
+//! Solidity verifiers and model key blobs from templates.
