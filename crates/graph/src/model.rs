@@ -110,7 +110,8 @@ pub enum Op {
         /// Bits dropped: 0 or the table's width.
         shift: u32,
     },
-    /// Largest value of each window; padding never wins. Each comparison's difference must be below `2^(limbs·w)`.
+    /// Largest value of each window; padding never wins. Refused unless largest less smallest value of each window is
+    /// below `2^(limbs·w)`, so that its values can be compared in any order.
     MaxPool {
         /// The windows.
         window: Window,

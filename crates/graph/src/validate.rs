@@ -1,0 +1,490 @@
+//! The complete check of a graph that comes from outside, and the intervals that its checks enforce.
+//!
+//! After [`Graph::validate`] nothing that walks the graph can go out of bounds, overflow or run for ever.
+
+use crate::model::{Affine, Conv, Dense, Encoding, Graph, Node, Op, SumPool, Tensor, TensorId, Window};
+
+/// Bounds on what a graph may ask for.
+pub mod limits {
+    /// Narrowest range table.
+    pub const MIN_TABLE_BITS: u32 = 2;
+    /// Widest range table (a table has 2^w rows).
+    pub const MAX_TABLE_BITS: u32 = 20;
+    /// Widest digit of an input or output.
+    pub const MAX_DIGIT_BITS: u32 = 32;
+    /// Most axes of a tensor.
+    pub const MAX_RANK: usize = 8;
+    /// Most elements of one tensor, and largest single dimension.
+    pub const MAX_ELEMENTS: usize = 1 << 26;
+    /// Most elements of all tensors together.
+    pub const MAX_TOTAL_ELEMENTS: usize = 1 << 29;
+    /// Most multiplications of one run of the graph.
+    pub const MAX_WORK: u128 = 1 << 37;
+    /// Most tensors, and most nodes.
+    pub const MAX_NODES: usize = 1 << 20;
+    /// Longest name, in bytes.
+    pub const MAX_NAME: usize = 1 << 12;
+    /// Largest magnitude of an accumulator, summed over absolute values.
+    pub const MAX_MAGNITUDE: i128 = 1 << 62;
+}
+
+/// What is wrong with a graph.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GraphError {
+    /// The table's width is not one that can be built.
+    #[error("table width {0} is outside [{min}, {max}]", min = limits::MIN_TABLE_BITS, max = limits::MAX_TABLE_BITS)]
+    TableBits(u32),
+    /// A tensor's name, shape or size is not allowed, or nothing produces it.
+    #[error("tensor {tensor}: {reason}")]
+    Tensor {
+        /// Index of the tensor.
+        tensor: TensorId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A node does not fit its tensors.
+    #[error("node `{node}`: {reason}")]
+    Node {
+        /// Name of the node.
+        node: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An input or output is not usable.
+    #[error("{side} {index}: {reason}")]
+    Port {
+        /// `input` or `output`.
+        side: &'static str,
+        /// Position among the inputs or outputs.
+        index: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The graph is too large.
+    #[error("the graph is too large: {0}")]
+    Size(String),
+    /// The bytes are not a graph file.
+    #[error("this is not a zkslice graph file")]
+    Magic,
+    /// The file was written by a newer program.
+    #[error("the graph file has format version {found}; this program reads up to version {supported}: use a newer zkslice")]
+    Version {
+        /// Version in the file.
+        found: u32,
+        /// Newest version that can be read.
+        supported: u32,
+    },
+    /// The bytes after the header cannot be decoded.
+    #[error("the graph file is damaged: {0}")]
+    Encoding(String),
+}
+
+/// A closed interval of integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval {
+    /// Smallest value.
+    pub min: i128,
+    /// Largest value.
+    pub max: i128,
+}
+
+impl Interval {
+    fn magnitude(self) -> i128 {
+        self.min.abs().max(self.max.abs())
+    }
+
+    fn join(self, other: Interval) -> Interval {
+        Interval { min: self.min.min(other.min), max: self.max.max(other.max) }
+    }
+
+    fn scaled(self, factor: i64) -> Interval {
+        let (a, b) = (self.min.saturating_mul(factor.into()), self.max.saturating_mul(factor.into()));
+        Interval { min: a.min(b), max: a.max(b) }
+    }
+
+    fn plus(self, other: Interval) -> Interval {
+        Interval { min: self.min.saturating_add(other.min), max: self.max.saturating_add(other.max) }
+    }
+
+    fn point(value: i64) -> Interval {
+        Interval { min: value.into(), max: value.into() }
+    }
+
+    const ZERO: Interval = Interval { min: 0, max: 0 };
+}
+
+impl Encoding {
+    /// Smallest and largest integer whose digit fits.
+    pub fn range(&self) -> (i64, i64) {
+        (self.offset.saturating_neg(), ((1_i64 << self.bits.min(limits::MAX_DIGIT_BITS)) - 1).saturating_sub(self.offset))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.bits == 0 || self.bits > limits::MAX_DIGIT_BITS {
+            return Err(format!("digits of {} bits; 1 to {} are possible", self.bits, limits::MAX_DIGIT_BITS));
+        }
+        if self.offset < 0 || self.offset >= 1 << self.bits {
+            return Err(format!("offset {} does not fit {} bits", self.offset, self.bits));
+        }
+        if self.scale.mantissa == 0 {
+            return Err("its scale is zero".into());
+        }
+        Ok(())
+    }
+}
+
+impl Graph {
+    /// Checks everything: shapes, indices, order, lengths, ranges and sizes.
+    ///
+    /// # Errors
+    /// Names the first tensor, node or port that is wrong.
+    pub fn validate(&self) -> Result<(), GraphError> {
+        self.intervals().map(drop)
+    }
+
+    /// Checks the graph as [`Graph::validate`] does, and gives for each tensor the interval its integers lie in.
+    ///
+    /// The intervals follow from what range checks enforce (digits of inputs, requantised values), never from
+    /// calibration.
+    ///
+    /// # Errors
+    /// As [`Graph::validate`].
+    pub fn intervals(&self) -> Result<Vec<Interval>, GraphError> {
+        if !(limits::MIN_TABLE_BITS..=limits::MAX_TABLE_BITS).contains(&self.table_bits) {
+            return Err(GraphError::TableBits(self.table_bits));
+        }
+        if self.tensors.len() > limits::MAX_NODES || self.nodes.len() > limits::MAX_NODES {
+            return Err(GraphError::Size(format!("{} tensors, {} nodes", self.tensors.len(), self.nodes.len())));
+        }
+        let mut total = 0_usize;
+        for (id, tensor) in self.tensors.iter().enumerate() {
+            let elements = checked_elements(&tensor.shape).map_err(|reason| GraphError::Tensor { tensor: id, reason })?;
+            check_name(&tensor.name).map_err(|reason| GraphError::Tensor { tensor: id, reason })?;
+            total = total.saturating_add(elements);
+        }
+        if total > limits::MAX_TOTAL_ELEMENTS {
+            return Err(GraphError::Size(format!("its tensors have {total} elements")));
+        }
+        let mut intervals: Vec<Option<Interval>> = vec![None; self.tensors.len()];
+        if self.inputs.is_empty() || self.outputs.is_empty() {
+            return Err(GraphError::Size("a graph has at least one input and one output".into()));
+        }
+        for (index, port) in self.inputs.iter().enumerate() {
+            let wrong = |reason: String| GraphError::Port { side: "input", index, reason };
+            port.encoding.check().map_err(wrong)?;
+            let slot = intervals.get_mut(port.tensor).ok_or_else(|| wrong(format!("there is no tensor {}", port.tensor)))?;
+            if slot.is_some() {
+                return Err(wrong(format!("tensor {} is an input twice", port.tensor)));
+            }
+            let (min, max) = port.encoding.range();
+            *slot = Some(Interval { min: min.into(), max: max.into() });
+        }
+        let mut work = 0_u128;
+        for node in &self.nodes {
+            let wrong = |reason: String| GraphError::Node { node: node.name.chars().take(200).collect(), reason };
+            check_name(&node.name).map_err(wrong)?;
+            let (interval, cost) = self.check_node(node, &intervals).map_err(wrong)?;
+            work = work.saturating_add(cost);
+            if work > limits::MAX_WORK {
+                return Err(wrong("the graph needs more multiplications than are allowed".into()));
+            }
+            let slot = intervals.get_mut(node.output).ok_or_else(|| wrong(format!("there is no tensor {}", node.output)))?;
+            if slot.is_some() {
+                return Err(wrong(format!("tensor {} is written twice", node.output)));
+            }
+            *slot = Some(interval);
+        }
+        for (index, port) in self.outputs.iter().enumerate() {
+            let wrong = |reason: String| GraphError::Port { side: "output", index, reason };
+            port.encoding.check().map_err(wrong)?;
+            let interval =
+                intervals.get(port.tensor).copied().flatten().ok_or_else(|| wrong(format!("nothing produces tensor {}", port.tensor)))?;
+            if self.inputs.iter().any(|input| input.tensor == port.tensor) {
+                return Err(wrong("it is an input as it stands".into()));
+            }
+            if self.outputs[..index].iter().any(|output| output.tensor == port.tensor) {
+                return Err(wrong(format!("tensor {} is an output twice", port.tensor)));
+            }
+            let (min, max) = port.encoding.range();
+            if interval.min < min.into() || interval.max > max.into() {
+                return Err(wrong(format!("values in [{}, {}] do not fit its digits", interval.min, interval.max)));
+            }
+        }
+        intervals
+            .into_iter()
+            .enumerate()
+            .map(|(tensor, interval)| interval.ok_or(GraphError::Tensor { tensor, reason: "nothing produces it".into() }))
+            .collect()
+    }
+
+    /// The interval of a node's output and the multiplications it takes.
+    fn check_node(&self, node: &Node, intervals: &[Option<Interval>]) -> Result<(Interval, u128), String> {
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for &id in &node.inputs {
+            let tensor = self.tensors.get(id).ok_or_else(|| format!("there is no tensor {id}"))?;
+            let interval = intervals.get(id).copied().flatten().ok_or_else(|| format!("tensor {id} is read before it is made"))?;
+            inputs.push((tensor, interval));
+        }
+        let output = self.tensors.get(node.output).ok_or_else(|| format!("there is no tensor {}", node.output))?;
+        let arity = match node.op {
+            Op::Affine(_) | Op::Concat { .. } => node.inputs.len().max(1),
+            _ => 1,
+        };
+        if node.inputs.len() != arity {
+            return Err(format!("{} inputs where {arity} are needed", node.inputs.len()));
+        }
+        let (first, interval) = inputs[0];
+        let limit = 1_i128 << self.table_bits;
+        let elements = output.len() as u128;
+        let same = |shape: &[usize]| {
+            if output.shape == shape { Ok(()) } else { Err(format!("output shape {:?} where {shape:?} is needed", output.shape)) }
+        };
+        match &node.op {
+            Op::Conv(conv) => {
+                check_window(&conv.window, first, output, conv.bias.len(), false)?;
+                Ok((conv_interval(conv, interval)?, elements.saturating_mul(taps_work(&conv.window, conv.window.input[0] / conv.groups))))
+            }
+            Op::Dense(dense) => Ok((
+                dense_interval(dense, first, output, interval)?,
+                (dense.rows as u128).saturating_mul(dense.k as u128).saturating_mul(dense.n as u128),
+            )),
+            Op::SumPool(pool) => {
+                check_window(&pool.window, first, output, pool.window.input[0], true)?;
+                Ok((sum_interval(pool, interval)?, elements.saturating_mul(taps_work(&pool.window, 1))))
+            }
+            Op::Affine(affine) => {
+                for (tensor, _) in &inputs {
+                    same(&tensor.shape)?;
+                }
+                let intervals: Vec<Interval> = inputs.iter().map(|(_, interval)| *interval).collect();
+                Ok((affine_interval(affine, &output.shape, &intervals)?, elements.saturating_mul(inputs.len() as u128)))
+            }
+            Op::Requant { shift } => {
+                same(&first.shape)?;
+                if *shift != self.table_bits {
+                    return Err(format!("shift {shift} where the table's width {} is needed", self.table_bits));
+                }
+                Ok((Interval { min: -limit / 2, max: limit / 2 - 1 }, elements))
+            }
+            Op::Relu { shift } => {
+                same(&first.shape)?;
+                if *shift != self.table_bits && *shift != 0 {
+                    return Err(format!("shift {shift} where 0 or the table's width {} is needed", self.table_bits));
+                }
+                Ok((Interval { min: 0, max: limit - 1 }, elements))
+            }
+            Op::MaxPool { window, limbs } => {
+                check_window(window, first, output, window.input[0], true)?;
+                if !(1..=2).contains(limbs) {
+                    return Err(format!("{limbs} limbs where 1 or 2 are possible"));
+                }
+                Ok((interval, elements.saturating_mul(taps_work(window, 1))))
+            }
+            Op::Reshape => {
+                if first.len() != output.len() {
+                    return Err(format!("{} elements cannot take shape {:?}", first.len(), output.shape));
+                }
+                Ok((interval, elements))
+            }
+            Op::Transpose { perm } => {
+                let mut seen = vec![false; first.shape.len()];
+                for &axis in perm {
+                    if seen.get(axis) != Some(&false) {
+                        return Err(format!("{perm:?} is not a permutation of the input's axes"));
+                    }
+                    seen[axis] = true;
+                }
+                if perm.len() != seen.len() {
+                    return Err(format!("{perm:?} is not a permutation of the input's axes"));
+                }
+                same(&perm.iter().map(|&axis| first.shape[axis]).collect::<Vec<_>>())?;
+                Ok((interval, elements))
+            }
+            Op::Concat { axis } => {
+                let mut shape = first.shape.clone();
+                if *axis >= shape.len() {
+                    return Err(format!("there is no axis {axis}"));
+                }
+                let mut joined = interval;
+                for (tensor, interval) in &inputs[1..] {
+                    let fits = tensor.shape.len() == shape.len()
+                        && tensor.shape.iter().zip(&first.shape).enumerate().all(|(a, (x, y))| a == *axis || x == y);
+                    if !fits {
+                        return Err(format!("shapes {:?} and {:?} cannot be joined along axis {axis}", first.shape, tensor.shape));
+                    }
+                    shape[*axis] += tensor.shape[*axis];
+                    joined = joined.join(*interval);
+                }
+                same(&shape)?;
+                Ok((joined, elements))
+            }
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    if name.len() > limits::MAX_NAME { Err(format!("its name has {} bytes", name.len())) } else { Ok(()) }
+}
+
+/// The number of elements of a shape within the limits.
+pub(crate) fn checked_elements(shape: &[usize]) -> Result<usize, String> {
+    if shape.len() > limits::MAX_RANK {
+        return Err(format!("it has {} axes; at most {} are possible", shape.len(), limits::MAX_RANK));
+    }
+    shape
+        .iter()
+        .try_fold(1_usize, |product, &dim| product.checked_mul(dim).filter(|&p| p > 0 && p <= limits::MAX_ELEMENTS))
+        .ok_or_else(|| format!("shape {shape:?} is empty or has more than {} elements", limits::MAX_ELEMENTS))
+}
+
+fn taps_work(window: &Window, channels: usize) -> u128 {
+    (window.kernel[0] as u128).saturating_mul(window.kernel[1] as u128).saturating_mul(channels as u128)
+}
+
+/// Checks a window against the tensors it moves over; `covered` asks that every window holds an element of the input.
+fn check_window(window: &Window, input: &Tensor, output: &Tensor, out_channels: usize, covered: bool) -> Result<(), String> {
+    let numbers = [window.kernel, window.strides, window.dilations];
+    if numbers.iter().flatten().any(|&n| n == 0 || n > limits::MAX_ELEMENTS) || window.pads.iter().any(|&n| n > limits::MAX_ELEMENTS) {
+        return Err(format!(
+            "kernel {:?}, strides {:?}, dilations {:?} or pads {:?} out of range",
+            window.kernel, window.strides, window.dilations, window.pads
+        ));
+    }
+    let axes = |channels: usize, size: &[usize; 2]| -> [Vec<usize>; 2] {
+        [vec![1, channels, size[0], size[1]], if size[0] == 1 { vec![1, channels, size[1]] } else { Vec::new() }]
+    };
+    let [channels, height, width] = window.input;
+    if !axes(channels, &[height, width]).contains(&input.shape) {
+        return Err(format!("input shape {:?} does not fit the window's {:?}", input.shape, window.input));
+    }
+    if !axes(out_channels, &window.output).contains(&output.shape) || input.shape.len() != output.shape.len() {
+        return Err(format!("output shape {:?} does not fit {out_channels} channels of {:?}", output.shape, window.output));
+    }
+    for axis in 0..2 {
+        let (size, out) = (window.input[axis + 1], window.output[axis]);
+        if taps_work(window, 1) > limits::MAX_ELEMENTS as u128 || window.pads[axis] > window.kernel[axis] * window.dilations[axis] {
+            return Err("the kernel is too large, or its padding larger than the kernel".into());
+        }
+        if covered {
+            let hit = |position: usize| {
+                (0..window.kernel[axis]).any(|tap| {
+                    (position * window.strides[axis] + tap * window.dilations[axis])
+                        .checked_sub(window.pads[axis])
+                        .is_some_and(|at| at < size)
+                })
+            };
+            if !(0..out).all(hit) {
+                return Err("a window lies wholly in the padding".into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The interval of `Σ weights·x + bias`, refused where the sum of magnitudes could leave 2^62.
+fn row_interval(weights: &[i64], bias: i64, input: Interval, padded: bool) -> Result<Interval, String> {
+    let input = if padded { input.join(Interval::ZERO) } else { input };
+    let magnitude =
+        weights.iter().fold(i128::from(bias).abs(), |sum, &w| sum.saturating_add(i128::from(w).abs().saturating_mul(input.magnitude())));
+    bounded(magnitude)?;
+    Ok(weights.iter().fold(Interval::point(bias), |sum, &w| sum.plus(input.scaled(w))))
+}
+
+fn bounded(magnitude: i128) -> Result<(), String> {
+    if magnitude > limits::MAX_MAGNITUDE {
+        return Err("its accumulator could exceed 2^62: use a narrower table or fewer input bits".into());
+    }
+    Ok(())
+}
+
+fn conv_interval(conv: &Conv, input: Interval) -> Result<Interval, String> {
+    let channels = conv.window.input[0];
+    let out_channels = conv.bias.len();
+    if conv.groups == 0 || !channels.is_multiple_of(conv.groups) || !out_channels.is_multiple_of(conv.groups) {
+        return Err(format!("{} groups do not divide {channels} input and {out_channels} output channels", conv.groups));
+    }
+    let per_channel = channels / conv.groups * conv.window.kernel[0] * conv.window.kernel[1];
+    if per_channel.checked_mul(out_channels) != Some(conv.weights.len()) {
+        return Err(format!("{} weights where {out_channels}·{per_channel} are needed", conv.weights.len()));
+    }
+    let mut joined = Interval::ZERO;
+    for (index, (weights, &bias)) in conv.weights.chunks_exact(per_channel).zip(&conv.bias).enumerate() {
+        let interval = row_interval(weights, bias, input, true)?;
+        joined = if index == 0 { interval } else { joined.join(interval) };
+    }
+    Ok(joined)
+}
+
+fn dense_interval(dense: &Dense, first: &Tensor, output: &Tensor, input: Interval) -> Result<Interval, String> {
+    let fits = dense.k > 0
+        && dense.rows.checked_mul(dense.k) == Some(first.len())
+        && dense.rows.checked_mul(dense.n) == Some(output.len())
+        && dense.n.checked_mul(dense.k) == Some(dense.weights.len())
+        && dense.bias.len() == dense.n
+        && first.shape.last() == Some(&dense.k)
+        && output.shape.last() == Some(&dense.n)
+        && first.shape.split_last().map(|(_, leading)| leading) == output.shape.split_last().map(|(_, leading)| leading);
+    if !fits {
+        return Err(format!(
+            "a matrix {}×{} with {} weights and {} biases does not take {:?} to {:?}",
+            dense.k,
+            dense.n,
+            dense.weights.len(),
+            dense.bias.len(),
+            first.shape,
+            output.shape
+        ));
+    }
+    let mut joined = Interval::ZERO;
+    for (index, (weights, &bias)) in dense.weights.chunks_exact(dense.k).zip(&dense.bias).enumerate() {
+        let interval = row_interval(weights, bias, input, false)?;
+        joined = if index == 0 { interval } else { joined.join(interval) };
+    }
+    Ok(joined)
+}
+
+fn sum_interval(pool: &SumPool, input: Interval) -> Result<Interval, String> {
+    let window = &pool.window;
+    if !pool.multipliers.is_empty() && pool.multipliers.len() != window.output[0] * window.output[1] {
+        return Err(format!("{} multipliers for {:?} output positions", pool.multipliers.len(), window.output));
+    }
+    let taps = (window.kernel[0] * window.kernel[1]) as i64;
+    let sum = input.join(Interval::ZERO).scaled(taps);
+    bounded(sum.magnitude())?;
+    let mut joined = if pool.multipliers.is_empty() { sum } else { Interval::ZERO };
+    for &multiplier in &pool.multipliers {
+        let scaled = sum.scaled(multiplier);
+        bounded(scaled.magnitude())?;
+        joined = joined.join(scaled);
+    }
+    Ok(joined)
+}
+
+fn affine_interval(affine: &Affine, shape: &[usize], inputs: &[Interval]) -> Result<Interval, String> {
+    let Some(&length) = shape.get(affine.axis) else {
+        return Err(format!("there is no axis {}", affine.axis));
+    };
+    if affine.coefficients.len() != inputs.len() {
+        return Err(format!("{} lists of coefficients for {} inputs", affine.coefficients.len(), inputs.len()));
+    }
+    for list in affine.coefficients.iter().chain([&affine.bias]) {
+        if list.len() != 1 && list.len() != length {
+            return Err(format!("{} coefficients where 1 or {length} are needed", list.len()));
+        }
+    }
+    let pick = |list: &[i64], channel: usize| if list.len() == 1 { list[0] } else { list[channel] };
+    let mut joined = None;
+    for channel in 0..length {
+        let bias = pick(&affine.bias, channel);
+        let mut sum = Interval::point(bias);
+        let mut magnitude = i128::from(bias).abs();
+        for (list, input) in affine.coefficients.iter().zip(inputs) {
+            let scaled = input.scaled(pick(list, channel));
+            magnitude = magnitude.saturating_add(scaled.magnitude());
+            sum = sum.plus(scaled);
+        }
+        bounded(magnitude)?;
+        joined = Some(joined.map_or(sum, |other: Interval| other.join(sum)));
+    }
+    joined.ok_or_else(|| "it has no element".into())
+}
