@@ -1,0 +1,100 @@
+//! What gadgets are written against.
+
+use ark_bn254::Fr;
+use zkslice_graph::{Graph, Node};
+
+use crate::{CircuitError, Interval};
+
+/// Builds constraints ([`crate::Shape`]) or values ([`crate::Trace`]) from the same gadget code.
+///
+/// [`Builder::Int`] is a linear expression over small committed wires and constants: the only thing that may be looked
+/// up, and that by type (`soundness.md` G5). [`Builder::Field`] is a linear expression over public inputs and committed
+/// wires of any size.
+pub trait Builder {
+    /// An integer expression.
+    type Int: Clone + Send + Sync;
+    /// A field expression.
+    type Field: Clone;
+
+    /// A constant.
+    fn constant(&self, value: i64) -> Self::Int;
+
+    /// `constant + Σ factor·term`.
+    ///
+    /// # Errors
+    /// [`CircuitError::Overflow`] when the enforced interval leaves ±2^62.
+    fn combine(&self, terms: &[(i64, &Self::Int)], constant: i64) -> Result<Self::Int, CircuitError>;
+
+    /// All outputs of a linear node of the graph.
+    ///
+    /// # Errors
+    /// As [`Builder::combine`].
+    fn linear(&self, graph: &Graph, node: &Node, inputs: &[&[Self::Int]]) -> Result<Vec<Self::Int>, CircuitError>;
+
+    /// A fresh committed wire, not yet constrained. `value` computes it from the arguments' values.
+    ///
+    /// # Errors
+    /// Whatever `value` returns: no witness exists.
+    fn hint<const N: usize>(
+        &mut self,
+        of: [&Self::Int; N],
+        value: impl FnOnce([i64; N]) -> Result<i64, CircuitError>,
+    ) -> Result<Self::Int, CircuitError>;
+
+    /// A fresh committed wire whose value comes from outside (a digit of an input).
+    fn given(&mut self, value: Option<i64>) -> Self::Int;
+
+    /// One row: `a · b = c`.
+    ///
+    /// # Errors
+    /// In a trace, when it does not hold.
+    fn product(&mut self, a: &Self::Int, b: &Self::Int, c: &Self::Int) -> Result<(), CircuitError>;
+
+    /// One row: `value ∈ [0, 2^bits)` as a field element, by a lookup in the table of that width.
+    ///
+    /// # Errors
+    /// In a trace, when it does not hold.
+    fn lookup(&mut self, bits: u32, value: &Self::Int) -> Result<(), CircuitError>;
+
+    /// `value` with the statement, proven by the calling gadget, that it is an integer in `interval`.
+    fn anchored(&self, value: &Self::Int, interval: Interval) -> Self::Int;
+
+    /// Refuses an expression that is not proven integral.
+    ///
+    /// # Errors
+    /// [`CircuitError::NotIntegral`].
+    fn require_integral(&self, gadget: &'static str, value: &Self::Int) -> Result<(), CircuitError>;
+
+    /// Refuses an expression that is not proven to be an integer within `limit`.
+    ///
+    /// # Errors
+    /// [`CircuitError::NotIntegral`], [`CircuitError::TooWide`].
+    fn require_within(&self, gadget: &'static str, value: &Self::Int, limit: Interval) -> Result<(), CircuitError>;
+
+    /// The smallest interval that holds both of two proven ones, stated of `value`, which is one of the two.
+    fn selected(&self, value: &Self::Int, a: &Self::Int, b: &Self::Int) -> Self::Int;
+
+    /// The next public input x_j.
+    fn public(&mut self, value: Option<Fr>) -> Self::Field;
+
+    /// A constant field element.
+    fn field_constant(&self, value: Fr) -> Self::Field;
+
+    /// An integer expression as a field expression.
+    fn to_field(&self, value: &Self::Int) -> Self::Field;
+
+    /// `constant + Σ factor·term`.
+    fn field_combine(&self, terms: &[(Fr, &Self::Field)], constant: Fr) -> Self::Field;
+
+    /// A fresh committed wire of full size whose value comes from outside (a salt).
+    fn field_given(&mut self, value: Option<Fr>) -> Self::Field;
+
+    /// A fresh committed wire `a · b`: one row.
+    fn field_product(&mut self, a: &Self::Field, b: &Self::Field) -> Self::Field;
+
+    /// One row: `a = b`.
+    fn field_equal(&mut self, a: &Self::Field, b: &Self::Field);
+
+    /// The next public word: hashed into the challenge and bound by the fingerprint, one row.
+    fn public_word(&mut self, word: &Self::Field);
+}

@@ -1,0 +1,438 @@
+//! The constraint system: R1CS over BN254's scalar field with lookups, public words and one challenge.
+//!
+//! Rows and wires come in groups of one kind, so that the prover never needs the matrices: it knows what each row says.
+//!
+//! | rows | A · B = C |
+//! |---|---|
+//! | integer products | expressions of small wires |
+//! | field products | expressions of committed wires and public inputs |
+//! | lookups, by table | `inv · (χ − v) = 1` |
+//! | table entries | `s_t · (χ − t) = m_t` |
+//! | sums, one a table | `(Σ inv − Σ s_t) · 1 = 0` (logUp, Haböck, eprint 2022/1530) |
+//! | fingerprint | `(acc_{j+1} + word_j) · χ = acc_j`, acc_n = 0, acc_0 = F |
+//! | public wires | `z_i · 0 = 0`: pins every public wire (`docs/proof-system.md`, simulation extractability) |
+//!
+//! | wires | |
+//! |---|---|
+//! | P | 1, x_1…x_p, then χ and F where the circuit has a challenge and words |
+//! | S1, committed before the challenge | small wires, multiplicities by table, field wires |
+//! | S2 | inverses by table, quotients by table, fingerprint steps |
+
+use ark_bn254::Fr;
+use ark_ff::{One, Zero, batch_inversion};
+
+use crate::shape::{FieldExpression, Int, Wire, WireKind};
+use crate::trace::Witness;
+
+/// A range table `0 … 2^bits − 1` and the number of lookups into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Width.
+    pub bits: u32,
+    /// Rows that look something up.
+    pub lookups: usize,
+}
+
+impl Table {
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        1 << self.bits
+    }
+
+    /// Never: a table has at least two entries.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// How many wires and rows of each kind there are, and so where each one stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Public inputs x_1…x_p.
+    pub publics: usize,
+    /// Public words.
+    pub words: usize,
+    /// Small committed wires, multiplicities not counted.
+    pub small: usize,
+    /// Full-size committed wires.
+    pub field: usize,
+    /// Integer product rows.
+    pub products: usize,
+    /// Field product rows.
+    pub field_products: usize,
+    /// Tables, in the order of first use.
+    pub tables: Vec<Table>,
+}
+
+impl Layout {
+    /// Whether the circuit has a challenge, and so a commitment round; otherwise it is plain Groth16.
+    pub fn has_challenge(&self) -> bool {
+        self.words > 0 || !self.tables.is_empty()
+    }
+
+    /// Public inputs that follow the challenge: χ, then F when there are words.
+    pub fn post_challenge(&self) -> usize {
+        usize::from(self.has_challenge()) + usize::from(self.words > 0)
+    }
+
+    /// |P|: the constant, public inputs, χ and F.
+    pub fn public_wires(&self) -> usize {
+        1 + self.publics + self.post_challenge()
+    }
+
+    /// Sum of the tables' sizes.
+    pub fn table_entries(&self) -> usize {
+        self.tables.iter().map(Table::len).sum()
+    }
+
+    /// Sum of all lookups.
+    pub fn lookups(&self) -> usize {
+        self.tables.iter().map(|t| t.lookups).sum()
+    }
+
+    /// Number of committed wires.
+    pub fn committed_wires(&self) -> usize {
+        self.small + self.table_entries() + self.field
+    }
+
+    /// Number of private wires that follow the challenge.
+    pub fn second_round_wires(&self) -> usize {
+        self.lookups() + self.table_entries() + self.words.saturating_sub(1)
+    }
+
+    /// All wires.
+    pub fn wires(&self) -> usize {
+        self.public_wires() + self.committed_wires() + self.second_round_wires()
+    }
+
+    /// Rows, those that pin the public wires left out.
+    pub fn constraints(&self) -> usize {
+        self.products + self.field_products + self.lookups() + self.table_entries() + self.tables.len() + self.words
+    }
+
+    /// All rows.
+    pub fn rows(&self) -> usize {
+        self.constraints() + self.public_wires()
+    }
+
+    /// Index of the challenge wire.
+    pub fn challenge_wire(&self) -> usize {
+        1 + self.publics
+    }
+
+    /// Index of the fingerprint wire.
+    pub fn fingerprint_wire(&self) -> usize {
+        2 + self.publics
+    }
+
+    /// First multiplicity wire.
+    pub fn first_multiplicity(&self) -> usize {
+        self.public_wires() + self.small
+    }
+
+    /// First second-round wire.
+    pub fn first_second_round(&self) -> usize {
+        self.public_wires() + self.committed_wires()
+    }
+
+    fn resolve(&self, wire: Wire) -> usize {
+        match wire.kind() {
+            WireKind::Public => wire.index(),
+            WireKind::Small => self.public_wires() + wire.index(),
+            WireKind::Field => self.public_wires() + self.small + self.table_entries() + wire.index(),
+        }
+    }
+}
+
+/// Which of the three matrices an entry belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matrix {
+    /// Left factor.
+    A,
+    /// Right factor.
+    B,
+    /// Product.
+    C,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ProductRow {
+    pub(crate) a: Int,
+    pub(crate) b: Int,
+    pub(crate) c: Int,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct FieldRow {
+    pub(crate) a: FieldExpression,
+    pub(crate) b: FieldExpression,
+    pub(crate) c: FieldExpression,
+}
+
+/// The values of the second round's wires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecondRound {
+    /// `1/(χ − t)` for every entry of every table.
+    pub inverses: Vec<Vec<Fr>>,
+    /// `m_t/(χ − t)` for every entry of every table.
+    pub quotients: Vec<Vec<Fr>>,
+    /// acc_{n−1} … acc_1.
+    pub steps: Vec<Fr>,
+    /// acc_0 = Σ word_j·χ^(j+1).
+    pub fingerprint: Fr,
+}
+
+impl Witness {
+    /// Multiplicities of every table.
+    pub fn multiplicities(&self) -> Vec<Vec<u32>> {
+        self.lookups
+            .iter()
+            .map(|(bits, values)| {
+                let mut counts = vec![0; 1 << bits];
+                values.iter().for_each(|v| counts[*v as usize] += 1);
+                counts
+            })
+            .collect()
+    }
+
+    /// Computes everything that depends on the challenge; `None` if the challenge is an entry of a table (probability
+    /// about 2^-230: draw another commitment).
+    pub fn second_round(&self, multiplicities: &[Vec<u32>], challenge: Fr) -> Option<SecondRound> {
+        let mut inverses = Vec::with_capacity(multiplicities.len());
+        let mut quotients = Vec::with_capacity(multiplicities.len());
+        for counts in multiplicities {
+            let mut of_table: Vec<Fr> = Vec::with_capacity(counts.len());
+            let mut denominator = challenge;
+            for _ in counts {
+                if denominator.is_zero() {
+                    return None;
+                }
+                of_table.push(denominator);
+                denominator -= Fr::one();
+            }
+            batch_inversion(&mut of_table);
+            quotients.push(of_table.iter().zip(counts).map(|(inverse, m)| *inverse * Fr::from(*m)).collect());
+            inverses.push(of_table);
+        }
+        let mut steps = Vec::with_capacity(self.words.len());
+        let mut accumulator = Fr::zero();
+        for word in self.words.iter().rev() {
+            accumulator = (accumulator + word) * challenge;
+            steps.push(accumulator);
+        }
+        steps.pop();
+        Some(SecondRound { inverses, quotients, steps, fingerprint: accumulator })
+    }
+}
+
+/// A row that a full assignment does not satisfy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("constraint {row} does not hold")]
+pub struct Violation {
+    /// Index of the row.
+    pub row: usize,
+}
+
+/// A circuit: its layout and its rows.
+#[derive(Clone, Debug)]
+pub struct Circuit {
+    layout: Layout,
+    products: Vec<ProductRow>,
+    field_products: Vec<FieldRow>,
+    lookups: Vec<(u32, Vec<Int>)>,
+    words: Vec<FieldExpression>,
+}
+
+impl Circuit {
+    pub(crate) fn new(
+        publics: usize,
+        small: usize,
+        field: usize,
+        products: Vec<ProductRow>,
+        field_products: Vec<FieldRow>,
+        lookups: Vec<(u32, Vec<Int>)>,
+        words: Vec<FieldExpression>,
+    ) -> Self {
+        let layout = Layout {
+            publics,
+            words: words.len(),
+            small,
+            field,
+            products: products.len(),
+            field_products: field_products.len(),
+            tables: lookups.iter().map(|(bits, rows)| Table { bits: *bits, lookups: rows.len() }).collect(),
+        };
+        Self { layout, products, field_products, lookups, words }
+    }
+
+    /// Numbers of wires and rows.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Calls `visit(row, matrix, wire, coefficient)` for every non-zero entry, in a fixed order; an entry may come in
+    /// several parts that add up.
+    pub fn visit(&self, mut visit: impl FnMut(usize, Matrix, usize, Fr)) {
+        let layout = &self.layout;
+        let mut row = 0;
+        for product in &self.products {
+            for (matrix, expression) in [(Matrix::A, &product.a), (Matrix::B, &product.b), (Matrix::C, &product.c)] {
+                self.visit_int(expression, |wire, c| visit(row, matrix, wire, c));
+            }
+            row += 1;
+        }
+        for product in &self.field_products {
+            for (matrix, expression) in [(Matrix::A, &product.a), (Matrix::B, &product.b), (Matrix::C, &product.c)] {
+                self.visit_field(expression, |wire, c| visit(row, matrix, wire, c));
+            }
+            row += 1;
+        }
+        let (one, minus_one) = (Fr::one(), -Fr::one());
+        let challenge = layout.challenge_wire();
+        let first_inverse = layout.first_second_round();
+        let first_quotient = first_inverse + layout.lookups();
+        let mut inverse = first_inverse;
+        for (_, rows) in &self.lookups {
+            for value in rows {
+                visit(row, Matrix::A, inverse, one);
+                visit(row, Matrix::B, challenge, one);
+                self.visit_int(value, |wire, c| visit(row, Matrix::B, wire, -c));
+                visit(row, Matrix::C, 0, one);
+                inverse += 1;
+                row += 1;
+            }
+        }
+        let mut entry = 0;
+        for table in &layout.tables {
+            for t in 0..table.len() {
+                visit(row, Matrix::A, first_quotient + entry, one);
+                visit(row, Matrix::B, challenge, one);
+                if t > 0 {
+                    visit(row, Matrix::B, 0, -Fr::from(t as u64));
+                }
+                visit(row, Matrix::C, layout.first_multiplicity() + entry, one);
+                entry += 1;
+                row += 1;
+            }
+        }
+        let (mut inverse, mut quotient) = (first_inverse, first_quotient);
+        for table in &layout.tables {
+            for _ in 0..table.lookups {
+                visit(row, Matrix::A, inverse, one);
+                inverse += 1;
+            }
+            for _ in 0..table.len() {
+                visit(row, Matrix::A, quotient, minus_one);
+                quotient += 1;
+            }
+            visit(row, Matrix::B, 0, one);
+            row += 1;
+        }
+        let first_step = first_quotient + layout.table_entries();
+        for (j, word) in self.words.iter().rev().enumerate() {
+            if j > 0 {
+                visit(row, Matrix::A, first_step + j - 1, one);
+            }
+            self.visit_field(word, |wire, c| visit(row, Matrix::A, wire, c));
+            visit(row, Matrix::B, challenge, one);
+            let result = if j + 1 == self.words.len() { layout.fingerprint_wire() } else { first_step + j };
+            visit(row, Matrix::C, result, one);
+            row += 1;
+        }
+        for wire in 0..layout.public_wires() {
+            visit(row, Matrix::A, wire, one);
+            row += 1;
+        }
+        debug_assert_eq!(row, layout.rows());
+    }
+
+    fn visit_int(&self, expression: &Int, mut visit: impl FnMut(usize, Fr)) {
+        if expression.constant != 0 {
+            visit(0, Fr::from(expression.constant));
+        }
+        for (wire, coefficient) in &expression.terms {
+            visit(self.layout.resolve(*wire), Fr::from(*coefficient));
+        }
+    }
+
+    fn visit_field(&self, expression: &FieldExpression, mut visit: impl FnMut(usize, Fr)) {
+        if !expression.constant.is_zero() {
+            visit(0, expression.constant);
+        }
+        for (wire, coefficient) in &expression.terms {
+            visit(self.layout.resolve(*wire), *coefficient);
+        }
+    }
+
+    /// Number of non-zero entries.
+    pub fn non_zeros(&self) -> usize {
+        let mut count = 0;
+        self.visit(|_, _, _, _| count += 1);
+        count
+    }
+
+    /// The full assignment of a witness and a challenge (`None`: see [`Witness::second_round`]).
+    pub fn assignment(&self, witness: &Witness, challenge: Fr) -> Option<Vec<Fr>> {
+        let multiplicities = witness.multiplicities();
+        let second = witness.second_round(&multiplicities, challenge)?;
+        let mut z = vec![Fr::one()];
+        z.extend(&witness.publics);
+        if self.layout.has_challenge() {
+            z.push(challenge);
+        }
+        if self.layout.words > 0 {
+            z.push(second.fingerprint);
+        }
+        z.extend(witness.small.iter().map(|v| Fr::from(*v)));
+        z.extend(multiplicities.iter().flatten().map(|m| Fr::from(*m)));
+        z.extend(&witness.field);
+        for ((_, values), inverses) in witness.lookups.iter().zip(&second.inverses) {
+            z.extend(values.iter().map(|v| inverses[*v as usize]));
+        }
+        z.extend(second.quotients.iter().flatten());
+        z.extend(&second.steps);
+        Some(z)
+    }
+
+    /// Values of A, B and C in every row under a full assignment.
+    pub fn evaluate(&self, z: &[Fr]) -> [Vec<Fr>; 3] {
+        let mut values = [(); 3].map(|()| vec![Fr::zero(); self.layout.rows()]);
+        self.visit(|row, matrix, wire, c| values[matrix as usize][row] += c * z[wire]);
+        values
+    }
+
+    /// Checks a full assignment row by row.
+    ///
+    /// # Errors
+    /// The first row that does not hold.
+    pub fn check(&self, z: &[Fr]) -> Result<(), Violation> {
+        let [a, b, c] = self.evaluate(z);
+        match (0..self.layout.rows()).find(|row| a[*row] * b[*row] != c[*row]) {
+            Some(row) => Err(Violation { row }),
+            None => Ok(()),
+        }
+    }
+
+    /// Every expression that is looked up, with its table's width, evaluated over the wires given, modulo `prime`: the
+    /// view of an adversary who fills in multiplicities, inverses and quotients as best he can. Returns whether every
+    /// integer product holds and every looked-up value is in its table. For exhaustive searches over small fields;
+    /// rows with a wire that `wires` does not yet hold are skipped.
+    #[doc(hidden)]
+    pub fn holds_modulo(&self, wires: &[u64], prime: u64) -> bool {
+        let value = |expression: &Int| -> Option<u64> {
+            let modulus = i128::from(prime);
+            let mut sum = i128::from(expression.constant).rem_euclid(modulus);
+            for (wire, c) in &expression.terms {
+                let wire = i128::from(*wires.get(wire.index())?);
+                sum = (sum + i128::from(*c).rem_euclid(modulus) * wire).rem_euclid(modulus);
+            }
+            Some(sum as u64)
+        };
+        let product = |row: &ProductRow| {
+            let (Some(a), Some(b), Some(c)) = (value(&row.a), value(&row.b), value(&row.c)) else { return true };
+            u128::from(a) * u128::from(b) % u128::from(prime) == u128::from(c)
+        };
+        self.products.iter().all(product)
+            && self.lookups.iter().all(|(bits, rows)| rows.iter().all(|e| value(e).is_none_or(|v| v < 1 << bits)))
+    }
+}
