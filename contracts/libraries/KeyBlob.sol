@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.24;
+
+/// @title Reader of key blobs
+/// @notice A key blob is a model as data: a header whose keccak256 is the model's digest, then one verifying key record a slice.
+/// @dev Everything is 32-byte words, big-endian.
+///
+///     Header   MODEL_TAG, S slices, T tensors, coverage policy, setup digest, dev flag
+///              S × vkHash
+///              T × (kind, count, bits, offset, scale, decimals)
+///              S × (p, p slots, G, G tensor indexes)        slot = role·2^32 + tensor
+///     Record   VK_TAG, form, p, n, G, G × (count, bits), m, m codes,
+///              α (2), β (4), γ (4), [δ1 (4) in committed form], δ2 (4), IC (2·(1 + p + m))
+///
+/// A cursor is a memory address inside the blob. Readers trust the blob: the registry validated it before it got a digest.
+library KeyBlob {
+    bytes32 internal constant MODEL_TAG = keccak256("zkslice/model/v1");
+    bytes32 internal constant VK_TAG = keccak256("zkslice/vk/v1");
+    bytes32 internal constant SETUP_TAG = keccak256("zkslice/setup/v1");
+
+    uint256 internal constant KIND_PUBLIC_INPUT = 1;
+    uint256 internal constant KIND_PRIVATE_INPUT = 2;
+    uint256 internal constant KIND_OUTPUT = 3;
+    uint256 internal constant KIND_BOUNDARY = 4;
+
+    uint256 internal constant ROLE_CONTEXT = 1;
+    uint256 internal constant ROLE_OWNER = 2;
+    uint256 internal constant ROLE_READ = 3;
+    uint256 internal constant ROLE_WRITTEN = 4;
+
+    uint256 internal constant FORM_PLAIN = 0;
+    uint256 internal constant FORM_COMMITTED = 1;
+
+    /// @dev Digits are packed into words of at most this many bits, which keeps every word below r.
+    uint256 internal constant WORD_BITS = 253;
+
+    uint256 internal constant HEADER_WORDS = 6;
+    uint256 internal constant TENSOR_WORDS = 6;
+
+    /// @notice How a tensor is packed and what its integers mean: integer = digit − offset, real = integer·scale / 10^decimals.
+    struct Tensor {
+        uint256 kind;
+        uint256 count;
+        uint256 bits;
+        uint256 offset;
+        uint256 scale;
+        uint256 decimals;
+    }
+
+    /// @notice Contents of SSTORE2 contracts, concatenated.
+    function load(address[] memory chunks) internal view returns (bytes memory blob) {
+        assembly ("memory-safe") {
+            blob := mload(0x40)
+            let end := add(blob, 0x20)
+            let chunk := add(chunks, 0x20)
+            for { let last := add(chunk, shl(5, mload(chunks))) } lt(chunk, last) { chunk := add(chunk, 0x20) } {
+                // The first byte of an SSTORE2 contract is STOP.
+                let size := sub(extcodesize(mload(chunk)), 1)
+                extcodecopy(mload(chunk), end, 1, size)
+                end := add(end, size)
+            }
+            mstore(blob, sub(end, add(blob, 0x20)))
+            mstore(0x40, and(add(end, 0x1f), not(0x1f)))
+        }
+    }
+
+    /// @notice The word at a cursor.
+    function at(uint256 cursor) internal pure returns (uint256 value) {
+        assembly ("memory-safe") {
+            value := mload(cursor)
+        }
+    }
+
+    /// @notice Cursor of the blob's word with this index.
+    function cursorOf(bytes memory blob, uint256 index) internal pure returns (uint256 cursor) {
+        assembly ("memory-safe") {
+            cursor := add(add(blob, 0x20), shl(5, index))
+        }
+    }
+
+    /// @notice Number of slices.
+    function sliceCount(bytes memory blob) internal pure returns (uint256) {
+        return at(cursorOf(blob, 1));
+    }
+
+    /// @notice Number of tensors.
+    function tensorCount(bytes memory blob) internal pure returns (uint256) {
+        return at(cursorOf(blob, 2));
+    }
+
+    /// @notice Cursor of the vkHash of slice 0; the others follow.
+    function vkHashes(bytes memory blob) internal pure returns (uint256) {
+        return cursorOf(blob, HEADER_WORDS);
+    }
+
+    /// @notice Cursor of the record of tensor 0; the others follow.
+    function tensors(bytes memory blob) internal pure returns (uint256) {
+        return cursorOf(blob, HEADER_WORDS + sliceCount(blob));
+    }
+
+    /// @notice Cursor of the wiring of slice 0; the others follow.
+    function wirings(bytes memory blob) internal pure returns (uint256) {
+        return cursorOf(blob, HEADER_WORDS + sliceCount(blob) + TENSOR_WORDS * tensorCount(blob));
+    }
+
+    /// @notice Cursor just after a slice's wiring: the next slice's, or the first key record.
+    function afterWiring(uint256 wiring) internal pure returns (uint256) {
+        unchecked {
+            uint256 groups = wiring + 32 * (1 + at(wiring));
+            return groups + 32 * (1 + at(groups));
+        }
+    }
+
+    /// @notice Tensor `index` of the model.
+    function tensor(bytes memory blob, uint256 index) internal pure returns (Tensor memory) {
+        uint256 cursor = tensors(blob) + 32 * TENSOR_WORDS * index;
+        return Tensor({
+            kind: at(cursor),
+            count: at(cursor + 0x20),
+            bits: at(cursor + 0x40),
+            offset: at(cursor + 0x60),
+            scale: at(cursor + 0x80),
+            decimals: at(cursor + 0xa0)
+        });
+    }
+
+    /// @notice Number of words that `count` digits of `bits` bits fill.
+    function wordsOf(uint256 count, uint256 bits) internal pure returns (uint256) {
+        unchecked {
+            uint256 digitsPerWord = WORD_BITS / bits;
+            return (count + digitsPerWord - 1) / digitsPerWord;
+        }
+    }
+
+    /// @notice Bits that a word of a tensor may have: those of its digits, fewer in a short last word.
+    /// @return full For every word but the last.
+    /// @return last For the last word.
+    function wordBits(uint256 count, uint256 bits) internal pure returns (uint256 full, uint256 last) {
+        unchecked {
+            uint256 digitsPerWord = WORD_BITS / bits;
+            full = digitsPerWord * bits;
+            last = (count - (wordsOf(count, bits) - 1) * digitsPerWord) * bits;
+        }
+    }
+}
