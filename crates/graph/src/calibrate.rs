@@ -1,0 +1,77 @@
+//! What sample inputs show about a float graph's values.
+
+use crate::float::{FloatGraph, FloatOp, ValueId};
+
+/// Magnitudes seen on the samples.
+#[derive(Clone, Debug)]
+pub(crate) struct Statistics {
+    /// For each value the largest magnitude by channel (axis 1; one for all in a value of fewer than three axes).
+    magnitudes: Vec<Vec<f64>>,
+    /// For each node that is a MaxPool the largest spread inside a window, by channel.
+    pub(crate) spreads: Vec<Vec<f64>>,
+    /// Smallest and largest number of each input.
+    pub(crate) ranges: Vec<(f64, f64)>,
+}
+
+/// The channels that scales of a value may differ by: axis 1 where spatial axes follow.
+pub(crate) fn channels(shape: &[usize]) -> usize {
+    if shape.len() >= 3 { shape[1] } else { 1 }
+}
+
+impl Statistics {
+    /// Runs the graph on every sample.
+    pub(crate) fn collect(graph: &FloatGraph, samples: &[Vec<Vec<f64>>]) -> Statistics {
+        let mut statistics = Statistics {
+            magnitudes: graph.values.iter().map(|value| vec![0.0; channels(&value.shape)]).collect(),
+            spreads: graph.nodes.iter().map(|node| vec![0.0; channels(&graph.values[node.output].shape)]).collect(),
+            ranges: vec![(f64::INFINITY, f64::NEG_INFINITY); graph.inputs.len()],
+        };
+        for sample in samples {
+            statistics.add(graph, sample);
+        }
+        statistics
+    }
+
+    fn add(&mut self, graph: &FloatGraph, sample: &[Vec<f64>]) {
+        for (range, input) in self.ranges.iter_mut().zip(sample) {
+            *range = input.iter().fold(*range, |(min, max), &x| (min.min(x), max.max(x)));
+        }
+        let values = graph.run(sample);
+        for ((most, value), description) in self.magnitudes.iter_mut().zip(&values).zip(&graph.values) {
+            let channels = most.len();
+            let inner = description.shape.iter().skip(2).product::<usize>();
+            let inner = if channels == 1 { value.len().max(1) } else { inner };
+            for (block, chunk) in value.chunks_exact(inner).enumerate() {
+                let most = &mut most[block % channels];
+                *most = chunk.iter().fold(*most, |most, x| most.max(x.abs()));
+            }
+        }
+        for (spread, node) in self.spreads.iter_mut().zip(&graph.nodes) {
+            let FloatOp::MaxPool { window } = &node.op else {
+                continue;
+            };
+            let [_, height, width] = window.input;
+            for (spread, plane) in spread.iter_mut().zip(values[node.inputs[0]].chunks_exact(height * width)) {
+                for y in 0..window.output[0] {
+                    for x in 0..window.output[1] {
+                        let (least, most) = window.taps(y, x).fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), (_, _, row, column)| {
+                            let value = plane[row * width + column];
+                            (least.min(value), most.max(value))
+                        });
+                        *spread = spread.max(most - least);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The largest magnitude of a value by channel.
+    pub(crate) fn by_channel(&self, value: ValueId) -> &[f64] {
+        &self.magnitudes[value]
+    }
+
+    /// The largest magnitude of a value.
+    pub(crate) fn largest(&self, value: ValueId) -> f64 {
+        self.magnitudes[value].iter().fold(0.0, |most, &x| most.max(x))
+    }
+}

@@ -1,0 +1,125 @@
+//! Constants: decoding of ONNX tensors, and the little arithmetic on them that exporters leave in a model.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path};
+
+use tract_onnx::pb::TensorProto;
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+
+use super::ImportError;
+use crate::validate::checked_elements;
+
+/// Elements of a constant, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Elements {
+    Floats(Vec<f64>),
+    Ints(Vec<i64>),
+}
+
+/// A tensor known at compile time.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Constant {
+    pub(super) shape: Vec<usize>,
+    pub(super) elements: Elements,
+}
+
+impl Constant {
+    pub(super) fn len(&self) -> usize {
+        match &self.elements {
+            Elements::Floats(list) => list.len(),
+            Elements::Ints(list) => list.len(),
+        }
+    }
+
+    /// Decodes an ONNX tensor; external data is looked for inside `folder` alone.
+    pub(super) fn decode(name: &str, tensor: &TensorProto, folder: Option<&Path>) -> Result<Constant, ImportError> {
+        let wrong = |reason: String| ImportError::Constant { name: name.to_owned(), reason };
+        let shape: Vec<usize> = tensor
+            .dims
+            .iter()
+            .map(|&dim| usize::try_from(dim).map_err(|_| wrong(format!("has dimension {dim}"))))
+            .collect::<Result<_, _>>()?;
+        // An empty constant (a shape of no axis, say) is legal.
+        let count = if shape.contains(&0) { 0 } else { checked_elements(&shape).map_err(wrong)? };
+        if tensor.segment.is_some() {
+            return Err(wrong("is stored in segments, which is not supported".into()));
+        }
+        let external = tensor.data_location == Some(DataLocation::External as i32);
+        let raw: Option<Vec<u8>> = if external {
+            Some(external_bytes(tensor, folder).map_err(wrong)?)
+        } else {
+            (!tensor.raw_data.is_empty()).then(|| tensor.raw_data.clone())
+        };
+        let kind = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
+        let elements = match kind {
+            DataType::Float => Elements::Floats(match raw {
+                Some(raw) => decode_raw(&raw, |b: [u8; 4]| f64::from(f32::from_le_bytes(b))),
+                None => Some(tensor.float_data.iter().map(|&x| f64::from(x)).collect()),
+            }.unwrap_or_default()),
+            DataType::Double => Elements::Floats(match raw {
+                Some(raw) => decode_raw(&raw, f64::from_le_bytes),
+                None => Some(tensor.double_data.clone()),
+            }.unwrap_or_default()),
+            DataType::Int64 => Elements::Ints(match raw {
+                Some(raw) => decode_raw(&raw, i64::from_le_bytes),
+                None => Some(tensor.int64_data.clone()),
+            }.unwrap_or_default()),
+            DataType::Int32 => Elements::Ints(match raw {
+                Some(raw) => decode_raw(&raw, |b: [u8; 4]| i64::from(i32::from_le_bytes(b))),
+                None => Some(tensor.int32_data.iter().map(|&x| i64::from(x)).collect()),
+            }.unwrap_or_default()),
+            DataType::Bool => Elements::Ints(match raw {
+                Some(raw) => Some(raw.iter().map(|&b| i64::from(b != 0)).collect()),
+                None => Some(tensor.int32_data.iter().map(|&x| i64::from(x != 0)).collect()),
+            }.unwrap_or_default()),
+            other => return Err(wrong(format!("has element type {}; float, double, int64 and int32 are supported", other.as_str_name()))),
+        };
+        let constant = Constant { shape, elements };
+        if constant.len() != count {
+            return Err(wrong(format!("holds {} elements where its shape {:?} asks for {count}", constant.len(), constant.shape)));
+        }
+        if let Elements::Floats(list) = &constant.elements
+            && let Some(index) = list.iter().position(|x| !x.is_finite())
+        {
+            return Err(wrong(format!("element {index} is {}; weights must be finite numbers: train or export the model again", list[index])));
+        }
+        Ok(constant)
+    }
+}
+
+fn decode_raw<const N: usize, T>(raw: &[u8], read: impl Fn([u8; N]) -> T) -> Option<Vec<T>> {
+    let (chunks, rest) = raw.as_chunks::<N>();
+    rest.is_empty().then(|| chunks.iter().map(|&chunk| read(chunk)).collect())
+}
+
+/// The bytes of a tensor that are kept in another file.
+fn external_bytes(tensor: &TensorProto, folder: Option<&Path>) -> Result<Vec<u8>, String> {
+    let Some(folder) = folder else {
+        return Err("is kept in another file, but the model was given as bytes".into());
+    };
+    let entry = |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str());
+    let number = |key: &str| entry(key).map(|text| text.parse::<u64>().map_err(|_| format!("has external {key} `{text}`"))).transpose();
+    let location = entry("location").ok_or("is kept in another file without a name")?;
+    let outside = || format!("is kept in `{location}`, outside the model's folder; put the file beside the model");
+    if Path::new(location).components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+        return Err(outside());
+    }
+    let unreadable = |error: std::io::Error| format!("is kept in `{location}`, which cannot be read: {error}");
+    let folder = folder.canonicalize().map_err(unreadable)?;
+    let path = folder.join(location).canonicalize().map_err(unreadable)?;
+    if !path.starts_with(&folder) {
+        return Err(outside());
+    }
+    let mut file = File::open(path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    let offset = number("offset")?.unwrap_or(0);
+    let length = number("length")?.unwrap_or(size.saturating_sub(offset));
+    if offset.checked_add(length).is_none_or(|end| end > size) {
+        return Err(format!("is kept in `{location}` at {offset}, {length} bytes long, but the file has {size} bytes"));
+    }
+    file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}

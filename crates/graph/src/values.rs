@@ -1,0 +1,323 @@
+//! Sample and input files, and the digits that values become.
+
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use crate::float::FloatGraph;
+use crate::model::{Encoding, Graph, Scale};
+
+/// Why values cannot be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ValueError {
+    /// The file is no JSON of the right form.
+    #[error("{file} file: {reason}")]
+    Json {
+        /// `input` or `samples`.
+        file: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Too many or too few inputs.
+    #[error("{place}: `input_data` has {given} lists where the model has {expected} inputs")]
+    Count {
+        /// Which sample, or the input file.
+        place: String,
+        /// Lists given.
+        given: usize,
+        /// Inputs of the model.
+        expected: usize,
+    },
+    /// A list has the wrong length.
+    #[error("{place}: input `{input}` takes {expected} values, {given} were given")]
+    Length {
+        /// Which sample, or the input file.
+        place: String,
+        /// Name of the input.
+        input: String,
+        /// Values given.
+        given: usize,
+        /// Elements of the input.
+        expected: usize,
+    },
+    /// A value is not a finite number.
+    #[error("input `{input}`, element {element}: {value} is not a finite number")]
+    NotFinite {
+        /// Name of the input.
+        input: String,
+        /// Index in the flattened input.
+        element: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A value lies outside the range that the model was compiled for.
+    #[error("input `{input}`, element {element}: {value} is outside the calibrated range [{min}, {max}]; scale the input, or compile again with samples or an input range that cover it")]
+    Range {
+        /// Name of the input.
+        input: String,
+        /// Index in the flattened input.
+        element: usize,
+        /// The value.
+        value: f64,
+        /// Smallest value.
+        min: f64,
+        /// Largest value.
+        max: f64,
+    },
+}
+
+/// The numbers of one inference: one flat list an input, in the model's order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input(pub Vec<Vec<f64>>);
+
+/// Calibration inputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Samples(pub Vec<Input>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InputFile {
+    input_data: Vec<Json>,
+    /// For the reader; the model's shapes count.
+    #[serde(default)]
+    #[allow(dead_code)]
+    input_shapes: Option<Vec<Vec<u64>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SamplesFile {
+    samples: Vec<InputFile>,
+}
+
+impl Input {
+    /// Parses `{"input_data": [list, …]}`: one flat or nested list of numbers an input.
+    ///
+    /// # Errors
+    /// When the bytes are no such JSON. Lengths are checked by [`encode`].
+    pub fn from_json(bytes: &[u8]) -> Result<Input, ValueError> {
+        let file: InputFile = serde_json::from_slice(bytes)
+            .map_err(|error| ValueError::Json { file: "input", reason: format!("{error}; expected {{\"input_data\": [[number, …], …]}}") })?;
+        lists(&file.input_data).map(Input).map_err(|reason| ValueError::Json { file: "input", reason })
+    }
+}
+
+impl Samples {
+    /// Parses `{"samples": [{"input_data": [list, …]}, …]}`.
+    ///
+    /// # Errors
+    /// When the bytes are no such JSON or hold no sample.
+    pub fn from_json(bytes: &[u8]) -> Result<Samples, ValueError> {
+        let wrong = |reason: String| ValueError::Json { file: "samples", reason };
+        let file: SamplesFile = serde_json::from_slice(bytes)
+            .map_err(|error| wrong(format!("{error}; expected {{\"samples\": [{{\"input_data\": [[number, …], …]}}, …]}}")))?;
+        if file.samples.is_empty() {
+            return Err(wrong("it holds no sample".into()));
+        }
+        let read = |(index, sample): (usize, &InputFile)| {
+            lists(&sample.input_data).map(Input).map_err(|reason| wrong(format!("sample {index}: {reason}")))
+        };
+        Ok(Samples(file.samples.iter().enumerate().map(read).collect::<Result<_, _>>()?))
+    }
+
+    /// Checks counts, lengths and finiteness against a model's inputs.
+    pub(crate) fn check(&self, graph: &FloatGraph) -> Result<(), ValueError> {
+        for (index, Input(lists)) in self.0.iter().enumerate() {
+            let place = || format!("sample {index}");
+            if lists.len() != graph.inputs.len() {
+                return Err(ValueError::Count { place: place(), given: lists.len(), expected: graph.inputs.len() });
+            }
+            for (&id, list) in graph.inputs.iter().zip(lists) {
+                let value = &graph.values[id];
+                if list.len() != value.len() {
+                    return Err(ValueError::Length { place: place(), input: value.name.clone(), given: list.len(), expected: value.len() });
+                }
+                if let Some(element) = list.iter().position(|x| !x.is_finite()) {
+                    return Err(ValueError::NotFinite { input: value.name.clone(), element, value: list[element] });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lists(data: &[Json]) -> Result<Vec<Vec<f64>>, String> {
+    data.iter()
+        .enumerate()
+        .map(|(index, value)| {
+            let mut flat = Vec::new();
+            let mut dims = Vec::new();
+            if !value.is_array() {
+                return Err(format!("input {index} is {} where a list is needed", kind(value)));
+            }
+            flatten(value, 0, &mut dims, &mut flat).map_err(|reason| format!("input {index}, element {}: {reason}", flat.len()))?;
+            Ok(flat)
+        })
+        .collect()
+}
+
+fn kind(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "a truth value",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a text",
+        Json::Array(_) => "a list",
+        Json::Object(_) => "an object",
+    }
+}
+
+/// Appends the numbers of a nested list whose lists of one depth have one length.
+fn flatten(value: &Json, depth: usize, dims: &mut Vec<Option<usize>>, flat: &mut Vec<f64>) -> Result<(), String> {
+    if dims.len() == depth {
+        dims.push(value.as_array().map(Vec::len));
+    } else if dims[depth] != value.as_array().map(Vec::len) {
+        return Err("the nested lists have different lengths".into());
+    }
+    match value {
+        Json::Array(list) => list.iter().try_for_each(|value| flatten(value, depth + 1, dims, flat)),
+        Json::Number(number) => {
+            let number = number.as_f64().filter(|x| x.is_finite()).ok_or("it is not a finite number")?;
+            flat.push(number);
+            Ok(())
+        }
+        other => Err(format!("it is {} where a number is needed", kind(other))),
+    }
+}
+
+impl Scale {
+    /// The scale as a real number: the nearest `f64`.
+    pub fn value(&self) -> f64 {
+        self.mantissa as f64 / 1e18
+    }
+
+    /// The smallest scale of six significant decimals that is not below `value`, or `None` outside 10^−18 … 18.4.
+    pub fn at_least(value: f64) -> Option<Scale> {
+        if !value.is_finite() || value <= 0.0 || value > 18.4 {
+            return None;
+        }
+        let mut unit = 1_u64;
+        let units = value * 1e18;
+        while units / unit as f64 >= 1e6 {
+            unit *= 10;
+        }
+        // Division and multiplication round; a quotient that is a whole number but for that stays.
+        let quotient = units / unit as f64;
+        let nearest = quotient.round();
+        let digits = if (quotient - nearest).abs() < 1e-7 { nearest } else { quotient.ceil() };
+        (digits as u64).max(1).checked_mul(unit).map(|mantissa| Scale { mantissa })
+    }
+}
+
+impl Encoding {
+    /// The encoding of `bits` bits for numbers from `min` to `max`, zero always among them and exact.
+    ///
+    /// `None` when the range is not finite or its scale is no decimal of [`Scale`].
+    pub fn covering(min: f64, max: f64, bits: u32) -> Option<Encoding> {
+        let (min, max) = (min.min(0.0), max.max(0.0));
+        let top = ((1_i64 << bits) - 1) as f64;
+        let mut step = if max > min { (max - min) / top } else { 1.0 / top };
+        loop {
+            let scale = Scale::at_least(step)?;
+            let offset = (-min / scale.value()).round();
+            if (max / scale.value()).round() + offset <= top {
+                return Some(Encoding { bits, offset: offset as i64, scale });
+            }
+            step *= 1.0 + 0.5 / top;
+        }
+    }
+}
+
+/// Writes an input as integers (digit − offset), ready for [`crate::execute`].
+///
+/// # Errors
+/// When a list has the wrong length, or a value is not finite or rounds to an integer outside the digits' range.
+pub fn encode(graph: &Graph, input: &Input) -> Result<Vec<Vec<i64>>, ValueError> {
+    let place = || "input file".to_owned();
+    if input.0.len() != graph.inputs.len() {
+        return Err(ValueError::Count { place: place(), given: input.0.len(), expected: graph.inputs.len() });
+    }
+    let one = |(port, list): (&crate::model::Port, &Vec<f64>)| {
+        let tensor = &graph.tensors[port.tensor];
+        if list.len() != tensor.len() {
+            return Err(ValueError::Length { place: place(), input: tensor.name.clone(), given: list.len(), expected: tensor.len() });
+        }
+        let (min, max) = port.encoding.range();
+        let scale = port.encoding.scale.value();
+        list.iter()
+            .enumerate()
+            .map(|(element, &value)| {
+                if !value.is_finite() {
+                    return Err(ValueError::NotFinite { input: tensor.name.clone(), element, value });
+                }
+                let integer = (value / scale).round();
+                if integer < min as f64 || integer > max as f64 {
+                    return Err(ValueError::Range {
+                        input: tensor.name.clone(),
+                        element,
+                        value,
+                        min: min as f64 * scale,
+                        max: max as f64 * scale,
+                    });
+                }
+                Ok(integer as i64)
+            })
+            .collect()
+    };
+    graph.inputs.iter().zip(&input.0).map(one).collect()
+}
+
+/// The real numbers that the output integers stand for, one list an output. `outputs` are in the graph's output order.
+pub fn decode_outputs(graph: &Graph, outputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
+    let one = |(port, list): (&crate::model::Port, &Vec<i64>)| {
+        let scale = port.encoding.scale.value();
+        list.iter().map(|&integer| integer as f64 * scale).collect()
+    };
+    graph.outputs.iter().zip(outputs).map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_have_six_decimals_and_never_shrink() {
+        assert_eq!(Scale::at_least(0.1), Some(Scale { mantissa: 100_000_000_000_000_000 }));
+        assert_eq!(Scale::at_least(1.0 / 255.0), Some(Scale { mantissa: 3_921_570_000_000_000 }));
+        assert_eq!(Scale::at_least(0.0), None);
+        assert_eq!(Scale::at_least(f64::NAN), None);
+        assert_eq!(Scale::at_least(19.0), None);
+    }
+
+    #[test]
+    fn encodings_cover_their_range_with_exact_zero() {
+        for (min, max) in [(0.0, 1.0), (-1.0, 1.0), (-0.3, 2.7), (-5.0, -1.0), (2.0, 3.0), (0.0, 0.0)] {
+            let encoding = Encoding::covering(min, max, 8).unwrap();
+            let (least, most) = encoding.range();
+            let scale = encoding.scale.value();
+            assert!((min / scale).round() >= least as f64 && (max / scale).round() <= most as f64, "{encoding:?}");
+            assert!(min < 0.0 || encoding.offset == 0);
+        }
+    }
+
+    #[test]
+    fn json_is_read_flat_or_nested() {
+        assert_eq!(Input::from_json(br#"{"input_data": [[1, 2.5], [[3], [4]]]}"#).unwrap().0, [[1.0, 2.5], [3.0, 4.0]]);
+        for text in [
+            r#"{"input_data": [[1, "2"]]}"#,
+            r#"{"input_data": [[1, null]]}"#,
+            r#"{"input_data": [[1, NaN]]}"#,
+            r#"{"input_data": [[1, 1e999]]}"#,
+            r#"{"input_data": [[[1], 2]]}"#,
+            r#"{"input_data": [[[1], [2, 3]]]}"#,
+            r#"{"input_data": 1}"#,
+            r#"{"input_data": [1]}"#,
+            r#"{"data": [[1]]}"#,
+            r#"{"input_data": [[1]], "more": 1}"#,
+            "",
+        ] {
+            assert!(Input::from_json(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(Samples::from_json(br#"{"samples": []}"#).is_err());
+        assert_eq!(Samples::from_json(br#"{"samples": [{"input_data": [[1]]}]}"#).unwrap().0.len(), 1);
+    }
+}
