@@ -129,10 +129,10 @@ contract BundleVerifier is IBundleVerifier {
         uint256 commitmentCount;
         unchecked {
             for (uint256 t = 0; t < sources.length; ++t) {
-                uint256 kind = KeyBlob.at(tensor);
+                uint256 kind = KeyBlob.read(tensor);
                 uint256 place;
                 if (kind == KeyBlob.KIND_PUBLIC_INPUT || kind == KeyBlob.KIND_OUTPUT) {
-                    (uint256 count, uint256 bits) = (KeyBlob.at(tensor + 0x20), KeyBlob.at(tensor + 0x40));
+                    (uint256 count, uint256 bits) = (KeyBlob.read(tensor + 0x20), KeyBlob.read(tensor + 0x40));
                     uint256 n = KeyBlob.wordsOf(count, bits);
                     if (wordCount + n <= words.length) _requireWords(words, wordCount, n, count, bits);
                     assembly ("memory-safe") {
@@ -222,7 +222,7 @@ contract BundleVerifier is IBundleVerifier {
             }
             uint256 proof = statement.proofs;
             for (uint256 k = 0; k < slices.length; ++k) {
-                uint256 vkHash = KeyBlob.at(KeyBlob.vkHashes(blob) + 32 * k);
+                uint256 vkHash = KeyBlob.read(KeyBlob.vkHashes(blob) + 32 * k);
                 bytes32 h0;
                 (record, h0) = _hashSlice(statement, slices[k], vkHash, record, wiring, proof);
                 wiring = KeyBlob.afterWiring(wiring);
@@ -253,10 +253,10 @@ contract BundleVerifier is IBundleVerifier {
         uint256 proof
     ) private pure returns (uint256 next, bytes32 h0) {
         unchecked {
-            uint256 publics = KeyBlob.at(wiring);
-            slice.form = KeyBlob.at(record + 0x20);
-            uint256 codeCount = record + 32 * (5 + 2 * KeyBlob.at(record + 0x80));
-            uint256 posts = KeyBlob.at(codeCount);
+            uint256 publics = KeyBlob.read(wiring);
+            slice.form = KeyBlob.read(record + 0x20);
+            uint256 codeCount = record + 32 * (5 + 2 * KeyBlob.read(record + 0x80));
+            uint256 posts = KeyBlob.read(codeCount);
             slice.deltas = codeCount + 32 * (11 + posts);
             slice.ic = slice.deltas + 0x80 * (1 + slice.form);
             next = slice.ic + 0x40 * (1 + publics + posts);
@@ -272,9 +272,9 @@ contract BundleVerifier is IBundleVerifier {
     /// @dev Puts x_1 … x_p at the start of `scalars`.
     function _gatherPublics(Statement memory statement, uint256[] memory scalars, uint256 wiring) private pure {
         unchecked {
-            uint256 publics = KeyBlob.at(wiring);
+            uint256 publics = KeyBlob.read(wiring);
             for (uint256 j = 0; j < publics; ++j) {
-                uint256 slot = KeyBlob.at(wiring + 32 * (1 + j));
+                uint256 slot = KeyBlob.read(wiring + 32 * (1 + j));
                 uint256 role = slot >> 32;
                 uint256 x;
                 if (role == KeyBlob.ROLE_CONTEXT) {

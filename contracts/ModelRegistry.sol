@@ -70,7 +70,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         uint256 wiring = KeyBlob.wirings(data);
         for (uint256 k = 0; k < v.slices; ++k) {
             uint256 next = _checkRecord(v, k, record, wiring);
-            _checkKey(v, k, record, next, bytes32(KeyBlob.at(v.vkHashes + 32 * k)));
+            _checkKey(v, k, record, next, bytes32(KeyBlob.read(v.vkHashes + 32 * k)));
             _checkWiring(v, k, wiring);
             wiring = KeyBlob.afterWiring(wiring);
             record = next;
@@ -79,7 +79,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         _checkUses(v);
 
         _chunks[modelDigest] = pointers;
-        emit ModelRegistered(modelDigest, v.setupDigest, v.slices, KeyBlob.at(KeyBlob.cursorOf(data, 5)) == 1);
+        emit ModelRegistered(modelDigest, v.setupDigest, v.slices, KeyBlob.read(KeyBlob.cursorOf(data, 5)) == 1);
     }
 
     // ------------------------------------------------------------------------------------------------ reading
@@ -113,8 +113,8 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         v.slices = _count(v, v.start + 0x20);
         v.tensors = _count(v, v.start + 0x40);
         _requireWord(v, v.start + 0x60, 0); // Full coverage is the only policy.
-        v.setupDigest = bytes32(KeyBlob.at(v.start + 0x80));
-        uint256 dev = KeyBlob.at(v.start + 0xa0);
+        v.setupDigest = bytes32(KeyBlob.read(v.start + 0x80));
+        uint256 dev = KeyBlob.read(v.start + 0xa0);
         if (dev > 1) _malformed(v, v.start + 0xa0);
         if (dev == 1 && !_isLocalChain()) revert DevKeysRefused(block.chainid);
 
@@ -126,7 +126,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         for (uint256 k = 0; k < v.slices; ++k) {
             cursor = _advance(v, _advance(v, cursor, 1), _count(v, cursor));
             _advance(v, cursor, 1);
-            uint256 groups = KeyBlob.at(cursor);
+            uint256 groups = KeyBlob.read(cursor);
             if (groups > MAX_COUNT) _malformed(v, cursor);
             cursor = _advance(v, cursor, 1 + groups);
         }
@@ -138,7 +138,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         bool hasOutput;
         for (uint256 t = 0; t < v.tensors; ++t) {
             uint256 cursor = _tensorCursor(v, t);
-            uint256 kind = KeyBlob.at(cursor);
+            uint256 kind = KeyBlob.read(cursor);
             if (kind < KeyBlob.KIND_PUBLIC_INPUT || kind > KeyBlob.KIND_BOUNDARY) _malformed(v, cursor);
             uint256 kindStage = kind <= KeyBlob.KIND_PRIVATE_INPUT ? 0 : kind;
             if (kindStage < stage || (t == 0 && kindStage != 0)) _malformed(v, cursor);
@@ -146,16 +146,16 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
             if (kind == KeyBlob.KIND_OUTPUT) hasOutput = true;
 
             _count(v, cursor + 0x20);
-            uint256 bits = KeyBlob.at(cursor + 0x40);
+            uint256 bits = KeyBlob.read(cursor + 0x40);
             if (bits == 0 || bits > KeyBlob.WORD_BITS) _malformed(v, cursor + 0x40);
-            if (KeyBlob.at(cursor + 0x60) >> KeyBlob.WORD_BITS != 0) _malformed(v, cursor + 0x60);
+            if (KeyBlob.read(cursor + 0x60) >> KeyBlob.WORD_BITS != 0) _malformed(v, cursor + 0x60);
             if (kind == KeyBlob.KIND_BOUNDARY) {
                 _requireWord(v, cursor + 0x80, 0);
                 _requireWord(v, cursor + 0xa0, 0);
             } else {
-                uint256 scale = KeyBlob.at(cursor + 0x80);
+                uint256 scale = KeyBlob.read(cursor + 0x80);
                 if (scale == 0 || scale > type(uint128).max) _malformed(v, cursor + 0x80);
-                if (KeyBlob.at(cursor + 0xa0) > MAX_DECIMALS) _malformed(v, cursor + 0xa0);
+                if (KeyBlob.read(cursor + 0xa0) > MAX_DECIMALS) _malformed(v, cursor + 0xa0);
             }
         }
         if (!hasOutput) revert InvalidWiring(0, v.tensors, WiringFault.OutputMissing);
@@ -171,22 +171,22 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
     {
         cursor = _advance(v, record, 5);
         _requireWord(v, record, uint256(KeyBlob.VK_TAG));
-        uint256 form = KeyBlob.at(record + 0x20);
+        uint256 form = KeyBlob.read(record + 0x20);
         if (form > KeyBlob.FORM_COMMITTED) _malformed(v, record + 0x20);
-        uint256 publics = KeyBlob.at(wiring);
+        uint256 publics = KeyBlob.read(wiring);
         _requireWord(v, record + 0x40, publics);
 
         uint256 groupList = wiring + 32 * (1 + publics);
-        uint256 groups = KeyBlob.at(groupList);
+        uint256 groups = KeyBlob.read(groupList);
         _requireWord(v, record + 0x80, groups);
         _advance(v, cursor, 2 * groups);
         uint256 words;
         for (uint256 g = 0; g < groups; ++g) {
-            uint256 index = KeyBlob.at(groupList + 32 * (1 + g));
+            uint256 index = KeyBlob.read(groupList + 32 * (1 + g));
             if (index >= v.tensors) revert InvalidWiring(k, index, WiringFault.NotPublic);
             uint256 tensor = _tensorCursor(v, index);
-            (uint256 count, uint256 bits) = (KeyBlob.at(tensor + 0x20), KeyBlob.at(tensor + 0x40));
-            if (KeyBlob.at(cursor) != count || KeyBlob.at(cursor + 0x20) != bits) {
+            (uint256 count, uint256 bits) = (KeyBlob.read(tensor + 0x20), KeyBlob.read(tensor + 0x40));
+            if (KeyBlob.read(cursor) != count || KeyBlob.read(cursor + 0x20) != bits) {
                 revert InvalidWiring(k, index, WiringFault.LayoutMismatch);
             }
             words += KeyBlob.wordsOf(count, bits);
@@ -210,9 +210,9 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
     function _checkKey(Validation memory v, uint256 k, uint256 record, uint256 end, bytes32 vkHash) private {
         bytes32 computed = keccak256(_slice(record, end));
         if (computed != vkHash) revert VkHashMismatch(k, vkHash, computed);
-        uint256 form = KeyBlob.at(record + 0x20);
-        uint256 key = record + 32 * (6 + 2 * KeyBlob.at(record + 0x80));
-        key += 32 * KeyBlob.at(key - 0x20); // After the codes.
+        uint256 form = KeyBlob.read(record + 0x20);
+        uint256 key = record + 32 * (6 + 2 * KeyBlob.read(record + 0x80));
+        key += 32 * KeyBlob.read(key - 0x20); // After the codes.
 
         computed = keccak256(abi.encodePacked(KeyBlob.SETUP_TAG, _slice(key, key + 32 * 10)));
         if (computed != v.setupDigest) revert SetupDigestMismatch(k, v.setupDigest, computed);
@@ -223,7 +223,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         }
         _requireG2(k, key + 0x40, 3 + form);
 
-        if (KeyBlob.at(key) == 1 || _x(key + 0x40) == _generatorX() || _x(key + 0x40) == _x(key + 0xc0)) {
+        if (KeyBlob.read(key) == 1 || _x(key + 0x40) == _generatorX() || _x(key + 0x40) == _x(key + 0xc0)) {
             revert UncontributedSetup();
         }
         _claimDelta(v, k, key, key + 0x140, vkHash);
@@ -233,7 +233,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         }
         // The same key twice in one model claims nothing twice, so it is refused by name.
         for (uint256 other = v.vkHashes; other < v.vkHashes + 32 * k; other += 32) {
-            if (bytes32(KeyBlob.at(other)) == vkHash) revert DeltaNotDistinct(k, _x(key + 0x140));
+            if (bytes32(KeyBlob.read(other)) == vkHash) revert DeltaNotDistinct(k, _x(key + 0x140));
         }
     }
 
@@ -249,7 +249,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
     }
 
     function _requireG1(Validation memory v, uint256 cursor) private pure {
-        if (!BN254.isOnCurve(KeyBlob.at(cursor), KeyBlob.at(cursor + 0x20))) {
+        if (!BN254.isOnCurve(KeyBlob.read(cursor), KeyBlob.read(cursor + 0x20))) {
             revert InvalidG1((cursor - v.start) / 32);
         }
     }
@@ -261,7 +261,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
             (input[6 * i], input[6 * i + 1]) = (1, 2);
             uint256 nonZero;
             for (uint256 j = 0; j < 4; ++j) {
-                uint256 coordinate = KeyBlob.at(cursor + 32 * (4 * i + j));
+                uint256 coordinate = KeyBlob.read(cursor + 32 * (4 * i + j));
                 if (coordinate >= BN254.Q) revert InvalidG2(k);
                 input[6 * i + 2 + j] = coordinate;
                 nonZero |= coordinate;
@@ -275,24 +275,24 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
 
     /// @dev Checks a slice's slots and word groups, in slice order: what a slice reads was written by an earlier one.
     function _checkWiring(Validation memory v, uint256 k, uint256 wiring) private pure {
-        uint256 publics = KeyBlob.at(wiring);
+        uint256 publics = KeyBlob.read(wiring);
         uint256 cursor = wiring + 0x20;
         uint256 end = cursor + 32 * publics;
-        if (KeyBlob.at(cursor) != KeyBlob.ROLE_CONTEXT << 32) {
+        if (KeyBlob.read(cursor) != KeyBlob.ROLE_CONTEXT << 32) {
             revert InvalidWiring(k, 0, WiringFault.ContextSlotMissing);
         }
         cursor += 0x20;
-        bool hasOwner = cursor < end && KeyBlob.at(cursor) == KeyBlob.ROLE_OWNER << 32;
+        bool hasOwner = cursor < end && KeyBlob.read(cursor) == KeyBlob.ROLE_OWNER << 32;
         if (hasOwner) cursor += 0x20;
 
         bool readsPrivate;
         uint256 next; // Least tensor index allowed.
         for (; cursor < end; cursor += 0x20) {
-            (uint256 role, uint256 index) = (KeyBlob.at(cursor) >> 32, KeyBlob.at(cursor) & type(uint32).max);
+            (uint256 role, uint256 index) = (KeyBlob.read(cursor) >> 32, KeyBlob.read(cursor) & type(uint32).max);
             if (index >= v.tensors) revert InvalidWiring(k, index, WiringFault.RoleMismatch);
             if (index < next) revert InvalidWiring(k, index, WiringFault.NotAscending);
             next = index + 1;
-            uint256 kind = KeyBlob.at(_tensorCursor(v, index));
+            uint256 kind = KeyBlob.read(_tensorCursor(v, index));
             if (role == KeyBlob.ROLE_READ && kind == KeyBlob.KIND_PRIVATE_INPUT) {
                 readsPrivate = true;
                 v.uses[index] += 1;
@@ -308,12 +308,12 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         if (readsPrivate != hasOwner) revert InvalidWiring(k, 0, WiringFault.OwnerSlotMismatch);
 
         next = 0;
-        uint256 groups = KeyBlob.at(cursor);
+        uint256 groups = KeyBlob.read(cursor);
         for (uint256 g = 1; g <= groups; ++g) {
-            uint256 index = KeyBlob.at(cursor + 32 * g);
+            uint256 index = KeyBlob.read(cursor + 32 * g);
             if (index < next) revert InvalidWiring(k, index, WiringFault.NotAscending);
             next = index + 1;
-            uint256 kind = KeyBlob.at(_tensorCursor(v, index));
+            uint256 kind = KeyBlob.read(_tensorCursor(v, index));
             if (kind != KeyBlob.KIND_PUBLIC_INPUT && kind != KeyBlob.KIND_OUTPUT) {
                 revert InvalidWiring(k, index, WiringFault.NotPublic);
             }
@@ -328,7 +328,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
     function _checkUses(Validation memory v) private pure {
         for (uint256 t = 0; t < v.tensors; ++t) {
             if (v.uses[t] != 0) continue;
-            uint256 kind = KeyBlob.at(_tensorCursor(v, t));
+            uint256 kind = KeyBlob.read(_tensorCursor(v, t));
             WiringFault fault = kind == KeyBlob.KIND_OUTPUT
                 ? WiringFault.OutputMissing
                 : kind == KeyBlob.KIND_BOUNDARY ? WiringFault.NeverWritten : WiringFault.InputUnread;
@@ -347,16 +347,16 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
 
     /// @dev A count between 1 and MAX_COUNT.
     function _count(Validation memory v, uint256 cursor) private pure returns (uint256 count) {
-        count = KeyBlob.at(cursor);
+        count = KeyBlob.read(cursor);
         if (count == 0 || count > MAX_COUNT) _malformed(v, cursor);
     }
 
     function _requireWord(Validation memory v, uint256 cursor, uint256 expected) private pure {
-        if (KeyBlob.at(cursor) != expected) _malformed(v, cursor);
+        if (KeyBlob.read(cursor) != expected) _malformed(v, cursor);
     }
 
     function _malformed(Validation memory v, uint256 cursor) private pure {
-        revert MalformedBlob((cursor - v.start) / 32, KeyBlob.at(cursor));
+        revert MalformedBlob((cursor - v.start) / 32, KeyBlob.read(cursor));
     }
 
     function _tensorCursor(Validation memory v, uint256 index) private pure returns (uint256) {
@@ -365,7 +365,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
 
     /// @dev Hash of a G2 point's x coordinate.
     function _x(uint256 cursor) private pure returns (bytes32) {
-        return keccak256(abi.encode(KeyBlob.at(cursor), KeyBlob.at(cursor + 0x20)));
+        return keccak256(abi.encode(KeyBlob.read(cursor), KeyBlob.read(cursor + 0x20)));
     }
 
     function _generatorX() private pure returns (bytes32) {

@@ -65,7 +65,7 @@ library KeyBlob {
     }
 
     /// @notice The word at a cursor.
-    function at(uint256 cursor) internal pure returns (uint256 value) {
+    function read(uint256 cursor) internal pure returns (uint256 value) {
         assembly ("memory-safe") {
             value := mload(cursor)
         }
@@ -80,12 +80,12 @@ library KeyBlob {
 
     /// @notice Number of slices.
     function sliceCount(bytes memory blob) internal pure returns (uint256) {
-        return at(cursorOf(blob, 1));
+        return read(cursorOf(blob, 1));
     }
 
     /// @notice Number of tensors.
     function tensorCount(bytes memory blob) internal pure returns (uint256) {
-        return at(cursorOf(blob, 2));
+        return read(cursorOf(blob, 2));
     }
 
     /// @notice Cursor of the vkHash of slice 0; the others follow.
@@ -106,8 +106,8 @@ library KeyBlob {
     /// @notice Cursor just after a slice's wiring: the next slice's, or the first key record.
     function afterWiring(uint256 wiring) internal pure returns (uint256) {
         unchecked {
-            uint256 groups = wiring + 32 * (1 + at(wiring));
-            return groups + 32 * (1 + at(groups));
+            uint256 groups = wiring + 32 * (1 + read(wiring));
+            return groups + 32 * (1 + read(groups));
         }
     }
 
@@ -115,12 +115,12 @@ library KeyBlob {
     function tensor(bytes memory blob, uint256 index) internal pure returns (Tensor memory) {
         uint256 cursor = tensors(blob) + 32 * TENSOR_WORDS * index;
         return Tensor({
-            kind: at(cursor),
-            count: at(cursor + 0x20),
-            bits: at(cursor + 0x40),
-            offset: at(cursor + 0x60),
-            scale: at(cursor + 0x80),
-            decimals: at(cursor + 0xa0)
+            kind: read(cursor),
+            count: read(cursor + 0x20),
+            bits: read(cursor + 0x40),
+            offset: read(cursor + 0x60),
+            scale: read(cursor + 0x80),
+            decimals: read(cursor + 0xa0)
         });
     }
 

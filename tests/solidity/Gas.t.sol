@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.24;
+
+import {console2} from "forge-std/console2.sol";
+import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
+import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
+import {Deployed} from "./utils/Deployed.sol";
+
+/// @notice Gas of whole transactions: `script/forge test --match-contract GasTest -vv`.
+contract GasTest is Deployed {
+    /// One slice with 26 words in and one word out, straight to the verifier, and what each further slice adds.
+    function test_VerifyBundle() public {
+        uint256 single = _verifyBundle("single");
+        console2.log("verifyBundle, 1 slice, 26 + 1 words:", single);
+        uint256 chain = _verifyBundle("chain");
+        console2.log("verifyBundle, 3 slices, 26 + 1 words:", chain);
+        console2.log("each further slice:", (chain - single) / 2);
+        console2.log("verifyBundle, 2 slices, private input:", _verifyBundle("private"));
+        assertLt(single, 300_000);
+        assertLt((chain - single) / 2, 175_000);
+    }
+
+    function test_RequestFulfilWithdraw() public {
+        Model memory model = install("single");
+        Bundle memory bundle = loadBundle("single");
+        string memory json = readFixture("single");
+        address requester = vm.parseJsonAddress(json, ".requester");
+        address beneficiary = vm.parseJsonAddress(json, ".beneficiary");
+        IInferenceOracle.Request memory request;
+        request.modelDigest = model.digest;
+        request.inputs = vm.parseJsonBytes32Array(json, ".request.inputs");
+        request.fee = vm.parseJsonUint(json, ".request.fee");
+        request.deadline = uint64(vm.parseJsonUint(json, ".request.deadline"));
+
+        uint256[] memory inputWords = new uint256[](26);
+        for (uint256 i = 0; i < 26; ++i) {
+            inputWords[i] = bundle.words[i];
+        }
+        vm.deal(requester, 1 ether);
+        vm.startPrank(requester);
+        bytes memory data = abi.encodeCall(IInferenceOracle.request, (request, inputWords));
+        console2.log("request:", _transaction(address(oracle), data, request.fee));
+        vm.stopPrank();
+        data = abi.encodeCall(
+            IInferenceOracle.fulfil,
+            (request, requester, 0, beneficiary, bundle.words, bundle.commitments, bundle.proofs)
+        );
+        uint256 fulfil = _transaction(address(oracle), data, 0);
+        console2.log("fulfil, 1 slice, 26 + 1 words, first of its kind:", fulfil);
+        assertLt(fulfil, 420_000);
+        vm.prank(beneficiary);
+        console2.log("withdraw:", _transaction(address(oracle), abi.encodeCall(IInferenceOracle.withdraw, ()), 0));
+    }
+
+    function _verifyBundle(string memory name) private returns (uint256) {
+        Model memory model = install(name);
+        Bundle memory bundle = loadBundle(name);
+        bytes memory data = abi.encodeCall(
+            IBundleVerifier.verifyBundle,
+            (model.digest, bundle.context, bundle.owner, bundle.words, bundle.commitments, bundle.proofs)
+        );
+        return _cooled(model.digest, address(verifier), data, 0);
+    }
+
+    function _transaction(address target, bytes memory data, uint256 value) private returns (uint256) {
+        return _cooled(vm.parseJsonBytes32(readFixture("single"), ".modelDigest"), target, data, value);
+    }
+
+    /// Gas that a transaction pays: intrinsic gas (21,000 and calldata at 4 and 16 a byte, EIP-2028) and execution with every
+    /// account and slot cold, or the floor of EIP-7623 if that is more.
+    function _cooled(bytes32 digest, address target, bytes memory data, uint256 value) private returns (uint256) {
+        address[] memory chunks = registry.chunks(digest);
+        for (uint256 i = 0; i < chunks.length; ++i) {
+            vm.cool(chunks[i]);
+        }
+        vm.cool(address(registry));
+        vm.cool(address(verifier));
+        vm.cool(address(oracle));
+        assertGt(target.code.length, 0); // A transaction's target is warm.
+
+        uint256 before = gasleft();
+        (bool ok,) = target.call{value: value}(data);
+        uint256 execution = before - gasleft();
+        assertTrue(ok);
+
+        uint256 tokens;
+        for (uint256 i = 0; i < data.length; ++i) {
+            tokens += data[i] == 0 ? 1 : 4;
+        }
+        uint256 paid = 21_000 + 4 * tokens + execution;
+        uint256 floor = 21_000 + 10 * tokens;
+        return paid > floor ? paid : floor;
+    }
+}
