@@ -6,8 +6,15 @@ import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
 import {Deployed} from "./utils/Deployed.sol";
 
+/// @dev A cheat code that this forge-std does not declare yet.
+interface Cool {
+    function cool(address target) external;
+}
+
 /// @notice Gas of whole transactions: `script/forge test --match-contract GasTest -vv`.
 contract GasTest is Deployed {
+    Cool private constant cheats = Cool(VM_ADDRESS);
+
     /// One slice with 26 words in and one word out, straight to the verifier, and what each further slice adds.
     function test_VerifyBundle() public {
         uint256 single = _verifyBundle("single");
@@ -71,11 +78,11 @@ contract GasTest is Deployed {
     function _cooled(bytes32 digest, address target, bytes memory data, uint256 value) private returns (uint256) {
         address[] memory chunks = registry.chunks(digest);
         for (uint256 i = 0; i < chunks.length; ++i) {
-            vm.cool(chunks[i]);
+            cheats.cool(chunks[i]);
         }
-        vm.cool(address(registry));
-        vm.cool(address(verifier));
-        vm.cool(address(oracle));
+        cheats.cool(address(registry));
+        cheats.cool(address(verifier));
+        cheats.cool(address(oracle));
         assertGt(target.code.length, 0); // A transaction's target is warm.
 
         uint256 before = gasleft();
