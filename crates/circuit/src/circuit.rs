@@ -19,13 +19,15 @@
 //! | S2 | inverses by table, quotients by table, fingerprint steps |
 
 use ark_bn254::Fr;
-use ark_ff::{One, Zero, batch_inversion};
+use ark_ff::{One, PrimeField, Zero, batch_inversion};
+use serde::{Deserialize, Serialize};
 
 use crate::shape::{FieldExpression, Int, Wire, WireKind};
 use crate::trace::Witness;
 
 /// A range table `0 … 2^bits − 1` and the number of lookups into it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Table {
     /// Width.
     pub bits: u32,
@@ -46,7 +48,8 @@ impl Table {
 }
 
 /// How many wires and rows of each kind there are, and so where each one stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Layout {
     /// Public inputs x_1…x_p.
     pub publics: usize,
@@ -413,26 +416,46 @@ impl Circuit {
         }
     }
 
-    /// Every expression that is looked up, with its table's width, evaluated over the wires given, modulo `prime`: the
-    /// view of an adversary who fills in multiplicities, inverses and quotients as best he can. Returns whether every
-    /// integer product holds and every looked-up value is in its table. For exhaustive searches over small fields;
-    /// rows with a wire that `wires` does not yet hold are skipped.
-    #[doc(hidden)]
-    pub fn holds_modulo(&self, wires: &[u64], prime: u64) -> bool {
-        let value = |expression: &Int| -> Option<u64> {
+    /// Whether some second round completes these committed wires, for an adversary who fills in multiplicities, inverses
+    /// and quotients as best he can: every product holds and every looked-up value is an entry of its table. The logUp
+    /// identity makes this equivalent to satisfying the rows, but for a probability of about 2^-230 over the challenge.
+    pub fn completable(&self, publics: &[Fr], small: &[Fr], field: &[Fr]) -> bool {
+        let int = |e: &Int| e.terms.iter().fold(Fr::from(e.constant), |sum, (wire, c)| sum + Fr::from(*c) * small[wire.index()]);
+        let full = |e: &FieldExpression| self.field_value(e, publics, small, field);
+        let in_table = |e: &Int, bits: u32| {
+            let limbs = int(e).into_bigint().0;
+            limbs[1..] == [0; 3] && limbs[0] < 1 << bits
+        };
+        self.products.iter().all(|row| int(&row.a) * int(&row.b) == int(&row.c))
+            && self.field_products.iter().all(|row| full(&row.a) * full(&row.b) == full(&row.c))
+            && self.lookups.iter().all(|(bits, rows)| rows.iter().all(|e| in_table(e, *bits)))
+    }
+
+    /// The public words that these committed wires stand for.
+    pub fn words(&self, publics: &[Fr], small: &[Fr], field: &[Fr]) -> Vec<Fr> {
+        self.words.iter().map(|word| self.field_value(word, publics, small, field)).collect()
+    }
+
+    fn field_value(&self, expression: &FieldExpression, publics: &[Fr], small: &[Fr], field: &[Fr]) -> Fr {
+        expression.terms.iter().fold(expression.constant, |sum, (wire, c)| {
+            let value = match wire.kind() {
+                WireKind::Public => publics[wire.index() - 1],
+                WireKind::Small => small[wire.index()],
+                WireKind::Field => field[wire.index()],
+            };
+            sum + *c * value
+        })
+    }
+
+    /// Products and lookups modulo a small prime, over small wires alone: for exhaustive searches, in which a gadget's every
+    /// assignment can be tried.
+    pub fn holds_modulo(&self, small: &[u64], prime: u64) -> bool {
+        let value = |e: &Int| {
             let modulus = i128::from(prime);
-            let mut sum = i128::from(expression.constant).rem_euclid(modulus);
-            for (wire, c) in &expression.terms {
-                let wire = i128::from(*wires.get(wire.index())?);
-                sum = (sum + i128::from(*c).rem_euclid(modulus) * wire).rem_euclid(modulus);
-            }
-            Some(sum as u64)
+            let sum = e.terms.iter().fold(i128::from(e.constant), |sum, (wire, c)| (sum + i128::from(*c) * i128::from(small[wire.index()])) % modulus);
+            sum.rem_euclid(modulus) as u64
         };
-        let product = |row: &ProductRow| {
-            let (Some(a), Some(b), Some(c)) = (value(&row.a), value(&row.b), value(&row.c)) else { return true };
-            u128::from(a) * u128::from(b) % u128::from(prime) == u128::from(c)
-        };
-        self.products.iter().all(product)
-            && self.lookups.iter().all(|(bits, rows)| rows.iter().all(|e| value(e).is_none_or(|v| v < 1 << bits)))
+        self.products.iter().all(|row| value(&row.a) * value(&row.b) % prime == value(&row.c))
+            && self.lookups.iter().all(|(bits, rows)| rows.iter().all(|e| value(e) < 1 << bits))
     }
 }

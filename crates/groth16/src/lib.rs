@@ -1,1 +1,39 @@
 //! Groth16 over BN254 with one commitment round: setup, prove, verify, key and proof formats.
+//!
+//! A circuit with a challenge (lookups or public words) is proven in the separate-trapdoor form of MIRAGE (eprint
+//! 2020/278): proof A, B, C1, C2; private wires that precede the challenge over δ1, the rest over δ2; five pairings. A
+//! circuit without one is plain Groth16, and ark-groth16's. `docs/proof-system.md` has the equations and the argument.
+//!
+//! ```text
+//! setup      toxic waste → keys
+//! key        verifying key: record, hash, checks; delta distinctness over a setup
+//! key_file   proving key: sections on disk, memory-mapped, with digests
+//! prove      witness → proof
+//! msm        multi-scalar multiplications over small scalars and over table entries
+//! verify     one proof
+//! challenge  the bytes that χ is hashed from
+//! plain      circuits without a challenge, by ark-groth16
+//! points     32-byte words of points, as EIP-196 and EIP-197 have them
+//! snarkjs    JSON of plain keys and proofs
+//! ```
+
+mod challenge;
+mod error;
+mod key;
+mod key_file;
+mod msm;
+mod plain;
+mod points;
+mod prove;
+mod setup;
+pub mod snarkjs;
+mod verify;
+
+pub use challenge::{challenge, fingerprint, keccak, tag, to_field};
+pub use error::{KeyError, ProveError, VerifyError};
+pub use key::{Form, VerifyingKey, WordGroup, check_deltas};
+pub use key_file::ProvingKey;
+pub use points::{fr_from_word, fr_to_word, g1_from_words, g1_to_words, g2_from_words, g2_to_words};
+pub use prove::{Proof, prove};
+pub use setup::Setup;
+pub use verify::{Statement, verify};

@@ -1,0 +1,100 @@
+//! Errors of keys, provers and verifiers.
+
+use std::path::PathBuf;
+
+use zkslice_circuit::CircuitError;
+
+/// A key that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Bytes that are not a key of this format.
+    #[error("{what} is not a valid key: {reason}; run `zkslice setup` again")]
+    Malformed {
+        /// File or field.
+        what: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A format version from the future.
+    #[error("{what} has format version {found}, this build reads up to {known}: upgrade zkslice")]
+    NewerVersion {
+        /// File.
+        what: String,
+        /// Version found.
+        found: u32,
+        /// Newest known.
+        known: u32,
+    },
+    /// Digest mismatch.
+    #[error("{what} does not match its digest: the file has changed or is damaged; run `zkslice setup` again")]
+    Digest {
+        /// File and section.
+        what: String,
+    },
+    /// Trapdoors that coincide, within a key or across the keys of a setup.
+    #[error("unsafe key: {0}; run the setup again")]
+    Unsafe(String),
+    /// ark-groth16 or ark-relations refused.
+    #[error("{0}")]
+    Arkworks(String),
+}
+
+/// Why no proof came out.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// Witness and key belong to different circuits.
+    #[error("the key is for another circuit: {0}; run `zkslice setup` for this package")]
+    WrongKey(String),
+    /// The key's file failed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// There is no witness.
+    #[error(transparent)]
+    Circuit(#[from] CircuitError),
+    /// The finished proof does not verify: the witness does not satisfy the circuit, or the key is damaged. It is not released.
+    #[error("the proof does not verify and was withheld: the witness does not satisfy the circuit, or the key file is damaged")]
+    SelfCheck,
+    /// The operating system gave no randomness.
+    #[error("no randomness from the operating system: {0}")]
+    Randomness(String),
+}
+
+/// Why a proof is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// Count of public inputs or words.
+    #[error("expected {expected} {what}, got {got}")]
+    Arity {
+        /// What was counted.
+        what: &'static str,
+        /// What the key says.
+        expected: usize,
+        /// What was given.
+        got: usize,
+    },
+    /// A word with bits beyond its digits.
+    #[error("public word {index} is not below 2^{bits}")]
+    Word {
+        /// Which word.
+        index: usize,
+        /// Its width.
+        bits: u32,
+    },
+    /// A commitment element missing or superfluous for the key's form.
+    #[error("the proof has not the form of the key")]
+    Form,
+    /// A coordinate or scalar that is not reduced, or a point off its curve or subgroup.
+    #[error("{0} is not a canonical, valid encoding")]
+    Encoding(String),
+    /// The pairing equation does not hold.
+    #[error("the proof is not valid for this statement")]
+    Invalid,
+}

@@ -1,0 +1,273 @@
+//! The prover of the committed form.
+//!
+//! Multi-scalar multiplications, by what their scalars are: S1 and B are small (signed buckets); inverses take one value
+//! an entry of a table, so their points are first summed by entry; only H, the entries and the few wires of full size
+//! meet full-size scalars. The quotient takes four FFTs and no division (`proof-system.md` 4.3).
+
+use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, G2Projective};
+use ark_ec::scalar_mul::variable_base::VariableBaseMSM;
+use ark_ec::{AffineRepr, CurveGroup};
+use ark_ff::{FftField, One, UniformRand, Zero};
+use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
+use ark_std::rand::{CryptoRng, RngCore};
+use rayon::prelude::*;
+use zkslice_circuit::{Circuit, Layout, SecondRound, Witness};
+
+use crate::challenge::challenge;
+use crate::key_file::{Section, g1, g2};
+use crate::{Form, ProveError, ProvingKey, Statement, VerifyError, msm, plain, points, verify};
+
+/// A proof. `c1` is the first-round commitment; none in the plain form, whose C is `c2`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// A.
+    pub a: G1Affine,
+    /// B.
+    pub b: G2Affine,
+    /// C1.
+    pub c1: Option<G1Affine>,
+    /// C2 (plain: C).
+    pub c2: G1Affine,
+}
+
+impl Proof {
+    /// Words of a proof on chain: A (2), B (4), C1 (2, zeros in the plain form), C2 (2).
+    pub const WORDS: usize = 10;
+
+    /// The proof as words.
+    pub fn to_words(&self) -> [[u8; 32]; Self::WORDS] {
+        let mut words = [[0; 32]; Self::WORDS];
+        words[..2].copy_from_slice(&points::g1_to_words(&self.a));
+        words[2..6].copy_from_slice(&points::g2_to_words(&self.b));
+        if let Some(c1) = &self.c1 {
+            words[6..8].copy_from_slice(&points::g1_to_words(c1));
+        }
+        words[8..].copy_from_slice(&points::g1_to_words(&self.c2));
+        words
+    }
+
+    /// Reads the words of a proof of the given form, checking every point.
+    ///
+    /// # Errors
+    /// [`VerifyError::Encoding`]; [`VerifyError::Form`] for a plain proof with a C1.
+    pub fn from_words(words: &[[u8; 32]; Self::WORDS], form: Form) -> Result<Self, VerifyError> {
+        let [a0, a1, b0, b1, b2, b3, d0, d1, c0, c1] = *words;
+        let committed = points::g1_from_words(&[d0, d1], "C1")?;
+        if form == Form::Plain && !committed.is_zero() {
+            return Err(VerifyError::Form);
+        }
+        Ok(Self {
+            a: points::g1_from_words(&[a0, a1], "A")?,
+            b: points::g2_from_words(&[b0, b1, b2, b3], "B")?,
+            c1: (form == Form::Committed).then_some(committed),
+            c2: points::g1_from_words(&[c0, c1], "C2")?,
+        })
+    }
+}
+
+/// Proves a witness under a key. The proof is verified before it is returned: one that failed would leak (`soundness.md` G6).
+///
+/// `circuit` is asked only by the plain form, whose prover reads the matrices.
+///
+/// # Errors
+/// [`ProveError::WrongKey`] if key and witness differ in a count; [`ProveError::SelfCheck`] if the witness does not satisfy the
+/// circuit that the key is for.
+pub fn prove(
+    key: &ProvingKey,
+    witness: &Witness,
+    circuit: impl FnOnce() -> Result<Circuit, zkslice_circuit::CircuitError>,
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Result<Proof, ProveError> {
+    fits(key.layout(), witness)?;
+    let proof = match key.verifying_key().form() {
+        Form::Committed => committed(key, witness, rng),
+        Form::Plain => {
+            let circuit = circuit()?;
+            let assignment = circuit.assignment(witness, Fr::zero()).unwrap_or_default();
+            circuit.check(&assignment).map_err(|_| ProveError::SelfCheck)?;
+            let proof = plain::prove(key, &circuit, &assignment, rng)?;
+            Proof { a: proof.a, b: proof.b, c1: None, c2: proof.c }
+        }
+    };
+    let statement = Statement { publics: witness.publics.clone(), words: witness.words.clone() };
+    verify(key.verifying_key(), &statement, &proof).map_err(|_| ProveError::SelfCheck)?;
+    Ok(proof)
+}
+
+fn fits(layout: &Layout, witness: &Witness) -> Result<(), ProveError> {
+    let tables: Vec<_> = witness.lookups.iter().map(|(bits, values)| (*bits, values.len())).collect();
+    let counts = [
+        ("public inputs", layout.publics, witness.publics.len()),
+        ("public words", layout.words, witness.words.len()),
+        ("small wires", layout.small, witness.small.len()),
+        ("field wires", layout.field, witness.field.len()),
+        ("products", layout.products, witness.products.len()),
+        ("field products", layout.field_products, witness.field_products.len()),
+    ];
+    if let Some((what, expected, got)) = counts.iter().find(|(_, expected, got)| expected != got) {
+        return Err(ProveError::WrongKey(format!("it expects {expected} {what}, the witness has {got}")));
+    }
+    if tables != layout.tables.iter().map(|t| (t.bits, t.lookups)).collect::<Vec<_>>() {
+        return Err(ProveError::WrongKey("its tables are not the witness's".into()));
+    }
+    Ok(())
+}
+
+fn committed(key: &ProvingKey, witness: &Witness, rng: &mut (impl RngCore + CryptoRng)) -> Proof {
+    let layout = key.layout();
+    let multiplicities = witness.multiplicities();
+    // Small wires and multiplicities lie side by side in S1.
+    let mut small = witness.small.clone();
+    small.extend(multiplicities.iter().flatten().map(|m| i64::from(*m)));
+    let points1: Vec<G1Affine> = key.g1(Section::Points1).iter().map(g1).collect();
+    let points2: Vec<G2Affine> = key.g2(Section::Points2).iter().map(g2).collect();
+    let (alpha, beta1, delta1, delta2) = (points1[0], points1[1], points1[2], points1[3]);
+
+    let k1 = key.g1(Section::K1);
+    let binding = msm::small::<G1Projective, _>(&small, |i| g1(&k1[i])) + full(&k1[small.len()..], &witness.field);
+    let (blinding, c1, chi, second) = loop {
+        let blinding = Fr::rand(rng);
+        let c1 = (binding + delta2 * blinding).into_affine();
+        let chi = challenge(key.verifying_key_hash(), &witness.publics, &witness.words, &c1);
+        if let Some(second) = witness.second_round(&multiplicities, chi) {
+            break (blinding, c1, chi, second);
+        }
+    };
+
+    let mut publics = vec![Fr::one()];
+    publics.extend(&witness.publics);
+    publics.push(chi);
+    if layout.words > 0 {
+        publics.push(second.fingerprint);
+    }
+    let (r, s) = (Fr::rand(rng), Fr::rand(rng));
+    let wires = Wires { layout, small: &witness.small, field: &witness.field, publics: &publics };
+
+    let (h, (late, (b1, b2))) = rayon::join(
+        || quotient(key, witness, &second, chi, &publics),
+        || rayon::join(|| second_round(key, witness, &second), || {
+            let (b1, b2) = (key.g1(Section::B1), key.g2(Section::B2));
+            rayon::join(|| wires.sum::<G1Projective>(|i| g1(&b1[i])), || wires.sum::<G2Projective>(|i| g2(&b2[i])))
+        }),
+    );
+    let a_query = key.g1(Section::A);
+    let a = late.a + wires.sum::<G1Projective>(|i| g1(&a_query[i])) + alpha + delta2 * r;
+    let b1 = b1 + beta1 + delta2 * s;
+    let b = b2 + points2[0] + points2[1] * s;
+    let c2 = late.c2 + h + a * s + b1 * r - delta2 * (r * s) - delta1 * blinding;
+    Proof { a: a.into_affine(), b: b.into_affine(), c1: Some(c1), c2: c2.into_affine() }
+}
+
+fn full(points: &[[u64; 8]], scalars: &[Fr]) -> G1Projective {
+    debug_assert_eq!(points.len(), scalars.len());
+    let points: Vec<G1Affine> = points.iter().map(g1).collect();
+    G1Projective::msm_unchecked(&points, scalars)
+}
+
+/// The public and committed wires, as A and B meet them. Multiplicities occur only in C.
+struct Wires<'a> {
+    layout: &'a Layout,
+    small: &'a [i64],
+    field: &'a [Fr],
+    publics: &'a [Fr],
+}
+
+impl Wires<'_> {
+    fn sum<G>(&self, point: impl Fn(usize) -> G::MulBase + Sync) -> G
+    where
+        G: VariableBaseMSM<ScalarField = Fr> + Send,
+    {
+        let first_small = self.layout.public_wires();
+        let first_field = self.layout.first_multiplicity() + self.layout.table_entries();
+        let full: Vec<usize> = (0..first_small).chain(first_field..first_field + self.field.len()).collect();
+        let points: Vec<G::MulBase> = full.iter().map(|i| point(*i)).collect();
+        let scalars: Vec<Fr> = self.publics.iter().chain(self.field).copied().collect();
+        G::msm_unchecked(&points, &scalars) + msm::small::<G, _>(self.small, |i| point(first_small + i))
+    }
+}
+
+struct Late {
+    a: G1Projective,
+    c2: G1Projective,
+}
+
+/// Contributions of the second round's wires to A and C2. Inverses are summed by table entry, then both sums meet the same
+/// scalars: the entries' inverses.
+fn second_round(key: &ProvingKey, witness: &Witness, second: &SecondRound) -> Late {
+    let layout = key.layout();
+    let first = layout.first_second_round();
+    let sum = |points: &[[u64; 8]]| -> G1Projective {
+        let mut bases: Vec<G1Affine> = Vec::new();
+        let mut scalars: Vec<Fr> = Vec::new();
+        let mut at = 0;
+        for ((_, values), inverses) in witness.lookups.iter().zip(&second.inverses) {
+            bases.extend(msm::by_entry::<G1Projective, _>(inverses.len(), values, |i| g1(&points[at + i])));
+            scalars.extend(inverses);
+            at += values.len();
+        }
+        bases.extend(points[at..].iter().map(g1));
+        scalars.extend(second.quotients.iter().flatten().chain(&second.steps));
+        debug_assert_eq!(bases.len(), scalars.len());
+        G1Projective::msm_unchecked(&bases, &scalars)
+    };
+    let (a, c2) = rayon::join(|| sum(&key.g1(Section::A)[first..]), || sum(key.g1(Section::K2)));
+    Late { a, c2 }
+}
+
+/// `Σ a'_i·b'_i·[L^(2n)_{2i+1}(τ)/δ2]` with a', b' on the odd half of the double domain.
+fn quotient(key: &ProvingKey, witness: &Witness, second: &SecondRound, chi: Fr, publics: &[Fr]) -> G1Projective {
+    let size = key.domain_size();
+    let (mut a, mut b) = rows(witness, second, chi, publics, size);
+    // Sizes are powers of two that fit: the setup refused others.
+    let Some(domain) = Radix2EvaluationDomain::<Fr>::new(size) else { return G1Projective::zero() };
+    let Some(root) = Fr::get_root_of_unity(2 * size as u64) else { return G1Projective::zero() };
+    let Some(odd) = domain.get_coset(root) else { return G1Projective::zero() };
+    rayon::join(
+        || {
+            domain.ifft_in_place(&mut a);
+            odd.fft_in_place(&mut a);
+        },
+        || {
+            domain.ifft_in_place(&mut b);
+            odd.fft_in_place(&mut b);
+        },
+    );
+    a.par_iter_mut().zip(&b).for_each(|(a, b)| *a *= b);
+    full(key.g1(Section::H), &a)
+}
+
+/// Values of A and B in every row, in the order of [`Circuit`]'s rows, padded with zeros.
+fn rows(witness: &Witness, second: &SecondRound, chi: Fr, publics: &[Fr], size: usize) -> (Vec<Fr>, Vec<Fr>) {
+    let (mut a, mut b) = (Vec::with_capacity(size), Vec::with_capacity(size));
+    let mut push = |left: Fr, right: Fr| {
+        a.push(left);
+        b.push(right);
+    };
+    for (left, right) in &witness.products {
+        push(Fr::from(*left), Fr::from(*right));
+    }
+    for (left, right) in &witness.field_products {
+        push(*left, *right);
+    }
+    let denominators: Vec<Vec<Fr>> = second
+        .inverses
+        .iter()
+        .map(|inverses| std::iter::successors(Some(chi), |d| Some(*d - Fr::one())).take(inverses.len()).collect())
+        .collect();
+    for ((_, values), (inverses, denominators)) in witness.lookups.iter().zip(second.inverses.iter().zip(&denominators)) {
+        values.iter().for_each(|v| push(inverses[*v as usize], denominators[*v as usize]));
+    }
+    for (quotients, denominators) in second.quotients.iter().zip(&denominators) {
+        quotients.iter().zip(denominators).for_each(|(quotient, denominator)| push(*quotient, *denominator));
+    }
+    second.inverses.iter().for_each(|_| push(Fr::zero(), Fr::one()));
+    let mut accumulator = Fr::zero();
+    for word in witness.words.iter().rev() {
+        push(accumulator + word, chi);
+        accumulator = (accumulator + word) * chi;
+    }
+    publics.iter().for_each(|z| push(*z, Fr::zero()));
+    a.resize(size, Fr::zero());
+    b.resize(size, Fr::zero());
+    (a, b)
+}

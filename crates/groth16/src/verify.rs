@@ -1,0 +1,56 @@
+//! Verification of one proof.
+
+use ark_bn254::{Bn254, Fr, G1Projective};
+use ark_ec::pairing::Pairing;
+use ark_ec::CurveGroup;
+use ark_ff::{BigInteger, PrimeField, Zero};
+
+use crate::challenge::{challenge, fingerprint};
+use crate::{Form, Proof, VerifyError, VerifyingKey};
+
+/// What a proof is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statement {
+    /// Public inputs x_1…x_p.
+    pub publics: Vec<Fr>,
+    /// Public words.
+    pub words: Vec<Fr>,
+}
+
+/// Checks a proof: counts, word widths, then `e(A,B) = e(α,β)·e(L,γ)·e(C1,δ1)·e(C2,δ2)` (the plain form without C1).
+///
+/// # Errors
+/// [`VerifyError`] naming the first thing that is wrong.
+pub fn verify(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Result<(), VerifyError> {
+    let arity = |what, expected, got| if expected == got { Ok(()) } else { Err(VerifyError::Arity { what, expected, got }) };
+    arity("public inputs", key.publics, statement.publics.len())?;
+    arity("public words", key.words(), statement.words.len())?;
+    let widths = key.groups.iter().flat_map(|group| group.widths());
+    for (index, (word, bits)) in statement.words.iter().zip(widths).enumerate() {
+        if word.into_bigint().num_bits() > bits {
+            return Err(VerifyError::Word { index, bits });
+        }
+    }
+    if proof.c1.is_some() != (key.form() == Form::Committed) {
+        return Err(VerifyError::Form);
+    }
+
+    let mut publics = statement.publics.clone();
+    if let Some(c1) = &proof.c1 {
+        let chi = challenge(&key.hash(), &statement.publics, &statement.words, c1);
+        publics.push(chi);
+        if !statement.words.is_empty() {
+            publics.push(fingerprint(&statement.words, chi));
+        }
+    }
+    let l = key.ic[1..].iter().zip(&publics).fold(G1Projective::from(key.ic[0]), |sum, (point, x)| sum + *point * x);
+    let negated = (-G1Projective::from(proof.a)).into_affine();
+    let mut g1 = vec![negated, key.alpha, l.into_affine(), proof.c2];
+    let mut g2 = vec![proof.b, key.beta, key.gamma, key.delta2];
+    if let (Some(c1), Some(delta1)) = (proof.c1, key.delta1) {
+        g1.push(c1);
+        g2.push(delta1);
+    }
+    if Bn254::multi_pairing(g1, g2).is_zero() { Ok(()) } else { Err(VerifyError::Invalid) }
+}
+
