@@ -15,7 +15,7 @@ pub(crate) struct Statistics {
 
 /// The channels that scales of a value may differ by: axis 1 where spatial axes follow.
 pub(crate) fn channels(shape: &[usize]) -> usize {
-    if shape.len() >= 3 { shape[1] } else { 1 }
+    if shape.len() >= 3 && shape[0] == 1 { shape[1] } else { 1 }
 }
 
 impl Statistics {

@@ -19,9 +19,10 @@ use crate::float::{FloatGraph, FloatNode, FloatOp, Value, ValueId};
 use crate::validate::{checked_elements, limits};
 use constant::Constant;
 pub use operators::OPERATORS;
+pub(crate) use operators::along;
 
 /// Oldest and newest version of the ONNX operator set whose operators are read as they are defined there.
-pub const OPSETS: (i64, i64) = (7, 24);
+pub const OPSETS: (i64, i64) = (7, 28);
 
 /// How to import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -185,7 +186,6 @@ enum Known {
 
 struct Importer<'a> {
     proto: &'a pb::GraphProto,
-    opset: i64,
     options: ImportOptions,
     known: HashMap<String, Known>,
     graph: FloatGraph,
@@ -220,7 +220,7 @@ impl<'a> Importer<'a> {
             }
         }
         let graph = FloatGraph { values: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
-        Ok(Importer { proto, opset, options: *options, known, graph })
+        Ok(Importer { proto, options: *options, known, graph })
     }
 
     fn run(mut self) -> Result<FloatGraph, ImportError> {

@@ -175,6 +175,8 @@ impl Importer<'_> {
             "Cast" => {
                 c.arity(1, 1)?;
                 let to = a.int("to")?;
+                a.ignore("saturate");
+                a.ignore("round_mode");
                 match (&c.inputs[0], to) {
                     (Some(known @ Known::Value(_)), Some(1 | 11)) => Ok(known.clone()),
                     (Some(Known::Constant(constant)), Some(6 | 7)) if matches!(constant.elements, Elements::Ints(_)) => {

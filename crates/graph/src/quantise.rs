@@ -1,0 +1,842 @@
+//! From a calibrated float graph to the integer graph.
+//!
+//! # Scheme
+//! Every value is either *fixed*: integers whose scale is known from what makes them (inputs, requantised values, and
+//! moves and window sums of these); or an *accumulator*: a linear result whose scale is set by the requant point that
+//! it flows into. A requant point divides by 2^w, w the table's width, so an accumulator's scale is `s / 2^w` where s is
+//! the scale after it. All multipliers go into constants: a weight W that reads a fixed value of scale `a` and writes
+//! an accumulator of scale `b` becomes `round(W·a/b)`.
+//!
+//! A linear value that one consumer reads passes that consumer's requant point on to its producer, through residual
+//! adds, pools and moves. Where several read it, or a further linear layer does, it is requantised at once.
+//!
+//! # Scales
+//! From the largest magnitude on the samples times a margin, since a requantised value that leaves its range cannot be
+//! proven. One a channel where spatial axes follow and every consumer can fold it, no smaller than 1/8 of the tensor's;
+//! else one a tensor.
+
+use crate::calibrate::{Statistics, channels};
+use crate::float::{FloatGraph, FloatNode, FloatOp, ValueId, pick};
+use crate::import::along;
+use crate::model::{
+    Affine, Conv, Dense, Encoding, Graph, Node, Op, Port, Scale, SumPool, Tensor, TensorId, Window,
+};
+use crate::validate::GraphError;
+
+/// Extra non-zeros in later layers that saving one requantised value may cost.
+const MOST_EXTRA_NON_ZEROS: u128 = 1000;
+/// A channel's scale is no smaller than its tensor's divided by this.
+const CHANNEL_SPREAD: f64 = 8.0;
+/// Largest constant of the integer graph, in magnitude.
+const MAX_CONSTANT: f64 = 1e15;
+/// Largest factor that makes window sums of different counts comparable exactly.
+const MAX_COMMON_COUNT: u64 = 1 << 16;
+
+/// Why a model cannot be quantised.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum QuantiseError {
+    /// A scale cannot be written as a decimal.
+    #[error("{side} `{name}`: its values up to {magnitude} need a scale outside 10^-18 to 18.4; rescale the model's {side}")]
+    Scale {
+        /// `input` or `output`.
+        side: &'static str,
+        /// Its name.
+        name: String,
+        /// Largest magnitude seen.
+        magnitude: f64,
+    },
+    /// A constant becomes too large an integer.
+    #[error("node `{node}`: a constant becomes {value}, which is too large; its weights and activations differ too much in size")]
+    Constant {
+        /// Name of the node.
+        node: String,
+        /// The scaled constant.
+        value: f64,
+    },
+    /// The integer graph breaks its own rules (an accumulator that could overflow, most likely).
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}
+
+/// What quantisation is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings<'a> {
+    pub(crate) table_bits: u32,
+    pub(crate) margin: f64,
+    pub(crate) inputs: &'a [Encoding],
+}
+
+/// The scale of a tensor after quantisation: smallest and largest over its channels.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct TensorScale {
+    /// Name of the tensor.
+    pub tensor: String,
+    /// Smallest scale of its elements.
+    pub min: f64,
+    /// Largest scale of its elements.
+    pub max: f64,
+}
+
+/// Quantises a calibrated graph.
+pub(crate) fn quantise(
+    float: &FloatGraph,
+    statistics: &Statistics,
+    settings: Settings<'_>,
+) -> Result<(Graph, Vec<TensorScale>), QuantiseError> {
+    let plan = Plan::new(float, statistics);
+    let graph = Graph { table_bits: settings.table_bits, tensors: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
+    let count = float.values.len();
+    let mut builder = Builder {
+        plan,
+        settings,
+        graph,
+        targets: vec![None; count],
+        values: vec![None; count],
+        scales: Vec::new(),
+    };
+    builder.set_targets()?;
+    builder.emit()?;
+    builder.graph.validate()?;
+    Ok((builder.graph, builder.scales))
+}
+
+/// Scales of a tensor's elements: one for all, or one an element.
+type Scales = Vec<f64>;
+
+/// Who reads a value.
+#[derive(Clone, Copy, Debug)]
+enum Consumer {
+    /// A node, by index.
+    Node(usize),
+    /// An output, by index.
+    Output(usize),
+}
+
+/// Where a linear value is requantised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    /// By the ReLU that reads it.
+    Relu,
+    /// By the requantisation of an output.
+    Output(usize),
+    /// At once, by a requantisation of its own.
+    Own,
+    /// By whatever requantises the result of the one node that reads it.
+    Through(usize),
+    /// Not at all: a move whose inputs are fixed once they are requantised themselves.
+    Fixed,
+}
+
+/// What is decided before any scale is known.
+struct Plan<'a> {
+    float: &'a FloatGraph,
+    statistics: &'a Statistics,
+    producer: Vec<Option<usize>>,
+    consumers: Vec<Vec<Consumer>>,
+    /// For each linear value where it is requantised; `None` for fixed values.
+    target: Vec<Option<Target>>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(float: &'a FloatGraph, statistics: &'a Statistics) -> Plan<'a> {
+        let count = float.values.len();
+        let mut producer = vec![None; count];
+        let mut consumers: Vec<Vec<Consumer>> = vec![Vec::new(); count];
+        for (index, node) in float.nodes.iter().enumerate() {
+            producer[node.output] = Some(index);
+            for &input in &node.inputs {
+                consumers[input].push(Consumer::Node(index));
+            }
+        }
+        for (index, (_, id)) in float.outputs.iter().enumerate() {
+            consumers[*id].push(Consumer::Output(index));
+        }
+        let mut plan = Plan { float, statistics, producer, consumers, target: vec![None; count] };
+        let linear = plan.linear();
+        for node in float.nodes.iter().rev().filter(|node| linear[node.output]) {
+            plan.target[node.output] = Some(plan.decide(node));
+        }
+        plan
+    }
+
+    /// Which values are linear by what makes them.
+    fn linear(&self) -> Vec<bool> {
+        let mut linear = vec![false; self.float.values.len()];
+        // Wires that an element of a fixed value is a sum of.
+        let mut density = vec![1_u128; self.float.values.len()];
+        for node in &self.float.nodes {
+            let output = node.output;
+            let inherited = node.inputs.iter().any(|&id| linear[id]);
+            density[output] = node.inputs.iter().map(|&id| density[id]).max().unwrap_or(1);
+            linear[output] = match &node.op {
+                FloatOp::Conv { .. } | FloatOp::Dense { .. } | FloatOp::Affine { .. } => true,
+                FloatOp::Relu => false,
+                FloatOp::AveragePool { window, .. } => {
+                    let taps = density[output].saturating_mul((window.kernel[0] * window.kernel[1]) as u128);
+                    let extra = self.later_non_zeros(output).saturating_mul(taps.saturating_sub(1));
+                    density[output] = taps;
+                    inherited || extra > MOST_EXTRA_NON_ZEROS * self.float.values[output].len() as u128
+                }
+                FloatOp::MaxPool { .. } | FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } => inherited,
+            };
+            if linear[output] || matches!(node.op, FloatOp::Relu | FloatOp::MaxPool { .. }) {
+                density[output] = 1;
+            }
+        }
+        linear
+    }
+
+    /// Non-zeros of the linear layers that read a value, directly or through moves and average pools.
+    fn later_non_zeros(&self, value: ValueId) -> u128 {
+        let mut sum = 0_u128;
+        for consumer in &self.consumers[value] {
+            let Consumer::Node(index) = *consumer else {
+                continue;
+            };
+            let node = &self.float.nodes[index];
+            let outputs = self.float.values[node.output].len() as u128;
+            sum = sum.saturating_add(match &node.op {
+                FloatOp::Conv { weights, bias, .. } => outputs * (weights.len() / bias.len()) as u128,
+                FloatOp::Dense { k, .. } => outputs * *k as u128,
+                FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } => self.later_non_zeros(node.output),
+                FloatOp::AveragePool { window, .. } => {
+                    self.later_non_zeros(node.output).saturating_mul((window.kernel[0] * window.kernel[1]) as u128)
+                }
+                FloatOp::Affine { .. } | FloatOp::Relu | FloatOp::MaxPool { .. } => outputs,
+            });
+        }
+        sum
+    }
+
+    /// Where the linear value that `node` makes is requantised; its consumers are decided already.
+    fn decide(&self, node: &FloatNode) -> Target {
+        let is_move = matches!(node.op, FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. });
+        let here = if is_move { Target::Fixed } else { Target::Own };
+        let [consumer] = self.consumers[node.output][..] else {
+            return here;
+        };
+        match consumer {
+            Consumer::Output(index) => Target::Output(index),
+            Consumer::Node(index) => {
+                let reader = &self.float.nodes[index];
+                match &reader.op {
+                    FloatOp::Conv { .. } | FloatOp::Dense { .. } => here,
+                    FloatOp::Relu => Target::Relu,
+                    FloatOp::Affine { axis, coefficients, .. } => {
+                        let mine = reader.inputs.iter().position(|&id| id == node.output);
+                        let coefficients = mine.map_or(&[][..], |position| &coefficients[position]);
+                        let even = coefficients.iter().all(|c| c.abs() == coefficients[0].abs() && *c != 0.0);
+                        let rank = self.float.values[node.output].shape.len();
+                        let by_row = match node.op {
+                            FloatOp::Conv { .. } => *axis == 1,
+                            FloatOp::Dense { .. } => axis + 1 == rank,
+                            _ => false,
+                        };
+                        if even || (by_row && !coefficients.contains(&0.0)) { Target::Through(index) } else { here }
+                    }
+                    FloatOp::MaxPool { .. } | FloatOp::AveragePool { .. } => Target::Through(index),
+                    FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } => {
+                        if self.target[reader.output] == Some(Target::Fixed) { here } else { Target::Through(index) }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a requant point on `value` may have one scale a channel: everything that it takes its accumulators from
+    /// can write them by channel.
+    fn made_by_channel(&self, value: ValueId) -> bool {
+        let Some(index) = self.producer[value] else {
+            return true;
+        };
+        if self.target[value].is_none() {
+            return true;
+        }
+        let node = &self.float.nodes[index];
+        match &node.op {
+            FloatOp::Conv { .. } => true,
+            FloatOp::MaxPool { .. } | FloatOp::AveragePool { .. } | FloatOp::Affine { .. } => {
+                node.inputs.iter().all(|&id| !matches!(self.target[id], Some(Target::Through(_))) || self.made_by_channel(id))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether every consumer of a fixed value can fold scales that differ by channel.
+    fn read_by_channel(&self, value: ValueId, planar: bool) -> bool {
+        self.consumers[value].iter().all(|consumer| {
+            let Consumer::Node(index) = *consumer else {
+                return true;
+            };
+            let node = &self.float.nodes[index];
+            match &node.op {
+                FloatOp::Conv { .. } => planar,
+                FloatOp::Dense { rows, .. } => *rows == 1,
+                FloatOp::MaxPool { .. } | FloatOp::AveragePool { .. } => planar && self.read_by_channel(node.output, true),
+                FloatOp::Reshape | FloatOp::Transpose { .. } => self.read_by_channel(node.output, false),
+                FloatOp::Concat { axis } => self.read_by_channel(node.output, planar && *axis == 1),
+                FloatOp::Relu => self.read_by_channel(node.output, planar),
+                FloatOp::Affine { .. } => true,
+            }
+        })
+    }
+}
+
+/// An emitted value.
+#[derive(Clone, Debug)]
+struct Emitted {
+    tensor: TensorId,
+    scales: Scales,
+    /// Bounds of its integers; `None` for an accumulator.
+    bounds: Option<(i64, i64)>,
+}
+
+struct Builder<'a> {
+    plan: Plan<'a>,
+    settings: Settings<'a>,
+    graph: Graph,
+    /// For each linear value the scales of its accumulators.
+    targets: Vec<Option<Scales>>,
+    /// What each value has become.
+    values: Vec<Option<Emitted>>,
+    scales: Vec<TensorScale>,
+}
+
+/// `list[index]` of scales that may be one for all.
+fn at(scales: &[f64], index: usize) -> f64 {
+    pick(scales, index)
+}
+
+/// The largest of some positive numbers.
+fn most(list: &[f64]) -> f64 {
+    list.iter().fold(0.0, |most, &x| most.max(x))
+}
+
+/// One scale an element.
+fn spread(scales: &[f64], count: usize) -> Scales {
+    if scales.len() == 1 { vec![scales[0]; count] } else { scales.to_vec() }
+}
+
+/// One scale for all where all are equal.
+fn compact(scales: Scales) -> Scales {
+    if scales.iter().all(|s| *s == scales[0]) { scales[..1].to_vec() } else { scales }
+}
+
+/// The scales by plane of `inner` elements, if they do not vary inside one.
+fn by_plane(scales: &[f64], planes: usize, inner: usize) -> Option<Vec<f64>> {
+    if scales.len() == 1 {
+        return Some(vec![scales[0]; planes]);
+    }
+    scales.chunks_exact(inner).map(|plane| plane.iter().all(|s| *s == plane[0]).then_some(plane[0])).collect()
+}
+
+/// Least common multiple of counts, if it stays small; the multiplier of a window is this by its count.
+fn common_count(counts: &[u32]) -> u64 {
+    let gcd = |mut a: u64, mut b: u64| {
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let lcm = counts.iter().fold(1_u64, |lcm, &count| (lcm / gcd(lcm, count.into())).saturating_mul(count.into()));
+    if lcm <= MAX_COMMON_COUNT { lcm } else { MAX_COMMON_COUNT }
+}
+
+impl<'a> Builder<'a> {
+    fn limit(&self) -> f64 {
+        (1_i64 << self.settings.table_bits) as f64
+    }
+
+    fn float(&self) -> &'a FloatGraph {
+        self.plan.float
+    }
+
+    fn shape(&self, value: ValueId) -> &'a [usize] {
+        &self.float().values[value].shape
+    }
+
+    /// The scale after a requant point on `value`, one for all or one an element: the largest magnitude on the samples,
+    /// times the margin, reaches `levels`.
+    fn requant_scales(&self, value: ValueId, levels: f64, by_channel: bool) -> Scales {
+        let to_scale = |magnitude: f64| magnitude * self.settings.margin / levels;
+        let whole = to_scale(self.plan.statistics.largest(value));
+        if whole <= 0.0 {
+            // Never anything but zero on the samples: any scale is right for them.
+            return vec![self.settings.margin / levels];
+        }
+        let shape = self.shape(value);
+        if !by_channel || channels(shape) == 1 {
+            return vec![whole];
+        }
+        let inner: usize = shape[2..].iter().product();
+        let each = self.plan.statistics.by_channel(value).iter();
+        compact(each.flat_map(|&m| std::iter::repeat_n(to_scale(m).max(whole / CHANNEL_SPREAD), inner)).collect())
+    }
+
+    /// Sets the accumulator scales of all linear values, from requant points back to producers. Where a max pool's
+    /// windows spread too far to be compared, its requant point's scale grows, and all is done again.
+    fn set_targets(&mut self) -> Result<(), QuantiseError> {
+        let mut growth: Vec<Vec<f64>> = self.float().values.iter().map(|value| vec![1.0; channels(&value.shape)]).collect();
+        loop {
+            let mut grew = false;
+            for index in (0..self.float().nodes.len()).rev() {
+                let node = &self.float().nodes[index];
+                let output = node.output;
+                let limit = self.limit();
+                let scales = match self.plan.target[output] {
+                    None | Some(Target::Fixed | Target::Through(_)) => None,
+                    Some(Target::Output(position)) => {
+                        let scale = self.output_scale(position, most(&growth[output]))?.value();
+                        Some(vec![scale / limit])
+                    }
+                    Some(target @ (Target::Relu | Target::Own)) => {
+                        let (levels, reader) = match (target, self.plan.consumers[output].first()) {
+                            (Target::Relu, Some(Consumer::Node(relu))) => (limit, self.float().nodes[*relu].output),
+                            _ => (limit / 2.0, output),
+                        };
+                        let by_channel = self.plan.made_by_channel(output) && self.plan.read_by_channel(reader, true);
+                        let scales = self.requant_scales(output, levels, by_channel);
+                        let count = self.float().values[output].len();
+                        let inner = count / growth[output].len();
+                        Some(if scales.len() == 1 {
+                            vec![scales[0] * most(&growth[output]) / limit]
+                        } else {
+                            scales.iter().enumerate().map(|(e, s)| s * growth[output][e / inner] / limit).collect()
+                        })
+                    }
+                };
+                if scales.is_some() {
+                    self.targets[output] = scales;
+                }
+                if let Some(scales) = self.targets[output].clone() {
+                    self.pass_back(node, &scales);
+                }
+            }
+            for (index, node) in self.float().nodes.iter().enumerate() {
+                let Some(scales) = self.targets[node.output].as_ref().filter(|_| matches!(node.op, FloatOp::MaxPool { .. })) else {
+                    continue;
+                };
+                let inner = self.float().values[node.output].len() / self.plan.statistics.spreads[index].len();
+                let room = self.limit() * self.limit();
+                let needs: Vec<f64> = self.plan.statistics.spreads[index]
+                    .iter()
+                    .enumerate()
+                    .map(|(channel, spread)| spread * self.settings.margin / (at(scales, channel * inner) * room))
+                    .collect();
+                if most(&needs) <= 1.0 + 1e-9 {
+                    continue;
+                }
+                grew = true;
+                let root = &mut growth[self.root(node.output)];
+                if root.len() == needs.len() {
+                    root.iter_mut().zip(&needs).for_each(|(growth, need)| *growth *= need.max(1.0));
+                } else {
+                    root.iter_mut().for_each(|growth| *growth *= most(&needs));
+                }
+            }
+            if !grew {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The value at whose requant point the accumulators of `value` end.
+    fn root(&self, mut value: ValueId) -> ValueId {
+        while let Some(Target::Through(index)) = self.plan.target[value] {
+            value = self.float().nodes[index].output;
+        }
+        value
+    }
+
+    fn output_scale(&self, position: usize, growth: f64) -> Result<Scale, QuantiseError> {
+        let (name, value) = &self.float().outputs[position];
+        let scale = self.requant_scales(*value, self.limit() / 2.0, false)[0] * growth;
+        Scale::at_least(scale).ok_or_else(|| QuantiseError::Scale {
+            side: "output",
+            name: name.clone(),
+            magnitude: self.plan.statistics.largest(*value),
+        })
+    }
+
+    /// Passes accumulator scales from a node's output to those of its inputs that flow through it.
+    fn pass_back(&mut self, node: &FloatNode, scales: &[f64]) {
+        let mut start = 0;
+        for (position, &input) in node.inputs.iter().enumerate() {
+            let count = self.float().values[input].len();
+            let begin = start;
+            start += 1;
+            if !matches!(self.plan.target[input], Some(Target::Through(_))) {
+                continue;
+            }
+            let passed = match &node.op {
+                FloatOp::Reshape => scales.to_vec(),
+                FloatOp::Transpose { perm } if scales.len() > 1 => {
+                    let mut inverse = vec![0; perm.len()];
+                    for (axis, &from) in perm.iter().enumerate() {
+                        inverse[from] = axis;
+                    }
+                    crate::executor::transpose(&inverse, self.shape(node.output), scales)
+                }
+                FloatOp::Concat { axis } if scales.len() > 1 => {
+                    let output = self.shape(node.output);
+                    let inner: usize = output[axis + 1..].iter().product();
+                    let row = output[*axis] * inner;
+                    let before: usize = node.inputs[..begin].iter().map(|&id| self.shape(id)[*axis] * inner).sum();
+                    let width = self.shape(input)[*axis] * inner;
+                    scales.chunks_exact(row).flat_map(|row| row[before..before + width].iter().copied()).collect()
+                }
+                FloatOp::MaxPool { window } | FloatOp::AveragePool { window, .. } => {
+                    let factor = match &node.op {
+                        FloatOp::AveragePool { counts, .. } => common_count(counts) as f64,
+                        _ => 1.0,
+                    };
+                    if scales.len() == 1 {
+                        vec![scales[0] * factor]
+                    } else {
+                        let inner = window.output[0] * window.output[1];
+                        let area = window.input[1] * window.input[2];
+                        scales.chunks_exact(inner).flat_map(|plane| std::iter::repeat_n(plane[0] * factor, area)).collect()
+                    }
+                }
+                FloatOp::Affine { axis, coefficients, .. } => {
+                    let list = &coefficients[position];
+                    let shape = self.shape(input);
+                    let inner: usize = shape[axis + 1..].iter().product();
+                    let each = (0..count).map(|e| at(scales, e) / pick(list, e / inner % shape[*axis]).abs());
+                    compact(each.collect())
+                }
+                _ => scales.to_vec(),
+            };
+            self.targets[input] = Some(passed);
+        }
+    }
+
+    fn tensor(&mut self, name: String, shape: Vec<usize>) -> TensorId {
+        self.graph.tensors.push(Tensor { name, shape });
+        self.graph.tensors.len() - 1
+    }
+
+    fn node(&mut self, name: String, op: Op, inputs: Vec<TensorId>, tensor: String, shape: Vec<usize>) -> TensorId {
+        let output = self.tensor(tensor, shape);
+        self.graph.nodes.push(Node { name, op, inputs, output });
+        output
+    }
+
+    fn note(&mut self, tensor: TensorId, scales: &[f64]) {
+        let (min, max) = scales.iter().fold((f64::INFINITY, 0.0), |(min, max): (f64, f64), &s| (min.min(s), max.max(s)));
+        self.scales.push(TensorScale { tensor: self.graph.tensors[tensor].name.clone(), min, max });
+    }
+
+    fn emit(&mut self) -> Result<(), QuantiseError> {
+        for (position, &id) in self.float().inputs.iter().enumerate() {
+            let value = &self.float().values[id];
+            let tensor = self.tensor(value.name.clone(), value.shape.clone());
+            let encoding = self.settings.inputs[position];
+            self.graph.inputs.push(Port { tensor, encoding });
+            let scales = vec![encoding.scale.value()];
+            self.note(tensor, &scales);
+            self.values[id] = Some(Emitted { tensor, scales, bounds: Some(encoding.range()) });
+        }
+        for index in 0..self.float().nodes.len() {
+            let node = &self.float().nodes[index];
+            let emitted = self.emit_node(node)?;
+            // What turned out fixed after all (it reads moves of requantised values) needs no requantisation.
+            let emitted = if self.plan.target[node.output] == Some(Target::Own) && emitted.bounds.is_none() {
+                let name = format!("{}/requant", node.name);
+                self.requantise(name, &self.float().values[node.output].name.clone(), &emitted)
+            } else {
+                emitted
+            };
+            self.values[node.output] = Some(emitted);
+        }
+        for position in 0..self.float().outputs.len() {
+            let (name, id) = &self.float().outputs[position];
+            let value = self.value(*id);
+            let root = self.float().values[*id].name.clone();
+            let (accumulator, scale) = if value.bounds.is_none() {
+                // The accumulator's scale is the output's by 2^w exactly, so this is the same decimal again.
+                let scale = Scale::at_least(value.scales[0] * self.limit());
+                (value, scale)
+            } else {
+                let scale = self.output_scale(position, 1.0)?;
+                (self.rescale(&format!("{root}/scale"), &value, &[scale.value() / self.limit()])?, Some(scale))
+            };
+            let scale = scale.ok_or_else(|| QuantiseError::Scale {
+                side: "output",
+                name: name.clone(),
+                magnitude: self.plan.statistics.largest(*id),
+            })?;
+            let requantised = self.requantise(format!("{name}/requant"), name, &accumulator);
+            let bits = self.settings.table_bits;
+            let encoding = Encoding { bits, offset: 1 << (bits - 1), scale };
+            self.graph.outputs.push(Port { tensor: requantised.tensor, encoding });
+        }
+        Ok(())
+    }
+
+    /// What an emitted value has become; every value is emitted before it is read.
+    fn value(&self, id: ValueId) -> Emitted {
+        self.values[id].clone().unwrap_or(Emitted { tensor: 0, scales: vec![1.0], bounds: None })
+    }
+
+    fn requantise(&mut self, node: String, tensor: &str, accumulator: &Emitted) -> Emitted {
+        let shift = self.settings.table_bits;
+        let shape = self.graph.tensors[accumulator.tensor].shape.clone();
+        let output = self.node(node, Op::Requant { shift }, vec![accumulator.tensor], tensor.to_owned(), shape);
+        let scales: Scales = accumulator.scales.iter().map(|s| s * self.limit()).collect();
+        self.note(output, &scales);
+        let half = 1_i64 << (shift - 1);
+        Emitted { tensor: output, scales, bounds: Some((-half, half - 1)) }
+    }
+
+    /// A fixed value as an accumulator of the given scales.
+    fn rescale(&mut self, name: &str, value: &Emitted, scales: &[f64]) -> Result<Emitted, QuantiseError> {
+        let count = self.graph.tensors[value.tensor].len();
+        let factors = (0..count).map(|e| at(&value.scales, e) / at(scales, e)).collect();
+        self.combine(name, name, &[value.tensor], &[factors], &vec![0.0; count], scales)
+    }
+
+    /// `Σ factors_k[e]·in_k[e] + bias[e]` as an accumulator, with the constants rounded and written as shortly as they allow.
+    fn combine(
+        &mut self,
+        node: &str,
+        tensor: &str,
+        inputs: &[TensorId],
+        factors: &[Vec<f64>],
+        bias: &[f64],
+        scales: &[f64],
+    ) -> Result<Emitted, QuantiseError> {
+        let shape = self.graph.tensors[inputs[0]].shape.clone();
+        let factors = factors.iter().map(|list| integers(node, list.iter().copied())).collect::<Result<Vec<_>, _>>()?;
+        let bias = integers(node, bias.iter().copied())?;
+        let emitted = |tensor| Emitted { tensor, scales: scales.to_vec(), bounds: None };
+        for axis in 0..shape.len() {
+            let coefficients: Option<Vec<Vec<i64>>> = factors.iter().map(|list| along(list, &shape, axis)).collect();
+            if let (Some(coefficients), Some(bias)) = (coefficients, along(&bias, &shape, axis)) {
+                let op = Op::Affine(Affine { axis, coefficients, bias });
+                return Ok(emitted(self.node(node.to_owned(), op, inputs.to_vec(), tensor.to_owned(), shape)));
+            }
+        }
+        let flat = vec![bias.len()];
+        let reshaped: Vec<TensorId> = inputs
+            .iter()
+            .map(|&input| self.node(format!("{node}/flatten"), Op::Reshape, vec![input], format!("{tensor}/flat"), flat.clone()))
+            .collect();
+        let op = Op::Affine(Affine { axis: 0, coefficients: factors, bias });
+        let output = self.node(node.to_owned(), op, reshaped, format!("{tensor}/flat"), flat);
+        Ok(emitted(self.node(format!("{node}/shape"), Op::Reshape, vec![output], tensor.to_owned(), shape)))
+    }
+
+    /// A fixed value whose scales are one a plane of `inner` elements; requantised to one scale where they are not.
+    fn planar(&mut self, name: &str, id: ValueId, planes: usize, inner: usize) -> Result<(Emitted, Vec<f64>), QuantiseError> {
+        let value = self.value(id);
+        if let Some(scales) = by_plane(&value.scales, planes, inner) {
+            return Ok((value, scales));
+        }
+        let scales = self.requant_scales(id, self.limit() / 2.0, false);
+        let accumulator = self.rescale(&format!("{name}/scale"), &value, &[scales[0] / self.limit()])?;
+        let value = self.requantise(format!("{name}/requant"), &format!("{name}/in"), &accumulator);
+        Ok((value, vec![scales[0]; planes]))
+    }
+
+    fn emit_node(&mut self, node: &FloatNode) -> Result<Emitted, QuantiseError> {
+        let name = &node.name;
+        let tensor = self.float().values[node.output].name.clone();
+        let shape = self.shape(node.output).to_vec();
+        let count: usize = shape.iter().product();
+        let target = self.targets[node.output].clone();
+        // Set for every linear value.
+        let scales = target.clone().unwrap_or_else(|| vec![1.0]);
+        match &node.op {
+            FloatOp::Conv { window, groups, weights, bias } => {
+                let (input, from) = self.planar(name, node.inputs[0], window.input[0], window.input[1] * window.input[2])?;
+                let plane = window.output[0] * window.output[1];
+                let taps = window.kernel[0] * window.kernel[1];
+                let (per_group, out_per_group) = (window.input[0] / groups, bias.len() / groups);
+                let row = per_group * taps;
+                let scaled = weights.iter().enumerate().map(|(position, weight)| {
+                    let channel = position / row;
+                    let source = channel / out_per_group * per_group + position % row / taps;
+                    weight * from[source] / at(&scales, channel * plane)
+                });
+                let weights = integers(name, scaled)?;
+                let bias = integers(name, bias.iter().enumerate().map(|(channel, b)| b / at(&scales, channel * plane)))?;
+                let op = Op::Conv(Conv { window: window.clone(), groups: *groups, weights, bias });
+                let tensor = self.node(name.clone(), op, vec![input.tensor], tensor, shape);
+                Ok(Emitted { tensor, scales, bounds: None })
+            }
+            FloatOp::Dense { rows, k, n, weights, bias } => {
+                let mut input = self.value(node.inputs[0]);
+                let mut from = spread(&input.scales, rows * k);
+                if from.chunks_exact(*k).any(|row| row != &from[..*k]) {
+                    (input, _) = self.planar(name, node.inputs[0], 1, rows * k)?;
+                    from = spread(&input.scales, rows * k);
+                }
+                let scaled = weights.iter().enumerate().map(|(position, w)| w * from[position % k] / at(&scales, position / k));
+                let weights = integers(name, scaled)?;
+                let bias = integers(name, bias.iter().enumerate().map(|(column, b)| b / at(&scales, column)))?;
+                let op = Op::Dense(Dense { rows: *rows, k: *k, n: *n, weights, bias });
+                let tensor = self.node(name.clone(), op, vec![input.tensor], tensor, shape);
+                Ok(Emitted { tensor, scales, bounds: None })
+            }
+            FloatOp::Affine { axis, coefficients, bias } => {
+                let inner: usize = shape[axis + 1..].iter().product();
+                let channel = |e: usize| e / inner % shape[*axis];
+                let mut inputs = Vec::new();
+                let mut factors = Vec::new();
+                for (&id, list) in node.inputs.iter().zip(coefficients) {
+                    let value = self.value(id);
+                    let factor = |e: usize| {
+                        let c = pick(list, channel(e));
+                        if value.bounds.is_none() { c.signum() } else { c * at(&value.scales, e) / at(&scales, e) }
+                    };
+                    factors.push((0..count).map(factor).collect());
+                    inputs.push(value.tensor);
+                }
+                let bias: Vec<f64> = (0..count).map(|e| pick(bias, channel(e)) / at(&scales, e)).collect();
+                self.combine(name, &tensor, &inputs, &factors, &bias, &scales)
+            }
+            FloatOp::AveragePool { window, counts } => self.average(name, node, window, counts, target),
+            FloatOp::Relu => {
+                let mut input = self.value(node.inputs[0]);
+                let top = (1_i64 << self.settings.table_bits) - 1;
+                if let Some((min, max)) = input.bounds {
+                    if min >= 0 {
+                        return Ok(input);
+                    }
+                    if min < -top || max > top {
+                        let scales = self.requant_scales(node.inputs[0], self.limit(), false);
+                        input = self.rescale(&format!("{name}/scale"), &input, &[scales[0] / self.limit()])?;
+                    }
+                }
+                let (shift, factor) = if input.bounds.is_some() { (0, 1.0) } else { (self.settings.table_bits, self.limit()) };
+                let scales: Scales = input.scales.iter().map(|s| s * factor).collect();
+                let output = self.node(name.clone(), Op::Relu { shift }, vec![input.tensor], tensor, shape);
+                self.note(output, &scales);
+                Ok(Emitted { tensor: output, scales, bounds: Some((0, top)) })
+            }
+            FloatOp::MaxPool { window } => {
+                let value = self.value(node.inputs[0]);
+                let (input, scales) = if value.bounds.is_none() {
+                    (value, scales)
+                } else {
+                    let (value, from) = self.planar(name, node.inputs[0], window.input[0], window.input[1] * window.input[2])?;
+                    let plane = window.output[0] * window.output[1];
+                    let scales = from.iter().flat_map(|&s| std::iter::repeat_n(s, plane)).collect();
+                    (value, compact(scales))
+                };
+                let limbs = match input.bounds {
+                    Some((min, max)) if max - min < 1 << self.settings.table_bits => 1,
+                    _ => 2,
+                };
+                let op = Op::MaxPool { window: window.clone(), limbs };
+                let tensor = self.node(name.clone(), op, vec![input.tensor], tensor, shape);
+                Ok(Emitted { tensor, scales, bounds: input.bounds })
+            }
+            FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } => self.emit_move(name, node, tensor, shape, target),
+        }
+    }
+
+    fn average(
+        &mut self,
+        name: &str,
+        node: &FloatNode,
+        window: &Window,
+        counts: &[u32],
+        target: Option<Scales>,
+    ) -> Result<Emitted, QuantiseError> {
+        let tensor = self.float().values[node.output].name.clone();
+        let shape = self.shape(node.output).to_vec();
+        let common = common_count(counts);
+        let multipliers: Vec<i64> = if counts.len() == 1 {
+            Vec::new()
+        } else {
+            counts.iter().map(|&count| (common as f64 / f64::from(count)).round() as i64).collect()
+        };
+        let divisor = if counts.len() == 1 { u64::from(counts[0]) } else { common } as f64;
+        let most = multipliers.iter().copied().max().unwrap_or(1);
+        let pool = Op::SumPool(SumPool { window: window.clone(), multipliers });
+        let value = self.value(node.inputs[0]);
+        if value.bounds.is_none() {
+            let output = self.node(name.to_owned(), pool, vec![value.tensor], tensor, shape);
+            return Ok(Emitted { tensor: output, scales: target.unwrap_or_else(|| vec![1.0]), bounds: None });
+        }
+        let (input, from) = self.planar(name, node.inputs[0], window.input[0], window.input[1] * window.input[2])?;
+        let plane = window.output[0] * window.output[1];
+        let scales = compact(from.iter().flat_map(|&s| std::iter::repeat_n(s / divisor, plane)).collect());
+        let taps = (window.kernel[0] * window.kernel[1]) as i64;
+        let bounds = input.bounds.map(|(min, max)| (min.min(0).saturating_mul(taps * most), max.max(0).saturating_mul(taps * most)));
+        let label = if target.is_some() { format!("{tensor}/sum") } else { tensor.clone() };
+        let output = self.node(name.to_owned(), pool, vec![input.tensor], label, shape);
+        let sum = Emitted { tensor: output, scales, bounds };
+        match target {
+            Some(target) => {
+                let count = self.graph.tensors[output].len();
+                let factors = (0..count).map(|e| at(&sum.scales, e) / at(&target, e)).collect();
+                self.combine(&format!("{name}/scale"), &tensor, &[sum.tensor], &[factors], &vec![0.0; count], &target)
+            }
+            None => Ok(sum),
+        }
+    }
+
+    fn emit_move(
+        &mut self,
+        name: &str,
+        node: &FloatNode,
+        tensor: String,
+        shape: Vec<usize>,
+        target: Option<Scales>,
+    ) -> Result<Emitted, QuantiseError> {
+        let mut inputs: Vec<Emitted> = node.inputs.iter().map(|&id| self.value(id)).collect();
+        if let Some(target) = &target {
+            // Fixed inputs among accumulators take the accumulators' scale.
+            for position in 0..inputs.len() {
+                if inputs[position].bounds.is_some() {
+                    let label = format!("{name}/scale{position}");
+                    let scales = if target.len() == 1 { target.clone() } else { self.part(node, target, position) };
+                    inputs[position] = self.rescale(&label, &inputs[position].clone(), &scales)?;
+                }
+            }
+        }
+        let tensors: Vec<TensorId> = inputs.iter().map(|input| input.tensor).collect();
+        let (op, scales) = match &node.op {
+            FloatOp::Transpose { perm } => {
+                let scales = &inputs[0].scales;
+                let scales = if scales.len() == 1 { scales.clone() } else { crate::executor::transpose(perm, self.shape(node.inputs[0]), scales) };
+                (Op::Transpose { perm: perm.clone() }, scales)
+            }
+            FloatOp::Concat { axis } => {
+                let lists: Vec<Scales> = inputs.iter().zip(&node.inputs).map(|(input, &id)| spread(&input.scales, self.float().values[id].len())).collect();
+                let slices: Vec<&[f64]> = lists.iter().map(Vec::as_slice).collect();
+                let shapes: Vec<&[usize]> = node.inputs.iter().map(|&id| self.shape(id)).collect();
+                (Op::Concat { axis: *axis }, compact(crate::executor::concat(*axis, &shapes, &slices)))
+            }
+            _ => (Op::Reshape, inputs[0].scales.clone()),
+        };
+        let bounds = inputs.iter().map(|input| input.bounds).reduce(|a, b| Some((a?.0.min(b?.0), a?.1.max(b?.1)))).flatten();
+        let scales = target.unwrap_or(scales);
+        let tensor = self.node(name.to_owned(), op, tensors, tensor, shape);
+        Ok(Emitted { tensor, scales, bounds })
+    }
+
+    /// The part of a joined tensor's scales that belongs to one input.
+    fn part(&self, node: &FloatNode, scales: &[f64], position: usize) -> Scales {
+        let FloatOp::Concat { axis } = node.op else {
+            return scales.to_vec();
+        };
+        let output = self.shape(node.output);
+        let inner: usize = output[axis + 1..].iter().product();
+        let before: usize = node.inputs[..position].iter().map(|&id| self.shape(id)[axis] * inner).sum();
+        let width = self.shape(node.inputs[position])[axis] * inner;
+        scales.chunks_exact(output[axis] * inner).flat_map(|row| row[before..before + width].iter().copied()).collect()
+    }
+}
+
+/// Rounds to integers; halves away from zero.
+fn integers(node: &str, list: impl Iterator<Item = f64>) -> Result<Vec<i64>, QuantiseError> {
+    list.map(|value| {
+        let rounded = value.round();
+        if rounded.abs() <= MAX_CONSTANT { Ok(rounded as i64) } else { Err(QuantiseError::Constant { node: node.to_owned(), value }) }
+    })
+    .collect()
+}
