@@ -164,20 +164,18 @@ contract BundleVerifier is IBundleVerifier {
         pure
     {
         (uint256 full, uint256 last) = KeyBlob.wordBits(count, bits);
-        uint256 wrong = type(uint256).max;
+        bool outOfRange;
         assembly ("memory-safe") {
-            let begin := add(words.offset, shl(5, start))
-            let end := add(begin, shl(5, sub(n, 1)))
-            if shr(last, calldataload(end)) { wrong := sub(n, 1) }
-            for { let cursor := begin } lt(cursor, end) { cursor := add(cursor, 0x20) } {
-                if shr(full, calldataload(cursor)) {
-                    wrong := shr(5, sub(cursor, begin))
-                    break
-                }
-            }
+            let cursor := add(words.offset, shl(5, start))
+            let end := add(cursor, shl(5, sub(n, 1)))
+            let union := 0
+            for {} lt(cursor, end) { cursor := add(cursor, 0x20) } { union := or(union, calldataload(cursor)) }
+            outOfRange := or(shr(full, union), shr(last, calldataload(end)))
         }
-        unchecked {
-            if (wrong < n) revert WordOutOfRange(start + wrong, words[start + wrong], wrong == n - 1 ? last : full);
+        if (!outOfRange) return;
+        for (uint256 i = 0; i < n; ++i) {
+            uint256 maxBits = i == n - 1 ? last : full;
+            if (words[start + i] >> maxBits != 0) revert WordOutOfRange(start + i, words[start + i], maxBits);
         }
     }
 
@@ -186,15 +184,17 @@ contract BundleVerifier is IBundleVerifier {
         unchecked {
             uint256 expected = PROOF_WORDS * KeyBlob.sliceCount(blob);
             if (proofs.length != expected) revert ProofLengthMismatch(expected, proofs.length);
-            for (uint256 i = 0; i < expected; ++i) {
-                uint256 coordinate;
-                assembly ("memory-safe") {
-                    coordinate := calldataload(add(proofs.offset, shl(5, i)))
-                }
-                if (coordinate >= Q) revert CoordinateOutOfRange(i, coordinate);
-            }
+            bool inRange = true;
             assembly ("memory-safe") {
                 offset := proofs.offset
+                let cursor := offset
+                for { let end := add(cursor, shl(5, expected)) } lt(cursor, end) { cursor := add(cursor, 0x20) } {
+                    inRange := and(inRange, lt(calldataload(cursor), Q))
+                }
+            }
+            if (inRange) return offset;
+            for (uint256 i = 0; i < expected; ++i) {
+                if (proofs[i] >= Q) revert CoordinateOutOfRange(i, proofs[i]);
             }
         }
     }
@@ -271,23 +271,23 @@ contract BundleVerifier is IBundleVerifier {
 
     /// @dev Puts x_1 … x_p at the start of `scalars`.
     function _gatherPublics(Statement memory statement, uint256[] memory scalars, uint256 wiring) private pure {
-        unchecked {
-            uint256 publics = KeyBlob.read(wiring);
-            for (uint256 j = 0; j < publics; ++j) {
-                uint256 slot = KeyBlob.read(wiring + 32 * (1 + j));
-                uint256 role = slot >> 32;
-                uint256 x;
-                if (role == KeyBlob.ROLE_CONTEXT) {
-                    x = statement.context;
-                } else if (role == KeyBlob.ROLE_OWNER) {
-                    x = statement.owner;
-                } else {
-                    uint256 source = uint128(statement.sources[slot & type(uint32).max]);
-                    assembly ("memory-safe") {
-                        x := calldataload(source)
-                    }
+        uint256 context = statement.context;
+        uint256 owner = statement.owner;
+        uint256[] memory sources = statement.sources;
+        assembly ("memory-safe") {
+            let x := add(scalars, 0x20)
+            let slot := add(wiring, 0x20)
+            for { let end := add(slot, shl(5, mload(wiring))) } lt(slot, end) { slot := add(slot, 0x20) } {
+                let role := shr(32, mload(slot))
+                switch role
+                case 1 { mstore(x, context) }
+                case 2 { mstore(x, owner) }
+                default {
+                    // A commitment, read or written: `sources[tensor]` has its calldata offset in the low half.
+                    let source := mload(add(add(sources, 0x20), shl(5, and(mload(slot), 0xffffffff))))
+                    mstore(x, calldataload(and(source, 0xffffffffffffffffffffffffffffffff)))
                 }
-                scalars[j] = x;
+                x := add(x, 0x20)
             }
         }
     }

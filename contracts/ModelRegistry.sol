@@ -18,11 +18,19 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
     uint256 private constant MAX_DECIMALS = 77;
 
     mapping(bytes32 chunkHash => address) public chunkPointer;
-    mapping(bytes32 modelDigest => address[]) private _chunks;
+    mapping(bytes32 modelDigest => Chunks) private _chunks;
     /// @dev Who uses a delta, by setup and the delta's x coordinate (which a point shares with its negative only). One key may
     /// serve several models of its setup, two keys never share a delta: a proof of one circuit could then be turned into
     /// one of the other.
     mapping(bytes32 setupDigest => mapping(bytes32 deltaX => bytes32 vkHash)) private _deltaUser;
+
+    /// @dev SSTORE2 contracts of a model's blob. The first shares its slot with the count: most models have one, and every
+    /// verification reads it.
+    struct Chunks {
+        address first;
+        uint32 count;
+        address[] others;
+    }
 
     /// @dev What validation carries from one step to the next. `end` and the cursors are memory addresses in the blob.
     struct Validation {
@@ -37,7 +45,15 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         uint256[] uses;
     }
 
-    constructor(address initialOwner) Ownable(initialOwner) {}
+    // Gas forwarded to the pairing precompile; see `BN254.GasCaps`.
+    uint256 private immutable _pairingBaseGas;
+    uint256 private immutable _pairingPerPairGas;
+
+    /// @dev Tests the chain's precompiles: registration relies on the pairing to refuse points outside G2.
+    constructor(address initialOwner) Ownable(initialOwner) {
+        BN254.GasCaps memory caps = BN254.selfTest();
+        (_pairingBaseGas, _pairingPerPairGas) = (caps.pairingBase, caps.pairingPerPair);
+    }
 
     // ------------------------------------------------------------------------------------------------ writing
 
@@ -65,7 +81,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         Validation memory v;
         uint256 record = _readHeader(v, data);
         modelDigest = keccak256(_slice(v.start, record));
-        if (_chunks[modelDigest].length != 0) revert AlreadyRegistered(modelDigest);
+        if (_chunks[modelDigest].count != 0) revert AlreadyRegistered(modelDigest);
 
         uint256 wiring = KeyBlob.wirings(data);
         for (uint256 k = 0; k < v.slices; ++k) {
@@ -78,7 +94,11 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         if (record != v.end) revert BlobLengthMismatch(record - v.start, data.length);
         _checkUses(v);
 
-        _chunks[modelDigest] = pointers;
+        Chunks storage stored = _chunks[modelDigest];
+        (stored.first, stored.count) = (pointers[0], uint32(pointers.length));
+        for (uint256 i = 1; i < pointers.length; ++i) {
+            stored.others.push(pointers[i]);
+        }
         emit ModelRegistered(modelDigest, v.setupDigest, v.slices, KeyBlob.read(KeyBlob.cursorOf(data, 5)) == 1);
     }
 
@@ -86,13 +106,19 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
 
     /// @inheritdoc IModelRegistry
     function isRegistered(bytes32 modelDigest) external view returns (bool) {
-        return _chunks[modelDigest].length != 0;
+        return _chunks[modelDigest].count != 0;
     }
 
     /// @inheritdoc IModelRegistry
     function chunks(bytes32 modelDigest) public view returns (address[] memory pointers) {
-        pointers = _chunks[modelDigest];
-        if (pointers.length == 0) revert NotRegistered(modelDigest);
+        Chunks storage stored = _chunks[modelDigest];
+        (address first, uint256 count) = (stored.first, stored.count);
+        if (count == 0) revert NotRegistered(modelDigest);
+        pointers = new address[](count);
+        pointers[0] = first;
+        for (uint256 i = 1; i < count; ++i) {
+            pointers[i] = stored.others[i - 1];
+        }
     }
 
     /// @inheritdoc IModelRegistry
@@ -268,7 +294,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
             }
             if (nonZero == 0) revert InvalidG2(k);
         }
-        if (!BN254.areInSubgroup(input)) revert InvalidG2(k);
+        if (!BN254.areInSubgroup(input, _pairingBaseGas + n * _pairingPerPairGas)) revert InvalidG2(k);
     }
 
     // ------------------------------------------------------------------------------------------------ wiring

@@ -60,6 +60,10 @@ interface IModelRegistry {
     /// @dev Selector 0xf83b8d37.
     error DeltaNotDistinct(uint256 slice, bytes32 deltaX);
 
+    /// @notice At deployment: this chain's precompile does not do what EIP-196 and EIP-197 say.
+    /// @dev Selector 0x9b0128f7.
+    error SelfTestFailed(address precompile);
+
     /// @notice What is wrong with a wiring.
     enum WiringFault {
         /// Slot 0 is not the context.

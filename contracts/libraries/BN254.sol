@@ -23,6 +23,11 @@ library BN254 {
     uint256 private constant TWO_G1_X = 0x030644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd3;
     uint256 private constant TWO_G1_Y = 0x15ed738c0e0a7c92e7845f96b2ae9c0a68a6a449e3538fc7ff3ebf7a5a18a2c4;
 
+    /// @dev With x = 1 this is on the twist y² = x³ + 3/(9 + u), outside the subgroup of order r.
+    uint256 private constant OUTSIDE_G2_Y1 = 0x0d1271953ed9ea0836846e70a1934187998c7f790cb4d7511b7f8da82de048a4;
+    uint256 private constant OUTSIDE_G2_Y0 = 0x2869111d5381f072f8e2728fdb825a51aadd70e52c9830e9ab4b871c0531f1bb;
+
+    /// @notice At deployment: this chain's precompile does not do what EIP-196 and EIP-197 say.
     /// @dev Selector 0x9b0128f7.
     error SelfTestFailed(address precompile);
 
@@ -78,9 +83,11 @@ library BN254 {
         // Not 2·(twoPairs − 2 pairs), lest a discount on few pairs leave too little: the cap errs upwards.
         caps.pairingBase = 2 * twoPairs;
 
-        // (1, 1) is not on the curve: every precompile must fail, and fail without an answer.
-        uint256 cap = caps.pairingBase + 3 * caps.pairingPerPair;
-        io[13] = 1;
+        // A point of the twist outside G2, then (1, 1), which is not on the curve: every precompile must fail, without an answer.
+        uint256 cap = pairingCap(caps, 3);
+        (io[14], io[15], io[16], io[17]) = (0, 1, OUTSIDE_G2_Y1, OUTSIDE_G2_Y0);
+        if (_pairing(io, 3, cap) != type(uint256).max) revert SelfTestFailed(PAIRING);
+        (io[13], io[14], io[15], io[16], io[17]) = (1, G2_X1, G2_X0, G2_Y1, G2_Y0);
         if (_pairing(io, 3, cap) != type(uint256).max) revert SelfTestFailed(PAIRING);
         (io[0], io[1], io[2], io[3]) = (1, 1, 1, 2);
         if (_point(ECADD, io, 0x80, caps.ecAdd)) revert SelfTestFailed(ECADD);
@@ -88,12 +95,17 @@ library BN254 {
         if (_point(ECMUL, io, 0x60, caps.ecMul)) revert SelfTestFailed(ECMUL);
     }
 
+    /// @notice Gas to forward for a pairing of `pairs` pairs.
+    function pairingCap(GasCaps memory caps, uint256 pairs) internal pure returns (uint256) {
+        return caps.pairingBase + pairs * caps.pairingPerPair;
+    }
+
     /// @notice Whether each G2 point is on the curve and in the subgroup; infinity must be excluded by the caller.
     /// @param input Pairs (G1 generator, point), six words each.
-    /// @dev The precompile fails on a bad point, whatever the product is.
-    function areInSubgroup(uint256[] memory input) internal view returns (bool ok) {
+    /// @param cap Gas to forward: the precompile fails on a bad point, whatever the product is, and burns what it has.
+    function areInSubgroup(uint256[] memory input, uint256 cap) internal view returns (bool ok) {
         assembly ("memory-safe") {
-            ok := staticcall(gas(), 8, add(input, 0x20), shl(5, mload(input)), 0x00, 0x20)
+            ok := staticcall(cap, 8, add(input, 0x20), shl(5, mload(input)), 0x00, 0x20)
             ok := and(ok, eq(returndatasize(), 0x20))
         }
     }
