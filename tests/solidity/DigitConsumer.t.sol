@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.24;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {InferenceFeed} from "../../contracts/InferenceFeed.sol";
+import {DigitConsumer} from "../../contracts/examples/DigitConsumer.sol";
+import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
+import {PublicWords} from "../../contracts/libraries/PublicWords.sol";
+import {Jobs} from "./utils/Jobs.sol";
+
+contract DigitConsumerTest is Jobs {
+    uint256 private constant FEE = 1e15;
+
+    event DigitClassified(bytes32 indexed requestId, uint256 class);
+
+    receive() external payable {}
+
+    /// The main job: a request with its input as public words, the answer in the callback, and the same answer in a feed.
+    function test_ClassifiesPublicWords() public {
+        Model memory model = install("chain");
+        DigitConsumer consumer = new DigitConsumer(oracle, model.digest);
+        assertEq(consumer.classes(), 10);
+        assertEq(consumer.bits(), 25);
+        Job memory job = _job("chain", consumer);
+        job.id = consumer.classify{value: FEE}(inputWords(job), job.request.deadline);
+        assertEq(job.id, oracle.requestIdOf(job.request, address(consumer), 0));
+        (bool known,) = consumer.classOf(job.id);
+        assertFalse(known);
+        assertTrue(consumer.pending(job.id));
+
+        _fulfilAndCheck(model, job, consumer);
+        uint256[] memory words = outputWords(job);
+        InferenceFeed feed = new InferenceFeed(oracle, model.digest, address(consumer), 3, 6, 60, "score of 3");
+        (, int256 answer,,,) = feed.latestRoundData();
+        assertEq(answer, PublicWords.toInt(PublicWords.digit(words, 3, 25), 2 ** 24) * 37);
+    }
+
+    function test_ClassifiesByCommitment() public {
+        Model memory model = install("private");
+        DigitConsumer consumer = new DigitConsumer(oracle, model.digest);
+        Job memory job = _job("private", consumer);
+        job.id = consumer.classifyCommitted{value: FEE}(bytes32(job.bundle.commitments[0]), job.request.deadline);
+        _fulfilAndCheck(model, job, consumer);
+    }
+
+    function test_RefundsAreCollected() public {
+        Model memory model = install("chain");
+        DigitConsumer consumer = new DigitConsumer(oracle, model.digest);
+        Job memory job = _job("chain", consumer);
+        consumer.classify{value: FEE}(inputWords(job), job.request.deadline);
+        vm.warp(job.request.deadline + 1);
+        oracle.refund(job.request, address(consumer), 0);
+        uint256 before = address(this).balance;
+        consumer.collectRefunds();
+        assertEq(address(this).balance, before + FEE);
+    }
+
+    function test_RevertWhen_CallerIsNotTheOwner() public {
+        DigitConsumer consumer = new DigitConsumer(oracle, install("chain").digest);
+        bytes memory unauthorized = abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, alice);
+        vm.startPrank(alice);
+        vm.expectRevert(unauthorized);
+        consumer.classify(new uint256[](0), 0);
+        vm.expectRevert(unauthorized);
+        consumer.classifyCommitted(0, 0);
+        vm.expectRevert(unauthorized);
+        consumer.collectRefunds();
+    }
+
+    function test_RevertWhen_CallbackIsNotTheOracles() public {
+        DigitConsumer consumer = new DigitConsumer(oracle, install("chain").digest);
+        vm.expectRevert(abi.encodeWithSelector(DigitConsumer.NotOracle.selector, address(this)));
+        consumer.onInference(0, 0, new uint256[](1));
+    }
+
+    /// Anyone may name the consumer as the target of a request of theirs: it is recorded as a failed callback.
+    function test_OthersRequestsAreRefused() public {
+        Model memory model = install("chain");
+        DigitConsumer consumer = new DigitConsumer(oracle, model.digest);
+        Job memory job = draft("chain");
+        (job.request.callback, job.request.callbackGas) = (address(consumer), 200_000);
+        job = prove(model, open(job));
+        vm.expectEmit(address(oracle));
+        emit IInferenceOracle.CallbackFailed(
+            job.id, abi.encodeWithSelector(DigitConsumer.UnknownRequest.selector, job.id)
+        );
+        fulfil(job);
+        (bool known,) = consumer.classOf(job.id);
+        assertFalse(known);
+    }
+
+    function test_RevertWhen_ModelIsNoClassifier() public {
+        Model memory model = install("mixed");
+        vm.expectRevert(abi.encodeWithSelector(DigitConsumer.NotAClassifier.selector, model.digest));
+        new DigitConsumer(oracle, model.digest);
+    }
+
+    function test_RevertWhen_EtherIsNotTheOracles() public {
+        DigitConsumer consumer = new DigitConsumer(oracle, install("chain").digest);
+        (bool ok,) = address(consumer).call{value: 1}("");
+        assertFalse(ok);
+    }
+
+    function _job(string memory name, DigitConsumer consumer) private view returns (Job memory job) {
+        job = draft(name);
+        job.requester = address(consumer);
+        job.request.callback = address(consumer);
+        job.request.callbackGas = consumer.CALLBACK_GAS();
+        job.request.fee = FEE;
+    }
+
+    function _fulfilAndCheck(Model memory model, Job memory job, DigitConsumer consumer) private {
+        uint256 expected;
+        uint256[] memory words = outputWords(job);
+        for (uint256 i = 1; i < 10; ++i) {
+            if ((words[0] >> (25 * i)) % 2 ** 25 > (words[0] >> (25 * expected)) % 2 ** 25) expected = i;
+        }
+        job = prove(model, job);
+        vm.expectEmit(address(consumer));
+        emit DigitClassified(job.id, expected);
+        fulfil(job);
+        (bool known, uint256 class) = consumer.classOf(job.id);
+        assertTrue(known);
+        assertEq(class, expected);
+        assertFalse(oracle.callbackFailed(job.id));
+        assertFalse(consumer.pending(job.id));
+    }
+}
