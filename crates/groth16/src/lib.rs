@@ -17,6 +17,8 @@
 //! snarkjs    JSON of plain keys and proofs
 //! ```
 
+#[cfg(test)]
+mod attacks;
 mod challenge;
 mod error;
 mod key;

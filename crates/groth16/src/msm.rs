@@ -7,9 +7,9 @@ use ark_ec::scalar_mul::variable_base::VariableBaseMSM;
 use rayon::prelude::*;
 
 /// Window that minimises additions for `points` signed scalars of `bits` bits: each window costs an addition a point
-/// and two a bucket.
+/// and two a bucket. At least two bits: a single one has the signed digits −1 and 0, which reach no positive number.
 fn window(points: usize, bits: u32) -> u32 {
-    (1..=bits.clamp(1, 14)).min_by_key(|c| u64::from(bits.div_ceil(*c)) * (points as u64 + (2 << (c - 1)))).unwrap_or(1)
+    (2..=bits.clamp(2, 14)).min_by_key(|c| u64::from(bits.div_ceil(*c)) * (points as u64 + (2 << (c - 1)))).unwrap_or(2)
 }
 
 /// `Σ scalar_i · point(i)` for signed scalars, by signed buckets; `point` is asked only where the scalar is not zero.
@@ -28,8 +28,8 @@ fn serial<G: VariableBaseMSM>(scalars: &[i64], point: impl Fn(usize) -> G::MulBa
     if largest == 0 {
         return G::zero();
     }
-    // One bit more than the magnitude: signed digits may carry out of the top.
-    let bits = u64::BITS - largest.leading_zeros() + 1;
+    // k signed digits of c bits reach at least a third of 2^(ck), so a magnitude below a quarter of it never carries out.
+    let bits = u64::BITS - largest.leading_zeros() + 2;
     let c = window(scalars.len(), bits);
     let half = 1i64 << (c - 1);
     let windows = bits.div_ceil(c) as usize;

@@ -124,19 +124,19 @@ fn sections_of_plain(key: &ArkProvingKey<Bn254>) -> Result<[Vec<u8>; 9], KeyErro
 }
 
 /// Columns of the three matrices at τ, O folded over the double domain (`proof-system.md` 4.3).
-struct Columns {
+pub(crate) struct Columns {
     /// u_i(τ).
-    a: Vec<Fr>,
+    pub(crate) a: Vec<Fr>,
     /// v_i(τ).
-    b: Vec<Fr>,
+    pub(crate) b: Vec<Fr>,
     /// w̃_i(τ) = Σ_j O_ji · L^(2n)_{2j}(τ).
-    c: Vec<Fr>,
+    pub(crate) c: Vec<Fr>,
     /// L^(2n)_{2i+1}(τ).
-    odd: Vec<Fr>,
+    pub(crate) odd: Vec<Fr>,
 }
 
 impl Columns {
-    fn at(circuit: &Circuit, tau: Fr) -> Result<Self, KeyError> {
+    pub(crate) fn at(circuit: &Circuit, tau: Fr) -> Result<Self, KeyError> {
         let layout = circuit.layout();
         let size = layout.rows().next_power_of_two();
         let domain = |n: usize| Radix2EvaluationDomain::<Fr>::new(n).filter(|d| d.size() == n);

@@ -1,0 +1,359 @@
+//! Proofs of both forms: honest ones verify, everything else is refused; keys on disk; arkworks as the peer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, G2Affine};
+use ark_ec::{AffineRepr, CurveGroup};
+use ark_ff::{Field, One, UniformRand, Zero};
+use ark_groth16::{Groth16, prepare_verifying_key};
+use ark_std::rand::{SeedableRng, rngs::StdRng};
+use zkslice_circuit::gadgets::{self, DigitTables};
+use zkslice_circuit::{Builder, Circuit, Shape, Trace, Witness};
+use zkslice_groth16::*;
+
+const W: u32 = 6;
+
+/// A circuit with lookups, words, a commitment and two public inputs: relu of a weighted sum of two digits.
+fn committed<B: Builder>(b: &mut B, values: Option<([i64; 2], Fr, Fr)>) {
+    b.public(values.map(|v| v.1));
+    let commitment = b.public(values.map(|v| v.2));
+    let tables = DigitTables::default();
+    let x: Vec<_> = (0..2).map(|i| gadgets::digit(b, values.map(|v| v.0[i]), 4, &tables, W).unwrap()).collect();
+    let acc = b.combine(&[(99, &x[0]), (-120, &x[1])], 31).unwrap();
+    let y = gadgets::relu(b, &acc, W, W).unwrap();
+    for word in gadgets::pack(b, &x, 4).unwrap() {
+        b.public_word(&word);
+    }
+    let outputs = gadgets::pack(b, &[y], W).unwrap();
+    b.public_word(&outputs[0]);
+    let salt = b.field_given(values.map(|_| Fr::from(77)));
+    let h = gadgets::commitment(b, &salt, gadgets::tensor_tag(1, W), None, &outputs).unwrap();
+    b.field_equal(&h, &commitment);
+}
+
+fn relu(x: [i64; 2]) -> i64 {
+    zkslice_graph::requant(99 * x[0] - 120 * x[1] + 31, W).max(0)
+}
+
+fn committed_circuit() -> Circuit {
+    let mut shape = Shape::new();
+    committed(&mut shape, None);
+    shape.finish()
+}
+
+fn committed_witness(x: [i64; 2], context: Fr) -> Witness {
+    let commitment = gadgets::commitment_of(Fr::from(77), gadgets::tensor_tag(1, W), None, &[Fr::from(relu(x))]).unwrap();
+    let mut trace = Trace::new();
+    committed(&mut trace, Some((x, context, commitment)));
+    trace.finish()
+}
+
+const GROUPS: [WordGroup; 2] = [WordGroup { count: 2, bits: 4 }, WordGroup { count: 1, bits: W }];
+
+/// A circuit without a challenge: the Poseidon hash of two secrets.
+fn plain<B: Builder>(b: &mut B, values: Option<([Fr; 2], Fr)>) {
+    let public = b.public(values.map(|v| v.1));
+    let inputs: Vec<_> = (0..2).map(|i| b.field_given(values.map(|v| v.0[i]))).collect();
+    let h = gadgets::hash(b, &inputs).unwrap();
+    b.field_equal(&h, &public);
+}
+
+fn plain_circuit() -> Circuit {
+    let mut shape = Shape::new();
+    plain(&mut shape, None);
+    shape.finish()
+}
+
+fn plain_witness() -> Witness {
+    let secrets = [Fr::from(3), Fr::from(4)];
+    let mut trace = Trace::new();
+    plain(&mut trace, Some((secrets, gadgets::hash_of(&secrets).unwrap())));
+    trace.finish()
+}
+
+fn statement(witness: &Witness) -> Statement {
+    Statement { publics: witness.publics.clone(), words: witness.words.clone() }
+}
+
+fn keys() -> (ProvingKey, ProvingKey, StdRng) {
+    let mut rng = StdRng::seed_from_u64(11);
+    let setup = Setup::dev(&mut rng);
+    let first = setup.key(&committed_circuit(), &GROUPS, &mut rng).unwrap();
+    let second = setup.key(&plain_circuit(), &[], &mut rng).unwrap();
+    (first, second, rng)
+}
+
+fn prove_committed(key: &ProvingKey, x: [i64; 2], rng: &mut StdRng) -> (Proof, Statement) {
+    let witness = committed_witness(x, Fr::from(5));
+    (prove(key, &witness, || Ok(committed_circuit()), rng).unwrap(), statement(&witness))
+}
+
+#[test]
+fn honest_proofs_verify() {
+    let (key, plain_key, mut rng) = keys();
+    for x in [[0, 0], [15, 0], [0, 9], [3, 2]] {
+        let (proof, statement) = prove_committed(&key, x, &mut rng);
+        verify(key.verifying_key(), &statement, &proof).unwrap();
+    }
+    let witness = plain_witness();
+    let proof = prove(&plain_key, &witness, || Ok(plain_circuit()), &mut rng).unwrap();
+    verify(plain_key.verifying_key(), &statement(&witness), &proof).unwrap();
+    assert_eq!(key.verifying_key().form(), Form::Committed);
+    assert_eq!(plain_key.verifying_key().form(), Form::Plain);
+    check_deltas([key.verifying_key(), plain_key.verifying_key()]).unwrap();
+    assert_eq!(key.verifying_key().setup_digest(), plain_key.verifying_key().setup_digest());
+}
+
+/// `proof-system.md` 7: two proofs of one witness share no element.
+#[test]
+fn proofs_are_randomised() {
+    let (key, _, mut rng) = keys();
+    let ((first, _), (second, _)) = (prove_committed(&key, [3, 2], &mut rng), prove_committed(&key, [3, 2], &mut rng));
+    assert!(first.a != second.a && first.b != second.b && first.c1 != second.c1 && first.c2 != second.c2);
+}
+
+#[test]
+fn every_changed_part_is_refused() {
+    let (key, _, mut rng) = keys();
+    let vk = key.verifying_key();
+    let (proof, honest) = prove_committed(&key, [3, 2], &mut rng);
+    for i in 0..honest.publics.len() {
+        let mut statement = honest.clone();
+        statement.publics[i] += Fr::one();
+        assert_eq!(verify(vk, &statement, &proof), Err(VerifyError::Invalid), "public input {i}");
+    }
+    for i in 0..honest.words.len() {
+        let mut statement = honest.clone();
+        statement.words[i] += Fr::one();
+        assert_eq!(verify(vk, &statement, &proof), Err(VerifyError::Invalid), "word {i}");
+        statement.words[i] = Fr::from(1u64 << 8);
+        assert!(matches!(verify(vk, &statement, &proof), Err(VerifyError::Word { .. })), "word {i} (B4)");
+    }
+    let g = G1Affine::generator();
+    let parts: [fn(&mut Proof, G1Affine); 6] = [
+        |p, g| p.a = (p.a + g).into_affine(),
+        |p, _| p.b = (p.b + G2Affine::generator()).into_affine(),
+        |p, g| p.c1 = p.c1.map(|c| (c + g).into_affine()),
+        |p, g| p.c2 = (p.c2 + g).into_affine(),
+        |p, _| { let (c1, c2) = (p.c1.unwrap(), p.c2); p.c1 = Some(c2); p.c2 = c1; },
+        |p, _| p.c1 = Some(G1Affine::zero()),
+    ];
+    for (i, part) in parts.iter().enumerate() {
+        let mut forged = proof.clone();
+        part(&mut forged, g);
+        assert_eq!(verify(vk, &honest, &forged), Err(VerifyError::Invalid), "part {i}");
+    }
+    // (C1 + T, C2 − T) passes when δ1 = δ2; the challenge is then not bound.
+    let mut moved = proof.clone();
+    moved.c1 = moved.c1.map(|c| (c + g).into_affine());
+    moved.c2 = (moved.c2 - g).into_affine();
+    assert_eq!(verify(vk, &honest, &moved), Err(VerifyError::Invalid));
+    let mut formless = proof.clone();
+    formless.c1 = None;
+    assert_eq!(verify(vk, &honest, &formless), Err(VerifyError::Form));
+    let mut short = honest.clone();
+    short.words.pop();
+    assert!(matches!(verify(vk, &short, &proof), Err(VerifyError::Arity { .. })));
+}
+
+/// What is *not* promised (weak simulation extractability): anyone can re-randomise a proof of the same statement.
+#[test]
+fn proofs_can_be_rerandomised() {
+    let (key, _, mut rng) = keys();
+    let (proof, honest) = prove_committed(&key, [3, 2], &mut rng);
+    let t = Fr::rand(&mut rng);
+    let other = Proof { a: (proof.a * t).into_affine(), b: (proof.b * t.inverse().unwrap()).into_affine(), ..proof.clone() };
+    assert_ne!(other.to_words(), proof.to_words());
+    verify(key.verifying_key(), &honest, &other).unwrap();
+}
+
+#[test]
+fn words_round_trip_and_refuse_other_encodings() {
+    let (key, _, mut rng) = keys();
+    let (proof, _) = prove_committed(&key, [3, 2], &mut rng);
+    let words = proof.to_words();
+    assert_eq!(Proof::from_words(&words, Form::Committed).unwrap(), proof);
+    for word in 0..words.len() {
+        for bit in [0usize, 100, 255] {
+            let mut changed = words;
+            changed[word][31 - bit / 8] ^= 1 << (bit % 8);
+            if let Ok(other) = Proof::from_words(&changed, Form::Committed) {
+                panic!("a changed coordinate lies on the curve: {other:?}");
+            }
+        }
+    }
+    assert_eq!(Proof::from_words(&words, Form::Plain), Err(VerifyError::Form));
+}
+
+#[test]
+fn a_wrong_witness_gives_no_proof() {
+    let (key, plain_key, mut rng) = keys();
+    let mut witness = committed_witness([3, 2], Fr::from(5));
+    witness.words[0] += Fr::one();
+    assert!(matches!(prove(&key, &witness, || Ok(committed_circuit()), &mut rng), Err(ProveError::SelfCheck)));
+    let mut witness = committed_witness([3, 2], Fr::from(5));
+    witness.small[2] += 1;
+    assert!(matches!(prove(&key, &witness, || Ok(committed_circuit()), &mut rng), Err(ProveError::SelfCheck)));
+    let mut witness = plain_witness();
+    witness.publics[0] += Fr::one();
+    assert!(matches!(prove(&plain_key, &witness, || Ok(plain_circuit()), &mut rng), Err(ProveError::SelfCheck)));
+    assert!(matches!(prove(&plain_key, &committed_witness([3, 2], Fr::one()), || Ok(plain_circuit()), &mut rng), Err(ProveError::WrongKey(_))));
+}
+
+/// The pitfall of the three-pairing tweak (P2) has no foothold: the key holds α and β.
+#[test]
+fn attack_p2_three_pairing_triple() {
+    let (key, _, mut rng) = keys();
+    let vk = key.verifying_key();
+    let (_, honest) = prove_committed(&key, [3, 2], &mut rng);
+    let c1 = G1Affine::generator();
+    let chi = challenge(&vk.hash(), &honest.publics, &honest.words, &c1);
+    let mut xs = honest.publics.clone();
+    xs.extend([chi, fingerprint(&honest.words, chi)]);
+    let l: G1Projective = vk.ic[1..].iter().zip(&xs).fold(vk.ic[0].into_group(), |sum, (point, x)| sum + *point * x);
+    for c1 in [G1Affine::zero(), c1] {
+        let forged = Proof { a: l.into_affine(), b: vk.gamma, c1: Some(c1), c2: G1Affine::zero() };
+        assert!(verify(vk, &honest, &forged).is_err());
+    }
+}
+
+/// `soundness.md` B9: equal or related deltas are refused within a key and across the keys of a setup.
+#[test]
+fn attack_b9_deltas() {
+    let (key, plain_key, _) = keys();
+    let vk = key.verifying_key();
+    let negated = |point: G2Affine| (-point.into_group()).into_affine();
+    let (delta1, delta2) = (vk.delta1.unwrap(), vk.delta2);
+    for bad in [delta2, negated(delta2), vk.gamma, negated(vk.gamma), vk.beta, G2Affine::generator(), G2Affine::zero()] {
+        let mut forged = vk.clone();
+        forged.delta1 = Some(bad);
+        assert!(matches!(forged.check(), Err(KeyError::Unsafe(_))), "δ1 = {bad}");
+        assert!(VerifyingKey::from_record(&forged.record()).is_err());
+    }
+    for bad in [delta1, delta2, negated(delta1)] {
+        let mut other = plain_key.verifying_key().clone();
+        other.delta2 = bad;
+        assert!(other.check().is_ok(), "no test within one key sees it");
+        assert!(matches!(check_deltas([vk, &other]), Err(KeyError::Unsafe(_))));
+    }
+    // P1, P21: points at infinity.
+    let zero = G1Affine::zero();
+    let mut forged = vk.clone();
+    forged.alpha = zero;
+    assert!(forged.check().is_err());
+    for i in 0..vk.ic.len() {
+        let mut forged = vk.clone();
+        forged.ic[i] = zero;
+        assert!(matches!(forged.check(), Err(KeyError::Unsafe(_))), "IC_{i}");
+    }
+}
+
+/// `soundness.md` B10: form, counts and layout are in the hash; a committed key does not read as a plain one.
+#[test]
+fn attack_b10_the_hash_binds_form_and_layout() {
+    let (key, _, _) = keys();
+    let vk = key.verifying_key();
+    assert_eq!(&VerifyingKey::from_record(&vk.record()).unwrap(), vk);
+    let mut other = vk.clone();
+    other.groups[0].bits = 5;
+    assert_ne!(other.hash(), vk.hash());
+    let mut other = vk.clone();
+    other.groups.swap(0, 1);
+    assert_ne!(other.hash(), vk.hash());
+    let mut other = vk.clone();
+    other.delta1 = None;
+    assert_ne!(other.hash(), vk.hash());
+    let record = vk.record();
+    for at in (0..record.len()).step_by(7) {
+        let mut changed = record.clone();
+        changed[at] ^= 1;
+        assert!(VerifyingKey::from_record(&changed).is_err() || VerifyingKey::from_record(&changed).unwrap().hash() != vk.hash());
+    }
+    for cut in [0, 1, 32, record.len() - 32, record.len() - 1] {
+        assert!(VerifyingKey::from_record(&record[..cut]).is_err());
+    }
+}
+
+/// A public input without a row of its own could be anything (`soundness.md` G1); every public wire has one.
+#[test]
+fn attack_g1_every_public_wire_is_pinned() {
+    for circuit in [committed_circuit(), plain_circuit()] {
+        let layout = circuit.layout().clone();
+        let mut pinned = vec![false; layout.public_wires()];
+        let mut others = vec![false; layout.rows()];
+        circuit.visit(|row, matrix, wire, c| {
+            if row < layout.constraints() {
+                return;
+            }
+            if matrix == zkslice_circuit::Matrix::A && wire == row - layout.constraints() && c.is_one() {
+                pinned[wire] = true;
+            } else {
+                others[row] = true;
+            }
+        });
+        assert!(pinned.iter().all(|p| *p) && !others.contains(&true));
+    }
+}
+
+#[test]
+fn keys_survive_the_disk_and_refuse_damage() {
+    let (key, plain_key, mut rng) = keys();
+    let folder = tempfile::tempdir().unwrap();
+    for (key, name) in [(&key, "committed.key"), (&plain_key, "plain.key")] {
+        let path = folder.path().join(name);
+        key.save(&path).unwrap();
+        let opened = ProvingKey::open(&path).unwrap();
+        assert_eq!(opened.verifying_key(), key.verifying_key());
+        assert_eq!(opened.digest(), key.digest());
+        assert!(opened.is_dev());
+        let bytes = std::fs::read(&path).unwrap();
+        for at in (0..bytes.len()).step_by(bytes.len() / 61) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x10;
+            std::fs::write(&path, &changed).unwrap();
+            let padding = ProvingKey::open(&path).is_ok_and(|k| k.digest() == key.digest());
+            assert!(!padding || changed[at] == 0x10, "byte {at}");
+        }
+        for cut in [0, 7, 15, 16, 100, bytes.len() - 64, bytes.len() - 1] {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            assert!(ProvingKey::open(&path).is_err());
+        }
+        let mut newer = bytes.clone();
+        newer[8] = 2;
+        std::fs::write(&path, &newer).unwrap();
+        assert!(matches!(ProvingKey::open(&path), Err(KeyError::NewerVersion { .. })));
+    }
+    assert!(matches!(ProvingKey::open(&folder.path().join("absent")), Err(KeyError::Io { .. })));
+    assert!(matches!(key.save(&folder.path().join("no/such/folder")), Err(KeyError::Io { .. })));
+    let path = folder.path().join("again.key");
+    key.save(&path).unwrap();
+    let (proof, statement) = prove_committed(&ProvingKey::open(&path).unwrap(), [1, 1], &mut rng);
+    verify(key.verifying_key(), &statement, &proof).unwrap();
+}
+
+#[test]
+fn plain_form_is_arkworks() {
+    let (_, key, mut rng) = keys();
+    let vk = key.verifying_key();
+    let witness = plain_witness();
+    let proof = prove(&key, &witness, || Ok(plain_circuit()), &mut rng).unwrap();
+    let ark_vk = ark_groth16::VerifyingKey::<Bn254> {
+        alpha_g1: vk.alpha,
+        beta_g2: vk.beta,
+        gamma_g2: vk.gamma,
+        delta_g2: vk.delta2,
+        gamma_abc_g1: vk.ic.clone(),
+    };
+    let prepared = prepare_verifying_key(&ark_vk);
+    let ark_proof = ark_groth16::Proof { a: proof.a, b: proof.b, c: proof.c2 };
+    assert!(Groth16::<Bn254>::verify_proof(&prepared, &ark_proof, &witness.publics).unwrap());
+    assert!(!Groth16::<Bn254>::verify_proof(&prepared, &ark_proof, &[Fr::zero()]).unwrap());
+    // And theirs in ours: arkworks re-randomises with its own code.
+    let theirs = Groth16::<Bn254>::rerandomize_proof(&ark_vk, &ark_proof, &mut rng);
+    verify(vk, &statement(&witness), &Proof { a: theirs.a, b: theirs.b, c1: None, c2: theirs.c }).unwrap();
+    // JSON there and back.
+    let json = snarkjs::verifying_key(vk).unwrap();
+    assert_eq!(&snarkjs::read_verifying_key(&json).unwrap(), vk);
+    assert_eq!(snarkjs::read_proof(&snarkjs::proof(&proof).unwrap()).unwrap(), proof);
+    assert_eq!(snarkjs::read_publics(&snarkjs::publics(&witness.publics)).unwrap(), witness.publics);
+}
