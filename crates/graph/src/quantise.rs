@@ -25,6 +25,8 @@ use crate::validate::GraphError;
 
 /// Extra non-zeros in later layers that saving one requantised value may cost.
 const MOST_EXTRA_NON_ZEROS: u128 = 1000;
+/// Largest divisor of an average pool that is left to the next layer's constants; each factor of two costs them a bit.
+const MOST_FOLDED_DIVISOR: u64 = 16;
 /// A channel's scale is no smaller than its tensor's divided by this.
 const CHANNEL_SPREAD: f64 = 8.0;
 /// Largest constant of the integer graph, in magnitude.
@@ -164,23 +166,28 @@ impl<'a> Plan<'a> {
         let mut linear = vec![false; self.float.values.len()];
         // Wires that an element of a fixed value is a sum of.
         let mut density = vec![1_u128; self.float.values.len()];
+        // What the scale of a fixed value was divided by on its way.
+        let mut divisor = vec![1_u64; self.float.values.len()];
         for node in &self.float.nodes {
             let output = node.output;
             let inherited = node.inputs.iter().any(|&id| linear[id]);
             density[output] = node.inputs.iter().map(|&id| density[id]).max().unwrap_or(1);
+            divisor[output] = node.inputs.iter().map(|&id| divisor[id]).max().unwrap_or(1);
             linear[output] = match &node.op {
                 FloatOp::Conv { .. } | FloatOp::Dense { .. } | FloatOp::Affine { .. } => true,
                 FloatOp::Relu => false,
-                FloatOp::AveragePool { window, .. } => {
+                FloatOp::AveragePool { window, counts } => {
                     let taps = density[output].saturating_mul((window.kernel[0] * window.kernel[1]) as u128);
                     let extra = self.later_non_zeros(output).saturating_mul(taps.saturating_sub(1));
                     density[output] = taps;
-                    inherited || extra > MOST_EXTRA_NON_ZEROS * self.float.values[output].len() as u128
+                    divisor[output] = divisor[output].saturating_mul(common_count(counts));
+                    inherited || divisor[output] > MOST_FOLDED_DIVISOR || extra > MOST_EXTRA_NON_ZEROS * self.float.values[output].len() as u128
                 }
                 FloatOp::MaxPool { .. } | FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } => inherited,
             };
             if linear[output] || matches!(node.op, FloatOp::Relu | FloatOp::MaxPool { .. }) {
                 density[output] = 1;
+                divisor[output] = 1;
             }
         }
         linear
@@ -234,6 +241,7 @@ impl<'a> Plan<'a> {
                         };
                         if even || (by_row && !coefficients.contains(&0.0)) { Target::Through(index) } else { here }
                     }
+                    FloatOp::AveragePool { counts, .. } if common_count(counts) > MOST_FOLDED_DIVISOR => here,
                     FloatOp::MaxPool { .. } | FloatOp::AveragePool { .. } => Target::Through(index),
                     FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } => {
                         if self.target[reader.output] == Some(Target::Fixed) { here } else { Target::Through(index) }
@@ -770,8 +778,13 @@ impl<'a> Builder<'a> {
         let output = self.node(name.to_owned(), pool, vec![input.tensor], label, shape);
         let sum = Emitted { tensor: output, scales, bounds };
         match target {
-            Some(target) => {
+            Some(mut target) => {
                 let count = self.graph.tensors[output].len();
+                if self.plan.target[node.output] == Some(Target::Own) {
+                    // Its scale is free to grow: to where the factor is a whole number, and nothing is rounded.
+                    let exact = |e: usize| at(&sum.scales, e) / (at(&sum.scales, e) / at(&target, e)).floor().max(1.0);
+                    target = compact((0..count).map(exact).collect());
+                }
                 let factors = (0..count).map(|e| at(&sum.scales, e) / at(&target, e)).collect();
                 self.combine(&format!("{name}/scale"), &tensor, &[sum.tensor], &[factors], &vec![0.0; count], &target)
             }

@@ -1,0 +1,215 @@
+//! Every operator, on small models made by `fixtures/make.py`: the float executor against ONNX Runtime, the integer
+//! graph against the float executor on inputs that calibration has not seen; and every model that must be refused.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+
+use zkslice_graph::{
+    Graph, ImportError, ImportOptions, Input, OPERATORS, Options, Samples, compile, decode_outputs, encode, execute, import, import_bytes,
+};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+struct Fixture {
+    name: String,
+    path: PathBuf,
+    samples: Samples,
+    expected: Vec<Vec<Vec<f64>>>,
+}
+
+fn all() -> Vec<Fixture> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(fixtures()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "onnx") {
+            continue;
+        }
+        let text = std::fs::read(path.with_extension("json")).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let samples = serde_json::json!({ "samples": json["samples"] }).to_string();
+        all.push(Fixture {
+            name: path.file_stem().unwrap().to_str().unwrap().to_owned(),
+            samples: Samples::from_json(samples.as_bytes()).unwrap(),
+            expected: serde_json::from_value(json["outputs"].clone()).unwrap(),
+            path,
+        });
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(all.len() > 40);
+    all
+}
+
+fn options() -> Options {
+    Options { drop_final_softmax: true, ..Options::default() }
+}
+
+fn infer(graph: &Graph, input: &Input) -> Vec<Vec<f64>> {
+    let values = execute(graph, &encode(graph, input).unwrap()).unwrap();
+    let outputs: Vec<Vec<i64>> = graph.outputs.iter().map(|port| values[port.tensor].clone()).collect();
+    decode_outputs(graph, &outputs)
+}
+
+fn softmax(list: &[f64]) -> Vec<f64> {
+    let sum: f64 = list.iter().map(|x| x.exp()).sum();
+    list.iter().map(|x| x.exp() / sum).collect()
+}
+
+#[test]
+fn float_executor_agrees_with_onnx_runtime() {
+    for fixture in all() {
+        let graph = import(&fixture.path, &ImportOptions { drop_final_softmax: true }).unwrap();
+        for (Input(input), expected) in fixture.samples.0.iter().zip(&fixture.expected) {
+            let mut outputs = graph.outputs(input);
+            if fixture.name == "softmax" {
+                outputs[0] = softmax(&outputs[0]);
+            }
+            assert_eq!(outputs.len(), expected.len());
+            for (output, expected) in outputs.iter().zip(expected) {
+                assert_eq!(output.len(), expected.len(), "{}", fixture.name);
+                for (x, y) in output.iter().zip(expected) {
+                    assert!((x - y).abs() < 1e-5 * (1.0 + y.abs()), "{}: {x} where ONNX Runtime gives {y}", fixture.name);
+                }
+            }
+        }
+    }
+}
+
+/// Calibrated on eight inputs with a 12-bit table and 12-bit inputs; the four others differ from the float model by at
+/// most 1 % of its largest output.
+#[test]
+fn integer_graph_agrees_with_float_executor() {
+    for fixture in all() {
+        let calibration = Samples(fixture.samples.0[..8].to_vec());
+        let ranges = import(&fixture.path, &ImportOptions { drop_final_softmax: true }).unwrap();
+        let low = if fixture.name == "only_positive" { 0.0 } else { -1.0 };
+        let input_ranges = ranges.inputs.iter().map(|&id| (ranges.values[id].name.clone(), (low, 1.0))).collect();
+        let options = Options { table_bits: Some(12), input_bits: 12, input_ranges, ..options() };
+        let (graph, report) = compile(&fixture.path, Some(&calibration), &options).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
+        let mut largest = 0.0_f64;
+        for input in &fixture.samples.0[8..] {
+            for (output, expected) in infer(&graph, input).iter().zip(ranges.outputs(&input.0)) {
+                largest = output.iter().zip(&expected).map(|(x, y)| (x - y).abs()).fold(largest, f64::max);
+            }
+        }
+        println!("{}: largest error {:.3} % of {:.2}", fixture.name, 100.0 * largest / report.largest_output, report.largest_output);
+        assert!(largest <= 0.01 * report.largest_output, "{}: {largest} of {}", fixture.name, report.largest_output);
+    }
+}
+
+#[test]
+fn files_round_trip_and_compiling_is_deterministic() {
+    for fixture in all() {
+        let (graph, report) = compile(&fixture.path, Some(&fixture.samples), &options()).unwrap();
+        let (again, report_again) = compile(&fixture.path, Some(&fixture.samples), &options()).unwrap();
+        let bytes = graph.to_bytes().unwrap();
+        assert_eq!(bytes, again.to_bytes().unwrap());
+        assert_eq!(report, report_again);
+        assert_eq!(Graph::from_bytes(&bytes).unwrap(), graph);
+    }
+}
+
+#[test]
+fn a_final_softmax_needs_the_flag() {
+    let error = import(&fixtures().join("softmax.onnx"), &ImportOptions::default()).unwrap_err();
+    assert!(matches!(&error, ImportError::FinalSoftmax { node } if node == "n_y"));
+    assert!(error.to_string().contains("--drop-final-softmax"));
+}
+
+#[test]
+fn models_are_refused_with_what_where_and_how() {
+    let cases: &[(&str, &[&str])] = &[
+        ("operator", &["`n_y`", "Sigmoid", "Conv, "]),
+        ("domain", &["`n_y`", "com.example.Relu"]),
+        ("attribute", &["`n_y`", "Conv", "`sparsity`"]),
+        ("attribute_type", &["`group`", "INT"]),
+        ("auto_pad", &["`auto_pad`", "DIAGONAL"]),
+        ("zero_stride", &["`strides`"]),
+        ("huge_pads", &["`pads`"]),
+        ("storage_order", &["`storage_order`"]),
+        ("indices", &["`z`"]),
+        ("training", &["`training_mode`"]),
+        ("softmax_inside", &["`n_s`", "Softmax"]),
+        ("product", &["`n_y`", "one factor must be constant"]),
+        ("mat_mul_of_tensors", &["`n_y`", "one factor must be constant"]),
+        ("open_axis", &["`x`", "axis 2", "`height`"]),
+        ("open_sequence", &["`x`", "axis 0", "`sequence`"]),
+        ("batch", &["`x`", "batch 2"]),
+        ("integer_input", &["`x`", "float"]),
+        ("nan", &["`w`", "element 0", "NaN"]),
+        ("infinite", &["`w`", "inf"]),
+        ("half", &["`w`", "FLOAT16"]),
+        ("opset", &["version 6"]),
+        ("future_opset", &["version 99"]),
+        ("missing_input", &["`n_y`", "`q`"]),
+        ("unused_input", &["input `z`"]),
+        ("constant_output", &["output `y`"]),
+        ("declared_shape", &["output `y`"]),
+        ("reshape", &["`n_y`", "[1, 5]"]),
+        ("perm", &["`perm`"]),
+        ("broadcast", &["broadcasting"]),
+        ("kernel_too_large", &["`n_y`", "kernel"]),
+        ("average_ceil", &["`ceil_mode`"]),
+        ("external_parent", &["`w`", "outside the model's folder"]),
+        ("external_absolute", &["`w`", "outside the model's folder"]),
+        ("external_missing", &["`w`", "nothing.bin"]),
+        ("short_weights", &["`w`", "36 elements"]),
+        ("negative_dimension", &["`w`", "-2"]),
+    ];
+    let files = std::fs::read_dir(fixtures().join("bad")).unwrap().count();
+    assert_eq!(files, cases.len(), "every file of bad/ has its case");
+    for (name, words) in cases {
+        let error = import(&fixtures().join("bad").join(format!("{name}.onnx")), &ImportOptions::default()).expect_err(name);
+        let text = error.to_string();
+        for word in *words {
+            assert!(text.contains(word), "{name}: {text}");
+        }
+        assert!(!matches!(error, ImportError::Panic(_)), "{name}: {text}");
+    }
+    let error = import(&fixtures().join("bad/operator.onnx"), &ImportOptions::default()).unwrap_err().to_string();
+    assert!(OPERATORS.iter().all(|operator| error.contains(operator)));
+}
+
+#[test]
+fn files_that_are_no_models_are_refused() {
+    assert!(matches!(import(Path::new("nowhere/model.onnx"), &ImportOptions::default()), Err(ImportError::Read { .. })));
+    for bytes in [&b""[..], b"hello, this is text", b"\x89PNG\r\n\x1a\n", &[0xff; 64], b"{\"samples\": []}"] {
+        assert!(matches!(import_bytes(bytes, &ImportOptions::default()), Err(ImportError::NotOnnx(_))), "{bytes:?}");
+    }
+}
+
+/// Damaged models give an error or a model, never a panic, and what is accepted compiles or is refused likewise.
+#[test]
+fn damaged_models_never_panic() {
+    let mut state = 1_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as usize
+    };
+    let mut accepted = 0;
+    for fixture in all() {
+        let bytes = std::fs::read(&fixture.path).unwrap();
+        for round in 0..60 {
+            let mut damaged = bytes.clone();
+            for _ in 0..=next() % 3 {
+                let position = next() % damaged.len();
+                damaged[position] = if round % 2 == 0 { next() as u8 } else { damaged[position] ^ (1 << (next() % 8)) };
+            }
+            if round % 10 == 0 {
+                damaged.truncate(next() % bytes.len());
+            }
+            match import_bytes(&damaged, &ImportOptions { drop_final_softmax: true }) {
+                Ok(_) => {
+                    accepted += 1;
+                    let _ = zkslice_graph::compile_bytes(&damaged, Some(&fixture.samples), &Options { table_bits: Some(10), ..options() });
+                }
+                Err(ImportError::Panic(text)) => panic!("{}: {text}", fixture.name),
+                Err(_) => {}
+            }
+        }
+    }
+    assert!(accepted > 100);
+}
