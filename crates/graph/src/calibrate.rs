@@ -54,10 +54,11 @@ impl Statistics {
             for (spread, plane) in spread.iter_mut().zip(values[node.inputs[0]].chunks_exact(height * width)) {
                 for y in 0..window.output[0] {
                     for x in 0..window.output[1] {
-                        let (least, most) = window.taps(y, x).fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), (_, _, row, column)| {
-                            let value = plane[row * width + column];
-                            (least.min(value), most.max(value))
-                        });
+                        let (least, most) =
+                            window.taps(y, x).fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), (_, _, row, column)| {
+                                let value = plane[row * width + column];
+                                (least.min(value), most.max(value))
+                            });
                         *spread = spread.max(most - least);
                     }
                 }

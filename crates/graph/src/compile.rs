@@ -40,14 +40,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options {
-            table_bits: None,
-            input_bits: 8,
-            margin: 2.0,
-            drop_final_softmax: false,
-            max_error: None,
-            input_ranges: BTreeMap::new(),
-        }
+        Options { table_bits: None, input_bits: 8, margin: 2.0, drop_final_softmax: false, max_error: None, input_ranges: BTreeMap::new() }
     }
 }
 
@@ -224,10 +217,7 @@ pub fn compile_float(mut float: FloatGraph, samples: Option<&Samples>, options: 
 }
 
 /// The narrowest table that is accurate enough, or the most accurate one.
-fn choose(
-    attempt: impl Fn(u32) -> Result<(Graph, Report), CompileError>,
-    options: &Options,
-) -> Result<(Graph, Report), CompileError> {
+fn choose(attempt: impl Fn(u32) -> Result<(Graph, Report), CompileError>, options: &Options) -> Result<(Graph, Report), CompileError> {
     let mut best: Option<(Graph, Report)> = None;
     let mut failure = None;
     for bits in AUTO_TABLE_BITS {
@@ -304,7 +294,10 @@ fn make_up(float: &FloatGraph, options: &Options) -> Result<Samples, CompileErro
         for &id in &float.inputs {
             let value = &float.values[id];
             let Some(&(min, max)) = options.input_ranges.get(&value.name) else {
-                return Err(CompileError::Option(format!("there are no samples and no range for input `{}`; give one of them", value.name)));
+                return Err(CompileError::Option(format!(
+                    "there are no samples and no range for input `{}`; give one of them",
+                    value.name
+                )));
             };
             lists.push((0..value.len()).map(|_| min + (max - min) * uniform()).collect());
         }

@@ -164,9 +164,13 @@ impl FloatGraph {
                 }
                 output
             }
-            FloatOp::AveragePool { window, counts } => pool(window, input, 0.0, |sum, x| sum + x, |sum, position| {
-                sum / f64::from(if counts.len() == 1 { counts[0] } else { counts[position] })
-            }),
+            FloatOp::AveragePool { window, counts } => pool(
+                window,
+                input,
+                0.0,
+                |sum, x| sum + x,
+                |sum, position| sum / f64::from(if counts.len() == 1 { counts[0] } else { counts[position] }),
+            ),
             FloatOp::Affine { axis, coefficients, bias } => {
                 let shape = &self.values[node.output].shape;
                 let inner: usize = shape[axis + 1..].iter().product();
@@ -244,13 +248,7 @@ fn convolve(window: &Window, groups: usize, weights: &[f64], bias: &[f64], input
     output
 }
 
-fn pool(
-    window: &Window,
-    input: &[f64],
-    start: f64,
-    step: impl Fn(f64, f64) -> f64,
-    finish: impl Fn(f64, usize) -> f64,
-) -> Vec<f64> {
+fn pool(window: &Window, input: &[f64], start: f64, step: impl Fn(f64, f64) -> f64, finish: impl Fn(f64, usize) -> f64) -> Vec<f64> {
     let [channels, height, width] = window.input;
     let [out_height, out_width] = window.output;
     let mut output = Vec::with_capacity(channels * out_height * out_width);

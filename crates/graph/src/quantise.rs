@@ -18,9 +18,7 @@
 use crate::calibrate::{Statistics, channels};
 use crate::float::{FloatGraph, FloatNode, FloatOp, ValueId, pick};
 use crate::import::along;
-use crate::model::{
-    Affine, Conv, Dense, Encoding, Graph, Node, Op, Port, Scale, SumPool, Tensor, TensorId, Window,
-};
+use crate::model::{Affine, Conv, Dense, Encoding, Graph, Node, Op, Port, Scale, SumPool, Tensor, TensorId, Window};
 use crate::validate::GraphError;
 
 /// Extra non-zeros in later layers that saving one requantised value may cost.
@@ -88,14 +86,7 @@ pub(crate) fn quantise(
     let plan = Plan::new(float, statistics);
     let graph = Graph { table_bits: settings.table_bits, tensors: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
     let count = float.values.len();
-    let mut builder = Builder {
-        plan,
-        settings,
-        graph,
-        targets: vec![None; count],
-        values: vec![None; count],
-        scales: Vec::new(),
-    };
+    let mut builder = Builder { plan, settings, graph, targets: vec![None; count], values: vec![None; count], scales: Vec::new() };
     builder.set_targets()?;
     builder.emit()?;
     builder.graph.validate()?;
@@ -181,7 +172,9 @@ impl<'a> Plan<'a> {
                     let extra = self.later_non_zeros(output).saturating_mul(taps.saturating_sub(1));
                     density[output] = taps;
                     divisor[output] = divisor[output].saturating_mul(common_count(counts));
-                    inherited || divisor[output] > MOST_FOLDED_DIVISOR || extra > MOST_EXTRA_NON_ZEROS * self.float.values[output].len() as u128
+                    inherited
+                        || divisor[output] > MOST_FOLDED_DIVISOR
+                        || extra > MOST_EXTRA_NON_ZEROS * self.float.values[output].len() as u128
                 }
                 FloatOp::MaxPool { .. } | FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } => inherited,
             };
@@ -468,11 +461,8 @@ impl<'a> Builder<'a> {
 
     /// Passes accumulator scales from a node's output to those of its inputs that flow through it.
     fn pass_back(&mut self, node: &FloatNode, scales: &[f64]) {
-        let mut start = 0;
         for (position, &input) in node.inputs.iter().enumerate() {
             let count = self.float().values[input].len();
-            let begin = start;
-            start += 1;
             if !matches!(self.plan.target[input], Some(Target::Through(_))) {
                 continue;
             }
@@ -489,7 +479,7 @@ impl<'a> Builder<'a> {
                     let output = self.shape(node.output);
                     let inner: usize = output[axis + 1..].iter().product();
                     let row = output[*axis] * inner;
-                    let before: usize = node.inputs[..begin].iter().map(|&id| self.shape(id)[*axis] * inner).sum();
+                    let before: usize = node.inputs[..position].iter().map(|&id| self.shape(id)[*axis] * inner).sum();
                     let width = self.shape(input)[*axis] * inner;
                     scales.chunks_exact(row).flat_map(|row| row[before..before + width].iter().copied()).collect()
                 }
@@ -803,23 +793,23 @@ impl<'a> Builder<'a> {
         let mut inputs: Vec<Emitted> = node.inputs.iter().map(|&id| self.value(id)).collect();
         if let Some(target) = &target {
             // Fixed inputs among accumulators take the accumulators' scale.
-            for position in 0..inputs.len() {
-                if inputs[position].bounds.is_some() {
-                    let label = format!("{name}/scale{position}");
-                    let scales = if target.len() == 1 { target.clone() } else { self.part(node, target, position) };
-                    inputs[position] = self.rescale(&label, &inputs[position].clone(), &scales)?;
-                }
+            for (position, input) in inputs.iter_mut().enumerate().filter(|(_, input)| input.bounds.is_some()) {
+                let label = format!("{name}/scale{position}");
+                let scales = if target.len() == 1 { target.clone() } else { self.part(node, target, position) };
+                *input = self.rescale(&label, input, &scales)?;
             }
         }
         let tensors: Vec<TensorId> = inputs.iter().map(|input| input.tensor).collect();
         let (op, scales) = match &node.op {
             FloatOp::Transpose { perm } => {
                 let scales = &inputs[0].scales;
-                let scales = if scales.len() == 1 { scales.clone() } else { crate::executor::transpose(perm, self.shape(node.inputs[0]), scales) };
+                let scales =
+                    if scales.len() == 1 { scales.clone() } else { crate::executor::transpose(perm, self.shape(node.inputs[0]), scales) };
                 (Op::Transpose { perm: perm.clone() }, scales)
             }
             FloatOp::Concat { axis } => {
-                let lists: Vec<Scales> = inputs.iter().zip(&node.inputs).map(|(input, &id)| spread(&input.scales, self.float().values[id].len())).collect();
+                let lists: Vec<Scales> =
+                    inputs.iter().zip(&node.inputs).map(|(input, &id)| spread(&input.scales, self.float().values[id].len())).collect();
                 let slices: Vec<&[f64]> = lists.iter().map(Vec::as_slice).collect();
                 let shapes: Vec<&[usize]> = node.inputs.iter().map(|&id| self.shape(id)).collect();
                 (Op::Concat { axis: *axis }, compact(crate::executor::concat(*axis, &shapes, &slices)))

@@ -362,7 +362,9 @@ fn check_window(window: &Window, input: &Tensor, output: &Tensor, out_channels: 
     }
     for axis in 0..2 {
         let (size, out) = (window.input[axis + 1], window.output[axis]);
-        if taps_work(window, 1) > limits::MAX_ELEMENTS as u128 || (covered && window.pads[axis] > window.kernel[axis] * window.dilations[axis]) {
+        if taps_work(window, 1) > limits::MAX_ELEMENTS as u128
+            || (covered && window.pads[axis] > window.kernel[axis] * window.dilations[axis])
+        {
             return Err("the kernel is too large, or its padding larger than the kernel".into());
         }
         if covered {

@@ -50,7 +50,9 @@ pub enum ValueError {
         value: f64,
     },
     /// A value lies outside the range that the model was compiled for.
-    #[error("input `{input}`, element {element}: {value} is outside the calibrated range [{min}, {max}]; scale the input, or compile again with samples or an input range that cover it")]
+    #[error(
+        "input `{input}`, element {element}: {value} is outside the calibrated range [{min}, {max}]; scale the input, or compile again with samples or an input range that cover it"
+    )]
     Range {
         /// Name of the input.
         input: String,
@@ -95,8 +97,10 @@ impl Input {
     /// # Errors
     /// When the bytes are no such JSON. Lengths are checked by [`encode`].
     pub fn from_json(bytes: &[u8]) -> Result<Input, ValueError> {
-        let file: InputFile = serde_json::from_slice(bytes)
-            .map_err(|error| ValueError::Json { file: "input", reason: format!("{error}; expected {{\"input_data\": [[number, …], …]}}") })?;
+        let file: InputFile = serde_json::from_slice(bytes).map_err(|error| ValueError::Json {
+            file: "input",
+            reason: format!("{error}; expected {{\"input_data\": [[number, …], …]}}"),
+        })?;
         lists(&file.input_data).map(Input).map_err(|reason| ValueError::Json { file: "input", reason })
     }
 }
@@ -276,6 +280,7 @@ pub fn decode_outputs(graph: &Graph, outputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -86,7 +86,8 @@ fn integer_graph_agrees_with_float_executor() {
         let low = if fixture.name == "only_positive" { 0.0 } else { -1.0 };
         let input_ranges = ranges.inputs.iter().map(|&id| (ranges.values[id].name.clone(), (low, 1.0))).collect();
         let options = Options { table_bits: Some(12), input_bits: 12, input_ranges, ..options() };
-        let (graph, report) = compile(&fixture.path, Some(&calibration), &options).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
+        let (graph, report) =
+            compile(&fixture.path, Some(&calibration), &options).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
         let mut largest = 0.0_f64;
         for input in &fixture.samples.0[8..] {
             for (output, expected) in infer(&graph, input).iter().zip(ranges.outputs(&input.0)) {

@@ -102,7 +102,7 @@ fn options_are_checked_and_max_error_is_kept() {
     let refused = |samples: Option<&Samples>, options: Options| compile(&path, samples, &options).unwrap_err().to_string();
     let standard = Options::default;
     assert!(refused(Some(&samples), Options { max_error: Some(1e-9), ..standard() }).contains("--max-error"));
-    assert!(compile(&path, Some(&samples), &Options { max_error: Some(0.02), ..standard() }).is_ok());
+    assert!(compile(&path, Some(&samples), &Options { max_error: Some(0.02), input_bits: 12, ..standard() }).is_ok());
     assert!(refused(Some(&samples), Options { table_bits: Some(99), ..standard() }).contains("99"));
     assert!(refused(Some(&samples), Options { input_bits: 0, ..standard() }).contains("input bits"));
     assert!(refused(Some(&samples), Options { margin: 0.5, ..standard() }).contains("margin"));

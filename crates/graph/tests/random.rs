@@ -94,7 +94,11 @@ fn network(random: &mut Random) -> FloatGraph {
             8 => {
                 if let Some(&(other, _)) = same.iter().find(|(id, other)| *other == shape && *id != at) {
                     inputs.push(other);
-                    FloatOp::Affine { axis: 0, coefficients: vec![vec![1.0], vec![if random.below(4) == 0 { -1.0 } else { 1.0 }]], bias: vec![0.0] }
+                    FloatOp::Affine {
+                        axis: 0,
+                        coefficients: vec![vec![1.0], vec![if random.below(4) == 0 { -1.0 } else { 1.0 }]],
+                        bias: vec![0.0],
+                    }
                 } else {
                     shape = [channels, width, height];
                     FloatOp::Transpose { perm: vec![0, 1, 3, 2] }
@@ -148,7 +152,8 @@ fn random_networks_agree_with_the_float_executor() {
         let samples = Samples((0..16).map(|_| draw(&mut random)).collect());
         let input_ranges = [("x".to_owned(), (-1.0, 1.0))].into();
         let options = Options { table_bits: Some(14), input_bits: 14, margin: 4.0, input_ranges, ..Options::default() };
-        let (integer, report) = compile_float(graph.clone(), Some(&samples), &options).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let (integer, report) =
+            compile_float(graph.clone(), Some(&samples), &options).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let allowed = 0.01 * report.largest_output.max(0.2);
         prop_assert!(report.largest_error <= allowed, "{} of {}", report.largest_error, report.largest_output);
         for _ in 0..4 {
@@ -192,7 +197,9 @@ fn windows_agree_with_their_taps() {
     run(500, |seed| {
         let mut random = Random(seed);
         let input = [2 * (1 + random.below(2)), 1 + random.below(7), 1 + random.below(7)];
-        let integers = |random: &mut Random, count: usize, size: usize| -> Vec<i64> { (0..count).map(|_| random.below(2 * size) as i64 - size as i64).collect() };
+        let integers = |random: &mut Random, count: usize, size: usize| -> Vec<i64> {
+            (0..count).map(|_| random.below(2 * size) as i64 - size as i64).collect()
+        };
         let window = random.window(input, false);
         let [oh, ow] = window.output;
         let groups = 1 + random.below(2);
@@ -264,10 +271,20 @@ fn refusals_are_exact() {
     };
     let table = 1_i64 << 12;
     let half = table / 2;
-    for (value, accepted) in [(half * table - table / 2 - 1, true), (half * table - table / 2, false), (-half * table - table / 2, true), (-half * table - table / 2 - 1, false)] {
+    for (value, accepted) in [
+        (half * table - table / 2 - 1, true),
+        (half * table - table / 2, false),
+        (-half * table - table / 2, true),
+        (-half * table - table / 2 - 1, false),
+    ] {
         assert_eq!(through(Op::Requant { shift: 12 }, 0, value, 0), accepted, "requant {value}");
     }
-    for (value, accepted) in [(table * table - table / 2 - 1, true), (table * table - table / 2, false), (table / 2 - table * table, true), (table / 2 - table * table - 1, false)] {
+    for (value, accepted) in [
+        (table * table - table / 2 - 1, true),
+        (table * table - table / 2, false),
+        (table / 2 - table * table, true),
+        (table / 2 - table * table - 1, false),
+    ] {
         assert_eq!(through(Op::Relu { shift: 12 }, 0, value, 0), accepted, "relu {value}");
     }
     for (value, accepted) in [(table - 1, true), (table, false), (1 - table, true), (-table, false)] {
@@ -288,7 +305,9 @@ fn refusals_are_exact() {
 
 #[test]
 fn accumulators_that_could_overflow_are_refused() {
-    let graph = |weight: i64| single(Op::Dense(Dense { rows: 1, k: 2, n: 1, weights: vec![weight, -weight], bias: vec![0] }), &[vec![1, 2]], vec![1, 1]);
+    let graph = |weight: i64| {
+        single(Op::Dense(Dense { rows: 1, k: 2, n: 1, weights: vec![weight, -weight], bias: vec![0] }), &[vec![1, 2]], vec![1, 1])
+    };
     assert!(graph(1 << 53).validate().is_ok());
     assert!(graph((1 << 53) + 1).validate().is_err());
     assert!(graph(i64::MIN).validate().is_err());

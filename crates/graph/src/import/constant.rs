@@ -53,26 +53,41 @@ impl Constant {
         };
         let kind = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
         let elements = match kind {
-            DataType::Float => Elements::Floats(match raw {
-                Some(raw) => decode_raw(&raw, |b: [u8; 4]| f64::from(f32::from_le_bytes(b))),
-                None => Some(tensor.float_data.iter().map(|&x| f64::from(x)).collect()),
-            }.unwrap_or_default()),
-            DataType::Double => Elements::Floats(match raw {
-                Some(raw) => decode_raw(&raw, f64::from_le_bytes),
-                None => Some(tensor.double_data.clone()),
-            }.unwrap_or_default()),
-            DataType::Int64 => Elements::Ints(match raw {
-                Some(raw) => decode_raw(&raw, i64::from_le_bytes),
-                None => Some(tensor.int64_data.clone()),
-            }.unwrap_or_default()),
-            DataType::Int32 => Elements::Ints(match raw {
-                Some(raw) => decode_raw(&raw, |b: [u8; 4]| i64::from(i32::from_le_bytes(b))),
-                None => Some(tensor.int32_data.iter().map(|&x| i64::from(x)).collect()),
-            }.unwrap_or_default()),
-            DataType::Bool => Elements::Ints(match raw {
-                Some(raw) => Some(raw.iter().map(|&b| i64::from(b != 0)).collect()),
-                None => Some(tensor.int32_data.iter().map(|&x| i64::from(x != 0)).collect()),
-            }.unwrap_or_default()),
+            DataType::Float => Elements::Floats(
+                match raw {
+                    Some(raw) => decode_raw(&raw, |b: [u8; 4]| f64::from(f32::from_le_bytes(b))),
+                    None => Some(tensor.float_data.iter().map(|&x| f64::from(x)).collect()),
+                }
+                .unwrap_or_default(),
+            ),
+            DataType::Double => Elements::Floats(
+                match raw {
+                    Some(raw) => decode_raw(&raw, f64::from_le_bytes),
+                    None => Some(tensor.double_data.clone()),
+                }
+                .unwrap_or_default(),
+            ),
+            DataType::Int64 => Elements::Ints(
+                match raw {
+                    Some(raw) => decode_raw(&raw, i64::from_le_bytes),
+                    None => Some(tensor.int64_data.clone()),
+                }
+                .unwrap_or_default(),
+            ),
+            DataType::Int32 => Elements::Ints(
+                match raw {
+                    Some(raw) => decode_raw(&raw, |b: [u8; 4]| i64::from(i32::from_le_bytes(b))),
+                    None => Some(tensor.int32_data.iter().map(|&x| i64::from(x)).collect()),
+                }
+                .unwrap_or_default(),
+            ),
+            DataType::Bool => Elements::Ints(
+                match raw {
+                    Some(raw) => Some(raw.iter().map(|&b| i64::from(b != 0)).collect()),
+                    None => Some(tensor.int32_data.iter().map(|&x| i64::from(x != 0)).collect()),
+                }
+                .unwrap_or_default(),
+            ),
             other => return Err(wrong(format!("has element type {}; float, double, int64 and int32 are supported", other.as_str_name()))),
         };
         let constant = Constant { shape, elements };
@@ -82,7 +97,10 @@ impl Constant {
         if let Elements::Floats(list) = &constant.elements
             && let Some(index) = list.iter().position(|x| !x.is_finite())
         {
-            return Err(wrong(format!("element {index} is {}; weights must be finite numbers: train or export the model again", list[index])));
+            return Err(wrong(format!(
+                "element {index} is {}; weights must be finite numbers: train or export the model again",
+                list[index]
+            )));
         }
         Ok(constant)
     }

@@ -110,7 +110,9 @@ pub enum ImportError {
         reason: String,
     },
     /// The model ends in a Softmax.
-    #[error("node `{node}`: a final Softmax is not supported; pass --drop-final-softmax to prove the logits instead (the largest stays the largest)")]
+    #[error(
+        "node `{node}`: a final Softmax is not supported; pass --drop-final-softmax to prove the logits instead (the largest stays the largest)"
+    )]
     FinalSoftmax {
         /// Name of the node.
         node: String,
@@ -142,9 +144,8 @@ pub fn import_bytes(bytes: &[u8], options: &ImportOptions) -> Result<FloatGraph,
 
 fn import_from(bytes: &[u8], folder: Option<&Path>, options: &ImportOptions) -> Result<FloatGraph, ImportError> {
     boundary::guard(|| {
-        let model = tract_onnx::onnx()
-            .proto_model_for_read(&mut &bytes[..])
-            .map_err(|_| ImportError::NotOnnx("it does not decode".into()))?;
+        let model =
+            tract_onnx::onnx().proto_model_for_read(&mut &bytes[..]).map_err(|_| ImportError::NotOnnx("it does not decode".into()))?;
         let graph = Importer::new(&model, folder, options)?.run()?;
         compare_shapes(&model, folder, &graph)?;
         Ok(graph)
@@ -160,9 +161,7 @@ fn compare_shapes(model: &pb::ModelProto, folder: Option<&Path>, graph: &FloatGr
             inferred.set_input_fact(position, f32::fact(&graph.values[id].shape).into()).ok()?;
         }
         let typed = inferred.into_typed().ok()?;
-        (0..graph.outputs.len())
-            .map(|position| typed.output_fact(position).ok()?.shape.as_concrete().map(<[usize]>::to_vec))
-            .collect()
+        (0..graph.outputs.len()).map(|position| typed.output_fact(position).ok()?.shape.as_concrete().map(<[usize]>::to_vec)).collect()
     });
     let Ok(Some(inferred)) = inferred else {
         tracing::debug!("tract infers no output shapes for this model");
@@ -171,7 +170,11 @@ fn compare_shapes(model: &pb::ModelProto, folder: Option<&Path>, graph: &FloatGr
     for ((name, id), shape) in graph.outputs.iter().zip(inferred) {
         if graph.values[*id].shape != shape {
             let ours = &graph.values[*id].shape;
-            return Err(port("output", name, format!("has shape {ours:?} by our reading and {shape:?} by tract's; please report this model")));
+            return Err(port(
+                "output",
+                name,
+                format!("has shape {ours:?} by our reading and {shape:?} by tract's; please report this model"),
+            ));
         }
     }
     Ok(())
@@ -317,7 +320,13 @@ impl<'a> Importer<'a> {
     }
 
     /// Appends a node; its output's shape must be within the limits.
-    fn push(&mut self, context: &operators::Context<'_>, op: FloatOp, inputs: Vec<ValueId>, shape: Vec<usize>) -> Result<ValueId, ImportError> {
+    fn push(
+        &mut self,
+        context: &operators::Context<'_>,
+        op: FloatOp,
+        inputs: Vec<ValueId>,
+        shape: Vec<usize>,
+    ) -> Result<ValueId, ImportError> {
         checked_elements(&shape).map_err(|reason| context.wrong(format!("its output: {reason}")))?;
         let output = self.new_value(String::new(), shape);
         self.graph.nodes.push(FloatNode { name: context.name.clone(), op, inputs, output });
@@ -361,7 +370,9 @@ fn input_shape(input: &pb::ValueInfoProto) -> Result<Vec<usize>, ImportError> {
     let mut shape = Vec::with_capacity(dims.len());
     for (axis, dim) in dims.into_iter().enumerate() {
         match dim {
-            Ok(size) => shape.push(usize::try_from(size).map_err(|_| port("input", &input.name, format!("has dimension {size} at axis {axis}")))?),
+            Ok(size) => {
+                shape.push(usize::try_from(size).map_err(|_| port("input", &input.name, format!("has dimension {size} at axis {axis}")))?)
+            }
             Err(name) if axis == 0 && is_batch(&name) => shape.push(1),
             Err(name) => {
                 let dimension = if name.is_empty() { "?".to_owned() } else { name };
@@ -392,5 +403,9 @@ fn check_declared(output: &pb::ValueInfoProto, shape: &[usize]) -> Result<(), Im
     };
     let agrees = dims.len() == shape.len()
         && dims.iter().zip(shape).all(|(dim, &size)| dim.as_ref().map_or(true, |&d| usize::try_from(d) == Ok(size)));
-    if agrees { Ok(()) } else { Err(port("output", &output.name, format!("is declared with another shape than {shape:?}, which its operators give"))) }
+    if agrees {
+        Ok(())
+    } else {
+        Err(port("output", &output.name, format!("is declared with another shape than {shape:?}, which its operators give")))
+    }
 }

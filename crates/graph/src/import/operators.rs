@@ -12,9 +12,31 @@ use crate::validate::{checked_elements, limits};
 
 /// The supported operators.
 pub const OPERATORS: [&str; 25] = [
-    "Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Constant", "Conv", "Div", "Dropout", "Flatten",
-    "Gather", "Gemm", "GlobalAveragePool", "Identity", "MatMul", "MaxPool", "Mul", "Relu", "Reshape", "Shape", "Softmax",
-    "Squeeze", "Sub", "Transpose", "Unsqueeze",
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Cast",
+    "Concat",
+    "Constant",
+    "Conv",
+    "Div",
+    "Dropout",
+    "Flatten",
+    "Gather",
+    "Gemm",
+    "GlobalAveragePool",
+    "Identity",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Relu",
+    "Reshape",
+    "Shape",
+    "Softmax",
+    "Squeeze",
+    "Sub",
+    "Transpose",
+    "Unsqueeze",
 ];
 
 /// A node under import, for errors.
@@ -262,7 +284,10 @@ impl Importer<'_> {
             return self.push(c, FloatOp::MaxPool { window }, vec![input], shape).map(Known::Value);
         }
         if padded.rounded_up {
-            return Err(a.wrong("ceil_mode", "makes windows that reach past the padding, which is not supported for averages; pad the input instead"));
+            return Err(a.wrong(
+                "ceil_mode",
+                "makes windows that reach past the padding, which is not supported for averages; pad the input instead",
+            ));
         }
         let full = (window.kernel[0] * window.kernel[1]) as u32;
         let mut counts: Vec<u32> = vec![full];
@@ -361,12 +386,20 @@ impl Importer<'_> {
         match (c.inputs[0].as_ref(), c.inputs[1].as_ref()) {
             (Some(&Known::Value(x)), Some(&Known::Value(y))) => {
                 if self.shape(x) != self.shape(y) {
-                    return Err(c.wrong(format!("shapes {:?} and {:?} differ; broadcasting of tensors is not supported", self.shape(x), self.shape(y))));
+                    return Err(c.wrong(format!(
+                        "shapes {:?} and {:?} differ; broadcasting of tensors is not supported",
+                        self.shape(x),
+                        self.shape(y)
+                    )));
                 }
                 let sign = match c.operator {
                     "Add" => 1.0,
                     "Sub" => -1.0,
-                    _ => return Err(c.wrong("a product of two tensors that depend on the input is not supported; one factor must be constant")),
+                    _ => {
+                        return Err(
+                            c.wrong("a product of two tensors that depend on the input is not supported; one factor must be constant")
+                        );
+                    }
                 };
                 let shape = self.shape(x).to_vec();
                 let op = FloatOp::Affine { axis: 0, coefficients: vec![vec![1.0], vec![sign]], bias: vec![0.0] };
@@ -607,9 +640,9 @@ fn window(c: &Context<'_>, a: &mut Attributes<'_>, planes: [usize; 3], kernel: &
             }
             other => return Err(a.wrong("auto_pad", format!("is `{other}`, which does not exist"))),
         }
-        let room = (size + begin[axis] + end[axis])
-            .checked_sub(extent)
-            .ok_or_else(|| c.wrong(format!("its kernel reaches over {extent} elements, its padded input has {}", size + begin[axis] + end[axis])))?;
+        let room = (size + begin[axis] + end[axis]).checked_sub(extent).ok_or_else(|| {
+            c.wrong(format!("its kernel reaches over {extent} elements, its padded input has {}", size + begin[axis] + end[axis]))
+        })?;
         output[axis] = room / stride + 1;
         if ceil && !room.is_multiple_of(stride) && output[axis] * stride < size + begin[axis] {
             output[axis] += 1;
@@ -663,11 +696,7 @@ fn gather(c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError>
     if data.shape.len() != 1 {
         return Err(c.wrong("only shapes can be gathered from"));
     }
-    let picked = c
-        .ints(indices)?
-        .iter()
-        .map(|&index| Ok(list[c.axis(index, list.len())?]))
-        .collect::<Result<Vec<i64>, ImportError>>()?;
+    let picked = c.ints(indices)?.iter().map(|&index| Ok(list[c.axis(index, list.len())?])).collect::<Result<Vec<i64>, ImportError>>()?;
     Ok(Known::Constant(Constant { shape: indices.shape.clone(), elements: Elements::Ints(picked) }))
 }
 
@@ -747,10 +776,7 @@ pub(crate) fn along<T: Copy + PartialEq>(list: &[T], shape: &[usize], axis: usiz
     }
     let inner: usize = shape[axis + 1..].iter().product();
     let picked: Vec<T> = (0..shape[axis]).map(|index| list[index * inner]).collect();
-    list.chunks_exact(inner)
-        .enumerate()
-        .all(|(block, chunk)| chunk.iter().all(|&x| x == picked[block % shape[axis]]))
-        .then_some(picked)
+    list.chunks_exact(inner).enumerate().all(|(block, chunk)| chunk.iter().all(|&x| x == picked[block % shape[axis]])).then_some(picked)
 }
 
 /// The shape that a Reshape gives: 0 copies a dimension (unless `zero_is_zero`), one −1 is worked out.
