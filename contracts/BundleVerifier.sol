@@ -429,7 +429,7 @@ contract BundleVerifier is IBundleVerifier {
                 }
             }
         }
-        if (failed != 0) revert PrecompileFailed(address(uint160(failed)));
+        if (failed != 0) revert PrecompileFailed(failed == 6 ? BN254.ECADD : BN254.ECMUL);
     }
 
     /// @dev work[0..1] = scalar·work[0..1].

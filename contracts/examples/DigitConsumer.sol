@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IInferenceConsumer} from "../interfaces/IInferenceConsumer.sol";
 import {IInferenceOracle} from "../interfaces/IInferenceOracle.sol";
 import {KeyBlob} from "../libraries/KeyBlob.sol";
@@ -91,7 +92,7 @@ contract DigitConsumer is IInferenceConsumer, Ownable {
         if (!pending[requestId]) revert UnknownRequest(requestId);
         delete pending[requestId];
         uint256 class = PublicWords.argMax(outputWords, classes, bits);
-        _classifications[requestId] = Classification({known: true, class: uint248(class)});
+        _classifications[requestId] = Classification({known: true, class: SafeCast.toUint248(class)});
         emit DigitClassified(requestId, class);
     }
 
