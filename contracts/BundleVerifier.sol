@@ -86,7 +86,7 @@ contract BundleVerifier is IBundleVerifier {
 
         Statement memory statement;
         (statement.modelDigest, statement.context, statement.owner) = (modelDigest, context, owner);
-        statement.blob = KeyBlob.load(registry.chunks(modelDigest));
+        statement.blob = KeyBlob.fetch(registry, modelDigest);
         statement.sources = _placeTensors(statement.blob, words, commitments);
         statement.proofs = _placeProofs(statement.blob, proofs);
 
@@ -132,9 +132,9 @@ contract BundleVerifier is IBundleVerifier {
                 uint256 kind = KeyBlob.read(tensor);
                 uint256 place;
                 if (kind == KeyBlob.KIND_PUBLIC_INPUT || kind == KeyBlob.KIND_OUTPUT) {
-                    (uint256 count, uint256 bits) = (KeyBlob.read(tensor + 0x20), KeyBlob.read(tensor + 0x40));
-                    uint256 n = KeyBlob.wordsOf(count, bits);
-                    if (wordCount + n <= words.length) _requireWords(words, wordCount, n, count, bits);
+                    (uint256 n, uint256 full, uint256 last) =
+                        KeyBlob.packing(KeyBlob.read(tensor + 0x20), KeyBlob.read(tensor + 0x40));
+                    if (wordCount + n <= words.length) _requireWords(words, wordCount, n, full, last);
                     assembly ("memory-safe") {
                         place := or(add(words.offset, shl(5, wordCount)), shl(128, n))
                     }
@@ -145,7 +145,9 @@ contract BundleVerifier is IBundleVerifier {
                     }
                     ++commitmentCount;
                 }
-                sources[t] = place;
+                assembly ("memory-safe") {
+                    mstore(add(add(sources, 0x20), shl(5, t)), place)
+                }
                 tensor += 32 * KeyBlob.TENSOR_WORDS;
             }
             if (wordCount != words.length) revert WordCountMismatch(wordCount, words.length);
@@ -159,16 +161,22 @@ contract BundleVerifier is IBundleVerifier {
     }
 
     /// @dev Each of a tensor's words has no bits but those of its digits.
-    function _requireWords(uint256[] calldata words, uint256 start, uint256 n, uint256 count, uint256 bits)
+    function _requireWords(uint256[] calldata words, uint256 start, uint256 n, uint256 full, uint256 last)
         private
         pure
     {
-        (uint256 full, uint256 last) = KeyBlob.wordBits(count, bits);
         bool outOfRange;
         assembly ("memory-safe") {
             let cursor := add(words.offset, shl(5, start))
             let end := add(cursor, shl(5, sub(n, 1)))
             let union := 0
+            for { let fours := add(cursor, and(sub(end, cursor), not(0x7f))) } lt(cursor, fours) {
+                cursor := add(cursor, 0x80)
+            } {
+                let low := or(calldataload(cursor), calldataload(add(cursor, 0x20)))
+                let high := or(calldataload(add(cursor, 0x40)), calldataload(add(cursor, 0x60)))
+                union := or(union, or(low, high))
+            }
             for {} lt(cursor, end) { cursor := add(cursor, 0x20) } { union := or(union, calldataload(cursor)) }
             outOfRange := or(shr(full, union), shr(last, calldataload(end)))
         }
@@ -188,8 +196,11 @@ contract BundleVerifier is IBundleVerifier {
             assembly ("memory-safe") {
                 offset := proofs.offset
                 let cursor := offset
-                for { let end := add(cursor, shl(5, expected)) } lt(cursor, end) { cursor := add(cursor, 0x20) } {
-                    inRange := and(inRange, lt(calldataload(cursor), Q))
+                // Five at a time: a proof has ten.
+                for { let end := add(cursor, shl(5, expected)) } lt(cursor, end) { cursor := add(cursor, 0xa0) } {
+                    let low := and(lt(calldataload(cursor), Q), lt(calldataload(add(cursor, 0x20)), Q))
+                    let high := and(lt(calldataload(add(cursor, 0x40)), Q), lt(calldataload(add(cursor, 0x60)), Q))
+                    inRange := and(inRange, and(lt(calldataload(add(cursor, 0x80)), Q), and(low, high)))
                 }
             }
             if (inRange) return offset;
@@ -341,10 +352,19 @@ contract BundleVerifier is IBundleVerifier {
             let post := add(add(scalars, 0x20), shl(5, publics))
             mstore(post, challenge)
             if gt(end, firstWord) {
-                // F = (w_1 + (w_2 + …)·χ)·χ. The sum is below 2^256: a word has at most 253 bits, r has 254.
+                // F = (w_1 + (w_2 + …)·χ)·χ, from the last word: first those beyond a multiple of four, then four at a time. The sums
+                // are below 2^256: a word has at most 253 bits, r has 254.
                 let fingerprint := 0
-                for { let cursor := end } gt(cursor, firstWord) {} {
+                let cursor := end
+                for { let fours := add(firstWord, and(sub(end, firstWord), not(0x7f))) } gt(cursor, fours) {} {
                     cursor := sub(cursor, 0x20)
+                    fingerprint := mulmod(add(fingerprint, mload(cursor)), challenge, R)
+                }
+                for {} gt(cursor, firstWord) {} {
+                    cursor := sub(cursor, 0x80)
+                    fingerprint := mulmod(add(fingerprint, mload(add(cursor, 0x60))), challenge, R)
+                    fingerprint := mulmod(add(fingerprint, mload(add(cursor, 0x40))), challenge, R)
+                    fingerprint := mulmod(add(fingerprint, mload(add(cursor, 0x20))), challenge, R)
                     fingerprint := mulmod(add(fingerprint, mload(cursor)), challenge, R)
                 }
                 mstore(add(post, 0x20), fingerprint)
@@ -378,8 +398,14 @@ contract BundleVerifier is IBundleVerifier {
                 rhoSum = addmod(rhoSum, rho, R);
 
                 _linearCombination(work, slices[k]);
-                _scale(work, rho);
-                _accumulate(sum, work);
+                if (k == 0) {
+                    assembly ("memory-safe") {
+                        mcopy(sum, work, 0x40)
+                    }
+                } else {
+                    _scale(work, rho);
+                    _accumulate(sum, work);
+                }
 
                 end = _appendProof(end, work, rho, proof, slices[k]);
                 proof += 32 * PROOF_WORDS;
@@ -501,7 +527,10 @@ contract BundleVerifier is IBundleVerifier {
         assembly ("memory-safe") {
             size := sub(end, add(pairs, 0x20))
         }
-        uint256 cap = _pairingBaseGas + _pairingPerPairGas * (size / 0xc0);
+        uint256 cap;
+        unchecked {
+            cap = _pairingBaseGas + _pairingPerPairGas * (size / 0xc0);
+        }
         bool ok;
         uint256 product;
         assembly ("memory-safe") {

@@ -60,7 +60,7 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
         if (block.timestamp > request_.deadline) revert DeadlinePassed(request_.deadline, block.timestamp);
         _requireCallback(request_.callback, request_.callbackGas);
 
-        bytes memory blob = KeyBlob.load(registry.chunks(request_.modelDigest));
+        bytes memory blob = KeyBlob.fetch(registry, request_.modelDigest);
         _requireProvableInputs(blob, request_.inputs, words);
 
         uint256 nonce = nonces[msg.sender]++;
@@ -257,7 +257,7 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
                 continue;
             }
             uint256 end = _requirePublicInput(tensor, i, inputs[i], words, start);
-            (uint256 full, uint256 last) = KeyBlob.wordBits(tensor.count, tensor.bits);
+            (, uint256 full, uint256 last) = KeyBlob.packing(tensor.count, tensor.bits);
             for (uint256 w = start; w < end; ++w) {
                 uint256 maxBits = w + 1 == end ? last : full;
                 if (words[w] >> maxBits != 0) revert InputWordOutOfRange(w, words[w], maxBits);
@@ -274,7 +274,7 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
         uint256[] calldata words,
         uint256[] calldata commitments
     ) private view returns (uint256[] memory outputWords) {
-        bytes memory blob = KeyBlob.load(registry.chunks(request_.modelDigest));
+        bytes memory blob = KeyBlob.fetch(registry, request_.modelDigest);
         uint256 start;
         uint256 commitment;
         for (uint256 i = 0; i < request_.inputs.length; ++i) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
+import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
+
 /// @title Reader of key blobs
 /// @notice A key blob is a model as data: a header whose keccak256 is the model's digest, then one verifying key record a slice.
 /// @dev Everything is 32-byte words, big-endian.
@@ -64,6 +66,31 @@ library KeyBlob {
         }
     }
 
+    /// @notice A registered model's blob: `load(registry.chunks(modelDigest))`, without decoding in between.
+    /// @dev Reverts as the registry does. The registry is trusted to answer with a well-formed array.
+    function fetch(IModelRegistry registry, bytes32 modelDigest) internal view returns (bytes memory blob) {
+        bytes4 selector = IModelRegistry.chunks.selector;
+        assembly ("memory-safe") {
+            mstore(0x00, selector)
+            mstore(0x04, modelDigest)
+            let answered := staticcall(gas(), registry, 0x00, 0x24, 0x00, 0x00)
+            let size := returndatasize()
+            // Memory: the answer (offset, length, addresses), then the blob's length and contents.
+            let answer := mload(0x40)
+            returndatacopy(answer, 0, size)
+            if iszero(answered) { revert(answer, size) }
+            blob := add(answer, size)
+            let end := add(blob, 0x20)
+            for { let chunk := add(answer, 0x40) } lt(chunk, blob) { chunk := add(chunk, 0x20) } {
+                let length := sub(extcodesize(mload(chunk)), 1)
+                extcodecopy(mload(chunk), end, 1, length)
+                end := add(end, length)
+            }
+            mstore(blob, sub(end, add(blob, 0x20)))
+            mstore(0x40, and(add(end, 0x1f), not(0x1f)))
+        }
+    }
+
     /// @notice The word at a cursor.
     function read(uint256 cursor) internal pure returns (uint256 value) {
         assembly ("memory-safe") {
@@ -95,12 +122,16 @@ library KeyBlob {
 
     /// @notice Cursor of the record of tensor 0; the others follow.
     function tensors(bytes memory blob) internal pure returns (uint256) {
-        return cursorOf(blob, HEADER_WORDS + sliceCount(blob));
+        unchecked {
+            return cursorOf(blob, HEADER_WORDS + sliceCount(blob));
+        }
     }
 
     /// @notice Cursor of the wiring of slice 0; the others follow.
     function wirings(bytes memory blob) internal pure returns (uint256) {
-        return cursorOf(blob, HEADER_WORDS + sliceCount(blob) + TENSOR_WORDS * tensorCount(blob));
+        unchecked {
+            return cursorOf(blob, HEADER_WORDS + sliceCount(blob) + TENSOR_WORDS * tensorCount(blob));
+        }
     }
 
     /// @notice Cursor just after a slice's wiring: the next slice's, or the first key record.
@@ -113,7 +144,10 @@ library KeyBlob {
 
     /// @notice Tensor `index` of the model.
     function tensor(bytes memory blob, uint256 index) internal pure returns (Tensor memory) {
-        uint256 cursor = tensors(blob) + 32 * TENSOR_WORDS * index;
+        uint256 cursor;
+        unchecked {
+            cursor = tensors(blob) + 32 * TENSOR_WORDS * index;
+        }
         return Tensor({
             kind: read(cursor),
             count: read(cursor + 0x20),
@@ -132,14 +166,16 @@ library KeyBlob {
         }
     }
 
-    /// @notice Bits that a word of a tensor may have: those of its digits, fewer in a short last word.
-    /// @return full For every word but the last.
-    /// @return last For the last word.
-    function wordBits(uint256 count, uint256 bits) internal pure returns (uint256 full, uint256 last) {
+    /// @notice How a tensor is packed.
+    /// @return words Number of words.
+    /// @return full Bits that every word but the last may have: those of its digits.
+    /// @return last Bits that the last word may have, which may hold fewer digits.
+    function packing(uint256 count, uint256 bits) internal pure returns (uint256 words, uint256 full, uint256 last) {
         unchecked {
             uint256 digitsPerWord = WORD_BITS / bits;
+            words = (count + digitsPerWord - 1) / digitsPerWord;
             full = digitsPerWord * bits;
-            last = (count - (wordsOf(count, bits) - 1) * digitsPerWord) * bits;
+            last = (count - (words - 1) * digitsPerWord) * bits;
         }
     }
 }

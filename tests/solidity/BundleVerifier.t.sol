@@ -228,6 +228,22 @@ contract BundleVerifierTest is Deployed {
         }
     }
 
+    function test_RevertWhen_FieldElementIsTheModulus() public {
+        Model memory model = install("private");
+        Bundle memory bundle = loadBundle("private");
+        bundle.context = BN254.R;
+        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.ContextOutOfRange.selector, BN254.R));
+        verify(model.digest, bundle);
+        bundle = loadBundle("private");
+        bundle.owner = BN254.R;
+        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.OwnerOutOfRange.selector, BN254.R));
+        verify(model.digest, bundle);
+        bundle = loadBundle("private");
+        bundle.commitments[1] = BN254.R;
+        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.CommitmentOutOfRange.selector, 1, BN254.R));
+        verify(model.digest, bundle);
+    }
+
     /// B4: w and w + r have the same fingerprint.
     function test_RevertWhen_WordIsAliased() public {
         Model memory model = install("single");
@@ -417,6 +433,18 @@ contract BundleVerifierTest is Deployed {
             _withHead(bytes.concat(data, abi.encode(2), abi.encodePacked(bundle.commitments)), 4, data.length - 4),
             nonCanonical
         );
+        // A gap between the head and the first array, with every offset moved along.
+        bytes memory head = new bytes(4 + 32 * 6);
+        bytes memory tail = new bytes(data.length - head.length);
+        for (uint256 i = 0; i < data.length; ++i) {
+            if (i < head.length) head[i] = data[i];
+            else tail[i - head.length] = data[i];
+        }
+        bytes memory gap = bytes.concat(head, bytes32(0), tail);
+        for (uint256 i = 3; i < 6; ++i) {
+            gap = _withHead(gap, i, uint256(_head(data, i)) + 32);
+        }
+        _requireCall(gap, nonCanonical);
         // Two arrays that are one.
         bytes memory shared = _withHead(data, 4, uint256(_head(data, 3)));
         (bool ok,) = address(verifier).staticcall(shared);

@@ -6,15 +6,9 @@ import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
 import {Deployed} from "./utils/Deployed.sol";
 
-/// @dev A cheat code that this forge-std does not declare yet.
-interface Cool {
-    function cool(address target) external;
-}
-
 /// @notice Gas of whole transactions: `script/forge test --match-contract GasTest -vv`.
+/// forge-config: default.isolate = true
 contract GasTest is Deployed {
-    Cool private constant cheats = Cool(VM_ADDRESS);
-
     /// One slice with 26 words in and one word out, straight to the verifier, and what each further slice adds.
     function test_VerifyBundle() public {
         uint256 single = _verifyBundle("single");
@@ -46,17 +40,17 @@ contract GasTest is Deployed {
         vm.deal(requester, 1 ether);
         vm.startPrank(requester);
         bytes memory data = abi.encodeCall(IInferenceOracle.request, (request, inputWords));
-        console2.log("request:", _transaction(address(oracle), data, request.fee));
+        console2.log("request:", _gasOf(address(oracle), data, request.fee));
         vm.stopPrank();
         data = abi.encodeCall(
             IInferenceOracle.fulfil,
             (request, requester, 0, beneficiary, bundle.words, bundle.commitments, bundle.proofs)
         );
-        uint256 fulfil = _transaction(address(oracle), data, 0);
+        uint256 fulfil = _gasOf(address(oracle), data, 0);
         console2.log("fulfil, 1 slice, 26 + 1 words, first of its kind:", fulfil);
         assertLt(fulfil, 400_000);
         vm.startPrank(beneficiary);
-        console2.log("withdraw:", _transaction(address(oracle), abi.encodeCall(IInferenceOracle.withdraw, ()), 0));
+        console2.log("withdraw:", _gasOf(address(oracle), abi.encodeCall(IInferenceOracle.withdraw, ()), 0));
     }
 
     function _verifyBundle(string memory name) private returns (uint256) {
@@ -66,36 +60,14 @@ contract GasTest is Deployed {
             IBundleVerifier.verifyBundle,
             (model.digest, bundle.context, bundle.owner, bundle.words, bundle.commitments, bundle.proofs)
         );
-        return _cooled(model.digest, address(verifier), data, 0);
+        return _gasOf(address(verifier), data, 0);
     }
 
-    function _transaction(address target, bytes memory data, uint256 value) private returns (uint256) {
-        return _cooled(vm.parseJsonBytes32(readFixture("single"), ".modelDigest"), target, data, value);
-    }
-
-    /// Gas that a transaction pays: intrinsic gas (21,000 and calldata at 4 and 16 a byte, EIP-2028) and execution with every
-    /// account and slot cold, or the floor of EIP-7623 if that is more.
-    function _cooled(bytes32 digest, address target, bytes memory data, uint256 value) private returns (uint256) {
-        address[] memory chunks = registry.chunks(digest);
-        for (uint256 i = 0; i < chunks.length; ++i) {
-            cheats.cool(chunks[i]);
-        }
-        cheats.cool(address(registry));
-        cheats.cool(address(verifier));
-        cheats.cool(address(oracle));
-        assertGt(target.code.length, 0); // A transaction's target is warm.
-
-        uint256 before = gasleft();
+    /// Gas that a transaction pays, with its 21,000, its calldata, and every account and slot cold but the target: the call is one
+    /// of its own, since this contract runs isolated.
+    function _gasOf(address target, bytes memory data, uint256 value) private returns (uint256) {
         (bool ok,) = target.call{value: value}(data);
-        uint256 execution = before - gasleft();
         assertTrue(ok);
-
-        uint256 tokens;
-        for (uint256 i = 0; i < data.length; ++i) {
-            tokens += data[i] == 0 ? 1 : 4;
-        }
-        uint256 paid = 21_000 + 4 * tokens + execution;
-        uint256 floor = 21_000 + 10 * tokens;
-        return paid > floor ? paid : floor;
+        return vm.lastCallGas().gasTotalUsed;
     }
 }

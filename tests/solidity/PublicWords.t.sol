@@ -48,7 +48,8 @@ contract PublicWordsTest is Test {
         }
         assertEq(PublicWords.argMax(words, raw.length, bits), largest);
 
-        (uint256 full, uint256 last) = KeyBlob.wordBits(raw.length, bits);
+        (uint256 n, uint256 full, uint256 last) = KeyBlob.packing(raw.length, bits);
+        assertEq(n, words.length);
         for (uint256 i = 0; i < words.length; ++i) {
             assertLt(words[i], 2 ** (i + 1 == words.length ? last : full));
         }
