@@ -14,9 +14,9 @@ import {KeyBlob} from "./libraries/KeyBlob.sol";
 ///     L  = IC_0 + Σ x_j·IC_j + χ·IC_χ + F·IC_F
 ///     e(−A, B)·e(α, β)·e(L, γ)·e(C1, δ1)·e(C2, δ2) = 1
 ///
-/// and in plain form (no challenge) h0 = keccak256(vkHash ‖ x), L = IC_0 + Σ x_j·IC_j, without C1. All slices share α, β, γ.
-/// The equations are checked at once, to the powers ρ_0 = 1 and ρ_k = keccak256(seed ‖ k) mod r, where the seed hashes the
-/// model's digest and every h0, A, B, C1, C2: nobody knows a ρ before all that it multiplies is fixed.
+/// and in plain form (no challenge) h0 = keccak256(vkHash ‖ x), L = IC_0 + Σ x_j·IC_j, without C1. All slices share
+/// α, β, γ. The equations are checked at once, to the powers ρ_0 = 1 and ρ_k = keccak256(seed ‖ k) mod r, where the
+/// seed hashes the model's digest and every h0, A, B, C1, C2: nobody knows a ρ before all that it multiplies is fixed.
 contract BundleVerifier is IBundleVerifier {
     bytes32 private constant CHALLENGE_TAG = keccak256("zkslice/challenge/v1");
     bytes32 private constant BATCH_TAG = keccak256("zkslice/batch/v1");
@@ -63,6 +63,7 @@ contract BundleVerifier is IBundleVerifier {
     }
 
     constructor(IModelRegistry registry_) {
+        if (address(registry_).code.length == 0) revert InvalidRegistry(address(registry_));
         registry = registry_;
         BN254.GasCaps memory caps = BN254.selfTest();
         _ecAddGas = caps.ecAdd;
@@ -96,7 +97,8 @@ contract BundleVerifier is IBundleVerifier {
 
     // ------------------------------------------------------------------------------------------------ statement
 
-    /// @dev The arrays follow one another in calldata, which ends with the last: one encoding for each list of arguments.
+    /// @dev The arrays follow one another in calldata, which ends with the last: one encoding for each list of
+    /// arguments.
     function _requireCanonicalCalldata(
         uint256[] calldata words,
         uint256[] calldata commitments,
@@ -117,7 +119,8 @@ contract BundleVerifier is IBundleVerifier {
     }
 
     /// @dev Checks counts and ranges of words and commitments.
-    /// @return sources For each tensor, the calldata offset of its first word or its commitment, and 2^128 times its length in words.
+    /// @return sources For each tensor, the calldata offset of its first word or its commitment, and 2^128 times its
+    /// length in words.
     function _placeTensors(bytes memory blob, uint256[] calldata words, uint256[] calldata commitments)
         private
         pure
@@ -212,7 +215,8 @@ contract BundleVerifier is IBundleVerifier {
 
     // ------------------------------------------------------------------------------------------------ hashing
 
-    /// @dev Gathers each slice's public inputs by the wiring, derives χ and F, and hashes everything into the seed of the ρs.
+    /// @dev Gathers each slice's public inputs by the wiring, derives χ and F, and hashes everything into the seed of
+    /// the ρs.
     function _hashSlices(Statement memory statement) private pure returns (Slice[] memory slices, bytes32 seed) {
         unchecked {
             bytes memory blob = statement.blob;
@@ -323,7 +327,8 @@ contract BundleVerifier is IBundleVerifier {
         uint256 proof
     ) private pure returns (bytes32 h0) {
         bytes32 tag = CHALLENGE_TAG;
-        // Memory map of the buffer, in words, beyond the free memory pointer (nothing is allocated before it is hashed):
+        // Memory map of the buffer, in words, beyond the free memory pointer (nothing is allocated before it is
+        // hashed):
         //   0 CHALLENGE_TAG   1 vkHash   2 p   3 x (p words)   3+p n   4+p words (n words)   4+p+n C1 (2 words)
         assembly ("memory-safe") {
             let publics := mload(wiring)
@@ -352,8 +357,8 @@ contract BundleVerifier is IBundleVerifier {
             let post := add(add(scalars, 0x20), shl(5, publics))
             mstore(post, challenge)
             if gt(end, firstWord) {
-                // F = (w_1 + (w_2 + …)·χ)·χ, from the last word: first those beyond a multiple of four, then four at a time. The sums
-                // are below 2^256: a word has at most 253 bits, r has 254.
+                // F = (w_1 + (w_2 + …)·χ)·χ, from the last word: first those beyond a multiple of four, then four at
+                // a time. The sums are below 2^256: a word has at most 253 bits, r has 254.
                 let fingerprint := 0
                 let cursor := end
                 for { let fours := add(firstWord, and(sub(end, firstWord), not(0x7f))) } gt(cursor, fours) {} {
@@ -434,8 +439,8 @@ contract BundleVerifier is IBundleVerifier {
         uint256 ic = slice.ic;
         uint256[] memory scalars = slice.scalars;
         uint256 failed;
-        // Memory map of work: sum (2 words), term (2), scalar (1). ECMUL reads term and scalar and writes the term; ECADD reads
-        // sum and term and writes the sum.
+        // Memory map of work: sum (2 words), term (2), scalar (1). ECMUL reads term and scalar and writes the term;
+        // ECADD reads sum and term and writes the sum.
         assembly ("memory-safe") {
             mcopy(work, ic, 0x40)
             let term := add(work, 0x40)

@@ -87,7 +87,8 @@ contract InferenceFeed is IInferenceFeed {
         if (id != roundId) revert RoundNotAvailable(roundId);
     }
 
-    /// @dev The output tensor that holds the element, its first word among the outputs' words, and the element's index in it.
+    /// @dev The output tensor that holds the element, its first word among the outputs' words, and the element's
+    /// index in it.
     function _locate(bytes memory blob, uint256 index)
         private
         pure

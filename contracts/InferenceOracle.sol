@@ -241,8 +241,8 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
         ) revert InvalidCallback(target);
     }
 
-    /// @dev What `request` checks of its inputs: as many as the model has; words in range and hashing to what the request says;
-    /// commitments below r. A request that passes can be proven.
+    /// @dev What `request` checks of its inputs: as many as the model has; words in range and hashing to what the
+    /// request says; commitments below r. A request that passes can be proven.
     function _requireProvableInputs(bytes memory blob, bytes32[] calldata inputs, uint256[] calldata words)
         private
         pure
@@ -267,8 +267,8 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
         if (words.length != start) revert InputWordCountMismatch(start, words.length);
     }
 
-    /// @dev What `fulfil` checks: the bundle's public and private inputs are the request's. The verifier checks all lengths
-    /// and ranges. Returns the words after the inputs': the outputs'.
+    /// @dev What `fulfil` checks: the bundle's public and private inputs are the request's. The verifier checks all
+    /// lengths and ranges. Returns the words after the inputs': the outputs'.
     function _requireRequestedInputs(
         Request calldata request_,
         uint256[] calldata words,
@@ -315,7 +315,8 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
 
     // ------------------------------------------------------------------------------------------------ effects
 
-    /// @dev Overwrites the request's record with its result, credits the fee, and moves `latest` on if this request is newer.
+    /// @dev Overwrites the request's record with its result, credits the fee, and moves `latest` on if this request
+    /// is newer.
     function _settle(
         Request calldata request_,
         bytes32 requestId,
@@ -339,7 +340,8 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
         emit InferenceFulfilled(requestId, modelDigest, beneficiary, outputWords);
     }
 
-    /// @dev Calls back with exactly the requested gas, or reverts for lack of it; a failing callback is recorded and blocks nothing.
+    /// @dev Calls back with exactly the requested gas, or reverts for lack of it; a failing callback is recorded and
+    /// blocks nothing.
     function _callBack(bytes32 requestId, Request calldata request_, uint256[] memory outputWords) private {
         address target = request_.callback;
         uint256 callbackGas = request_.callbackGas;
@@ -350,8 +352,8 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
         bool ok = target.code.length != 0;
         bytes memory returndata;
         if (ok) {
-            // A call forwards at most 63/64 of what is left (EIP-150): with less than this the callback would get less than it was
-            // promised, and a fulfiller could make it fail at will.
+            // A call forwards at most 63/64 of what is left (EIP-150): with less than this the callback would get
+            // less than it was promised, and a fulfiller could make it fail at will.
             uint256 required = callbackGas + callbackGas / 63 + CALL_OVERHEAD;
             if (gasleft() < required) revert InsufficientCallbackGas(required, gasleft());
             assembly ("memory-safe") {

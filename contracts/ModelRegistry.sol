@@ -19,13 +19,13 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
 
     mapping(bytes32 chunkHash => address) public chunkPointer;
     mapping(bytes32 modelDigest => Chunks) private _chunks;
-    /// @dev Who uses a delta, by setup and the delta's x coordinate (which a point shares with its negative only). One key may
-    /// serve several models of its setup, two keys never share a delta: a proof of one circuit could then be turned into
-    /// one of the other.
+    /// @dev Who uses a delta, by setup and the delta's x coordinate (which a point shares with its negative only).
+    /// One key may serve several models of its setup, two keys never share a delta: a proof of one circuit could then
+    /// be turned into one of the other.
     mapping(bytes32 setupDigest => mapping(bytes32 deltaX => bytes32 vkHash)) private _deltaUser;
 
-    /// @dev SSTORE2 contracts of a model's blob. The first shares its slot with the count: most models have one, and every
-    /// verification reads it.
+    /// @dev SSTORE2 contracts of a model's blob. The first shares its slot with the count: most models have one, and
+    /// every verification reads it.
     struct Chunks {
         address first;
         uint32 count;
@@ -100,6 +100,11 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
             stored.others.push(pointers[i]);
         }
         emit ModelRegistered(modelDigest, v.setupDigest, v.slices, KeyBlob.read(KeyBlob.cursorOf(data, 5)) == 1);
+    }
+
+    /// @notice Always reverts.
+    function renounceOwnership() public view override onlyOwner {
+        revert OwnershipCannotBeRenounced();
     }
 
     // ------------------------------------------------------------------------------------------------ reading
@@ -220,7 +225,8 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         }
         _requireWord(v, record + 0x60, words);
 
-        // Post-challenge publics: χ, and F iff there are words. A slice without a challenge has neither, so it has no words.
+        // Post-challenge publics: χ, and F iff there are words. A slice without a challenge has neither, so it has no
+        // words.
         uint256 codes = form == KeyBlob.FORM_PLAIN ? 0 : words == 0 ? 1 : 2;
         if (form == KeyBlob.FORM_PLAIN && groups != 0) _malformed(v, record + 0x80);
         _advance(v, cursor, 1 + codes);

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Writes contracts/abi/<Name>.json ({"abi", "bytecode"}) from forge's out/, and each error's selector into the natspec above it.
-// `--check` writes nothing and fails if anything would change. Run `script/forge build` first.
+// Writes contracts/abi/<Name>.json ({"abi", "bytecode"}) from forge's out/, and each error's selector into the
+// natspec above it. `--check` writes nothing and fails if anything would change. Run `script/forge build` first.
 import { readFileSync, writeFileSync, readdirSync, existsSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Exits 0 only if forge goes red for a failing test, through the same wrapper that the test run uses. Otherwise a broken toolchain
-# would look like a green one: npm's wrapper of forge, for one, hides the exit code.
+# Exits 0 only if forge goes red for a failing test, through the same wrapper that the test run uses. Otherwise a
+# broken toolchain would look like a green one: npm's wrapper of forge, for one, hides the exit code.
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 folder=$(mktemp -d "$root/cache/check-forge-fails.XXXXXX" 2>/dev/null) || {
   mkdir -p "$root/cache" && folder=$(mktemp -d "$root/cache/check-forge-fails.XXXXXX") || exit 1

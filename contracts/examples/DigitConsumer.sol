@@ -9,9 +9,10 @@ import {KeyBlob} from "../libraries/KeyBlob.sol";
 import {PublicWords} from "../libraries/PublicWords.sol";
 
 /// @title Example: a contract that asks which digit an image shows
-/// @notice Requests an inference of a classifier with one input and one output, and stores the class when it is called back.
-/// @dev Only the owner requests. A proof says that the model answers so on this image, not that the image is worth asking
-/// about: if anyone could ask here, anyone could choose an image for the answer they want, and a feed over this
+/// @notice Requests an inference of a classifier with one input and one output, and stores the class when it is
+/// called back.
+/// @dev Only the owner requests. A proof says that the model answers so on this image, not that the image is worth
+/// asking about: if anyone could ask here, anyone could choose an image for the answer they want, and a feed over this
 /// contract's requests would serve it.
 contract DigitConsumer is IInferenceConsumer, Ownable {
     /// @notice A classified image.

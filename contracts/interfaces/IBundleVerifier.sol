@@ -4,12 +4,14 @@ pragma solidity ^0.8.24;
 import {IModelRegistry} from "./IModelRegistry.sol";
 
 /// @title Verifier of bundles
-/// @notice Checks the proofs of all slices of a registered model in one pairing call. Everything about the model comes from
-/// its registered blob; calldata holds the statement and the proofs only.
-/// @dev A bundle that verifies says: the prover knows an execution of the model on the given public inputs (and on openings of
-/// the given commitments) whose outputs are the given words, proven for this context. It does not say where the input came from.
+/// @notice Checks the proofs of all slices of a registered model in one pairing call. Everything about the model
+/// comes from its registered blob; calldata holds the statement and the proofs only.
+/// @dev A bundle that verifies says: the prover knows an execution of the model on the given public inputs (and on
+/// openings of the given commitments) whose outputs are the given words, proven for this context. It does not say
+/// where the input came from.
 interface IBundleVerifier {
-    /// @notice Calldata is not the one strict encoding of the arguments (offsets, lengths, nothing after the last array).
+    /// @notice Calldata is not the one strict encoding of the arguments (offsets, lengths, nothing after the last
+    /// array).
     /// @dev Selector 0xf26c0d4b.
     error NonCanonicalCalldata();
     /// @notice The context is zero (the off-chain default, never accepted) or ≥ r.
@@ -39,7 +41,8 @@ interface IBundleVerifier {
     /// @notice A slice without a challenge has no first commitment: C1 must be (0, 0).
     /// @dev Selector 0xed585b28.
     error UnexpectedFirstCommitment(uint256 slice);
-    /// @notice A precompile failed, is missing, or returned the wrong number of bytes: a malformed point, or too little gas.
+    /// @notice A precompile failed, is missing, or returned the wrong number of bytes: a malformed point, or too
+    /// little gas.
     /// @dev Selector 0xeb8d043a.
     error PrecompileFailed(address precompile);
     /// @notice The pairing product is not one: at least one proof is not valid for this statement.
@@ -48,6 +51,10 @@ interface IBundleVerifier {
     /// @notice At deployment: this chain's precompile does not do what EIP-196 and EIP-197 say.
     /// @dev Selector 0x9b0128f7.
     error SelfTestFailed(address precompile);
+
+    /// @notice At deployment: there is no code where the registry should be.
+    /// @dev Selector 0x540b9601.
+    error InvalidRegistry(address registry);
 
     /// @notice The registry whose blobs are read.
     function registry() external view returns (IModelRegistry);
@@ -58,7 +65,8 @@ interface IBundleVerifier {
     /// @param owner Placed in the slices that read a private input; no other slice reads it.
     /// @param words Words of the public tensors, in tensor order: public inputs, then outputs.
     /// @param commitments Commitments to the private inputs, then to the boundaries, in tensor order.
-    /// @param proofs For each slice A (2 words), B (4, as in EIP-197), C1 (2), C2 (2); C1 is (0, 0) without a challenge.
+    /// @param proofs For each slice A (2 words), B (4, as in EIP-197), C1 (2), C2 (2); C1 is (0, 0) without a
+    /// challenge.
     function verifyBundle(
         bytes32 modelDigest,
         uint256 context,

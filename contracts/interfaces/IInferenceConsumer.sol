@@ -5,6 +5,7 @@ pragma solidity ^0.8.24;
 /// @notice The one function that an oracle ever calls on a request's callback target, with no ether.
 interface IInferenceConsumer {
     /// @notice An inference was fulfilled; its result is stored in the oracle already.
-    /// @dev Check that `msg.sender` is the oracle and that `requestId` is a request of yours: anyone may name you as a target.
+    /// @dev Check that `msg.sender` is the oracle and that `requestId` is a request of yours: anyone may name you as
+    /// a target.
     function onInference(bytes32 requestId, bytes32 modelDigest, uint256[] calldata outputWords) external;
 }

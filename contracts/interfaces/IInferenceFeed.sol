@@ -19,8 +19,8 @@ interface AggregatorV3Interface {
 }
 
 /// @title One element of a model's output as a feed
-/// @notice Serves the newest fulfilled request that one trusted requester made of one model. A proof shows the computation, not
-/// where the input came from, so a feed is as good as its requester.
+/// @notice Serves the newest fulfilled request that one trusted requester made of one model. A proof shows the
+/// computation, not where the input came from, so a feed is as good as its requester.
 /// @dev A round's id is its request time, which only grows. Only the newest round can be answered.
 interface IInferenceFeed is AggregatorV3Interface {
     /// @notice There is no fulfilled request yet.

@@ -7,8 +7,8 @@ import {IModelRegistry} from "./IModelRegistry.sol";
 /// @title Inference oracle
 /// @notice Takes paid requests to run a registered model, and pays whoever brings a bundle that proves the run.
 /// @dev A fulfilled request says that the stored words are the model's outputs on the requested input. It does not say
-/// that the input is true: that is for the requester to know. A refund says nothing about the model's answer: an owner can
-/// commit to an input that has no proof, so treat a refund as "no", never as approval.
+/// that the input is true: that is for the requester to know. A refund says nothing about the model's answer: an
+/// owner can commit to an input that has no proof, so treat a refund as "no", never as approval.
 interface IInferenceOracle {
     /// @notice State of a request.
     enum Status {
@@ -20,8 +20,8 @@ interface IInferenceOracle {
 
     /// @notice What is asked for; only its hash is stored.
     /// @param modelDigest The registered model.
-    /// @param inputs For each model input in graph order: keccak256 of its packed words if it is public, its commitment if
-    /// it is private.
+    /// @param inputs For each model input in graph order: keccak256 of its packed words if it is public, its
+    /// commitment if it is private.
     /// @param minCoverage Least coverage accepted; 0 is full, the only one there is.
     /// @param feeToken Currency of the fee; the zero address is ether, the only one there is.
     /// @param fee Paid to the beneficiary, in wei.
@@ -133,7 +133,8 @@ interface IInferenceOracle {
     /// @param request_ What was asked for.
     /// @param requester Who asked.
     /// @param nonce The requester's nonce at that time.
-    /// @param beneficiary Whom the fee is credited to; part of the context, so that a copied proof pays the one who made it.
+    /// @param beneficiary Whom the fee is credited to; part of the context, so that a copied proof pays the one who
+    /// made it.
     /// @param words Public inputs' words, then outputs', in tensor order.
     /// @param commitments Private inputs', then boundaries', in tensor order.
     /// @param proofs As in `IBundleVerifier.verifyBundle`.
@@ -162,7 +163,8 @@ interface IInferenceOracle {
         view
         returns (Status status, uint64 requestedAt, uint64 fulfilledAt, uint256[] memory outputWords);
 
-    /// @notice The fulfilled request with the newest request time, of a model and a requester: all zero if there is none.
+    /// @notice The fulfilled request with the newest request time, of a model and a requester: all zero if there is
+    /// none.
     function latest(bytes32 modelDigest, address requester)
         external
         view

@@ -2,8 +2,9 @@
 pragma solidity ^0.8.24;
 
 /// @title Registry of models by digest
-/// @notice Keeps, for each model digest, the key blob that the bundle verifier reads: header (layouts, wiring, verifying
-/// key hashes) and one verifying key record a slice. A digest names one blob for ever: nothing here can be changed.
+/// @notice Keeps, for each model digest, the key blob that the bundle verifier reads: header (layouts, wiring,
+/// verifying key hashes) and one verifying key record a slice. A digest names one blob for ever: nothing here can be
+/// changed.
 /// @dev A registered blob is well-formed: readers of `chunks` need not check it again. What registration cannot see is
 /// whether the setup's secrets are gone: a self-made key passes. Consumers pin digests whose setup they trust.
 interface IModelRegistry {
@@ -50,7 +51,8 @@ interface IModelRegistry {
     /// @notice A G1 point (word index in the blob) is at infinity, off the curve or has a coordinate ≥ q.
     /// @dev Selector 0x37d3f683.
     error InvalidG1(uint256 wordIndex);
-    /// @notice A G2 point of this slice's record is at infinity, off the curve, outside the subgroup or has a coordinate ≥ q.
+    /// @notice A G2 point of this slice's record is at infinity, off the curve, outside the subgroup or has a
+    /// coordinate ≥ q.
     /// @dev Selector 0x7335a6e8.
     error InvalidG2(uint256 slice);
     /// @notice α or β is the curve's generator (up to sign), or β is ±γ: the setup had no contribution.
@@ -63,6 +65,10 @@ interface IModelRegistry {
     /// @notice At deployment: this chain's precompile does not do what EIP-196 and EIP-197 say.
     /// @dev Selector 0x9b0128f7.
     error SelfTestFailed(address precompile);
+
+    /// @notice Ownership can be handed over, not given up: nobody could register any more.
+    /// @dev Selector 0x2fab92ca.
+    error OwnershipCannotBeRenounced();
 
     /// @notice What is wrong with a wiring.
     enum WiringFault {

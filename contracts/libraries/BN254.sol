@@ -83,7 +83,8 @@ library BN254 {
         // Not 2·(twoPairs − 2 pairs), lest a discount on few pairs leave too little: the cap errs upwards.
         caps.pairingBase = 2 * twoPairs;
 
-        // A point of the twist outside G2, then (1, 1), which is not on the curve: every precompile must fail, without an answer.
+        // A point of the twist outside G2, then (1, 1), which is not on the curve: every precompile must fail,
+        // without an answer.
         uint256 cap = pairingCap(caps, 3);
         (io[14], io[15], io[16], io[17]) = (0, 1, OUTSIDE_G2_Y1, OUTSIDE_G2_Y0);
         if (_pairing(io, 3, cap) != type(uint256).max) revert SelfTestFailed(PAIRING);

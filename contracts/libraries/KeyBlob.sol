@@ -4,7 +4,8 @@ pragma solidity ^0.8.24;
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 
 /// @title Reader of key blobs
-/// @notice A key blob is a model as data: a header whose keccak256 is the model's digest, then one verifying key record a slice.
+/// @notice A key blob is a model as data: a header whose keccak256 is the model's digest, then one verifying key
+/// record a slice.
 /// @dev Everything is 32-byte words, big-endian.
 ///
 ///     Header   MODEL_TAG, S slices, T tensors, coverage policy, setup digest, dev flag
@@ -14,7 +15,8 @@ import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 ///     Record   VK_TAG, form, p, n, G, G × (count, bits), m, m codes,
 ///              α (2), β (4), γ (4), [δ1 (4) in committed form], δ2 (4), IC (2·(1 + p + m))
 ///
-/// A cursor is a memory address inside the blob. Readers trust the blob: the registry validated it before it got a digest.
+/// A cursor is a memory address inside the blob. Readers trust the blob: the registry validated it before it got a
+/// digest.
 library KeyBlob {
     bytes32 internal constant MODEL_TAG = keccak256("zkslice/model/v1");
     bytes32 internal constant VK_TAG = keccak256("zkslice/vk/v1");
@@ -39,7 +41,8 @@ library KeyBlob {
     uint256 internal constant HEADER_WORDS = 6;
     uint256 internal constant TENSOR_WORDS = 6;
 
-    /// @notice How a tensor is packed and what its integers mean: integer = digit − offset, real = integer·scale / 10^decimals.
+    /// @notice How a tensor is packed and what its integers mean: integer = digit − offset, real = integer·scale /
+    /// 10^decimals.
     struct Tensor {
         uint256 kind;
         uint256 count;

@@ -150,8 +150,8 @@ contract BundleVerifierTest is Deployed {
         verify(model.digest, bundle);
     }
 
-    /// P3: with coefficients known in advance, A_1 = ((ρ_1 + ρ_2)/ρ_1)·α, B_1 = β, A_2 = (ρ_1·L_1 + ρ_2·L_2)/ρ_2, B_2 = γ, C = 0
-    /// proves any two statements. First as a control, that it does so for coefficients of our choice.
+    /// P3: with coefficients known in advance, A_1 = ((ρ_1 + ρ_2)/ρ_1)·α, B_1 = β, A_2 = (ρ_1·L_1 + ρ_2·L_2)/ρ_2, B_2
+    /// = γ, C = 0 proves any two statements. First as a control, that it does so for coefficients of our choice.
     function test_RevertWhen_CoefficientsWerePredicted() public {
         Model memory model = install("private");
         Bundle memory bundle = loadBundle("private");
@@ -460,7 +460,8 @@ contract BundleVerifierTest is Deployed {
         }
     }
 
-    // ------------------------------------------------------------------------------------------------ precompiles (P13, P14)
+    // ------------------------------------------------------------------------------------------------ precompiles
+    // (P13, P14)
 
     function test_RevertWhen_PrecompileIsMissing() public {
         Model memory model = install("chain");
@@ -486,6 +487,11 @@ contract BundleVerifierTest is Deployed {
         vm.mockCall(address(8), "", abi.encode(2));
         vm.expectRevert(IBundleVerifier.InvalidBundle.selector);
         verify(model.digest, bundle);
+    }
+
+    function test_RevertWhen_DeployedWithoutARegistry() public {
+        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.InvalidRegistry.selector, address(1)));
+        new BundleVerifier(IModelRegistry(address(1)));
     }
 
     function test_RevertWhen_DeployedWithoutPrecompiles() public {

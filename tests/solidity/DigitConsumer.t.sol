@@ -15,7 +15,8 @@ contract DigitConsumerTest is Jobs {
 
     receive() external payable {}
 
-    /// The main job: a request with its input as public words, the answer in the callback, and the same answer in a feed.
+    /// The main job: a request with its input as public words, the answer in the callback, and the same answer in a
+    /// feed.
     function test_ClassifiesPublicWords() public {
         Model memory model = install("chain");
         DigitConsumer consumer = new DigitConsumer(oracle, model.digest);

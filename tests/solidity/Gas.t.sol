@@ -63,8 +63,8 @@ contract GasTest is Deployed {
         return _gasOf(address(verifier), data, 0);
     }
 
-    /// Gas that a transaction pays, with its 21,000, its calldata, and every account and slot cold but the target: the call is one
-    /// of its own, since this contract runs isolated.
+    /// Gas that a transaction pays, with its 21,000, its calldata, and every account and slot cold but the target:
+    /// the call is one of its own, since this contract runs isolated.
     function _gasOf(address target, bytes memory data, uint256 value) private returns (uint256) {
         (bool ok,) = target.call{value: value}(data);
         assertTrue(ok);

@@ -28,8 +28,8 @@ contract InferenceFeedTest is Jobs {
         uint64 requestedAt = uint64(block.timestamp);
         vm.warp(block.timestamp + 100);
         fulfil(job);
-        // Output 0 has 3 values of 20 bits, offset 1000, scale 2, decimals 3; output 1 has 100 of 10 bits, offset 512, scale 1,
-        // decimals 2; the words before are 3 of inputs.
+        // Output 0 has 3 values of 20 bits, offset 1000, scale 2, decimals 3; output 1 has 100 of 10 bits, offset
+        // 512, scale 1, decimals 2; the words before are 3 of inputs.
         for (uint256 i = 0; i < 103; ++i) {
             InferenceFeed feed = _feed(i, 8);
             (uint80 id, int256 answer, uint256 startedAt, uint256 updatedAt, uint80 answeredIn) = feed.latestRoundData();

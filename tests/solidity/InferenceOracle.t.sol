@@ -174,7 +174,8 @@ contract InferenceOracleTest is Jobs {
         fulfil(original);
     }
 
-    // ------------------------------------------------------------------------------------------------ the statement (B3, B4)
+    // ------------------------------------------------------------------------------------------------ the statement
+    // (B3, B4)
 
     /// B3: the model run on another input than the one asked for, honestly proven.
     function test_RevertWhen_PublicInputIsAnother() public {
@@ -379,7 +380,8 @@ contract InferenceOracleTest is Jobs {
         open(job);
     }
 
-    // ------------------------------------------------------------------------------------------------ deadline and refund
+    // ------------------------------------------------------------------------------------------------ deadline and
+    // refund
 
     function test_FulfilAndRefundMeetAtTheDeadline() public {
         Model memory model = install("single");
@@ -541,7 +543,8 @@ contract InferenceOracleTest is Jobs {
         assertEq(newest, 0);
     }
 
-    // ------------------------------------------------------------------------------------------------ callbacks (P11, B11)
+    // ------------------------------------------------------------------------------------------------ callbacks
+    // (P11, B11)
 
     function test_CallbackGetsTheResultWithExactlyItsGas() public {
         RecordingConsumer consumer = new RecordingConsumer();

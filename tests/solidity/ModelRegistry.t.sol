@@ -119,6 +119,11 @@ contract ModelRegistryTest is Deployed {
         assertEq(registry.owner(), address(1));
     }
 
+    function test_RevertWhen_OwnershipIsRenounced() public {
+        vm.expectRevert(IModelRegistry.OwnershipCannotBeRenounced.selector);
+        registry.renounceOwnership();
+    }
+
     function test_RevertWhen_ChunkLengthIsOutOfRange() public {
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ChunkLengthOutOfRange.selector, 0));
         registry.writeChunk("");
@@ -536,7 +541,8 @@ contract ModelRegistryTest is Deployed {
         registry.register(chunks);
     }
 
-    /// A value that the format does not allow in `chain`, whatever the hashes: refused with any error of the registry's own.
+    /// A value that the format does not allow in `chain`, whatever the hashes: refused with any error of the
+    /// registry's own.
     function _refuseWord(uint256 index, uint256 value) private {
         bytes memory blob = loadModel("chain").blob;
         setWord(blob, index, value);

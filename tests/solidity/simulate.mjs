@@ -1,20 +1,23 @@
 #!/usr/bin/env node
-// Writes tests/solidity/fixtures/: key blobs, and bundles that verify, made by a simulator that knows the setup's secrets. It
-// shares no code with the Rust prover or with the contracts, so it is also a second reading of every byte format.
+// Writes tests/solidity/fixtures/: key blobs, and bundles that verify, made by a simulator that knows the setup's
+// secrets. It shares no code with the Rust prover or with the contracts, so it is also a second reading of every byte
+// format.
 //
 // A Groth16 proof can be simulated by whoever knows the trapdoor: choose A, B and C1 freely, then solve the equation
 //     A·B = α·β + γ·L + δ1·C1 + δ2·C2        (exponents, mod r)
 // for C2. Nothing is proven, but the verifier cannot tell, which is all its tests need.
 //
-// <name>.json, the schema that bundles of the real prover use too (all words 0x-prefixed hex, 32 bytes; big integers so that no
-// JSON number is rounded):
+// <name>.json, the schema that bundles of the real prover use too (all words 0x-prefixed hex, 32 bytes; big integers
+// so that no JSON number is rounded):
 //     chainId, oracle, requester, nonce, beneficiary     what the context binds
 //     modelDigest, setupDigest, blob                     the key blob, whole
 //     request { modelDigest, inputs[], minCoverage, feeToken, fee, deadline, callback, callbackGas }
 //     requestHash, requestId, context, owner             derived
 //     words[], commitments[], proofs[]                   as `fulfil` and `verifyBundle` take them
-// <name>.trapdoor.json (simulated models only): the exponents, with which the Solidity tests simulate bundles for other contexts:
-//     alpha, beta, slices[] { form, slots[], groups[], deltas[], ic[], b, B[4], t, BOverT[4] }: with A·t, B/t re-randomises a proof
+// <name>.trapdoor.json (simulated models only): the exponents, with which the Solidity tests simulate bundles for
+// other contexts:
+//     alpha, beta, slices[] { form, slots[], groups[], deltas[], ic[], b, B[4], t, BOverT[4] }: with A·t, B/t
+//     re-randomises a proof
 // points.json: a point of the twist outside G2.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -249,7 +252,8 @@ for (const [name, model] of Object.entries(MODELS)) {
   });
 }
 
-// The twist y² = x³ + 3/(9 + u) has a cofactor: the first x with a root almost surely gives a point outside the subgroup.
+// The twist y² = x³ + 3/(9 + u) has a cofactor: the first x with a root almost surely gives a point outside the
+// subgroup.
 for (let c0 = 1n; ; c0++) {
   const F2 = curve.F2;
   const x = F2.fromObject([c0, 0n]);

@@ -5,8 +5,8 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {Test} from "forge-std/Test.sol";
 import {BN254} from "../../../contracts/libraries/BN254.sol";
 
-/// @notice Reads fixtures and simulates bundles with the setup's trapdoor: see `simulate.mjs`. Written for plainness: it reads
-/// blobs word by word and shares nothing with the contracts but the curve's constants.
+/// @notice Reads fixtures and simulates bundles with the setup's trapdoor: see `simulate.mjs`. Written for plainness:
+/// it reads blobs word by word and shares nothing with the contracts but the curve's constants.
 abstract contract Simulator is Test {
     struct Key {
         uint256 form;
