@@ -164,11 +164,27 @@ contract BundleVerifierTest is Deployed {
             verify(model.digest, bundle);
         }
         // The verifier's own coefficient for the last forgery does not help: it changes with what it is put into.
-        uint256 rho = _rho(model, bundle);
+        uint256 rho = _rho(model, bundle, 1);
         bundle.proofs = _forge(model, bundle, rho);
         assertEq(_batchCheck(model, bundle, rho), 1);
         vm.expectRevert(IBundleVerifier.InvalidBundle.selector);
         verify(model.digest, bundle);
+    }
+
+    /// P3, P4: the coefficients that reach the curve are those of the definition.
+    function test_CoefficientsHashEverything() public {
+        for (uint256 i = 1; i < names.length; ++i) {
+            Model memory model = install(names[i]);
+            Bundle memory bundle = loadBundle(names[i]);
+            for (uint256 k = 1; k < model.keys.length; ++k) {
+                uint256 rho = _rho(model, bundle, k);
+                (uint256 x, uint256 y) = (bundle.proofs[10 * k], BN254.Q - bundle.proofs[10 * k + 1]);
+                vm.expectCall(address(7), abi.encode(x, y, rho));
+                (x, y) = (bundle.proofs[10 * k + 8], bundle.proofs[10 * k + 9]);
+                vm.expectCall(address(7), abi.encode(x, y, rho));
+            }
+            verify(model.digest, bundle);
+        }
     }
 
     /// Errors in two slices that cancel under equal coefficients.
@@ -672,16 +688,16 @@ contract BundleVerifierTest is Deployed {
         return abi.encode(proofs[start], proofs[start + 1], proofs[start + 2], proofs[start + 3]);
     }
 
-    /// ρ_1 as the verifier derives it for this bundle.
-    function _rho(Model memory model, Bundle memory bundle) private pure returns (uint256) {
+    /// ρ_k, k > 0, by its definition: from everything that is being verified.
+    function _rho(Model memory model, Bundle memory bundle, uint256 k) private pure returns (uint256) {
         bytes memory transcript = abi.encode(keccak256("zkslice/batch/v1"), model.digest);
-        for (uint256 k = 0; k < 2; ++k) {
-            bytes32 h0 = h0Of(model, bundle, k, bundle.proofs[10 * k + 6], bundle.proofs[10 * k + 7]);
-            transcript = bytes.concat(transcript, h0);
-            for (uint256 i = 0; i < 10; ++i) {
-                transcript = bytes.concat(transcript, abi.encode(bundle.proofs[10 * k + i]));
+        for (uint256 i = 0; i < model.keys.length; ++i) {
+            transcript =
+                bytes.concat(transcript, h0Of(model, bundle, i, bundle.proofs[10 * i + 6], bundle.proofs[10 * i + 7]));
+            for (uint256 j = 0; j < 10; ++j) {
+                transcript = bytes.concat(transcript, abi.encode(bundle.proofs[10 * i + j]));
             }
         }
-        return uint256(keccak256(abi.encode(keccak256(transcript), 1))) % BN254.R;
+        return uint256(keccak256(abi.encode(keccak256(transcript), k))) % BN254.R;
     }
 }

@@ -196,12 +196,15 @@ abstract contract Simulator is Test {
         (proof[8], proof[9]) = g1(mulmod(rest, inverse, BN254.R));
     }
 
-    /// @notice h0 of a slice in committed form.
+    /// @notice h0 of a slice.
     function h0Of(Model memory model, Bundle memory statement, uint256 k, uint256 c1x, uint256 c1y)
         internal
         pure
         returns (bytes32)
     {
+        if (model.keys[k].form == 0) {
+            return keccak256(abi.encodePacked(wordAt(model.blob, 6 + k), _xOf(model, statement, k)));
+        }
         uint256[] memory words = _wordsOf(model.blob, model.keys[k].groups, statement.words);
         return _h0(wordAt(model.blob, 6 + k), _xOf(model, statement, k), words, c1x, c1y);
     }
