@@ -79,11 +79,11 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
         uint256[] calldata commitments,
         uint256[] calldata proofs
     ) external nonReentrant {
+        (bytes32 requestId, uint256 context) = _requireOpenFor(request_, requester, nonce, beneficiary);
         if (block.timestamp > request_.deadline) {
             revert DeadlinePassed(request_.deadline, block.timestamp);
         }
         if (beneficiary == address(0)) revert InvalidBeneficiary();
-        (bytes32 requestId, uint256 context) = _requireOpenFor(request_, requester, nonce, beneficiary);
         uint256[] memory outputWords = _requireRequestedInputs(request_, words, commitments);
         _verify(request_.modelDigest, context, requester, words, commitments, proofs);
         _settle(request_, requestId, requester, beneficiary, outputWords);
