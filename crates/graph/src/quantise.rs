@@ -27,6 +27,8 @@ const MOST_EXTRA_NON_ZEROS: u128 = 1000;
 const MOST_FOLDED_DIVISOR: u64 = 16;
 /// A channel's scale is no smaller than its tensor's divided by this.
 const CHANNEL_SPREAD: f64 = 8.0;
+/// Rounds of widening scales for max pools.
+const MAX_ROUNDS: usize = 16;
 /// Largest constant of the integer graph, in magnitude.
 const MAX_CONSTANT: f64 = 1e15;
 /// Largest factor that makes window sums of different counts comparable exactly.
@@ -378,7 +380,8 @@ impl<'a> Builder<'a> {
     /// windows spread too far to be compared, its requant point's scale grows, and all is done again.
     fn set_targets(&mut self) -> Result<(), QuantiseError> {
         let mut growth: Vec<Vec<f64>> = self.float().values.iter().map(|value| vec![1.0; channels(&value.shape)]).collect();
-        loop {
+        // The second round settles it unless a requant point has several max pools before it.
+        for _ in 0..MAX_ROUNDS {
             let mut grew = false;
             for index in (0..self.float().nodes.len()).rev() {
                 let node = &self.float().nodes[index];
@@ -436,9 +439,10 @@ impl<'a> Builder<'a> {
                 }
             }
             if !grew {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     /// The value at whose requant point the accumulators of `value` end.
@@ -467,22 +471,6 @@ impl<'a> Builder<'a> {
                 continue;
             }
             let passed = match &node.op {
-                FloatOp::Reshape => scales.to_vec(),
-                FloatOp::Transpose { perm } if scales.len() > 1 => {
-                    let mut inverse = vec![0; perm.len()];
-                    for (axis, &from) in perm.iter().enumerate() {
-                        inverse[from] = axis;
-                    }
-                    crate::executor::transpose(&inverse, self.shape(node.output), scales)
-                }
-                FloatOp::Concat { axis } if scales.len() > 1 => {
-                    let output = self.shape(node.output);
-                    let inner: usize = output[axis + 1..].iter().product();
-                    let row = output[*axis] * inner;
-                    let before: usize = node.inputs[..position].iter().map(|&id| self.shape(id)[*axis] * inner).sum();
-                    let width = self.shape(input)[*axis] * inner;
-                    scales.chunks_exact(row).flat_map(|row| row[before..before + width].iter().copied()).collect()
-                }
                 FloatOp::MaxPool { window } | FloatOp::AveragePool { window, .. } => {
                     let factor = match &node.op {
                         FloatOp::AveragePool { counts, .. } => common_count(counts) as f64,
@@ -503,7 +491,8 @@ impl<'a> Builder<'a> {
                     let each = (0..count).map(|e| at(scales, e) / pick(list, e / inner % shape[*axis]).abs());
                     compact(each.collect())
                 }
-                _ => scales.to_vec(),
+                // Moves: requant points behind them have one scale a tensor (see `made_by_channel`).
+                _ => scales[..1].to_vec(),
             };
             self.targets[input] = Some(passed);
         }
@@ -795,8 +784,7 @@ impl<'a> Builder<'a> {
             // Fixed inputs among accumulators take the accumulators' scale.
             for (position, input) in inputs.iter_mut().enumerate().filter(|(_, input)| input.bounds.is_some()) {
                 let label = format!("{name}/scale{position}");
-                let scales = if target.len() == 1 { target.clone() } else { self.part(node, target, position) };
-                *input = self.rescale(&label, input, &scales)?;
+                *input = self.rescale(&label, input, &target[..1])?;
             }
         }
         let tensors: Vec<TensorId> = inputs.iter().map(|input| input.tensor).collect();
@@ -820,18 +808,6 @@ impl<'a> Builder<'a> {
         let scales = target.unwrap_or(scales);
         let tensor = self.node(name.to_owned(), op, tensors, tensor, shape);
         Ok(Emitted { tensor, scales, bounds })
-    }
-
-    /// The part of a joined tensor's scales that belongs to one input.
-    fn part(&self, node: &FloatNode, scales: &[f64], position: usize) -> Scales {
-        let FloatOp::Concat { axis } = node.op else {
-            return scales.to_vec();
-        };
-        let output = self.shape(node.output);
-        let inner: usize = output[axis + 1..].iter().product();
-        let before: usize = node.inputs[..position].iter().map(|&id| self.shape(id)[axis] * inner).sum();
-        let width = self.shape(node.inputs[position])[axis] * inner;
-        scales.chunks_exact(output[axis] * inner).flat_map(|row| row[before..before + width].iter().copied()).collect()
     }
 }
 
