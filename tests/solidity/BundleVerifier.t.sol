@@ -491,6 +491,39 @@ contract BundleVerifierTest is Deployed {
         verify(model.digest, bundle);
     }
 
+    /// Each place that calls a precompile checks the answer's size: nothing comes back from one call alone.
+    function test_RevertWhen_OneCallIsNotAnswered() public {
+        Model memory single = install("single");
+        Bundle memory bundle = loadBundle("single");
+        // With one slice nothing is scaled or added up: these are the terms of L.
+        for (uint160 precompile = 6; precompile <= 7; ++precompile) {
+            _requireFailureWithout(address(precompile), "", single.digest, bundle);
+        }
+        Model memory model = install("private");
+        bundle = loadBundle("private");
+        uint256 rho = _rho(model, bundle, 1);
+        (uint256 x, uint256 y) = (bundle.proofs[10], BN254.Q - bundle.proofs[11]);
+        _requireFailureWithout(address(7), abi.encode(x, y, rho), model.digest, bundle);
+        _requireFailureWithout(address(7), abi.encode(bundle.proofs[16], bundle.proofs[17], rho), model.digest, bundle);
+        _requireFailureWithout(address(7), abi.encode(bundle.proofs[18], bundle.proofs[19], rho), model.digest, bundle);
+        (x, y) = _l(model, bundle, 1);
+        _requireFailureWithout(address(7), abi.encode(x, y, rho), model.digest, bundle);
+        (x, y) = mul(x, y, rho);
+        (uint256 u, uint256 v) = _l(model, bundle, 0);
+        _requireFailureWithout(address(6), abi.encode(x, y, u, v), model.digest, bundle);
+        (x, y) = g1(model.alpha);
+        _requireFailureWithout(address(7), abi.encode(x, y, 1 + rho), model.digest, bundle);
+    }
+
+    function _requireFailureWithout(address precompile, bytes memory data, bytes32 digest, Bundle memory bundle)
+        private
+    {
+        vm.mockCall(precompile, data, "");
+        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.PrecompileFailed.selector, precompile));
+        verify(digest, bundle);
+        vm.clearMockedCalls();
+    }
+
     function test_RevertWhen_PrecompileAnswersWithTheWrongSize() public {
         Model memory model = install("single");
         Bundle memory bundle = loadBundle("single");
