@@ -47,6 +47,15 @@ impl DigitTables {
         Self { own }
     }
 
+    /// Widths of all tables that a slice uses: those of its digits, and the model's where an operator looks something up.
+    pub fn widths(&self, digits: impl Iterator<Item = u32>, w: u32, operators: bool) -> Vec<u32> {
+        let mut widths = self.own.clone();
+        if operators || digits.into_iter().any(|bits| bits >= w || !self.own.contains(&bits)) {
+            widths.push(w);
+        }
+        widths
+    }
+
     /// Rows that one digit takes.
     pub fn rows(&self, bits: u32, w: u32) -> usize {
         let whole = (bits / w) as usize;

@@ -1,0 +1,181 @@
+//! From inputs to a bundle.
+
+use std::ops::Range;
+
+use ark_bn254::Fr;
+use ark_ff::UniformRand;
+use ark_std::rand::{CryptoRng, RngCore};
+use zkslice_circuit::gadgets::{commitment_of, pack_values, tensor_tag};
+use zkslice_circuit::{SliceValues, trace_of};
+use zkslice_groth16::{fr_from_word, fr_to_word, prove as prove_slice};
+use zkslice_slicer::{Package, PackageError, Slot, TensorEntry, TensorKind, slots};
+
+use crate::bundle::{BUNDLE_VERSION, Bound, Bundle, SliceProof, Word, hex_word};
+use crate::openings::{Opening, Openings, Salt};
+use crate::ProverError;
+
+/// What to prove.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inference {
+    /// Known tensors: the model's inputs, and boundaries where single slices are proven.
+    pub openings: Openings,
+    /// Context; 0 off chain.
+    pub context: Word,
+    /// Owner of private inputs; 0 where there are none.
+    pub owner: Word,
+}
+
+impl Inference {
+    /// An inference on integers of the model's inputs, in order (see `zkslice_graph::encode`).
+    ///
+    /// # Errors
+    /// [`ProverError::Input`] if there are not as many inputs, or values of one, as the model has.
+    pub fn of_inputs(package: &Package, inputs: Vec<Vec<i64>>) -> Result<Self, ProverError> {
+        let tensors = &package.manifest().tensors;
+        let expected = tensors.iter().filter(|t| t.kind.is_input()).count();
+        if inputs.len() != expected {
+            let reason = format!("the model has {expected} inputs, {} were given", inputs.len());
+            return Err(ProverError::Input { input: package.manifest().name.clone(), reason });
+        }
+        let mut openings = Openings::empty(tensors.len());
+        for ((tensor, slot), values) in tensors.iter().zip(&mut openings.tensors).zip(inputs) {
+            if values.len() != tensor.count() {
+                let reason = format!("it has {} values, {} were given", tensor.count(), values.len());
+                return Err(ProverError::Input { input: tensor.name.clone(), reason });
+            }
+            *slot = Some(Opening { values, salt: None });
+        }
+        Ok(Self { openings, ..Self::default() })
+    }
+}
+
+/// A proven inference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// The bundle; complete if all slices were proven.
+    pub bundle: Bundle,
+    /// Everything that was computed, for the provers of further slices. Holds salts.
+    pub openings: Openings,
+}
+
+/// How a tensor with a known opening is bound; draws a salt where it needs one and has none.
+fn bind(tensor: &TensorEntry, opening: &mut Opening, owner: Fr, rng: &mut (impl RngCore + CryptoRng)) -> Result<(Bound, Option<Fr>), ProverError> {
+    let limit = 1i64 << tensor.bits;
+    if opening.values.len() != tensor.count() {
+        let reason = format!("it has {} values, {} were given", tensor.count(), opening.values.len());
+        return Err(ProverError::Input { input: tensor.name.clone(), reason });
+    }
+    let digits: Vec<i64> = opening.values.iter().map(|v| v.saturating_add(tensor.offset)).collect();
+    if let Some(i) = digits.iter().position(|d| !(0..limit).contains(d)) {
+        let reason = format!("element {i} is {}, outside [{}, {}]", opening.values[i], -tensor.offset, limit - 1 - tensor.offset);
+        return Err(ProverError::Input { input: tensor.name.clone(), reason });
+    }
+    let words = pack_values(&digits, tensor.bits);
+    if tensor.kind.is_public() {
+        return Ok((Bound::Words(words.into_iter().map(fr_to_word).collect()), None));
+    }
+    let salt = match &opening.salt {
+        Some(salt) => salt.field()?,
+        None => Fr::rand(rng),
+    };
+    opening.salt = Some(Salt::new(salt));
+    let owner = (tensor.kind == TensorKind::PrivateInput).then_some(owner);
+    let commitment = commitment_of(salt, tensor_tag(tensor.count(), tensor.bits), owner, &words)?;
+    Ok((Bound::Commitment(fr_to_word(commitment)), Some(salt)))
+}
+
+fn scalar(word: &Word, what: &str) -> Result<Fr, ProverError> {
+    fr_from_word(word, what).map_err(|e| ProverError::Malformed { what: what.into(), reason: e.to_string() })
+}
+
+fn parse(text: &str, what: &str) -> Result<Word, ProverError> {
+    hex_word::parse(text).ok_or_else(|| ProverError::Malformed { what: what.into(), reason: "not 0x and 64 hexadecimal digits".into() })
+}
+
+/// What a request carries for an inference's inputs: their words or commitments. Draws salts for private inputs, and leaves them in
+/// the inference's openings.
+///
+/// # Errors
+/// [`ProverError::Input`] for a missing or unfit input.
+pub fn encode_request(package: &Package, inference: &mut Inference, rng: &mut (impl RngCore + CryptoRng)) -> Result<Vec<Bound>, ProverError> {
+    let owner = scalar(&inference.owner, "owner")?;
+    let inputs = package.manifest().tensors.iter().zip(&mut inference.openings.tensors).filter(|(t, _)| t.kind.is_input());
+    inputs
+        .map(|(tensor, opening)| {
+            let opening = opening.as_mut().ok_or_else(|| ProverError::Input { input: tensor.name.clone(), reason: "it was not given".into() })?;
+            Ok(bind(tensor, opening, owner, rng)?.0)
+        })
+        .collect()
+}
+
+/// Proves some slices of an inference, in order. `progress(slice)` is called before each.
+///
+/// Salts are drawn for every committed tensor that has none: fresh for each inference and boundary (`soundness.md` G6).
+///
+/// # Errors
+/// [`ProverError::Execute`] where the input saturates a node; [`ProverError::Missing`] where a slice's reads are not known.
+pub fn prove(
+    package: &Package,
+    mut inference: Inference,
+    slices: Range<usize>,
+    rng: &mut (impl RngCore + CryptoRng),
+    mut progress: impl FnMut(usize),
+) -> Result<Proven, ProverError> {
+    let manifest = package.manifest();
+    let model = parse(&package.keys()?.model, "keys.json: model")?;
+    let (context, owner) = (scalar(&inference.context, "context")?, scalar(&inference.owner, "owner")?);
+    inference.openings.tensors.resize(manifest.tensors.len(), None);
+    let mut tensors: Vec<Option<Bound>> = vec![None; manifest.tensors.len()];
+    let mut salts: Vec<Option<Fr>> = vec![None; manifest.tensors.len()];
+    let mut proofs = Vec::new();
+    for k in slices {
+        progress(k);
+        let (Some(slice), Some(entry)) = (package.slices().get(k), manifest.slices.get(k)) else {
+            let reason = format!("slice {k} does not exist, the package has {}", manifest.slices.len());
+            return Err(ProverError::Malformed { what: "--slice".into(), reason });
+        };
+        let missing = |t: usize| ProverError::Missing { slice: k, tensor: manifest.tensors[t].name.clone() };
+        let inputs = slice
+            .reads
+            .iter()
+            .map(|t| inference.openings.tensors[*t].as_ref().map(|o| o.values.clone()).ok_or_else(|| missing(*t)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let values = zkslice_graph::execute(&slice.graph, &inputs)?;
+        for (t, port) in slice.writes.iter().zip(&slice.graph.outputs) {
+            inference.openings.tensors[*t] = Some(Opening { values: values[port.tensor].clone(), salt: None });
+        }
+        drop(values);
+        for t in slice.reads.iter().chain(&slice.writes).filter(|t| tensors[**t].is_none()).copied().collect::<Vec<_>>() {
+            let opening = inference.openings.tensors[t].as_mut().ok_or_else(|| missing(t))?;
+            let (bound, salt) = bind(&manifest.tensors[t], opening, owner, rng)?;
+            (tensors[t], salts[t]) = (Some(bound), salt);
+        }
+        let committed: Vec<usize> = slots(manifest, entry)
+            .into_iter()
+            .filter_map(|slot| match slot {
+                Slot::Read(t) | Slot::Written(t) => Some(t),
+                Slot::Context | Slot::Owner => None,
+            })
+            .collect();
+        let commitments = committed
+            .iter()
+            .map(|t| match &tensors[*t] {
+                Some(Bound::Commitment(word)) => scalar(word, "commitment"),
+                _ => Err(missing(*t)),
+            })
+            .collect::<Result<_, _>>()?;
+        let salts = committed.iter().map(|t| salts[*t].ok_or_else(|| missing(*t))).collect::<Result<_, _>>()?;
+        let (witness, _) = trace_of(slice.shape(), &SliceValues { inputs, context, owner, salts, commitments })?;
+        let key = package.proving_key(k)?;
+        let circuit = || {
+            package.circuit(k).map_err(|error| match error {
+                PackageError::Circuit(error) => error,
+                other => zkslice_circuit::CircuitError::Unsupported { gadget: format!("slice {k}"), reason: other.to_string() },
+            })
+        };
+        let proof = prove_slice(&key, &witness, circuit, rng).map_err(|source| ProverError::Slice { slice: k, source })?;
+        proofs.push(SliceProof { slice: k, proof: proof.to_words().to_vec() });
+    }
+    let bundle = Bundle { version: BUNDLE_VERSION, model, context: inference.context, owner: inference.owner, tensors, proofs };
+    Ok(Proven { bundle, openings: inference.openings })
+}

@@ -1,0 +1,73 @@
+//! Values and salts of tensors: what a prover of the next slice needs, and what never goes on chain.
+
+use ark_bn254::Fr;
+use serde::{Deserialize, Serialize};
+use zkslice_groth16::{fr_from_word, fr_to_word};
+
+use crate::bundle::hex_word;
+use crate::{ProverError, Word};
+
+const VERSION: u32 = 1;
+
+/// Openings of some tensors of a model's wiring. Whoever holds this file sees the activations in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Openings {
+    /// Format version.
+    pub version: u32,
+    /// One entry a tensor, in wiring order.
+    pub tensors: Vec<Option<Opening>>,
+}
+
+/// A tensor's integers, and the salt of its commitment if it has one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Opening {
+    /// Integers (digit − offset).
+    pub values: Vec<i64>,
+    /// Salt, below r; `None` for a public tensor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<Salt>,
+}
+
+/// A salt as a hexadecimal word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Salt(#[serde(with = "hex_word")] Word);
+
+impl Salt {
+    pub(crate) fn new(salt: Fr) -> Self {
+        Self(fr_to_word(salt))
+    }
+
+    pub(crate) fn field(&self) -> Result<Fr, ProverError> {
+        fr_from_word(&self.0, "salt").map_err(|e| ProverError::Malformed { what: "salt".into(), reason: e.to_string() })
+    }
+}
+
+impl Openings {
+    /// Openings of none of `tensors` tensors.
+    pub fn empty(tensors: usize) -> Self {
+        Self { version: VERSION, tensors: vec![None; tensors] }
+    }
+
+    /// As JSON.
+    ///
+    /// # Errors
+    /// Never in practice; the type is the serialiser's.
+    pub fn to_json(&self) -> Result<Vec<u8>, ProverError> {
+        serde_json::to_vec(self).map_err(|e| ProverError::Malformed { what: "openings".into(), reason: e.to_string() })
+    }
+
+    /// Reads a file of openings. `what` names it in errors.
+    ///
+    /// # Errors
+    /// [`ProverError::Malformed`].
+    pub fn from_json(bytes: &[u8], what: &str) -> Result<Self, ProverError> {
+        let malformed = |reason: String| ProverError::Malformed { what: what.into(), reason };
+        let openings: Self = serde_json::from_slice(bytes).map_err(|e| malformed(format!("not a file of openings: {e}")))?;
+        if openings.version > VERSION {
+            return Err(malformed(format!("format version {}, this build reads up to {VERSION}: upgrade zkslice", openings.version)));
+        }
+        Ok(openings)
+    }
+}

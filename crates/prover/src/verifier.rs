@@ -1,0 +1,119 @@
+//! Verification of bundles off chain: what the contract checks, in the same order.
+
+use ark_bn254::Fr;
+use zkslice_circuit::gadgets::unpack_values;
+use zkslice_groth16::{Proof, Statement, VerifyingKey, fr_from_word, verify};
+use zkslice_slicer::{Manifest, Package, PackageError, Slot, TensorEntry, TensorKind, slots};
+
+use crate::bundle::{Bound, Bundle, Word};
+use crate::error::BundleError;
+
+/// A package's verifying keys and wiring.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    manifest: Manifest,
+    keys: Vec<VerifyingKey>,
+    model: Word,
+}
+
+impl Verifier {
+    /// Opens the verifying keys of a package.
+    ///
+    /// # Errors
+    /// [`PackageError`].
+    pub fn new(package: &Package) -> Result<Self, PackageError> {
+        let model = package.key_blob()?.model_digest();
+        Ok(Self { manifest: package.manifest().clone(), keys: package.verifying_keys()?, model })
+    }
+
+    /// The model's id.
+    pub fn model(&self) -> Word {
+        self.model
+    }
+
+    /// Checks a complete bundle: model, wiring, every word, every proof. Returns the model's outputs as integers.
+    ///
+    /// # Errors
+    /// [`BundleError`] naming the first thing that is wrong; [`BundleError::Partial`] where a slice has no proof.
+    pub fn verify(&self, bundle: &Bundle) -> Result<Vec<Vec<i64>>, BundleError> {
+        let all = 0..self.keys.len();
+        let missing: Vec<usize> = all.clone().filter(|k| bundle.proofs.iter().all(|p| p.slice != *k)).collect();
+        if !missing.is_empty() {
+            return Err(BundleError::Partial(missing));
+        }
+        if !bundle.proofs.iter().map(|p| p.slice).eq(all) {
+            return Err(BundleError::Slices);
+        }
+        self.verify_slices(bundle)?;
+        let outputs = self.manifest.tensors.iter().zip(&bundle.tensors).filter(|(t, _)| t.kind == TensorKind::Output);
+        outputs
+            .map(|(tensor, bound)| {
+                let words = self.words(tensor, bound.as_ref())?;
+                let digits = unpack_values(&words, tensor.count(), tensor.bits).ok_or_else(|| unfit(tensor, "a word has bits to spare"))?;
+                Ok(digits.into_iter().map(|d| d - tensor.offset).collect())
+            })
+            .collect()
+    }
+
+    /// Checks the slice proofs that a bundle holds, be it complete or not. A subset says nothing about input to output.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn verify_slices(&self, bundle: &Bundle) -> Result<(), BundleError> {
+        if bundle.model != self.model {
+            return Err(BundleError::Model { expected: hex::encode(self.model), found: hex::encode(bundle.model) });
+        }
+        if bundle.tensors.len() != self.manifest.tensors.len() || !bundle.proofs.is_sorted_by(|a, b| a.slice < b.slice) {
+            return Err(BundleError::Slices);
+        }
+        let context = field(&bundle.context, "the context")?;
+        let owner = field(&bundle.owner, "the owner")?;
+        if bundle.owner != [0; 32] && self.manifest.tensors.iter().all(|t| t.kind != TensorKind::PrivateInput) {
+            return Err(BundleError::Field("the owner of a model without private inputs must be 0; this one"));
+        }
+        for slice_proof in &bundle.proofs {
+            let k = slice_proof.slice;
+            let (Some(key), Some(entry)) = (self.keys.get(k), self.manifest.slices.get(k)) else { return Err(BundleError::Slices) };
+            let publics = slots(&self.manifest, entry)
+                .into_iter()
+                .map(|slot| match slot {
+                    Slot::Context => Ok(context),
+                    Slot::Owner => Ok(owner),
+                    Slot::Read(t) | Slot::Written(t) => self.commitment(t, bundle.tensors[t].as_ref()),
+                })
+                .collect::<Result<_, _>>()?;
+            let mut words = Vec::new();
+            for t in entry.reads.iter().chain(&entry.writes).filter(|t| self.manifest.tensors[**t].kind.is_public()) {
+                words.extend(self.words(&self.manifest.tensors[*t], bundle.tensors[*t].as_ref())?);
+            }
+            let failed = |source| BundleError::Proof { slice: k, source };
+            let proof: &[Word; Proof::WORDS] = slice_proof.proof.as_slice().try_into().map_err(|_| BundleError::Slices)?;
+            let proof = Proof::from_words(proof, key.form()).map_err(failed)?;
+            verify(key, &Statement { publics, words }, &proof).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn commitment(&self, t: usize, bound: Option<&Bound>) -> Result<Fr, BundleError> {
+        match bound {
+            Some(Bound::Commitment(word)) => field(word, "a commitment"),
+            _ => Err(unfit(&self.manifest.tensors[t], "its commitment is missing")),
+        }
+    }
+
+    fn words(&self, tensor: &TensorEntry, bound: Option<&Bound>) -> Result<Vec<Fr>, BundleError> {
+        match bound {
+            Some(Bound::Words(words)) if words.len() == tensor.group().words() => words.iter().map(|word| field(word, "a public word")).collect(),
+            Some(Bound::Words(_)) => Err(unfit(tensor, "it has another number of words")),
+            _ => Err(unfit(tensor, "its words are missing")),
+        }
+    }
+}
+
+fn field(word: &Word, what: &'static str) -> Result<Fr, BundleError> {
+    fr_from_word(word, what).map_err(|_| BundleError::Field(what))
+}
+
+fn unfit(tensor: &TensorEntry, reason: &str) -> BundleError {
+    BundleError::Tensor { tensor: tensor.name.clone(), reason: reason.into() }
+}

@@ -1,0 +1,122 @@
+//! The key blob: a header that says everything about a model, then its verifying keys' records. The model digest, its id, is
+//! keccak256 of the header, which holds the hashes of the records.
+//!
+//! ```text
+//! header   tag, S slices, T tensors, coverage policy (0 = full), setup digest, dev flag,
+//!          S × vkHash,
+//!          T × (kind, count, bits, offset, scale, decimals),
+//!          for each slice: p, p × slot, G, G × tensor
+//! slot     role·2^32 + tensor: role 1 context, 2 owner, 3 commitment read, 4 commitment written
+//! ```
+//!
+//! All 32-byte words. Slot order is that of the circuit's public inputs.
+
+use zkslice_groth16::{VerifyingKey, keccak, tag};
+
+use crate::package::{Manifest, SliceEntry, TensorKind};
+
+/// Bytes of a chunk that fit one contract's code beside the STOP byte of SSTORE2.
+pub const MAX_CHUNK_BYTES: usize = 24_575;
+
+const DECIMALS: u64 = 18;
+
+/// What a public input of a slice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The context; always first.
+    Context,
+    /// The owner of private inputs.
+    Owner,
+    /// Commitment to a tensor that the slice reads.
+    Read(usize),
+    /// Commitment to a tensor that the slice writes.
+    Written(usize),
+}
+
+impl Slot {
+    fn code(self) -> u64 {
+        match self {
+            Self::Context => 1 << 32,
+            Self::Owner => 2 << 32,
+            Self::Read(tensor) => (3 << 32) | tensor as u64,
+            Self::Written(tensor) => (4 << 32) | tensor as u64,
+        }
+    }
+}
+
+/// Public inputs of a slice, in order.
+pub fn slots(manifest: &Manifest, slice: &SliceEntry) -> Vec<Slot> {
+    let kind = |t: &usize| manifest.tensors[*t].kind;
+    let mut slots = vec![Slot::Context];
+    if slice.reads.iter().any(|t| kind(t) == TensorKind::PrivateInput) {
+        slots.push(Slot::Owner);
+    }
+    slots.extend(slice.reads.iter().filter(|t| !kind(t).is_public()).map(|t| Slot::Read(*t)));
+    slots.extend(slice.writes.iter().filter(|t| !kind(t).is_public()).map(|t| Slot::Written(*t)));
+    slots
+}
+
+/// A model's key blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyBlob {
+    bytes: Vec<u8>,
+    header: usize,
+    setup: [u8; 32],
+}
+
+impl KeyBlob {
+    pub(crate) fn new(manifest: &Manifest, keys: &[VerifyingKey], dev: bool) -> Self {
+        let setup = keys.first().map(VerifyingKey::setup_digest).unwrap_or_default();
+        let mut bytes = tag("zkslice/model/v1").to_vec();
+        let number = |bytes: &mut Vec<u8>, n: u64| {
+            bytes.extend_from_slice(&[0; 24]);
+            bytes.extend_from_slice(&n.to_be_bytes());
+        };
+        number(&mut bytes, manifest.slices.len() as u64);
+        number(&mut bytes, manifest.tensors.len() as u64);
+        number(&mut bytes, 0);
+        bytes.extend_from_slice(&setup);
+        number(&mut bytes, u64::from(dev));
+        keys.iter().for_each(|key| bytes.extend_from_slice(&key.hash()));
+        for tensor in &manifest.tensors {
+            let boundary = tensor.kind == TensorKind::Boundary;
+            number(&mut bytes, tensor.kind as u64);
+            number(&mut bytes, tensor.count() as u64);
+            number(&mut bytes, u64::from(tensor.bits));
+            number(&mut bytes, tensor.offset.unsigned_abs());
+            number(&mut bytes, if boundary { 0 } else { tensor.scale });
+            number(&mut bytes, if boundary { 0 } else { DECIMALS });
+        }
+        for slice in &manifest.slices {
+            let slots = slots(manifest, slice);
+            number(&mut bytes, slots.len() as u64);
+            slots.iter().for_each(|slot| number(&mut bytes, slot.code()));
+            let words: Vec<usize> = slice.reads.iter().chain(&slice.writes).filter(|t| manifest.tensors[**t].kind.is_public()).copied().collect();
+            number(&mut bytes, words.len() as u64);
+            words.iter().for_each(|t| number(&mut bytes, *t as u64));
+        }
+        let header = bytes.len();
+        keys.iter().for_each(|key| bytes.extend_from_slice(&key.record()));
+        Self { bytes, header, setup }
+    }
+
+    /// The whole blob.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The blob in chunks that fit a contract's code.
+    pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks(MAX_CHUNK_BYTES)
+    }
+
+    /// The model's id.
+    pub fn model_digest(&self) -> [u8; 32] {
+        keccak(&self.bytes[..self.header])
+    }
+
+    /// Digest of the setup.
+    pub fn setup_digest(&self) -> &[u8; 32] {
+        &self.setup
+    }
+}

@@ -1,0 +1,91 @@
+//! Errors of packages.
+
+use std::path::{Path, PathBuf};
+
+use zkslice_circuit::CircuitError;
+use zkslice_graph::GraphError;
+use zkslice_groth16::KeyError;
+
+/// A package that cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and how to mend it.
+        reason: String,
+    },
+    /// A file has changed since it was written.
+    #[error("{} does not match its digest in the manifest: the file has changed; compile the package again", path.display())]
+    Digest {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A format version from the future.
+    #[error("{} has format version {found}, this build reads up to {known}: upgrade zkslice", path.display())]
+    NewerVersion {
+        /// The file.
+        path: PathBuf,
+        /// Version found.
+        found: u32,
+        /// Newest known.
+        known: u32,
+    },
+    /// The package has no keys.
+    #[error("{}: the package has no keys; run `zkslice setup {}`", path.display(), path.display())]
+    NoKeys {
+        /// The package.
+        path: PathBuf,
+    },
+    /// The graph cannot be cut as asked.
+    #[error("cannot cut into {wanted} slices: the graph allows at most {possible}; ask for fewer")]
+    Slices {
+        /// Slices asked for.
+        wanted: usize,
+        /// Most that are possible.
+        possible: usize,
+    },
+    /// One slice would exceed the limit whatever the cut.
+    #[error("no cut keeps every slice below {limit} constraints: the smallest possible largest slice has {smallest}; raise --max-constraints")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+        /// What is possible.
+        smallest: usize,
+    },
+    /// The output folder is in the way.
+    #[error("{}: already exists and is not an earlier package; choose another folder", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A graph that is not sound.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A slice that has no circuit.
+    #[error(transparent)]
+    Circuit(#[from] CircuitError),
+    /// A key that cannot be made or used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl PackageError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        |source| Self::Io { path: path.into(), source }
+    }
+
+    pub(crate) fn malformed(path: &Path, reason: impl std::fmt::Display) -> Self {
+        Self::Malformed { path: path.into(), reason: reason.to_string() }
+    }
+}

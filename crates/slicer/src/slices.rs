@@ -1,0 +1,149 @@
+//! Sub-graphs of a model and the wiring between them.
+
+use zkslice_circuit::{Binding, SliceShape};
+use zkslice_graph::{Encoding, Graph, GraphError, Interval, Node, Port, Scale, Tensor, TensorId};
+
+use crate::package::{InputMode, TensorKind};
+
+/// A tensor that crosses a slice's border.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WiringTensor {
+    /// Name in the model.
+    pub name: String,
+    /// What it is.
+    pub kind: TensorKind,
+    /// Its id in the whole graph.
+    pub tensor: TensorId,
+    /// Its digits.
+    pub encoding: Encoding,
+    /// Number of elements.
+    pub count: usize,
+}
+
+/// All tensors that cross a border: model inputs, model outputs, boundaries in the order of their producers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wiring {
+    /// The tensors.
+    pub tensors: Vec<WiringTensor>,
+}
+
+/// A slice: its graph, and the wiring tensors that its inputs and outputs are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The sub-graph.
+    pub graph: Graph,
+    /// Wiring tensors of the graph's inputs, ascending.
+    pub reads: Vec<usize>,
+    /// Wiring tensors of the graph's outputs, ascending.
+    pub writes: Vec<usize>,
+    /// Bindings of the inputs.
+    pub input_bindings: Vec<Binding>,
+    /// Bindings of the outputs.
+    pub output_bindings: Vec<Binding>,
+}
+
+impl Slice {
+    /// The circuit's shape.
+    pub fn shape(&self) -> SliceShape<'_> {
+        SliceShape { graph: &self.graph, inputs: &self.input_bindings, outputs: &self.output_bindings }
+    }
+
+    /// Puts a slice together from its graph and the wiring.
+    pub(crate) fn new(graph: Graph, reads: Vec<usize>, writes: Vec<usize>, kinds: &[TensorKind]) -> Self {
+        let bindings = |tensors: &[usize]| tensors.iter().map(|t| kinds[*t].binding()).collect();
+        let (input_bindings, output_bindings) = (bindings(&reads), bindings(&writes));
+        Self { graph, reads, writes, input_bindings, output_bindings }
+    }
+}
+
+/// A model cut into slices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SliceModel {
+    /// The wiring.
+    pub wiring: Wiring,
+    /// The slices, each after those it reads from.
+    pub slices: Vec<Slice>,
+}
+
+/// Digits for a tensor whose values constraints keep in `interval`; `None` if they would be wider than a port may be.
+pub(crate) fn boundary_encoding(interval: Interval) -> Option<Encoding> {
+    const MAX_BITS: u32 = 32;
+    let span = u128::try_from(interval.max.checked_sub(interval.min)?).ok()?;
+    let bits = (u128::BITS - span.leading_zeros()).max(1);
+    let offset = i64::try_from(interval.min.checked_neg()?).ok()?;
+    // A port's offset is not negative; values that are all positive start at zero.
+    let (bits, offset) = if offset < 0 { (u128::BITS - u128::try_from(interval.max).ok()?.leading_zeros(), 0) } else { (bits, offset) };
+    (bits <= MAX_BITS && offset < 1 << bits).then_some(Encoding { bits, offset, scale: Scale { mantissa: 1 } })
+}
+
+/// Tensors produced before node `at` by nodes and read by nodes from there on.
+pub(crate) fn crossing(graph: &Graph, at: usize) -> Vec<TensorId> {
+    let (before, after) = graph.nodes.split_at(at);
+    before.iter().map(|node| node.output).filter(|t| after.iter().any(|node| node.inputs.contains(t))).collect()
+}
+
+/// Cuts a graph before the nodes `cuts` (ascending).
+///
+/// # Errors
+/// [`GraphError`] for a graph that does not validate, or a cut through a tensor that no port can carry.
+pub fn slice(graph: &Graph, cuts: &[usize], mode: InputMode) -> Result<SliceModel, GraphError> {
+    let intervals = graph.intervals()?;
+    let mut wiring = Wiring::default();
+    let mut add = |port: &Port, kind: TensorKind| {
+        let tensor = &graph.tensors[port.tensor];
+        wiring.tensors.push(WiringTensor { name: tensor.name.clone(), kind, tensor: port.tensor, encoding: port.encoding, count: tensor.len() });
+    };
+    graph.inputs.iter().for_each(|port| add(port, mode.kind()));
+    graph.outputs.iter().for_each(|port| add(port, TensorKind::Output));
+    let mut boundaries: Vec<TensorId> = cuts.iter().flat_map(|at| crossing(graph, *at)).collect();
+    let position = |t: &TensorId| graph.nodes.iter().position(|node| node.output == *t);
+    boundaries.sort_by_key(position);
+    boundaries.dedup();
+    for tensor in &boundaries {
+        let encoding = boundary_encoding(intervals[*tensor])
+            .ok_or_else(|| GraphError::Tensor { tensor: *tensor, reason: "its values are too wide to cross a slice's border".into() })?;
+        add(&Port { tensor: *tensor, encoding }, TensorKind::Boundary);
+    }
+    let kinds: Vec<TensorKind> = wiring.tensors.iter().map(|t| t.kind).collect();
+    let bounds: Vec<usize> = std::iter::once(0).chain(cuts.iter().copied()).chain([graph.nodes.len()]).collect();
+    let slices = bounds.windows(2).map(|range| sub_graph(graph, range[0]..range[1], &wiring, &kinds)).collect::<Result<_, _>>()?;
+    Ok(SliceModel { wiring, slices })
+}
+
+fn sub_graph(graph: &Graph, range: std::ops::Range<usize>, wiring: &Wiring, kinds: &[TensorKind]) -> Result<Slice, GraphError> {
+    let nodes = &graph.nodes[range.clone()];
+    let last = range.end == graph.nodes.len();
+    let produced = |t: TensorId| nodes.iter().any(|node| node.output == t);
+    let read = |t: TensorId| nodes.iter().any(|node| node.inputs.contains(&t));
+    // An output that is an input passes through the last slice.
+    let passes = |t: TensorId| last && graph.outputs.iter().any(|port| port.tensor == t) && graph.inputs.iter().any(|port| port.tensor == t);
+    let of_kind = |wanted: fn(TensorKind) -> bool, keep: &dyn Fn(TensorId) -> bool| -> Vec<usize> {
+        wiring.tensors.iter().enumerate().filter(|(_, t)| wanted(t.kind) && keep(t.tensor)).map(|(i, _)| i).collect()
+    };
+    let mut reads = of_kind(TensorKind::is_input, &|t| read(t) || passes(t));
+    reads.extend(of_kind(|k| k == TensorKind::Boundary, &|t| read(t) && !produced(t)));
+    let mut writes = of_kind(|k| k == TensorKind::Output, &|t| produced(t) || passes(t));
+    writes.extend(of_kind(|k| k == TensorKind::Boundary, &produced));
+
+    let mut ids: Vec<TensorId> = reads.iter().map(|i| wiring.tensors[*i].tensor).chain(nodes.iter().map(|node| node.output)).collect();
+    ids.sort_unstable();
+    let local = |t: TensorId| {
+        ids.binary_search(&t).map_err(|_| GraphError::Tensor { tensor: t, reason: "a slice reads it, but no slice before writes it".into() })
+    };
+    let port = |i: &usize| Ok::<_, GraphError>(Port { tensor: local(wiring.tensors[*i].tensor)?, encoding: wiring.tensors[*i].encoding });
+    let sub = Graph {
+        table_bits: graph.table_bits,
+        tensors: ids.iter().map(|t| Tensor { ..graph.tensors[*t].clone() }).collect(),
+        nodes: nodes
+            .iter()
+            .map(|node| {
+                let inputs = node.inputs.iter().map(|t| local(*t)).collect::<Result<_, _>>()?;
+                Ok(Node { name: node.name.clone(), op: node.op.clone(), inputs, output: local(node.output)? })
+            })
+            .collect::<Result<_, GraphError>>()?,
+        inputs: reads.iter().map(port).collect::<Result<_, _>>()?,
+        outputs: writes.iter().map(port).collect::<Result<_, _>>()?,
+    };
+    sub.validate()?;
+    Ok(Slice::new(sub, reads, writes, kinds))
+}
