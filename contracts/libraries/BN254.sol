@@ -41,7 +41,8 @@ library BN254 {
 
     /// @notice Whether (x, y) is a point of G1 other than infinity, with both coordinates below q.
     function isOnCurve(uint256 x, uint256 y) internal pure returns (bool) {
-        if (x >= Q || y >= Q || (x | y) == 0) return false;
+        // Infinity, written (0, 0), does not satisfy the equation.
+        if (x >= Q || y >= Q) return false;
         return mulmod(y, y, Q) == addmod(mulmod(mulmod(x, x, Q), x, Q), 3, Q);
     }
 

@@ -234,9 +234,13 @@ contract ModelRegistryTest is Deployed {
         _refuseWord(tensor + 4, 1 << 128);
         _refuseWord(tensor + 5, 78);
         // Order: inputs, outputs, boundaries; a first tensor that is no input.
-        _refuseWord(tensorAt(blob, 0), 3);
-        _refuseWord(tensorAt(blob, 2), 1);
-        _refuseWord(tensorAt(blob, 3), 3);
+        uint256[2][4] memory order = [[uint256(0), 3], [uint256(0), 4], [uint256(2), 1], [uint256(3), 3]];
+        for (uint256 i = 0; i < 4; ++i) {
+            bytes memory disordered = bytes.concat(blob);
+            uint256 position = tensorAt(blob, order[i][0]);
+            setWord(disordered, position, order[i][1]);
+            _expect(disordered, abi.encodeWithSelector(IModelRegistry.MalformedBlob.selector, position, order[i][1]));
+        }
         // A boundary has neither scale nor decimals.
         _refuseWord(tensorAt(blob, 2) + 4, 1);
         _refuseWord(tensorAt(blob, 2) + 5, 1);
@@ -336,6 +340,9 @@ contract ModelRegistryTest is Deployed {
         _refuseDelta(blob, DELTA_1, generator);
         _refuseDelta(blob, DELTA_2, generator);
         _refuseDelta(blob, DELTA_1, _negated(generator));
+        // With another γ too, so that it is not γ that is met.
+        blob = _withEverywhere(blob, GAMMA, _g2(loadModel("chain").blob, DELTA_1));
+        _refuseDelta(blob, DELTA_1, generator);
     }
 
     /// P1, B9: γ = δ, β = δ, δ1 = ±δ2.
@@ -413,6 +420,10 @@ contract ModelRegistryTest is Deployed {
         uint256 wiring = wiringAt(blob, 0);
         // The owner's slot is another role.
         _refuseWiring(blob, wiring + 2, 1 << 32, 0, 0, IModelRegistry.WiringFault.RoleMismatch);
+        // A private input read without an owner.
+        blob = loadModel("chain").blob;
+        setWord(blob, tensorAt(blob, 0), 2);
+        _refuseWiring(blob, wiringAt(blob, 0) + 2, 3 << 32, 0, 0, IModelRegistry.WiringFault.OwnerSlotMismatch);
         // An owner where no private input is read.
         blob = loadModel("chain").blob;
         wiring = wiringAt(blob, 2);
