@@ -1,0 +1,39 @@
+//! Constants of the chain side, each with where its value comes from.
+
+use std::time::Duration;
+
+/// Largest content of an SSTORE2 contract: the code limit of EIP-170 (24,576 bytes) less the leading STOP.
+/// `ModelRegistry.MAX_CHUNK_BYTES`.
+pub const MAX_CHUNK_BYTES: usize = 24_575;
+
+/// Order of the scalar field of BN254 (EIP-196), big-endian; contexts and owners are hashes modulo this.
+pub const FIELD_ORDER: [u8; 32] = [
+    0x30, 0x64, 0x4e, 0x72, 0xe1, 0x31, 0xa0, 0x29, 0xb8, 0x50, 0x45, 0xb6, 0x81, 0x81, 0x58, 0x5d, 0x28, 0x33, 0xe8, 0x48, 0x79, 0xb9,
+    0x70, 0x91, 0x43, 0xe1, 0xf5, 0x93, 0xf0, 0x00, 0x00, 0x01,
+];
+
+/// Domain tag of contexts; `InferenceOracle.CONTEXT_TAG` is its keccak256.
+pub const CONTEXT_TAG: &str = "zkslice/context/v1";
+
+/// First word of a key blob is this tag's keccak256.
+pub const MODEL_TAG: &str = "zkslice/model/v1";
+
+/// Bits of a word that hold digits: one less than the field order has.
+pub const WORD_BITS: u64 = 253;
+
+/// One answer from an RPC takes at most this long; a node that hangs is a node that is down.
+pub const RPC_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Pause between two looks for a receipt.
+pub const RECEIPT_POLL: Duration = Duration::from_millis(200);
+
+/// How long a deployment waits for one transaction before it gives up (its manifest keeps the transaction, so the next run goes on).
+pub const RECEIPT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Share of gas added to an estimate, in percent: state may have changed by the time the transaction is mined.
+pub const GAS_MARGIN_PERCENT: u64 = 20;
+
+/// Whether development keys are accepted on a chain: local chains only. The same rule as `ModelRegistry._isLocalChain`.
+pub const fn is_local_chain(chain_id: u64) -> bool {
+    chain_id == 1337 || (chain_id >= 31337 && chain_id <= 31346)
+}

@@ -1,0 +1,273 @@
+//! Errors of the chain side.
+
+use std::path::PathBuf;
+
+use alloy::primitives::{Address, B256, U256};
+
+/// What can go wrong between us and a chain: each says what, where, and how to mend it.
+///
+/// [`ChainError::code`] is stable: scripts and operators may rely on it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// The RPC URL cannot be used.
+    #[error("[ZKS-CHAIN-001] `{url}` is no RPC address: {reason}; give one such as http://127.0.0.1:8545")]
+    InvalidUrl {
+        /// The URL.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nothing answers at the RPC URL.
+    #[error("[ZKS-CHAIN-002] no answer from {url}: {reason}; check that the node runs and that the address is right")]
+    Unreachable {
+        /// The URL.
+        url: String,
+        /// What the transport says.
+        reason: String,
+    },
+    /// The node answers with another chain id.
+    #[error("[ZKS-CHAIN-003] {url} is chain {found}, expected chain {expected}; correct the RPC address or the chain id")]
+    WrongChain {
+        /// The URL.
+        url: String,
+        /// The id expected.
+        expected: u64,
+        /// The id that the node gave.
+        found: u64,
+    },
+    /// The node refused a call for a reason that is not a revert.
+    #[error("[ZKS-CHAIN-004] {url} refused {what}: {reason}")]
+    Refused {
+        /// The URL.
+        url: String,
+        /// What was asked.
+        what: String,
+        /// What the node said.
+        reason: String,
+    },
+    /// A contract call reverted.
+    #[error("[ZKS-CHAIN-005] {what} reverts: {}", crate::bindings::decode_revert(.data))]
+    Reverted {
+        /// What was called.
+        what: String,
+        /// The revert data.
+        data: Vec<u8>,
+    },
+    /// The node gave an answer that cannot be.
+    #[error("[ZKS-CHAIN-006] {url} answered {what} with nonsense: {reason}; use another node")]
+    InvalidAnswer {
+        /// The URL.
+        url: String,
+        /// What was asked.
+        what: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key file cannot be read.
+    #[error("[ZKS-CHAIN-010] cannot read the key file {}: {reason}", .path.display())]
+    KeyUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// A key file can be read by others.
+    #[error("[ZKS-CHAIN-011] the key file {} has mode {mode:04o}, so others may read it; run `chmod 600 {}`", .path.display(), .path.display())]
+    KeyMode {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// A key file does not hold a key. Its content is not repeated here.
+    #[error("[ZKS-CHAIN-012] the key file {} holds no private key: {reason}; it must hold 64 hexadecimal digits, with or without 0x, and nothing else", .path.display())]
+    KeyMalformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The signer refused.
+    #[error("[ZKS-CHAIN-013] signing failed: {0}")]
+    Signing(String),
+    /// The account cannot pay.
+    #[error("[ZKS-CHAIN-014] {account} has {balance} wei on chain {chain_id}, {needed} wei are needed; send it some")]
+    InsufficientBalance {
+        /// The account.
+        account: Address,
+        /// The chain.
+        chain_id: u64,
+        /// What it has, in wei.
+        balance: U256,
+        /// What it needs, in wei.
+        needed: U256,
+    },
+    /// Gas costs more than the caller allowed.
+    #[error("[ZKS-CHAIN-015] chain {chain_id} asks {base_fee} wei for a unit of gas, above the limit of {limit} wei; wait, or raise the limit")]
+    FeeAboveLimit {
+        /// The chain.
+        chain_id: u64,
+        /// Base fee, in wei.
+        base_fee: u128,
+        /// The limit, in wei.
+        limit: u128,
+    },
+    /// A key blob is not one.
+    #[error("[ZKS-CHAIN-020] the key blob of model {digest} is malformed: {reason}; make it again with `zkslice setup`")]
+    MalformedBlob {
+        /// Digest that the blob was given under.
+        digest: B256,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Development keys, on a chain that is not local.
+    #[error(
+        "[ZKS-CHAIN-021] model {digest} has development keys, whose secrets were known to whoever made them: chain {chain_id} is not local (1337, 31337 to 31346), and nothing was sent; use keys from a ceremony"
+    )]
+    DevKeys {
+        /// The model.
+        digest: B256,
+        /// The chain.
+        chain_id: u64,
+    },
+    /// A manifest cannot be read or written.
+    #[error("[ZKS-CHAIN-030] manifest {}: {reason}", .path.display())]
+    ManifestIo {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// A manifest is not one.
+    #[error("[ZKS-CHAIN-031] manifest {} is malformed: {reason}; restore it from a copy, or move it away to deploy anew", .path.display())]
+    ManifestMalformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A manifest of a newer version.
+    #[error("[ZKS-CHAIN-032] manifest {} has version {found}, this zkslice knows up to {known}; use a newer zkslice", .path.display())]
+    ManifestNewer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+        /// The newest version known.
+        known: u64,
+    },
+    /// A manifest of another chain.
+    #[error("[ZKS-CHAIN-033] manifest {} is for chain {found}, not chain {expected}; give the right manifest or RPC address", .path.display())]
+    ManifestChain {
+        /// The file.
+        path: PathBuf,
+        /// Its chain id.
+        found: u64,
+        /// The chain connected to.
+        expected: u64,
+    },
+    /// Another process is deploying with this manifest.
+    #[error("[ZKS-CHAIN-034] manifest {} is in use by another process; wait for it to end", .path.display())]
+    ManifestLocked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The manifest names a contract that is not there.
+    #[error("[ZKS-CHAIN-035] manifest {} says that {name} is at {address}, but chain {chain_id} has no code there; if this is a fresh local chain, move the manifest away and deploy anew", .path.display())]
+    CodeMissing {
+        /// The manifest.
+        path: PathBuf,
+        /// The contract's name.
+        name: String,
+        /// Its recorded address.
+        address: Address,
+        /// The chain.
+        chain_id: u64,
+    },
+    /// The manifest names a contract whose code is another.
+    #[error("[ZKS-CHAIN-036] manifest {} says that {name} at {address} has code hash {expected}, chain {chain_id} has {found} there; this is not what was deployed: move the manifest away to deploy anew, or restore the right one", .path.display())]
+    CodeMismatch {
+        /// The manifest.
+        path: PathBuf,
+        /// The contract's name.
+        name: String,
+        /// Its recorded address.
+        address: Address,
+        /// The recorded code hash.
+        expected: B256,
+        /// The code hash on chain.
+        found: B256,
+        /// The chain.
+        chain_id: u64,
+    },
+    /// The manifest records a model that the registry does not have, or with other properties.
+    #[error("[ZKS-CHAIN-037] manifest {}: model {digest}: {reason}", .path.display())]
+    ModelMismatch {
+        /// The manifest.
+        path: PathBuf,
+        /// The model.
+        digest: B256,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The signer may not register models.
+    #[error("[ZKS-CHAIN-038] {signer} may not register models: the registry {registry} is owned by {owner}; sign with the owner's key")]
+    NotOwner {
+        /// The registry.
+        registry: Address,
+        /// Its owner.
+        owner: Address,
+        /// The signer.
+        signer: Address,
+    },
+    /// A deployment in progress was begun by another account.
+    #[error("[ZKS-CHAIN-039] manifest {} has an unfinished transaction of {sender}, not of {signer}; run again with its key", .path.display())]
+    PendingOfAnother {
+        /// The manifest.
+        path: PathBuf,
+        /// Who sent it.
+        sender: Address,
+        /// Who signs now.
+        signer: Address,
+    },
+    /// A transaction is not mined yet.
+    #[error(
+        "[ZKS-CHAIN-040] transaction {hash} ({what}) is not mined after {seconds} s; it is recorded, so run the command again to go on"
+    )]
+    NotMined {
+        /// What it does.
+        what: String,
+        /// Its hash.
+        hash: B256,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// A transaction was mined and failed.
+    #[error("[ZKS-CHAIN-041] transaction {hash} ({what}) was mined and failed; run the command again for the reason")]
+    Failed {
+        /// What it was to do.
+        what: String,
+        /// Its hash.
+        hash: B256,
+    },
+    /// The observer asked to stop.
+    #[error("[ZKS-CHAIN-042] stopped on request; run the command again to go on")]
+    Stopped,
+}
+
+impl ChainError {
+    /// The stable code, such as `ZKS-CHAIN-003`.
+    pub fn code(&self) -> String {
+        let text = self.to_string();
+        text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(code, _)| code.to_owned()).unwrap_or_default()
+    }
+
+    /// Whether trying again later may help without anybody's doing: the node was away, busy or behind.
+    pub const fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Refused { .. } | Self::InvalidAnswer { .. } | Self::FeeAboveLimit { .. } | Self::NotMined { .. }
+        )
+    }
+}

@@ -1,0 +1,397 @@
+//! `deployments/<chain id>.json`: what was deployed to a chain.
+//!
+//! The manifest is written after each step, atomically, and *before* each transaction is sent, with the transaction in it: a
+//! deployment that is killed at any point goes on from there. While a process deploys, it holds a lock on `<manifest>.lock`.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use alloy::primitives::{Address, B256, Bytes};
+use serde::{Deserialize, Serialize};
+
+use crate::ChainError;
+
+/// Format version of manifests.
+pub const MANIFEST_VERSION: u64 = 1;
+
+/// A deployment manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`].
+    pub version: u64,
+    /// The chain.
+    pub chain_id: u64,
+    /// `ModelRegistry`.
+    pub model_registry: Option<ContractRecord>,
+    /// `BundleVerifier`.
+    pub bundle_verifier: Option<ContractRecord>,
+    /// `InferenceOracle`.
+    pub inference_oracle: Option<ContractRecord>,
+    /// Registered models by digest.
+    pub models: BTreeMap<B256, ModelRecord>,
+    /// Example consumers.
+    pub consumers: Vec<ConsumerRecord>,
+    /// Feeds.
+    pub feeds: Vec<FeedRecord>,
+    /// A transaction that may have been sent and whose outcome is not recorded yet.
+    pub pending: Option<PendingTransaction>,
+}
+
+/// A deployed contract.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContractRecord {
+    /// Where.
+    pub address: Address,
+    /// keccak256 of its code.
+    pub code_hash: B256,
+    /// keccak256 of its creation code and arguments: which build it is.
+    pub init_code_hash: B256,
+    /// The transaction that created it.
+    pub tx_hash: B256,
+}
+
+/// A registered model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRecord {
+    /// Digest of the α, β, γ that its keys share.
+    pub setup_digest: B256,
+    /// Whether its keys are development keys.
+    pub dev: bool,
+    /// Hashes of its key blob's chunks, in order.
+    pub chunks: Vec<B256>,
+    /// The transaction that registered it; none where it was registered already.
+    pub tx_hash: Option<B256>,
+}
+
+/// An example consumer, `DigitConsumer`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsumerRecord {
+    /// Its model.
+    pub model: B256,
+    /// Where it is.
+    pub contract: ContractRecord,
+}
+
+/// A feed, `InferenceFeed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedRecord {
+    /// What it serves.
+    pub spec: FeedSpec,
+    /// Where it is.
+    pub contract: ContractRecord,
+}
+
+/// What a feed serves: the arguments of `InferenceFeed`, the oracle excepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedSpec {
+    /// The model.
+    pub model: B256,
+    /// The one account whose requests are served.
+    pub requester: Address,
+    /// Index of the element, over all outputs.
+    pub output_index: u64,
+    /// Decimals of the answers.
+    pub decimals: u8,
+    /// Greatest age of an answer, in seconds.
+    pub max_age: u64,
+    /// What the feed says of itself.
+    pub description: String,
+}
+
+/// One step of a deployment: one transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// Create `ModelRegistry`.
+    ModelRegistry,
+    /// Create `BundleVerifier`.
+    BundleVerifier,
+    /// Create `InferenceOracle`.
+    InferenceOracle,
+    /// Write a chunk of a key blob.
+    Chunk {
+        /// The model.
+        model: B256,
+        /// keccak256 of the chunk.
+        hash: B256,
+    },
+    /// Register a model.
+    Register {
+        /// The model.
+        model: B256,
+        /// Digest of the setup.
+        setup_digest: B256,
+        /// Whether the keys are development keys.
+        dev: bool,
+        /// Hashes of the chunks, in order.
+        chunks: Vec<B256>,
+    },
+    /// Create a `DigitConsumer`.
+    Consumer {
+        /// Its model.
+        model: B256,
+    },
+    /// Create an `InferenceFeed`.
+    Feed {
+        /// What it serves.
+        spec: FeedSpec,
+    },
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ModelRegistry => f.write_str("create ModelRegistry"),
+            Self::BundleVerifier => f.write_str("create BundleVerifier"),
+            Self::InferenceOracle => f.write_str("create InferenceOracle"),
+            Self::Chunk { hash, .. } => write!(f, "write key chunk {hash}"),
+            Self::Register { model, .. } => write!(f, "register model {model}"),
+            Self::Consumer { model } => write!(f, "create DigitConsumer for model {model}"),
+            Self::Feed { spec } => write!(f, "create InferenceFeed `{}`", spec.description),
+        }
+    }
+}
+
+/// A transaction written down before it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PendingTransaction {
+    /// What it does.
+    pub step: Step,
+    /// Who signed it.
+    pub sender: Address,
+    /// Its nonce.
+    pub nonce: u64,
+    /// Its hash.
+    pub tx_hash: B256,
+    /// keccak256 of the creation code and arguments; of the calldata where nothing is created.
+    pub init_code_hash: B256,
+    /// The signed bytes.
+    pub raw: Bytes,
+}
+
+impl Manifest {
+    /// An empty manifest.
+    pub const fn new(chain_id: u64) -> Self {
+        Self {
+            version: MANIFEST_VERSION,
+            chain_id,
+            model_registry: None,
+            bundle_verifier: None,
+            inference_oracle: None,
+            models: BTreeMap::new(),
+            consumers: Vec::new(),
+            feeds: Vec::new(),
+            pending: None,
+        }
+    }
+
+    /// Where a chain's manifest is, in a folder of deployments.
+    pub fn path(folder: &Path, chain_id: u64) -> PathBuf {
+        folder.join(format!("{chain_id}.json"))
+    }
+
+    /// Reads a manifest from bytes; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`ChainError::ManifestMalformed`], [`ChainError::ManifestNewer`].
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ChainError> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u64,
+        }
+        let malformed = |e: serde_json::Error| ChainError::ManifestMalformed { path: path.to_owned(), reason: e.to_string() };
+        let Version { version } = serde_json::from_slice(bytes).map_err(malformed)?;
+        if version > MANIFEST_VERSION {
+            return Err(ChainError::ManifestNewer { path: path.to_owned(), found: version, known: MANIFEST_VERSION });
+        }
+        if version == 0 {
+            return Err(ChainError::ManifestMalformed { path: path.to_owned(), reason: "there is no version 0".to_owned() });
+        }
+        serde_json::from_slice(bytes).map_err(malformed)
+    }
+
+    /// Reads a manifest; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// As [`Manifest::parse`], and [`ChainError::ManifestIo`].
+    pub fn load(path: &Path) -> Result<Option<Self>, ChainError> {
+        match std::fs::read(path) {
+            Ok(bytes) => Self::parse(path, &bytes).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io(path, &error)),
+        }
+    }
+
+    /// Writes the manifest: whole or not at all, and durably.
+    ///
+    /// # Errors
+    /// [`ChainError::ManifestIo`].
+    pub fn save(&self, path: &Path) -> Result<(), ChainError> {
+        let mut bytes = serde_json::to_vec_pretty(self)
+            .map_err(|e| ChainError::ManifestMalformed { path: path.to_owned(), reason: e.to_string() })?;
+        bytes.push(b'\n');
+        let folder = folder_of(path);
+        let temporary = path.with_extension("json.tmp");
+        let write = || -> std::io::Result<()> {
+            let mut file = File::create(&temporary)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, path)?;
+            // The rename itself must last too.
+            File::open(folder)?.sync_all()
+        };
+        write().map_err(|e| io(path, &e))
+    }
+}
+
+/// The only process that works on a manifest, for as long as this lives.
+#[derive(Debug)]
+pub struct ManifestLock {
+    _file: File,
+}
+
+impl ManifestLock {
+    /// Takes the lock; makes the manifest's folder where it is missing.
+    ///
+    /// # Errors
+    /// [`ChainError::ManifestLocked`], [`ChainError::ManifestIo`].
+    pub fn take(path: &Path) -> Result<Self, ChainError> {
+        let lock = path.with_extension("json.lock");
+        let open = || -> std::io::Result<File> {
+            std::fs::create_dir_all(folder_of(path))?;
+            OpenOptions::new().create(true).truncate(false).write(true).open(&lock)
+        };
+        let file = open().map_err(|e| io(&lock, &e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(ChainError::ManifestLocked { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(io(&lock, &error)),
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn io(path: &Path, error: &std::io::Error) -> ChainError {
+    ChainError::ManifestIo { path: path.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Manifest {
+        let contract = ContractRecord {
+            address: Address::repeat_byte(1),
+            code_hash: B256::repeat_byte(2),
+            init_code_hash: B256::repeat_byte(3),
+            tx_hash: B256::repeat_byte(4),
+        };
+        let spec = FeedSpec {
+            model: B256::repeat_byte(5),
+            requester: Address::repeat_byte(6),
+            output_index: 3,
+            decimals: 8,
+            max_age: 3600,
+            description: "three".to_owned(),
+        };
+        let mut manifest = Manifest::new(31337);
+        manifest.model_registry = Some(contract.clone());
+        manifest.models.insert(
+            B256::repeat_byte(5),
+            ModelRecord { setup_digest: B256::repeat_byte(7), dev: true, chunks: vec![B256::repeat_byte(8)], tx_hash: None },
+        );
+        manifest.consumers.push(ConsumerRecord { model: B256::repeat_byte(5), contract: contract.clone() });
+        manifest.feeds.push(FeedRecord { spec: spec.clone(), contract });
+        manifest.pending = Some(PendingTransaction {
+            step: Step::Feed { spec },
+            sender: Address::repeat_byte(9),
+            nonce: 7,
+            tx_hash: B256::repeat_byte(10),
+            init_code_hash: B256::repeat_byte(11),
+            raw: Bytes::from_static(&[2, 3]),
+        });
+        manifest
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Manifest::path(folder.path(), 31337);
+        assert_eq!(Manifest::load(&path).unwrap(), None);
+        sample().save(&path).unwrap();
+        assert_eq!(Manifest::load(&path).unwrap(), Some(sample()));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing temporary stays");
+    }
+
+    #[test]
+    fn newer_older_unknown_and_broken_manifests_are_refused() {
+        let path = Path::new("31337.json");
+        let text = serde_json::to_string(&sample()).unwrap();
+        let newer = text.replacen("\"version\":1", "\"version\":2,\"invention\":{}", 1);
+        let error = Manifest::parse(path, newer.as_bytes()).unwrap_err();
+        assert!(matches!(error, ChainError::ManifestNewer { found: 2, known: 1, .. }), "{error}");
+        for (from, to) in [
+            ("\"version\":1", "\"version\":0"),
+            ("\"version\":1", "\"version\":-1"),
+            ("\"version\":1", "\"version\":1,\"surprise\":1"),
+            ("\"decimals\":8", "\"decimals\":256"),
+            ("\"decimals\":8", "\"decimals\":8,\"surprise\":1"),
+            ("\"nonce\":7", "\"nonce\":\"x\""),
+            ("\"models\"", "\"modells\""),
+            ("\"feed\"", "\"food\""),
+        ] {
+            assert!(text.contains(from), "{from}");
+            let error = Manifest::parse(path, text.replace(from, to).as_bytes()).unwrap_err();
+            assert!(matches!(error, ChainError::ManifestMalformed { .. }), "{to}: {error}");
+        }
+        for length in 0..text.len() {
+            assert!(Manifest::parse(path, &text.as_bytes()[..length]).is_err());
+        }
+    }
+
+    #[test]
+    fn only_one_holds_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Manifest::path(&folder.path().join("new"), 1337);
+        let lock = ManifestLock::take(&path).unwrap();
+        assert!(matches!(ManifestLock::take(&path), Err(ChainError::ManifestLocked { .. })));
+        drop(lock);
+        ManifestLock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "x").unwrap();
+        let error = sample().save(&path.join("1.json")).unwrap_err();
+        assert!(matches!(error, ChainError::ManifestIo { .. }), "{error}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn parsing_never_panics(bytes: Vec<u8>, at: proptest::sample::Index, byte: u8) {
+            let path = Path::new("1.json");
+            let _ = Manifest::parse(path, &bytes);
+            let mut changed = serde_json::to_vec(&sample()).unwrap();
+            let at = at.index(changed.len());
+            changed[at] = byte;
+            let _ = Manifest::parse(path, &changed);
+        }
+    }
+}

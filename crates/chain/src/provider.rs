@@ -1,0 +1,201 @@
+//! A chain behind an HTTP RPC address.
+
+use alloy::consensus::BlockHeader;
+use alloy::eips::BlockNumberOrTag;
+use alloy::network::Ethereum;
+use alloy::primitives::{Address, B256, U256, keccak256};
+use alloy::providers::{Provider, RootProvider};
+use alloy::rpc::client::RpcClient;
+use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
+use alloy::transports::http::{Http, reqwest};
+use alloy::transports::{RpcError, TransportError};
+
+use crate::ChainError;
+use crate::constants::RPC_TIMEOUT;
+
+/// A chain, reached over HTTP, whose id was checked.
+///
+/// A call is made once: who can wait and try again decides that for itself, see [`ChainError::is_transient`].
+#[derive(Clone, Debug)]
+pub struct Chain {
+    provider: RootProvider<Ethereum>,
+    id: u64,
+    url: String,
+}
+
+/// The newest block, as far as fees and deadlines need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Number.
+    pub number: u64,
+    /// Unix time, in seconds.
+    pub timestamp: u64,
+    /// Base fee per gas, in wei; 0 on a chain that has none.
+    pub base_fee: u128,
+}
+
+impl Chain {
+    /// Connects, asks for the chain id, and compares it with `expected` where that is given.
+    ///
+    /// # Errors
+    /// [`ChainError::InvalidUrl`], [`ChainError::Unreachable`], [`ChainError::WrongChain`].
+    pub async fn connect(url: &str, expected: Option<u64>) -> Result<Self, ChainError> {
+        let parsed: reqwest::Url =
+            url.parse().map_err(|e| ChainError::InvalidUrl { url: url.to_owned(), reason: format!("it does not parse: {e}") })?;
+        // A path or a query may hold an access token, which messages must not repeat.
+        let shown = format!(
+            "{}://{}{}",
+            parsed.scheme(),
+            parsed.host_str().unwrap_or_default(),
+            parsed.port().map(|port| format!(":{port}")).unwrap_or_default()
+        );
+        match parsed.scheme() {
+            "http" => {}
+            "https" => {
+                let reason = "this build speaks http only; use a local node, or a local proxy that adds TLS".to_owned();
+                return Err(ChainError::InvalidUrl { url: shown, reason });
+            }
+            other => return Err(ChainError::InvalidUrl { url: shown, reason: format!("its scheme is `{other}`, not http") }),
+        }
+        let client = reqwest::Client::builder()
+            .timeout(RPC_TIMEOUT)
+            .build()
+            .map_err(|e| ChainError::InvalidUrl { url: shown.clone(), reason: e.to_string() })?;
+        let provider = RootProvider::new(RpcClient::new(Http::with_client(client, parsed), true));
+        let mut chain = Self { provider, id: 0, url: shown };
+        chain.id = chain.provider.get_chain_id().await.map_err(|e| chain.error("the chain id", &e))?;
+        match expected {
+            Some(expected) if expected != chain.id => Err(ChainError::WrongChain { url: chain.url, expected, found: chain.id }),
+            _ => Ok(chain),
+        }
+    }
+
+    /// The chain's id.
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The RPC address as messages may show it: without path and query.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// alloy's provider, for what has no method here.
+    pub const fn provider(&self) -> &RootProvider<Ethereum> {
+        &self.provider
+    }
+
+    /// Newest block.
+    ///
+    /// # Errors
+    /// [`ChainError`]: the node is away, refuses, or has no block.
+    pub async fn head(&self) -> Result<Head, ChainError> {
+        let what = "the newest block";
+        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await.map_err(|e| self.error(what, &e))?;
+        let block = block.ok_or_else(|| self.nonsense(what, "there is none"))?;
+        Ok(Head {
+            number: block.header.number(),
+            timestamp: block.header.timestamp(),
+            base_fee: block.header.base_fee_per_gas().unwrap_or(0).into(),
+        })
+    }
+
+    /// Hash of a block, or `None` where there is no such block.
+    ///
+    /// # Errors
+    /// [`ChainError`]: the node is away or refuses.
+    pub async fn block_hash(&self, number: u64) -> Result<Option<B256>, ChainError> {
+        let block = self.provider.get_block_by_number(number.into()).await.map_err(|e| self.error("a block", &e))?;
+        Ok(block.map(|block| block.header.hash))
+    }
+
+    /// keccak256 of the code at an address (EXTCODEHASH), or `None` where there is no code.
+    ///
+    /// # Errors
+    /// [`ChainError`]: the node is away or refuses.
+    pub async fn code_hash(&self, address: Address) -> Result<Option<B256>, ChainError> {
+        let code = self.provider.get_code_at(address).await.map_err(|e| self.error("a contract's code", &e))?;
+        Ok((!code.is_empty()).then(|| keccak256(&code)))
+    }
+
+    /// Balance, in wei.
+    ///
+    /// # Errors
+    /// [`ChainError`]: the node is away or refuses.
+    pub async fn balance(&self, account: Address) -> Result<U256, ChainError> {
+        self.provider.get_balance(account).await.map_err(|e| self.error("a balance", &e))
+    }
+
+    /// Number of an account's transactions mined up to the newest block: its next nonce, if none is pending.
+    ///
+    /// # Errors
+    /// [`ChainError`]: the node is away or refuses.
+    pub async fn nonce(&self, account: Address) -> Result<u64, ChainError> {
+        self.provider.get_transaction_count(account).await.map_err(|e| self.error("a nonce", &e))
+    }
+
+    /// Number of an account's transactions mined up to and with a block.
+    ///
+    /// # Errors
+    /// [`ChainError`]: the node is away or refuses.
+    pub async fn nonce_at(&self, account: Address, block: u64) -> Result<u64, ChainError> {
+        self.provider.get_transaction_count(account).block_id(block.into()).await.map_err(|e| self.error("a nonce", &e))
+    }
+
+    /// An account's next nonce, those pending counted.
+    ///
+    /// # Errors
+    /// [`ChainError`]: the node is away or refuses.
+    pub async fn pending_nonce(&self, account: Address) -> Result<u64, ChainError> {
+        self.provider.get_transaction_count(account).pending().await.map_err(|e| self.error("a nonce", &e))
+    }
+
+    /// A transaction's receipt, once it is mined.
+    ///
+    /// # Errors
+    /// [`ChainError`]: the node is away or refuses.
+    pub async fn receipt(&self, hash: B256) -> Result<Option<TransactionReceipt>, ChainError> {
+        self.provider.get_transaction_receipt(hash).await.map_err(|e| self.error("a receipt", &e))
+    }
+
+    /// Runs a transaction without sending it, on the newest block.
+    ///
+    /// # Errors
+    /// [`ChainError::Reverted`] with the revert data; others where the node is away or refuses.
+    pub async fn simulate(&self, what: &str, transaction: &TransactionRequest) -> Result<(), ChainError> {
+        self.provider.call(transaction.clone()).await.map(|_| ()).map_err(|e| self.error(what, &e))
+    }
+
+    /// Gas that a transaction would take now.
+    ///
+    /// # Errors
+    /// [`ChainError::Reverted`] with the revert data; others where the node is away or refuses.
+    pub async fn estimate_gas(&self, what: &str, transaction: &TransactionRequest) -> Result<u64, ChainError> {
+        self.provider.estimate_gas(transaction.clone()).await.map_err(|e| self.error(what, &e))
+    }
+
+    /// Our error for one of a contract call's.
+    pub fn contract_error(&self, what: &str, error: &alloy::contract::Error) -> ChainError {
+        match error {
+            alloy::contract::Error::TransportError(error) => self.error(what, error),
+            other => self.nonsense(what, &other.to_string()),
+        }
+    }
+
+    /// Our error for one of the transport's.
+    pub fn error(&self, what: &str, error: &TransportError) -> ChainError {
+        match error {
+            RpcError::ErrorResp(payload) => match payload.as_revert_data() {
+                Some(data) => ChainError::Reverted { what: what.to_owned(), data: data.to_vec() },
+                None if payload.message.contains("revert") => ChainError::Reverted { what: what.to_owned(), data: Vec::new() },
+                None => ChainError::Refused { url: self.url.clone(), what: what.to_owned(), reason: payload.message.to_string() },
+            },
+            RpcError::Transport(error) => ChainError::Unreachable { url: self.url.clone(), reason: error.to_string() },
+            other => self.nonsense(what, &other.to_string()),
+        }
+    }
+
+    fn nonsense(&self, what: &str, reason: &str) -> ChainError {
+        ChainError::InvalidAnswer { url: self.url.clone(), what: what.to_owned(), reason: reason.to_owned() }
+    }
+}
