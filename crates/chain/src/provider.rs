@@ -8,7 +8,7 @@ use alloy::providers::{Provider, RootProvider};
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::transports::http::{Http, reqwest};
-use alloy::transports::{RpcError, TransportError};
+use alloy::transports::{RpcError, TransportError, TransportErrorKind};
 
 use crate::ChainError;
 use crate::constants::RPC_TIMEOUT;
@@ -16,11 +16,18 @@ use crate::constants::RPC_TIMEOUT;
 /// A chain, reached over HTTP, whose id was checked.
 ///
 /// A call is made once: who can wait and try again decides that for itself, see [`ChainError::is_transient`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Chain {
     provider: RootProvider<Ethereum>,
     id: u64,
     url: String,
+}
+
+impl std::fmt::Debug for Chain {
+    // Not derived: the transport would show the whole address.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chain").field("id", &self.id).field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// The newest block, as far as fees and deadlines need it.
@@ -190,12 +197,27 @@ impl Chain {
                 None if payload.message.contains("revert") => ChainError::Reverted { what: what.to_owned(), data: Vec::new() },
                 None => ChainError::Refused { url: self.url.clone(), what: what.to_owned(), reason: payload.message.to_string() },
             },
-            RpcError::Transport(error) => ChainError::Unreachable { url: self.url.clone(), reason: error.to_string() },
+            RpcError::Transport(error) => ChainError::Unreachable { url: self.url.clone(), reason: transport_reason(error) },
             other => self.nonsense(what, &other.to_string()),
         }
     }
 
     fn nonsense(&self, what: &str, reason: &str) -> ChainError {
         ChainError::InvalidAnswer { url: self.url.clone(), what: what.to_owned(), reason: reason.to_owned() }
+    }
+}
+
+/// What a transport says at its root ("connection refused"); its own sentence repeats the whole address.
+fn transport_reason(error: &TransportErrorKind) -> String {
+    let TransportErrorKind::Custom(error) = error else { return error.to_string() };
+    match error.downcast_ref::<reqwest::Error>() {
+        Some(error) if error.is_timeout() => "it takes too long to answer".to_owned(),
+        _ => {
+            let mut root: &dyn std::error::Error = error.as_ref();
+            while let Some(source) = root.source() {
+                root = source;
+            }
+            if root.is::<reqwest::Error>() { "the request failed".to_owned() } else { root.to_string() }
+        }
     }
 }
