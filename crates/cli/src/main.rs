@@ -1,2 +1,59 @@
-//! The `zkslice` command.
-fn main() {}
+//! The `zkslice` command: from an ONNX model to a contract that has read its output.
+
+mod commands;
+mod error;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Proves which model an on-chain number came from.
+#[derive(Debug, Parser)]
+#[command(name = "zkslice", version, about, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    /// Print one machine-readable JSON object on standard output; logs and progress go to standard error.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Compile(commands::compile::Args),
+    Setup(commands::setup::Args),
+    Encode(commands::encode::Args),
+    Prove(commands::prove::Args),
+    Verify(commands::verify::Args),
+    Inspect(commands::inspect::Args),
+    Doctor(commands::doctor::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,zkslice=info".into()))
+        .init();
+    let output = Output::new(cli.json);
+    let result = match cli.command {
+        Command::Compile(args) => commands::compile::run(args, &output),
+        Command::Setup(args) => commands::setup::run(args, &output),
+        Command::Encode(args) => commands::encode::run(args, &output),
+        Command::Prove(args) => commands::prove::run(args, &output),
+        Command::Verify(args) => commands::verify::run(args, &output),
+        Command::Inspect(args) => commands::inspect::run(args, &output),
+        Command::Doctor(args) => commands::doctor::run(args, &output),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => output.fail(error),
+    }
+}
+
+/// What a command returns: its exit code, or why it broke off.
+type CommandResult = Result<ExitCode, CliError>;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Binding, Circuit, shape_of};
-use zkslice_graph::{Encoding, Graph, Scale};
+use zkslice_graph::{Encoding, Graph, Input, Port, Scale, Tensor, ValueError};
 use zkslice_groth16::{ProvingKey, Setup, VerifyingKey, WordGroup, check_deltas, keccak};
 
 use crate::blob::KeyBlob;
@@ -294,6 +294,27 @@ impl Package {
     /// The slices.
     pub fn slices(&self) -> &[Slice] {
         &self.slices
+    }
+
+    /// Encodes an input of floats as the integers of the model's inputs.
+    ///
+    /// # Errors
+    /// [`ValueError`] naming the input and element that is missing, of the wrong type or out of range.
+    pub fn encode(&self, input: &Input) -> Result<Vec<Vec<i64>>, ValueError> {
+        zkslice_graph::encode(&self.ports(TensorKind::is_input), input)
+    }
+
+    /// Decodes the model's outputs, given as integers, into floats.
+    pub fn decode(&self, outputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
+        zkslice_graph::decode_outputs(&self.ports(|kind| kind == TensorKind::Output), outputs)
+    }
+
+    /// A graph of nothing but the model's inputs or outputs, for encoding and decoding.
+    fn ports(&self, wanted: fn(TensorKind) -> bool) -> Graph {
+        let chosen: Vec<&TensorEntry> = self.manifest.tensors.iter().filter(|t| wanted(t.kind)).collect();
+        let tensors = chosen.iter().map(|t| Tensor { name: t.name.clone(), shape: t.shape.clone() }).collect();
+        let ports: Vec<Port> = chosen.iter().enumerate().map(|(tensor, t)| Port { tensor, encoding: t.encoding() }).collect();
+        Graph { table_bits: 2, tensors, nodes: Vec::new(), inputs: ports.clone(), outputs: ports }
     }
 
     /// Word groups of a slice: public tensors read, then written.

@@ -1,0 +1,129 @@
+//! `zkslice compile`: an ONNX model becomes a package.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use serde_json::json;
+use zkslice_graph::{CompileError, Options, Samples};
+use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy};
+
+use super::read;
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Public words or commitments.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum InputArg {
+    /// Inputs are words in calldata.
+    Public,
+    /// Inputs are salted commitments of their owner.
+    Private,
+}
+
+/// Compile an ONNX model into a package of slices.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice compile model.onnx --samples samples.json -o pkg\n  zkslice compile model.onnx --samples samples.json --slices 3 --input private -o pkg")]
+pub(crate) struct Args {
+    /// The model.
+    model: PathBuf,
+    /// Calibration samples: {"samples": [{"input_data": […]}, …]}.
+    #[arg(long)]
+    samples: PathBuf,
+    /// Cut into exactly so many slices.
+    #[arg(long, conflicts_with = "max_constraints")]
+    slices: Option<usize>,
+    /// Cut into the fewest slices that each stay at or below so many constraints.
+    #[arg(long, default_value_t = 1 << 20)]
+    max_constraints: usize,
+    /// How inputs are bound.
+    #[arg(long, value_enum, default_value = "public")]
+    input: InputArg,
+    /// Bits of an input's digit.
+    #[arg(long, default_value_t = 8)]
+    input_bits: u32,
+    /// Width of the range table; chosen by accuracy and cost when not given.
+    #[arg(long)]
+    table_bits: Option<u32>,
+    /// How far beyond the samples values may go.
+    #[arg(long, default_value_t = 2.0)]
+    margin: f64,
+    /// Fail when an output on a sample differs by more than this from the float model's.
+    #[arg(long)]
+    max_error: Option<f64>,
+    /// Drop a Softmax at the end: its arg max is that of its argument.
+    #[arg(long)]
+    drop_final_softmax: bool,
+    /// The folder to write.
+    #[arg(short, long)]
+    output: PathBuf,
+}
+
+pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
+    let started = std::time::Instant::now();
+    let samples = Samples::from_json(&read(&args.samples)?).map_err(|e| CliError::input(format!("{}: {e}", args.samples.display())))?;
+    let options = Options {
+        table_bits: args.table_bits,
+        input_bits: args.input_bits,
+        margin: args.margin,
+        drop_final_softmax: args.drop_final_softmax,
+        max_error: args.max_error,
+        ..Options::default()
+    };
+    let spinner = output.spinner("quantising");
+    let file = match args.model.try_exists() {
+        Ok(true) => &args.model,
+        Ok(false) => return Err(CliError::input(format!("{}: no such file", args.model.display()))),
+        Err(error) => return Err(CliError::failed(format!("{}: {error}", args.model.display()))),
+    };
+    let (graph, report) = zkslice_graph::compile(file, Some(&samples), &options).map_err(|error| {
+        let about_samples = matches!(error, CompileError::Samples(_) | CompileError::Execute { .. } | CompileError::Encode { .. });
+        CliError::from(error).in_file(if about_samples { &args.samples } else { &args.model })
+    })?;
+    spinner.set_message("slicing");
+    let name = args.model.canonicalize().ok().and_then(|path| {
+        // `model.onnx` says nothing: the folder then names the model.
+        let stem = path.file_stem()?.to_string_lossy().into_owned();
+        let folder = path.parent()?.file_name()?.to_string_lossy().into_owned();
+        Some(if stem == "model" { folder } else { stem })
+    });
+    let package = Package::create(
+        &args.output,
+        &graph,
+        &PackageOptions {
+            name: name.unwrap_or_else(|| "model".into()),
+            inputs: match args.input {
+                InputArg::Public => InputMode::Public,
+                InputArg::Private => InputMode::Private,
+            },
+            strategy: args.slices.map_or(Strategy::MaxConstraints(args.max_constraints), Strategy::Slices),
+        },
+        serde_json::to_value(&report).map_err(|e| CliError::failed(e.to_string()))?,
+    )?;
+    spinner.finish_and_clear();
+    let manifest = package.manifest();
+    let constraints: usize = manifest.slices.iter().map(|s| s.constraints).sum();
+    let slices: Vec<_> = manifest.slices.iter().map(|s| json!({ "constraints": s.constraints, "reads": s.reads, "writes": s.writes })).collect();
+    let value = json!({
+        "package": args.output,
+        "name": manifest.name,
+        "constraints": constraints,
+        "slices": slices,
+        "digest": format!("0x{}", hex::encode(package.digest())),
+        "report": manifest.report,
+        "seconds": started.elapsed().as_secs_f64(),
+    });
+    let mut lines = vec![format!(
+        "{}: {} slices, {constraints} constraints, table of {} bits; on {} samples the largest error is {:.4} of outputs up to {:.2}{}",
+        args.output.display(),
+        slices.len(),
+        report.table_bits,
+        report.samples,
+        report.largest_error,
+        report.largest_output,
+        report.top1_agreement.map_or(String::new(), |share| format!(", top-1 agreement {:.1} %", 100.0 * share)),
+    )];
+    lines.extend(manifest.slices.iter().enumerate().map(|(k, s)| format!("  slice {k}: {} constraints", s.constraints)));
+    output.result(&value, &lines);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,101 @@
+//! `zkslice inspect`: what a model, package or bundle is, and what it costs.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use zkslice_graph::{ImportOptions, import};
+use zkslice_prover::{Bound, Bundle};
+use zkslice_slicer::{Package, key_bytes, prove_estimate};
+
+use super::read;
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Describe a model (.onnx), a package or a bundle.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice inspect model.onnx\n  zkslice inspect pkg\n  zkslice inspect bundle.json --json")]
+pub(crate) struct Args {
+    /// The file or folder.
+    path: PathBuf,
+}
+
+pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
+    let (value, lines) = if args.path.is_dir() {
+        package(&args.path)?
+    } else if args.path.extension().is_some_and(|e| e == "onnx") {
+        model(&args.path)?
+    } else {
+        bundle(&args.path)?
+    };
+    output.result(&value, &lines);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn model(path: &Path) -> Result<(Value, Vec<String>), CliError> {
+    read(path)?;
+    let graph = import(path, &ImportOptions { drop_final_softmax: true }).map_err(|e| CliError::input(format!("{}: {e}", path.display())))?;
+    let nodes: Vec<_> = graph.nodes.iter().map(|n| json!({ "name": n.name, "shape": graph.values[n.output].shape })).collect();
+    let lines = graph.nodes.iter().map(|n| format!("  {} → {:?}", n.name, graph.values[n.output].shape));
+    let head = format!("{}: {} operators; rows depend on calibration: compile it to count them", path.display(), nodes.len());
+    Ok((json!({ "kind": "model", "nodes": nodes }), std::iter::once(head).chain(lines).collect()))
+}
+
+fn package(path: &Path) -> Result<(Value, Vec<String>), CliError> {
+    let package = Package::open(path)?;
+    let manifest = package.manifest();
+    let keys = package.keys().ok();
+    let mut lines = vec![format!(
+        "{}: model '{}', {} slices, {}",
+        path.display(),
+        manifest.name,
+        manifest.slices.len(),
+        keys.as_ref().map_or("no keys".into(), |k| format!("{}keys, model digest {}", if k.dev { "dev " } else { "" }, k.model)),
+    )];
+    for (i, t) in manifest.tensors.iter().enumerate() {
+        lines.push(format!("  tensor {i}: {:?} '{}' {:?}, {} bits a value", t.kind, t.name, t.shape, t.bits));
+    }
+    let mut slices = Vec::new();
+    for (k, entry) in manifest.slices.iter().enumerate() {
+        let circuit = package.circuit(k)?;
+        let layout = circuit.layout();
+        let (seconds, bytes) = prove_estimate(layout);
+        lines.push(format!(
+            "  slice {k}: {} constraints ({} products, {} lookups, {} table entries, {} Poseidon), domain 2^{}, key {} bytes, about {seconds:.2} s and {} MB to prove",
+            layout.constraints(),
+            layout.products,
+            layout.lookups(),
+            layout.table_entries(),
+            layout.field_products,
+            layout.rows().next_power_of_two().trailing_zeros(),
+            key_bytes(layout),
+            bytes >> 20,
+        ));
+        slices.push(json!({
+            "constraints": layout.constraints(), "wires": layout.wires(), "committed": layout.committed_wires(),
+            "products": layout.products, "lookups": layout.lookups(), "table_entries": layout.table_entries(),
+            "field_products": layout.field_products, "words": layout.words, "non_zeros": circuit.non_zeros(),
+            "domain": layout.rows().next_power_of_two(), "key_bytes": key_bytes(layout),
+            "estimated_seconds": seconds, "estimated_bytes": bytes, "reads": entry.reads, "writes": entry.writes,
+        }));
+    }
+    let value = json!({ "kind": "package", "name": manifest.name, "tensors": manifest.tensors, "slices": slices, "keys": keys, "report": manifest.report });
+    Ok((value, lines))
+}
+
+fn bundle(path: &Path) -> Result<(Value, Vec<String>), CliError> {
+    let bundle = Bundle::from_json(&read(path)?).map_err(|e| CliError::from(e).in_file(path))?;
+    let hex0x = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
+    let mut lines = vec![format!("{}: model {}, context {}", path.display(), hex0x(&bundle.model), hex0x(&bundle.context))];
+    for (i, bound) in bundle.tensors.iter().enumerate() {
+        lines.push(match bound {
+            None => format!("  tensor {i}: not touched"),
+            Some(Bound::Words(words)) => format!("  tensor {i}: {} public words", words.len()),
+            Some(Bound::Commitment(c)) => format!("  tensor {i}: commitment {}", hex0x(c)),
+        });
+    }
+    let slices: Vec<usize> = bundle.proofs.iter().map(|p| p.slice).collect();
+    lines.push(format!("  proofs of slices {slices:?}, {} bytes", bundle.proof_words().len() * 32));
+    let value = json!({ "kind": "bundle", "model": hex0x(&bundle.model), "context": hex0x(&bundle.context), "slices": slices, "proof_bytes": bundle.proof_words().len() * 32 });
+    Ok((value, lines))
+}

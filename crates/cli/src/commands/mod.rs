@@ -1,0 +1,64 @@
+//! One module a subcommand: its arguments, its run.
+
+pub(crate) mod compile;
+pub(crate) mod doctor;
+pub(crate) mod encode;
+pub(crate) mod inspect;
+pub(crate) mod prove;
+pub(crate) mod setup;
+pub(crate) mod verify;
+
+use std::path::Path;
+
+use zkslice_graph::Input;
+use zkslice_slicer::Package;
+
+use crate::error::CliError;
+
+/// Reads a file that the user named.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    std::fs::read(path).map_err(|error| CliError::input(format!("{}: {error}", path.display())))
+}
+
+/// Writes a result next to its place and renames it there.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(|error| {
+        // The first error is the one to report.
+        let _ = std::fs::remove_file(&partial);
+        CliError::failed(format!("{}: {error}", path.display()))
+    })
+}
+
+/// Reads an input file and encodes it as the integers of a package's inputs.
+pub(crate) fn integers(package: &Package, path: &Path) -> Result<Vec<Vec<i64>>, CliError> {
+    let at = |error: &dyn std::fmt::Display| CliError::input(format!("{}: {error}", path.display()));
+    let input = Input::from_json(&read(path)?).map_err(|e| at(&e))?;
+    package.encode(&input).map_err(|e| at(&e))
+}
+
+/// A 32-byte word given as `0x…` with up to 64 digits.
+pub(crate) fn word(text: &str) -> Result<[u8; 32], String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    if digits.is_empty() || digits.len() > 64 {
+        return Err("expected up to 64 hexadecimal digits".into());
+    }
+    let mut word = [0; 32];
+    hex::decode_to_slice(format!("{digits:0>64}"), &mut word).map_err(|_| "expected hexadecimal digits".to_string())?;
+    Ok(word)
+}
+
+/// Limits the threads of all parallel work.
+pub(crate) fn limit_threads(threads: Option<usize>) -> Result<(), CliError> {
+    match threads {
+        None => Ok(()),
+        Some(0) => Err(CliError::input("--threads must be at least 1")),
+        Some(n) => rayon::ThreadPoolBuilder::new().num_threads(n).build_global().map_err(|e| CliError::failed(e.to_string())),
+    }
+}
+
+/// Path of a foundry binary: the native one that npm brought (its wrappers exit 0 when the tool fails), or the one on PATH.
+pub(crate) fn foundry(tool: &str) -> String {
+    let native = format!("node_modules/@foundry-rs/{tool}-linux-amd64/bin/{tool}");
+    if Path::new(&native).is_file() { native } else { tool.to_owned() }
+}

@@ -1,0 +1,98 @@
+//! `zkslice prove`: an input becomes a bundle.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ark_std::rand::rngs::OsRng;
+use serde_json::json;
+use zkslice_prover::{Inference, Openings, Verifier, prove};
+use zkslice_slicer::{Package, TensorKind};
+
+use super::{integers, limit_threads, read, word, write};
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Prove an inference, or one slice of it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice prove pkg --input input.json -o bundle.json\n  zkslice prove pkg --input input.json --slice 0 --openings b.json -o slice0.json\n  zkslice prove pkg --slice 1 --boundary b.json -o slice1.json")]
+pub(crate) struct Args {
+    /// The package, with keys.
+    package: PathBuf,
+    /// The input: {"input_data": [one list an input]}.
+    #[arg(long, required_unless_present = "boundary")]
+    input: Option<PathBuf>,
+    /// Prove this slice only.
+    #[arg(long)]
+    slice: Option<usize>,
+    /// Openings of the tensors that the slice reads, as --openings of the slice before wrote them.
+    #[arg(long, requires = "slice")]
+    boundary: Option<PathBuf>,
+    /// Write the openings of everything computed; whoever has the file sees the activations.
+    #[arg(long)]
+    openings: Option<PathBuf>,
+    /// Context that binds the proofs to a request; 0 off chain, which every contract refuses.
+    #[arg(long, value_parser = word, default_value = "0x0")]
+    context: [u8; 32],
+    /// Owner of a private input: keccak256(abi.encode(model digest, requester)) mod r.
+    #[arg(long, value_parser = word, default_value = "0x0")]
+    owner: [u8; 32],
+    /// Threads to use; all by default.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// The bundle to write.
+    #[arg(short, long)]
+    output: PathBuf,
+}
+
+pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
+    limit_threads(args.threads)?;
+    let package = Package::open(&args.package)?;
+    let tensors = &package.manifest().tensors;
+    let mut inference = match &args.input {
+        Some(path) => Inference::of_inputs(&package, integers(&package, path)?)?,
+        None => Inference::default(),
+    };
+    if let Some(path) = &args.boundary {
+        let known = Openings::from_json(&read(path)?, &path.display().to_string())?;
+        if known.tensors.len() != tensors.len() {
+            return Err(CliError::input(format!("{}: it has {} tensors, the package {}", path.display(), known.tensors.len(), tensors.len())));
+        }
+        inference.openings.version = known.version;
+        inference.openings.tensors.resize(tensors.len(), None);
+        for (slot, opening) in inference.openings.tensors.iter_mut().zip(known.tensors).filter(|(_, o)| o.is_some()) {
+            *slot = opening;
+        }
+    }
+    (inference.context, inference.owner) = (args.context, args.owner);
+    let slices = match args.slice {
+        Some(k) if k >= package.slices().len() => {
+            return Err(CliError::input(format!("--slice {k}: the package has slices 0 to {}", package.slices().len() - 1)));
+        }
+        Some(k) => k..k + 1,
+        None => 0..package.slices().len(),
+    };
+    let bar = output.bar(slices.len(), "proving");
+    let first = slices.start;
+    let started = std::time::Instant::now();
+    let proven = prove(&package, inference, slices, &mut OsRng, |k| bar.set_position((k - first) as u64))?;
+    let seconds = started.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    write(&args.output, &proven.bundle.to_json()?)?;
+    if let Some(path) = &args.openings {
+        write(path, &proven.openings.to_json()?)?;
+    }
+    let verifier = Verifier::new(&package)?;
+    let outputs = match args.slice {
+        None => Some(package.decode(&verifier.verify(&proven.bundle)?)),
+        Some(_) => {
+            verifier.verify_slices(&proven.bundle)?;
+            None
+        }
+    };
+    let value = json!({ "seconds": seconds, "outputs": outputs, "bundle": args.output, "slices": proven.bundle.proofs.len() });
+    let mut lines = vec![format!("{}: {} slice proofs in {seconds:.3} s", args.output.display(), proven.bundle.proofs.len())];
+    let names = tensors.iter().filter(|t| t.kind == TensorKind::Output).map(|t| &t.name);
+    lines.extend(outputs.iter().flatten().zip(names).map(|(values, name)| format!("  {name}: {values:?}")));
+    output.result(&value, &lines);
+    Ok(ExitCode::SUCCESS)
+}
