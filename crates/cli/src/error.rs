@@ -1,9 +1,13 @@
 //! Errors at the command line: what, where, how to mend; and the exit code.
 
 use miette::Diagnostic;
+use zkslice_chain::ChainError;
 use zkslice_graph::CompileError;
+use zkslice_groth16::KeyError;
 use zkslice_prover::{BundleError, ProverError};
+use zkslice_relayer::RelayError;
 use zkslice_slicer::PackageError;
+use zkslice_solidity::ExportError;
 
 /// Why a command broke off. Exit code 1 for what failed, 2 for bad usage or input.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -46,7 +50,15 @@ impl From<CompileError> for CliError {
 impl From<PackageError> for CliError {
     fn from(error: PackageError) -> Self {
         match &error {
-            PackageError::Io { source, .. } if source.kind() != std::io::ErrorKind::NotFound => Self::failed(error.to_string()),
+            PackageError::Io { path, source } | PackageError::Key(KeyError::Io { path, source }) if source.kind() == std::io::ErrorKind::NotFound => {
+                let mend = match path.extension().and_then(|e| e.to_str()) {
+                    Some("key") => "the key is missing; run `zkslice setup` again",
+                    Some("json") => "there is no package here; make one with `zkslice compile model.onnx --samples samples.json -o …`",
+                    _ => "the file is missing; compile the package again",
+                };
+                Self::input(format!("{error}: {mend}"))
+            }
+            PackageError::Io { .. } | PackageError::Key(KeyError::Io { .. }) => Self::failed(error.to_string()),
             _ => Self::input(error.to_string()),
         }
     }
@@ -68,5 +80,35 @@ impl From<BundleError> for CliError {
             BundleError::Proof { .. } | BundleError::Partial(_) | BundleError::Model { .. } => Self::failed(error.to_string()),
             _ => Self::input(error.to_string()),
         }
+    }
+}
+
+impl From<ChainError> for CliError {
+    fn from(error: ChainError) -> Self {
+        let input = matches!(
+            error,
+            ChainError::KeyMode { .. }
+                | ChainError::KeyUnreadable { .. }
+                | ChainError::KeyMalformed { .. }
+                | ChainError::InvalidUrl { .. }
+                | ChainError::MalformedBlob { .. }
+                | ChainError::DevKeys { .. }
+        );
+        if input { Self::input(error.to_string()) } else { Self::failed(error.to_string()) }
+    }
+}
+
+impl From<RelayError> for CliError {
+    fn from(error: RelayError) -> Self {
+        match error {
+            RelayError::Config { .. } | RelayError::ConfigNewer { .. } => Self::input(error.to_string()),
+            _ => Self::failed(error.to_string()),
+        }
+    }
+}
+
+impl From<ExportError> for CliError {
+    fn from(error: ExportError) -> Self {
+        Self::failed(error.to_string())
     }
 }

@@ -29,12 +29,22 @@ enum Command {
     Encode(commands::encode::Args),
     Prove(commands::prove::Args),
     Verify(commands::verify::Args),
+    Export(commands::export::Args),
+    Deploy(commands::deploy::Args),
+    Relay(commands::relay::Args),
     Inspect(commands::inspect::Args),
+    Demo(commands::demo::Args),
     Doctor(commands::doctor::Args),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        // Help and the version are no errors and stay text.
+        if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
+            output::print(&[output::failure(error.to_string().trim(), 2)]);
+        }
+        error.exit()
+    });
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,zkslice=info".into()))
@@ -46,6 +56,10 @@ fn main() -> ExitCode {
         Command::Encode(args) => commands::encode::run(args, &output),
         Command::Prove(args) => commands::prove::run(args, &output),
         Command::Verify(args) => commands::verify::run(args, &output),
+        Command::Export(args) => commands::export::run(args, &output),
+        Command::Deploy(args) => commands::deploy::run(args, &output),
+        Command::Relay(args) => commands::relay::run(args, &output),
+        Command::Demo(args) => commands::demo::run(args, &output),
         Command::Inspect(args) => commands::inspect::run(args, &output),
         Command::Doctor(args) => commands::doctor::run(args, &output),
     };

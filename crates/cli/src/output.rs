@@ -1,5 +1,7 @@
 //! Where results, progress and errors go.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,10 +22,13 @@ impl Output {
 
     /// Prints a command's result: the JSON object, or the lines.
     pub(crate) fn result(&self, value: &Value, lines: &[String]) {
-        if self.json {
-            println!("{value}");
-        } else {
-            lines.iter().for_each(|line| println!("{line}"));
+        if self.json { print(&[value]) } else { print(lines) }
+    }
+
+    /// Prints a line for people; nothing in JSON mode.
+    pub(crate) fn line(&self, line: &str) {
+        if !self.json {
+            print(&[line]);
         }
     }
 
@@ -31,8 +36,10 @@ impl Output {
     pub(crate) fn fail(&self, error: CliError) -> ExitCode {
         let code = error.code();
         if self.json {
-            println!("{}", json!({ "error": error.to_string(), "exit_code": code }));
+            print(&[failure(&error.to_string(), code)]);
         }
+        // Lines are left whole, so that a path in one can be copied and searched for. A hook that is set already stays.
+        let _ = miette::set_hook(Box::new(|_| Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())));
         eprintln!("{:?}", miette::Report::new(error));
         ExitCode::from(code)
     }
@@ -48,5 +55,23 @@ impl Output {
         let bar = ProgressBar::new_spinner().with_message(what.to_owned());
         bar.enable_steady_tick(std::time::Duration::from_millis(120));
         bar
+    }
+}
+
+/// What `--json` prints where a command broke off.
+pub(crate) fn failure(error: &str, code: u8) -> Value {
+    json!({ "error": error, "exit_code": code })
+}
+
+/// Prints lines on standard output. Where they cannot be written, nobody has the result: the process ends with exit code 1.
+pub(crate) fn print(lines: &[impl Display]) {
+    let write = || {
+        let mut out = std::io::stdout().lock();
+        lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+        out.flush()
+    };
+    if let Err(error) = write() {
+        eprintln!("standard output: {error}");
+        std::process::exit(1);
     }
 }

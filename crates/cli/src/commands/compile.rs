@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde_json::json;
-use zkslice_graph::{CompileError, Options, Samples};
+use zkslice_graph::{CompileError, ImportError, Options, Samples};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy};
 
-use super::read;
+use super::{at_least_one, read};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -31,10 +31,10 @@ pub(crate) struct Args {
     #[arg(long)]
     samples: PathBuf,
     /// Cut into exactly so many slices.
-    #[arg(long, conflicts_with = "max_constraints")]
+    #[arg(long, conflicts_with = "max_constraints", value_parser = at_least_one)]
     slices: Option<usize>,
     /// Cut into the fewest slices that each stay at or below so many constraints.
-    #[arg(long, default_value_t = 1 << 20)]
+    #[arg(long, default_value_t = 1 << 20, value_parser = at_least_one)]
     max_constraints: usize,
     /// How inputs are bound.
     #[arg(long, value_enum, default_value = "public")]
@@ -77,6 +77,10 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         Err(error) => return Err(CliError::failed(format!("{}: {error}", args.model.display()))),
     };
     let (graph, report) = zkslice_graph::compile(file, Some(&samples), &options).map_err(|error| {
+        if matches!(error, CompileError::Import(ImportError::Read { .. })) {
+            // It names the file already.
+            return CliError::from(error);
+        }
         let about_samples = matches!(error, CompileError::Samples(_) | CompileError::Execute { .. } | CompileError::Encode { .. });
         CliError::from(error).in_file(if about_samples { &args.samples } else { &args.model })
     })?;

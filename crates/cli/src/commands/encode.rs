@@ -1,6 +1,6 @@
 //! `zkslice encode`: what a request carries.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ark_std::rand::rngs::OsRng;
@@ -9,7 +9,7 @@ use zkslice_groth16::keccak;
 use zkslice_prover::{Bound, Inference, encode_request};
 use zkslice_slicer::Package;
 
-use super::{integers, word, write};
+use super::{field_word, integers, write};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[arg(long)]
     input: PathBuf,
     /// Owner of a private input: keccak256(abi.encode(model digest, requester)) mod r.
-    #[arg(long, value_parser = word, default_value = "0x0")]
+    #[arg(long, value_parser = field_word, default_value = "0x0")]
     owner: [u8; 32],
     /// Folder for the openings of private inputs, one file a commitment: give them to the prover of your choice and to nobody else.
     #[arg(long)]
@@ -50,9 +50,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
                 let folder = args.openings.as_ref().ok_or_else(|| {
                     CliError::input(format!("input '{}' is private: say with --openings where its opening goes; without it no proof can be made", tensor.name))
                 })?;
-                std::fs::create_dir_all(folder).map_err(|e| CliError::failed(format!("{}: {e}", folder.display())))?;
-                let path = folder.join(format!("{}.json", hex::encode(commitment)));
-                write(&path, &serde_json::to_vec(opening).map_err(|e| CliError::failed(e.to_string()))?)?;
+                let path = write_opening(folder, commitment, Some(opening))?;
                 lines.push(format!("{}: commitment {}, opening in {}", tensor.name, hex0x(commitment), path.display()));
                 entries.push(json!({ "name": tensor.name, "commitment": hex0x(commitment), "opening": path }));
             }
@@ -60,4 +58,12 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     }
     output.result(&json!({ "inputs": entries }), &lines);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the opening of a commitment where [`zkslice_prover::LocalProver`] looks for it.
+pub(crate) fn write_opening<T: serde::Serialize>(folder: &Path, commitment: &[u8; 32], opening: Option<&T>) -> Result<PathBuf, CliError> {
+    std::fs::create_dir_all(folder).map_err(|e| CliError::failed(format!("{}: {e}", folder.display())))?;
+    let path = folder.join(format!("{}.json", hex::encode(commitment)));
+    write(&path, &serde_json::to_vec(&opening).map_err(|e| CliError::failed(e.to_string()))?)?;
+    Ok(path)
 }

@@ -1,10 +1,14 @@
 //! One module a subcommand: its arguments, its run.
 
 pub(crate) mod compile;
+pub(crate) mod demo;
+pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod encode;
+pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod prove;
+pub(crate) mod relay;
 pub(crate) mod setup;
 pub(crate) mod verify;
 
@@ -48,6 +52,18 @@ pub(crate) fn word(text: &str) -> Result<[u8; 32], String> {
     Ok(word)
 }
 
+/// A word below the order of the scalar field.
+pub(crate) fn field_word(text: &str) -> Result<[u8; 32], String> {
+    let word = word(text)?;
+    zkslice_groth16::fr_from_word(&word, "it").map_err(|_| "it is not below the order r of BN254's scalar field: reduce it modulo r".to_string())?;
+    Ok(word)
+}
+
+/// A count that is not 0.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a whole number of at least 1".into())
+}
+
 /// Limits the threads of all parallel work.
 pub(crate) fn limit_threads(threads: Option<usize>) -> Result<(), CliError> {
     match threads {
@@ -61,4 +77,9 @@ pub(crate) fn limit_threads(threads: Option<usize>) -> Result<(), CliError> {
 pub(crate) fn foundry(tool: &str) -> String {
     let native = format!("node_modules/@foundry-rs/{tool}-linux-amd64/bin/{tool}");
     if Path::new(&native).is_file() { native } else { tool.to_owned() }
+}
+
+/// The runtime of commands that talk to a chain.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Runtime::new().map_err(|e| CliError::failed(format!("no runtime: {e}")))
 }

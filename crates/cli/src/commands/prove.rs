@@ -8,7 +8,7 @@ use serde_json::json;
 use zkslice_prover::{Inference, Openings, Verifier, prove};
 use zkslice_slicer::{Package, TensorKind};
 
-use super::{integers, limit_threads, read, word, write};
+use super::{field_word, integers, limit_threads, read, write};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -31,10 +31,10 @@ pub(crate) struct Args {
     #[arg(long)]
     openings: Option<PathBuf>,
     /// Context that binds the proofs to a request; 0 off chain, which every contract refuses.
-    #[arg(long, value_parser = word, default_value = "0x0")]
+    #[arg(long, value_parser = field_word, default_value = "0x0")]
     context: [u8; 32],
     /// Owner of a private input: keccak256(abi.encode(model digest, requester)) mod r.
-    #[arg(long, value_parser = word, default_value = "0x0")]
+    #[arg(long, value_parser = field_word, default_value = "0x0")]
     owner: [u8; 32],
     /// Threads to use; all by default.
     #[arg(long)]

@@ -1,0 +1,48 @@
+//! A chain of the demo's own.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use crate::error::CliError;
+
+/// A running anvil, killed when dropped.
+#[derive(Debug)]
+pub(super) struct Anvil {
+    child: Child,
+    /// Its RPC address.
+    pub(super) url: String,
+}
+
+impl Anvil {
+    /// Starts anvil on a port that the system chooses.
+    pub(super) fn start() -> Result<Self, CliError> {
+        let program = crate::commands::foundry("anvil");
+        let missing = |e: std::io::Error| CliError::failed(format!("{program}: {e}: run `make toolchain`, and `zkslice doctor` to see what is missing"));
+        let mut child = Command::new(&program)
+            .args(["--port", "0", "--chain-id", "31337"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(missing)?;
+        let lines = child.stdout.take().map(BufReader::new).map(BufRead::lines);
+        let address = lines.into_iter().flatten().map_while(Result::ok).find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned));
+        match address {
+            Some(address) => Ok(Self { child, url: format!("http://{address}") }),
+            None => {
+                // It ended, or its output did: either way there is no chain.
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(CliError::failed(format!("{program} did not say where it listens")))
+            }
+        }
+    }
+}
+
+impl Drop for Anvil {
+    fn drop(&mut self) {
+        // Best effort: a child that is gone already is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

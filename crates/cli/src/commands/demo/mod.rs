@@ -1,0 +1,314 @@
+//! `zkslice demo`: the main job, end to end, on a chain of its own.
+
+mod anvil;
+mod tamper;
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use alloy::network::EthereumWallet;
+use alloy::primitives::{B256, U256};
+use alloy::providers::ProviderBuilder;
+use ark_std::rand::rngs::OsRng;
+use serde_json::json;
+use zkslice_chain::bindings::{DigitConsumer, InferenceFeed, InferenceOracle};
+use zkslice_chain::{Chain, ConsumerSpec, DeployPlan, Deployer, FeedSpec, context, signer};
+use zkslice_graph::{Options, Samples, arg_max, compile};
+use zkslice_prover::{Bound, Bundle, Inference, LocalProver, Openings, Verifier, encode_request, prove};
+use zkslice_relayer::{Config, RelayEvent, Relayer};
+use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, setup};
+
+use self::anvil::Anvil;
+use super::{deploy, integers, read, write};
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Take a trained LeNet-5 from its ONNX file to a contract that has read its answer, then show that tampering is refused.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice demo\n  zkslice demo --private")]
+pub(crate) struct Args {
+    /// Folder with model.onnx, samples.json and input.json.
+    #[arg(long, default_value = "demo/model")]
+    model: PathBuf,
+    /// Where the demo keeps what it makes; a second run skips what is done.
+    #[arg(long, default_value = ".demo")]
+    folder: PathBuf,
+    /// Slices to cut the model into.
+    #[arg(long, default_value_t = 3)]
+    slices: usize,
+    /// Request by commitment: the image stays off the chain.
+    #[arg(long)]
+    private: bool,
+}
+
+/// Anvil's first three accounts: keys that everybody knows, worth nothing outside a local chain.
+const DEPLOYER: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+const RELAYER: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+/// 0.001 ether.
+const FEE_WEI: u64 = 1_000_000_000_000_000;
+const FEED_DECIMALS: u8 = 8;
+
+pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
+    let started = Instant::now();
+    let narrator = Narrator { output, started };
+    let inputs = if args.private { InputMode::Private } else { InputMode::Public };
+    let package = package(&args, inputs, &narrator)?;
+    let summary = super::runtime()?.block_on(on_chain(&args, package, &narrator))?;
+    let seconds = started.elapsed().as_secs_f64();
+    let line = format!("demo ok: class {} for request {} in {seconds:.1} s, {} gas", summary.class, summary.request, summary.gas);
+    let value = json!({ "ok": true, "class": summary.class, "request": summary.request, "seconds": seconds, "gas": summary.gas, "refused": summary.refused });
+    output.result(&value, &[line]);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what happens, as it happens.
+struct Narrator<'a> {
+    output: &'a Output,
+    started: Instant,
+}
+
+impl Narrator<'_> {
+    fn say(&self, line: impl std::fmt::Display) {
+        self.output.line(&format!("[{:5.1} s] {line}", self.started.elapsed().as_secs_f64()));
+    }
+}
+
+/// Compiles the model and makes dev keys, unless an earlier run did.
+fn package(args: &Args, inputs: InputMode, narrator: &Narrator<'_>) -> Result<Package, CliError> {
+    let name = args.model.file_name().map_or("model".into(), |n| n.to_string_lossy().into_owned());
+    let (model, samples) = (args.model.join("model.onnx"), args.model.join("samples.json"));
+    let samples = Samples::from_json(&read(&samples)?).map_err(|e| CliError::input(format!("{}: {e}", samples.display())))?;
+    let (graph, report) = compile(&model, Some(&samples), &Options::default()).map_err(|e| CliError::from(e).in_file(&model))?;
+    let folder = args.folder.join(if args.private { "package-private" } else { "package" });
+    let fresh = args.folder.join("package-fresh");
+    fs::create_dir_all(&args.folder).map_err(|e| CliError::failed(format!("{}: {e}", args.folder.display())))?;
+    let options = PackageOptions { name: format!("demo-{name}"), inputs, strategy: Strategy::Slices(args.slices) };
+    let report = serde_json::to_value(&report).map_err(|e| CliError::failed(e.to_string()))?;
+    let made = Package::create(&fresh, &graph, &options, report)?;
+    let constraints: Vec<usize> = made.manifest().slices.iter().map(|s| s.constraints).collect();
+    narrator.say(format!("compiled {}: {} slices of {constraints:?} constraints", model.display(), constraints.len()));
+    if let Ok(earlier) = Package::open(&folder)
+        && earlier.digest() == made.digest()
+        && earlier.key_blob().is_ok()
+    {
+        narrator.say("dev keys: there already");
+        fs::remove_dir_all(&fresh).map_err(|e| CliError::failed(format!("{}: {e}", fresh.display())))?;
+        return Ok(earlier);
+    }
+    drop(made);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(|e| CliError::failed(format!("{}: {e}", folder.display())))?;
+    }
+    fs::rename(&fresh, &folder).map_err(|e| CliError::failed(format!("{}: {e}", folder.display())))?;
+    let package = [Package::open(&folder)?];
+    let bar = narrator.output.bar(constraints.len(), "making dev keys");
+    setup(&package, &mut OsRng, |done, _| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    narrator.say(format!("dev keys: model digest {}", package[0].keys()?.model));
+    let [package] = package;
+    Ok(package)
+}
+
+struct Summary {
+    class: usize,
+    request: B256,
+    gas: u64,
+    refused: Vec<String>,
+}
+
+async fn on_chain(args: &Args, package: Package, narrator: &Narrator<'_>) -> Result<Summary, CliError> {
+    // What the contract should come to, proven and verified off chain first.
+    let input = integers(&package, &args.model.join("input.json"))?;
+    let mut inference = Inference::of_inputs(&package, input)?;
+    let bar = narrator.output.bar(package.slices().len(), "proving");
+    let proven = prove(&package, inference.clone(), 0..package.slices().len(), &mut OsRng, |k| bar.set_position(k as u64))?;
+    bar.finish_and_clear();
+    let outputs = package.decode(&Verifier::new(&package)?.verify(&proven.bundle)?);
+    let expected = outputs.first().and_then(|o| arg_max(o)).ok_or_else(|| CliError::input("the model has no output"))?;
+    narrator.say(format!("proved and verified off chain: class {expected}"));
+    let export = args.folder.join("solidity");
+    zkslice_solidity::export(&package, &export)?;
+    narrator.say(format!("Solidity verifiers: {}", export.display()));
+
+    let anvil = Anvil::start()?;
+    let chain = Chain::connect(&anvil.url, Some(31337)).await?;
+    let keys = KeyFiles::write(&args.folder)?;
+    let (deployer, relayer_key) = (signer::load(&keys.deployer)?, signer::load(&keys.relayer)?);
+    let model = deploy::model_keys(&package)?;
+    let digest = model.digest;
+    let manifest = args.folder.join("deployments").join("31337.json");
+    forget(&manifest)?;
+    let plan = DeployPlan { models: vec![model], consumers: vec![ConsumerSpec { model: digest }], feeds: Vec::new() };
+    let deploy = Deployer::new(chain.clone(), deployer.clone(), manifest.clone());
+    let mut silent = |_: &zkslice_chain::DeployEvent| ControlFlow::Continue(());
+    let deployment = deploy.deploy(&plan, &mut silent).await?;
+    let consumer = deployment.manifest.consumers.first().map(|c| c.contract.address).unwrap_or_default();
+    let feed = FeedSpec {
+        model: digest,
+        requester: consumer,
+        output_index: expected as u64,
+        decimals: FEED_DECIMALS,
+        max_age: 3600,
+        description: format!("digit classifier, score of class {expected}"),
+    };
+    let deployment = deploy.deploy(&DeployPlan { feeds: vec![feed], ..plan }, &mut silent).await?;
+    let feed = deployment.manifest.feeds.first().map(|f| f.contract.address).unwrap_or_default();
+    narrator.say(format!("deployed to a chain of our own: oracle {}, consumer {consumer}, feed {feed}", deployment.oracle));
+
+    let openings = args.folder.join("openings");
+    let config = relayer_config(&args.folder, &anvil.url, &deployment, &keys)?;
+    let tree = Chain::provider(&chain);
+    let oracle = InferenceOracle::new(deployment.oracle, tree);
+    inference.owner = if args.private { context::owner(digest, consumer).0 } else { [0; 32] };
+    let wallet = ProviderBuilder::new().wallet(EthereumWallet::from(deployer.clone())).connect_http(parse_url(&anvil.url)?);
+    let consumer = DigitConsumer::new(consumer, &wallet);
+    let on = |what: &'static str| {
+        let chain = chain.clone();
+        move |e: alloy::contract::Error| CliError::from(chain.contract_error(what, &e))
+    };
+
+    // The first request, by the consumer contract; a relayer serves it.
+    let first = request(&consumer, &package, &mut inference, &openings).await?;
+    let source = Arc::new(LocalProver::new(vec![Package::open(package.folder())?], Some(openings.clone()))?);
+    let mut relayer = Relayer::new(config, source, relayer_key.clone()).await?;
+    narrator.say(format!("consumer requested {}, {}", first.id, if args.private { "by commitment" } else { "its image as public words" }));
+    let gas = fulfilled(&relayer.run_until_idle().await?, first.id)?;
+    narrator.say(format!("relayed: fulfilled for {gas} gas"));
+    let answer = consumer.classOf(first.id).call().await.map_err(on("DigitConsumer.classOf"))?;
+    if !answer.known || answer.class != U256::from(expected) {
+        return Err(CliError::failed(format!("the consumer stored class {} (known: {}), expected {expected}", answer.class, answer.known)));
+    }
+    let round = InferenceFeed::new(feed, tree).latestRoundData().call().await.map_err(on("InferenceFeed.latestRoundData"))?;
+    let score = outputs[0][expected];
+    let shown = round.answer.to_string().parse::<f64>().unwrap_or(f64::NAN) / 10f64.powi(i32::from(FEED_DECIMALS));
+    if (shown - score).abs() > 1e-6 {
+        return Err(CliError::failed(format!("the feed answers {shown}, expected {score}")));
+    }
+    narrator.say(format!("consumer stored class {}; the feed answers {shown:.6} for its score", answer.class));
+
+    // A second request stays open while bundles for it are tampered with.
+    let second = request(&consumer, &package, &mut inference, &openings).await?;
+    let beneficiary = relayer_key.address();
+    let prove_for = |request: &Requested, openings: &Openings| -> Result<Bundle, CliError> {
+        let context = context::context(31337, deployment.oracle, &request.request, request.requester, request.nonce, beneficiary);
+        let inference = Inference { openings: openings.clone(), context: context.0, owner: inference.owner };
+        Ok(prove(&package, inference, 0..package.slices().len(), &mut OsRng, |_| ())?.bundle)
+    };
+    let cases = tamper::Cases {
+        package: &package,
+        first: prove_for(&first, &first.openings)?,
+        second: prove_for(&second, &second.openings)?,
+        requests: [&first, &second],
+        beneficiary,
+    };
+    let refused = cases.run(&chain, deployment.oracle, narrator).await?;
+    fulfilled(&relayer.run_until_idle().await?, second.id)?;
+    narrator.say("the second request, untampered, was relayed too");
+    let status = oracle.status(second.id).call().await.map_err(on("InferenceOracle.status"))?;
+    if status != 2 {
+        return Err(CliError::failed(format!("request {} has status {status}, expected 2 (fulfilled)", second.id)));
+    }
+    let class = expected;
+    Ok(Summary { class, request: first.id, gas, refused })
+}
+
+fn parse_url(url: &str) -> Result<alloy::transports::http::reqwest::Url, CliError> {
+    url.parse().map_err(|e| CliError::failed(format!("{url}: {e}")))
+}
+
+/// Removes the traces of an earlier chain.
+fn forget(path: &Path) -> Result<(), CliError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(CliError::failed(format!("{}: {e}", path.display()))),
+        _ => Ok(()),
+    }
+}
+
+struct KeyFiles {
+    deployer: PathBuf,
+    relayer: PathBuf,
+}
+
+impl KeyFiles {
+    fn write(folder: &Path) -> Result<Self, CliError> {
+        let files = Self { deployer: folder.join("deployer.key"), relayer: folder.join("relayer.key") };
+        for (path, key) in [(&files.deployer, DEPLOYER), (&files.relayer, RELAYER)] {
+            forget(path)?;
+            write(path, key.as_bytes())?;
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(|e| CliError::failed(format!("{}: {e}", path.display())))?;
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn relayer_config(folder: &Path, url: &str, deployment: &zkslice_chain::Deployment, keys: &KeyFiles) -> Result<Config, CliError> {
+    let path = folder.join("relayer.toml");
+    let database = "relayer.sqlite";
+    for suffix in ["", "-wal", "-shm", ".lock"] {
+        forget(&folder.join(format!("{database}{suffix}")))?;
+    }
+    let key = keys.relayer.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let text = format!(
+        "version = 1\nrpc_url = \"{url}\"\nchain_id = 31337\noracle = \"{}\"\nkey_file = \"{key}\"\ndatabase = \"{database}\"\nmodels = []\n\
+         max_fee_per_gas = \"100 gwei\"\nmax_gas = 5_000_000\ndaily_spend_cap = \"1 ether\"\nmin_fee = \"{FEE_WEI} wei\"\nconfirmations = 0\npoll_interval_ms = 50\n",
+        deployment.oracle
+    );
+    write(&path, text.as_bytes())?;
+    Ok(Config::load(&path)?)
+}
+
+/// A request that is on chain.
+struct Requested {
+    id: B256,
+    request: zkslice_chain::bindings::Request,
+    requester: alloy::primitives::Address,
+    nonce: U256,
+    openings: Openings,
+}
+
+/// Has the consumer request an inference.
+async fn request<P: alloy::providers::Provider>(
+    consumer: &DigitConsumer::DigitConsumerInstance<P>,
+    package: &Package,
+    inference: &mut Inference,
+    openings: &Path,
+) -> Result<Requested, CliError> {
+    // A salt of its own for each request.
+    for opening in inference.openings.tensors.iter_mut().flatten() {
+        opening.salt = None;
+    }
+    let bound = encode_request(package, inference, &mut OsRng)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let failed = |e: &dyn std::fmt::Display| CliError::failed(format!("the request failed: {e}"));
+    let call = match &bound[..] {
+        [Bound::Words(words)] => consumer.classify(words.iter().map(|w| U256::from_be_bytes(*w)).collect(), now + 3600).calldata().clone(),
+        [Bound::Commitment(commitment)] => {
+            super::encode::write_opening(openings, commitment, inference.openings.tensors.first())?;
+            consumer.classifyCommitted(B256::from(*commitment), now + 3600).calldata().clone()
+        }
+        _ => return Err(CliError::input("the demo's consumer takes a model with one input")),
+    };
+    let transaction = alloy::rpc::types::TransactionRequest::default().to(*consumer.address()).input(call.into()).value(U256::from(FEE_WEI));
+    let pending = consumer.provider().send_transaction(transaction).await.map_err(|e| failed(&e))?;
+    let receipt = pending.get_receipt().await.map_err(|e| failed(&e))?;
+    let event = receipt.decoded_log::<InferenceOracle::InferenceRequested>().ok_or_else(|| failed(&"no InferenceRequested event"))?;
+    Ok(Requested { id: event.requestId, request: event.request.clone(), requester: event.requester, nonce: event.nonce, openings: inference.openings.clone() })
+}
+
+/// Gas of the transaction that fulfilled a request.
+fn fulfilled(events: &[RelayEvent], request: B256) -> Result<u64, CliError> {
+    let done = events.iter().find_map(|event| match event {
+        RelayEvent::Done { id, gas_used, .. } if *id == request => Some(*gas_used),
+        _ => None,
+    });
+    done.ok_or_else(|| CliError::failed(format!("request {request} was not fulfilled; the relayer says: {events:?}")))
+}
+

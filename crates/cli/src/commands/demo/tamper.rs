@@ -1,0 +1,111 @@
+//! What the contracts must refuse, and by which error.
+
+use alloy::primitives::{Address, U256};
+use alloy::sol_types::SolCall;
+use zkslice_chain::bindings::{InferenceOracle, revert_name};
+use zkslice_chain::transaction::Draft;
+use zkslice_chain::{Chain, ChainError};
+use zkslice_prover::{Bound, Bundle};
+use zkslice_slicer::{Package, TensorKind};
+
+use super::{Narrator, Requested};
+use crate::error::CliError;
+
+/// Valid bundles of two requests, to be tampered with.
+pub(super) struct Cases<'a> {
+    pub(super) package: &'a Package,
+    pub(super) first: Bundle,
+    pub(super) second: Bundle,
+    /// The first is fulfilled, the second open.
+    pub(super) requests: [&'a Requested; 2],
+    pub(super) beneficiary: Address,
+}
+
+impl Cases<'_> {
+    /// Submits each tampered bundle; returns the names of the errors.
+    ///
+    /// # Errors
+    /// One that is accepted, or refused by another error than expected; or the honest bundle refused.
+    pub(super) async fn run(&self, chain: &Chain, oracle: Address, narrator: &Narrator<'_>) -> Result<Vec<String>, CliError> {
+        let [fulfilled, open] = self.requests;
+        let with = |change: &dyn Fn(&mut Bundle)| {
+            let mut bundle = self.second.clone();
+            change(&mut bundle);
+            bundle
+        };
+        let input = |bundle: &mut Bundle| match self.tensor(bundle, TensorKind::is_input) {
+            Some(Bound::Words(words)) => words[0][31] ^= 1,
+            Some(Bound::Commitment(commitment)) => commitment[31] ^= 1,
+            None => {}
+        };
+        let output = |bundle: &mut Bundle| {
+            if let Some(Bound::Words(words)) = self.tensor(bundle, |kind| kind == TensorKind::Output) {
+                words[0][31] ^= 1;
+            }
+        };
+        let swap = |bundle: &mut Bundle| {
+            let last = bundle.proofs.len() - 1;
+            let (first, rest) = bundle.proofs.split_at_mut(last);
+            std::mem::swap(&mut first[0].proof, &mut rest[0].proof);
+        };
+        let partial = |bundle: &mut Bundle| drop(bundle.proofs.pop());
+        let input_error = match self.package.manifest().tensors[0].kind {
+            TensorKind::PrivateInput => "InputCommitmentMismatch",
+            _ => "InputHashMismatch",
+        };
+        let cases = [
+            ("an output changed", open, with(&output), "InvalidBundle"),
+            ("an input changed", open, with(&input), input_error),
+            ("two slices swapped", open, with(&swap), "InvalidBundle"),
+            ("another request's bundle", open, self.first.clone(), "InvalidBundle"),
+            ("a slice left out", open, with(&partial), "ProofLengthMismatch"),
+            ("a request fulfilled twice", fulfilled, self.first.clone(), "NotOpen"),
+        ];
+        let mut names = Vec::new();
+        for (what, request, bundle, expected) in cases {
+            // In private mode another request has another commitment, which the oracle sees first.
+            let expected = if what == "another request's bundle" && input_error == "InputCommitmentMismatch" { input_error } else { expected };
+            match self.submit(chain, oracle, request, &bundle, self.beneficiary).await? {
+                Some(name) if name == expected => narrator.say(format!("refused, {what}: {name}")),
+                Some(name) => return Err(CliError::failed(format!("{what}: refused by {name}, expected {expected}"))),
+                None => return Err(CliError::failed(format!("{what}: ACCEPTED"))),
+            }
+            names.push(expected.to_owned());
+        }
+        let thief = Address::repeat_byte(0x66);
+        match self.submit(chain, oracle, open, &self.second, thief).await? {
+            Some(name) if name == "InvalidBundle" => narrator.say("refused, a copied bundle that pays another: InvalidBundle"),
+            other => return Err(CliError::failed(format!("a copied bundle that pays another: {other:?}"))),
+        }
+        // The refusals mean something only if the untampered bundle passes.
+        if let Some(name) = self.submit(chain, oracle, open, &self.second, self.beneficiary).await? {
+            return Err(CliError::failed(format!("the untampered bundle is refused by {name}")));
+        }
+        Ok(names)
+    }
+
+    fn tensor<'b>(&self, bundle: &'b mut Bundle, wanted: impl Fn(TensorKind) -> bool) -> Option<&'b mut Bound> {
+        let tensors = self.package.manifest().tensors.iter().zip(&mut bundle.tensors);
+        tensors.filter(|(t, _)| wanted(t.kind)).find_map(|(_, bound)| bound.as_mut())
+    }
+
+    /// Simulates `fulfil`; the name of the error that refuses it, or `None`.
+    async fn submit(&self, chain: &Chain, oracle: Address, request: &Requested, bundle: &Bundle, beneficiary: Address) -> Result<Option<String>, CliError> {
+        let numbers = |words: Vec<[u8; 32]>| words.into_iter().map(U256::from_be_bytes::<32>).collect();
+        let call = InferenceOracle::fulfilCall {
+            request_: request.request.clone(),
+            requester: request.requester,
+            nonce: request.nonce,
+            beneficiary,
+            words: numbers(bundle.words()),
+            commitments: numbers(bundle.commitments()),
+            proofs: numbers(bundle.proof_words()),
+        };
+        let draft = Draft { to: Some(oracle), data: call.abi_encode().into() };
+        match chain.simulate("fulfil", &draft.request(self.beneficiary, None)).await {
+            Ok(()) => Ok(None),
+            Err(ChainError::Reverted { data, .. }) => Ok(Some(revert_name(&data).unwrap_or("an unknown error").to_owned())),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

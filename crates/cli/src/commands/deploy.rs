@@ -1,0 +1,123 @@
+//! `zkslice deploy`: contracts and models to a chain.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use alloy::primitives::{Address, B256};
+use serde_json::json;
+use zkslice_chain::{Chain, ConsumerSpec, DeployEvent, DeployPlan, Deployer, Deployment, FeedSpec, Manifest, ModelKeys, signer};
+use zkslice_slicer::Package;
+
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Deploy registry, verifier and oracle to a chain and register models; what is there already stays.
+///
+/// Nothing needs a compiler: creation code is embedded. Running it twice sends nothing; a run that was killed goes on.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice deploy pkg --rpc-url http://127.0.0.1:8545 --private-key-file deployer.key\n  zkslice deploy pkg --rpc-url … --private-key-file … --consumer --feed 0xRequester,0,8,3600")]
+pub(crate) struct Args {
+    /// Packages whose models to register.
+    packages: Vec<PathBuf>,
+    /// RPC address of a node.
+    #[arg(long)]
+    rpc_url: String,
+    /// File with the private key, mode 0600 or 0400.
+    #[arg(long)]
+    private_key_file: PathBuf,
+    /// Refuse any other chain.
+    #[arg(long)]
+    chain_id: Option<u64>,
+    /// Folder of the deployment manifests, `<chain id>.json`.
+    #[arg(long, default_value = "deployments")]
+    deployments: PathBuf,
+    /// Also deploy the example consumer for each model.
+    #[arg(long)]
+    consumer: bool,
+    /// Also deploy a feed for the first model: requester, output element, decimals, maximum age in seconds.
+    #[arg(long, value_name = "REQUESTER,OUTPUT,DECIMALS,MAX_AGE")]
+    feed: Option<String>,
+    /// Most that a unit of gas may cost, in wei.
+    #[arg(long)]
+    max_fee_per_gas: Option<u128>,
+}
+
+pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
+    let packages = args.packages.iter().map(|path| Package::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let models = packages.iter().map(model_keys).collect::<Result<Vec<_>, _>>()?;
+    let consumers = models.iter().filter(|_| args.consumer).map(|m| ConsumerSpec { model: m.digest }).collect();
+    let feeds = match (&args.feed, models.first()) {
+        (None, _) => Vec::new(),
+        (Some(_), None) => return Err(CliError::input("--feed needs a package")),
+        (Some(text), Some(model)) => vec![feed(text, model.digest)?],
+    };
+    let plan = DeployPlan { models, consumers, feeds };
+    let signer = signer::load(&args.private_key_file)?;
+    let bar = output.spinner("deploying");
+    let deployment = super::runtime()?.block_on(async {
+        let chain = Chain::connect(&args.rpc_url, args.chain_id).await?;
+        let path = Manifest::path(&args.deployments, chain.id());
+        let mut deployer = Deployer::new(chain, signer, path);
+        if let Some(wei) = args.max_fee_per_gas {
+            deployer = deployer.with_max_fee_per_gas(wei);
+        }
+        deployer.deploy(&plan, &mut |event| {
+            bar.set_message(describe(event));
+            ControlFlow::Continue(())
+        })
+        .await
+    })?;
+    bar.finish_and_clear();
+    let (value, lines) = report(&deployment);
+    output.result(&value, &lines);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A package's model, ready to register.
+pub(crate) fn model_keys(package: &Package) -> Result<ModelKeys, CliError> {
+    let blob = package.key_blob()?;
+    Ok(ModelKeys::from_blob(B256::from(blob.model_digest()), blob.bytes().to_vec())?)
+}
+
+fn feed(text: &str, model: B256) -> Result<FeedSpec, CliError> {
+    let wrong = || CliError::input(format!("--feed {text}: expected REQUESTER,OUTPUT,DECIMALS,MAX_AGE, such as 0x…,0,8,3600"));
+    let parts: Vec<&str> = text.split(',').collect();
+    let [requester, output_index, decimals, max_age] = parts[..] else { return Err(wrong()) };
+    Ok(FeedSpec {
+        model,
+        requester: requester.parse::<Address>().map_err(|_| wrong())?,
+        output_index: output_index.parse().map_err(|_| wrong())?,
+        decimals: decimals.parse().map_err(|_| wrong())?,
+        max_age: max_age.parse().map_err(|_| wrong())?,
+        description: format!("zkslice {model}, output {output_index}"),
+    })
+}
+
+fn describe(event: &DeployEvent) -> String {
+    match event {
+        DeployEvent::Kept { name, address } => format!("kept {name} at {address}"),
+        DeployEvent::Resumed { step, .. } => format!("resuming {step:?}"),
+        DeployEvent::Prepared { step, .. } | DeployEvent::Sent { step, .. } => format!("sending {step:?}"),
+        DeployEvent::Mined { step, .. } | DeployEvent::Recorded { step } => format!("done {step:?}"),
+    }
+}
+
+fn report(deployment: &Deployment) -> (serde_json::Value, Vec<String>) {
+    let manifest = &deployment.manifest;
+    let mut lines = vec![
+        format!("chain {}: {} transactions, {} gas", manifest.chain_id, deployment.transactions, deployment.gas_used),
+        format!("  registry {}", deployment.registry),
+        format!("  verifier {}", deployment.verifier),
+        format!("  oracle   {}", deployment.oracle),
+    ];
+    lines.extend(manifest.models.keys().map(|digest| format!("  model    {digest}")));
+    lines.extend(manifest.consumers.iter().map(|c| format!("  consumer {} of {}", c.contract.address, c.model)));
+    lines.extend(manifest.feeds.iter().map(|f| format!("  feed     {} of {}", f.contract.address, f.spec.model)));
+    let value = json!({
+        "chain_id": manifest.chain_id, "registry": deployment.registry, "verifier": deployment.verifier, "oracle": deployment.oracle,
+        "transactions": deployment.transactions, "gas": deployment.gas_used, "models": manifest.models.keys().collect::<Vec<_>>(),
+        "consumers": manifest.consumers, "feeds": manifest.feeds,
+    });
+    (value, lines)
+}
