@@ -34,6 +34,7 @@ enum Command {
     Relay(commands::relay::Args),
     Inspect(commands::inspect::Args),
     Demo(commands::demo::Args),
+    Bench(commands::bench::Args),
     Doctor(commands::doctor::Args),
 }
 
@@ -45,9 +46,11 @@ fn main() -> ExitCode {
         }
         error.exit()
     });
+    // A relayer runs unattended, and its log is what its operator has of it.
+    let filter = if matches!(cli.command, Command::Relay(_)) { "warn,zkslice_relayer=info" } else { "warn" };
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,zkslice=info".into()))
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| filter.into()))
         .init();
     let output = Output::new(cli.json);
     let result = match cli.command {
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Deploy(args) => commands::deploy::run(args, &output),
         Command::Relay(args) => commands::relay::run(args, &output),
         Command::Demo(args) => commands::demo::run(args, &output),
+        Command::Bench(args) => commands::bench::run(args, &output),
         Command::Inspect(args) => commands::inspect::run(args, &output),
         Command::Doctor(args) => commands::doctor::run(args, &output),
     };

@@ -1,5 +1,7 @@
 //! One module a subcommand: its arguments, its run.
 
+pub(crate) mod anvil;
+pub(crate) mod bench;
 pub(crate) mod compile;
 pub(crate) mod demo;
 pub(crate) mod deploy;
@@ -82,4 +84,17 @@ pub(crate) fn foundry(tool: &str) -> String {
 /// The runtime of commands that talk to a chain.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Runtime::new().map_err(|e| CliError::failed(format!("no runtime: {e}")))
+}
+
+/// Keys of anvil's first accounts: everybody knows them, and they are worth nothing outside a local chain.
+pub(crate) const ANVIL_KEYS: [&str; 2] = [
+    "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
+    "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
+];
+
+/// Most memory that this process has held, in bytes; `None` where the system does not say.
+pub(crate) fn peak_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
 }

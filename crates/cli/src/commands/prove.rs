@@ -89,7 +89,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
             None
         }
     };
-    let value = json!({ "seconds": seconds, "outputs": outputs, "bundle": args.output, "slices": proven.bundle.proofs.len() });
+    let value = json!({ "seconds": seconds, "outputs": outputs, "bundle": args.output, "slices": proven.bundle.proofs.len(), "peak_bytes": super::peak_bytes() });
     let mut lines = vec![format!("{}: {} slice proofs in {seconds:.3} s", args.output.display(), proven.bundle.proofs.len())];
     let names = tensors.iter().filter(|t| t.kind == TensorKind::Output).map(|t| &t.name);
     lines.extend(outputs.iter().flatten().zip(names).map(|(values, name)| format!("  {name}: {values:?}")));

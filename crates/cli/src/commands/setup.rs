@@ -39,6 +39,6 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         lines.push(format!("{}: model {} (dev keys, {} bytes)", package.folder().display(), keys.model, bytes.iter().sum::<usize>()));
         entries.push(json!({ "package": package.folder(), "model": keys.model, "setup": keys.setup, "dev": keys.dev, "key_bytes": bytes }));
     }
-    output.result(&json!({ "seconds": seconds, "packages": entries }), &lines);
+    output.result(&json!({ "seconds": seconds, "packages": entries, "peak_bytes": super::peak_bytes() }), &lines);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,5 @@
 //! `zkslice demo`: the main job, end to end, on a chain of its own.
 
-mod anvil;
 mod tamper;
 
 use std::fs;
@@ -22,8 +21,8 @@ use zkslice_prover::{Bound, Bundle, Inference, LocalProver, Openings, Verifier, 
 use zkslice_relayer::{Config, RelayEvent, Relayer};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, setup};
 
-use self::anvil::Anvil;
-use super::{deploy, integers, read, write};
+use super::anvil::Anvil;
+use super::{ANVIL_KEYS, deploy, integers, read, write};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -45,11 +44,8 @@ pub(crate) struct Args {
     private: bool,
 }
 
-/// Anvil's first three accounts: keys that everybody knows, worth nothing outside a local chain.
-const DEPLOYER: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
-const RELAYER: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
-/// 0.001 ether.
-const FEE_WEI: u64 = 1_000_000_000_000_000;
+/// 0.005 ether: more than the gas costs on a fresh anvil.
+const FEE_WEI: u64 = 5_000_000_000_000_000;
 const FEED_DECIMALS: u8 = 8;
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
@@ -236,7 +232,7 @@ struct KeyFiles {
 impl KeyFiles {
     fn write(folder: &Path) -> Result<Self, CliError> {
         let files = Self { deployer: folder.join("deployer.key"), relayer: folder.join("relayer.key") };
-        for (path, key) in [(&files.deployer, DEPLOYER), (&files.relayer, RELAYER)] {
+        for (path, key) in [(&files.deployer, ANVIL_KEYS[0]), (&files.relayer, ANVIL_KEYS[1])] {
             forget(path)?;
             write(path, key.as_bytes())?;
             #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! A chain of the demo's own.
+//! A chain of one's own, for the demo and for gas figures.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -7,15 +7,15 @@ use crate::error::CliError;
 
 /// A running anvil, killed when dropped.
 #[derive(Debug)]
-pub(super) struct Anvil {
+pub(crate) struct Anvil {
     child: Child,
     /// Its RPC address.
-    pub(super) url: String,
+    pub(crate) url: String,
 }
 
 impl Anvil {
     /// Starts anvil on a port that the system chooses.
-    pub(super) fn start() -> Result<Self, CliError> {
+    pub(crate) fn start() -> Result<Self, CliError> {
         let program = crate::commands::foundry("anvil");
         let missing = |e: std::io::Error| CliError::failed(format!("{program}: {e}: run `make toolchain`, and `zkslice doctor` to see what is missing"));
         let mut child = Command::new(&program)
