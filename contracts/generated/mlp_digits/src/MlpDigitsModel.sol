@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// Written by zkslice from a model package; not to be edited: any change to the model or its keys gives another file.
+pragma solidity ^0.8.24;
+
+import {PublicWords} from "./PublicWords.sol";
+
+/// @title The model "mlp_digits"
+/// @notice Its id, how its tensors are packed, and its outputs decoded. integer = digit − offset, and the real number
+/// is integer·scale / 10^decimals.
+library MlpDigitsModel {
+    /// @notice The words are not as many as the model's outputs have.
+    /// @dev Selector 0x6386fbb3.
+    error OutputWordCountMismatch(uint256 expected, uint256 received);
+
+    /// @dev The model's id: what a registry and an oracle know it by. It binds keys, wiring and layouts.
+    bytes32 internal constant DIGEST = 0x7d08d26ccff1b7a2663892acf857c0b47237c8af309d705f040d8a81acf7c91a;
+    /// @dev Digest of the setup whose α, β, γ all slices share: a development setup, for local chains only.
+    bytes32 internal constant SETUP_DIGEST = 0x536ca2cb67ff01e3d1c2fd6ae308a5a08140f27d36e9851f141ecfa58f253c72;
+    /// @dev Number of slices, each with a verifying key.
+    uint256 internal constant SLICES = 1;
+    /// @dev Words of all outputs.
+    uint256 internal constant OUTPUT_WORDS = 1;
+
+    /// @dev input 0, "input", shape 1×64.
+    uint256 internal constant INPUT_0_COUNT = 64;
+    uint256 internal constant INPUT_0_BITS = 8;
+    uint256 internal constant INPUT_0_OFFSET = 0;
+    uint256 internal constant INPUT_0_SCALE = 3_921_570_000_000_000;
+    uint256 internal constant INPUT_0_DECIMALS = 18;
+    uint256 internal constant INPUT_0_WORDS = 3;
+
+    /// @dev output 0, "output", shape 1×10.
+    uint256 internal constant OUTPUT_0_COUNT = 10;
+    uint256 internal constant OUTPUT_0_BITS = 10;
+    uint256 internal constant OUTPUT_0_OFFSET = 512;
+    uint256 internal constant OUTPUT_0_SCALE = 63_849_600_000_000_000;
+    uint256 internal constant OUTPUT_0_DECIMALS = 18;
+    uint256 internal constant OUTPUT_0_WORDS = 1;
+
+    /// @notice All integers of output 0, "output".
+    /// @param outputWords Words of all outputs, as an oracle hands them over.
+    function output0(uint256[] memory outputWords) internal pure returns (int256[] memory) {
+        uint256[] memory words = _part(outputWords, 0, 1);
+        return PublicWords.decode(words, OUTPUT_0_COUNT, OUTPUT_0_BITS, OUTPUT_0_OFFSET);
+    }
+
+    /// @notice One value of output 0, "output" as a fixed-point number.
+    function output0At(uint256[] memory outputWords, uint256 index, uint256 decimals) internal pure returns (int256) {
+        uint256[] memory words = _part(outputWords, 0, 1);
+        int256 value = PublicWords.toInt(PublicWords.digit(words, index, OUTPUT_0_BITS), OUTPUT_0_OFFSET);
+        return PublicWords.rescale(value, OUTPUT_0_SCALE, OUTPUT_0_DECIMALS, decimals);
+    }
+
+    /// @notice Index of the largest value of output 0, "output"; of several, the first.
+    function output0ArgMax(uint256[] memory outputWords) internal pure returns (uint256) {
+        uint256[] memory words = _part(outputWords, 0, 1);
+        return PublicWords.argMax(words, OUTPUT_0_COUNT, OUTPUT_0_BITS);
+    }
+
+    /// @dev `count` words from `first` on.
+    function _part(uint256[] memory outputWords, uint256 first, uint256 count)
+        private
+        pure
+        returns (uint256[] memory words)
+    {
+        if (outputWords.length != OUTPUT_WORDS) revert OutputWordCountMismatch(OUTPUT_WORDS, outputWords.length);
+        if (count == OUTPUT_WORDS) return outputWords;
+        words = new uint256[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            words[i] = outputWords[first + i];
+        }
+    }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.24;
+
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {SignedMath} from "@openzeppelin/contracts/utils/math/SignedMath.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
+/// @title Decoder of public words
+/// @notice A public tensor is packed into words: ⌊253 / bits⌋ digits of `bits` bits a word, the first value lowest.
+/// A digit stands for the integer digit − offset, and that for the real number integer·scale / 10^decimals.
+library PublicWords {
+    /// @dev Digits are packed into at most this many bits of a word.
+    uint256 internal constant WORD_BITS = 253;
+
+    /// @notice The digit is beyond the words.
+    /// @dev Selector 0xe1df41aa.
+    error DigitOutOfRange(uint256 index, uint256 words);
+    /// @notice The pitch is not in 1..253.
+    /// @dev Selector 0x543ba8ab.
+    error BitsOutOfRange(uint256 bits);
+    /// @notice An arg max over nothing.
+    /// @dev Selector 0x22829f72.
+    error NoValues();
+
+    /// @notice Digit `index` of a tensor whose words begin at the array's start.
+    function digit(uint256[] memory words, uint256 index, uint256 bits) internal pure returns (uint256) {
+        if (bits == 0 || bits > WORD_BITS) revert BitsOutOfRange(bits);
+        uint256 digitsPerWord = WORD_BITS / bits;
+        uint256 word = index / digitsPerWord;
+        if (word >= words.length) revert DigitOutOfRange(index, words.length);
+        return (words[word] >> ((index % digitsPerWord) * bits)) & ((1 << bits) - 1);
+    }
+
+    /// @notice The integer that a digit stands for. Reverts unless both fit an int256.
+    function toInt(uint256 digit_, uint256 offset) internal pure returns (int256) {
+        return SafeCast.toInt256(digit_) - SafeCast.toInt256(offset);
+    }
+
+    /// @notice value·scale / 10^fromDecimals as a fixed-point number with `toDecimals` decimals, rounded towards zero.
+    /// Reverts if it does not fit an int256.
+    function rescale(int256 value, uint256 scale, uint256 fromDecimals, uint256 toDecimals)
+        internal
+        pure
+        returns (int256)
+    {
+        uint256 magnitude = SignedMath.abs(value);
+        if (toDecimals >= fromDecimals) {
+            magnitude = magnitude * scale * 10 ** (toDecimals - fromDecimals);
+        } else {
+            magnitude = Math.mulDiv(magnitude, scale, 10 ** (fromDecimals - toDecimals));
+        }
+        int256 scaled = SafeCast.toInt256(magnitude);
+        return value < 0 ? -scaled : scaled;
+    }
+
+    /// @notice The first `count` digits as integers.
+    function decode(uint256[] memory words, uint256 count, uint256 bits, uint256 offset)
+        internal
+        pure
+        returns (int256[] memory values)
+    {
+        values = new int256[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            values[i] = toInt(digit(words, i, bits), offset);
+        }
+    }
+
+    /// @notice Index of the largest of the first `count` digits; of several, the first.
+    function argMax(uint256[] memory words, uint256 count, uint256 bits) internal pure returns (uint256 index) {
+        if (count == 0) revert NoValues();
+        uint256 largest = digit(words, 0, bits);
+        for (uint256 i = 1; i < count; ++i) {
+            uint256 candidate = digit(words, i, bits);
+            if (candidate > largest) (largest, index) = (candidate, i);
+        }
+    }
+}

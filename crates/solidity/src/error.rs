@@ -1,0 +1,82 @@
+//! Why nothing was generated.
+
+use std::path::{Path, PathBuf};
+
+use zkslice_groth16::KeyError;
+use zkslice_slicer::PackageError;
+
+/// Why nothing was generated.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The package cannot be used: among others, it has no keys, or keys of another circuit.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// A key that a proof can be forged against.
+    #[error("slice {slice}: {source}")]
+    UnsafeKey {
+        /// The slice.
+        slice: usize,
+        /// Why.
+        source: KeyError,
+    },
+    /// The key has not as many public inputs as the circuit or the wiring.
+    #[error("slice {slice}: the key has {key} public inputs, its {what} {expected}; run `zkslice setup` again")]
+    PublicInputs {
+        /// The slice.
+        slice: usize,
+        /// Those of the key.
+        key: usize,
+        /// What they were compared with.
+        what: &'static str,
+        /// Those it has.
+        expected: usize,
+    },
+    /// A public wire without the row that binds it: its value could be changed in a copied proof.
+    #[error("slice {slice}: no row of the circuit pins public wire {wire}; compile the package again")]
+    Unpinned {
+        /// The slice.
+        slice: usize,
+        /// The wire.
+        wire: usize,
+    },
+    /// There is no such slice.
+    #[error("slice {slice} does not exist, the package has {slices}")]
+    NoSuchSlice {
+        /// The slice.
+        slice: usize,
+        /// How many there are.
+        slices: usize,
+    },
+    /// The output folder is in the way.
+    #[error("{}: already exists and is not an earlier export; choose another folder", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file of an earlier export was edited.
+    #[error("{}: edited since it was exported, and would be lost; move it away or choose another folder", path.display())]
+    Edited {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A template does not render: a fault of this crate.
+    #[error("template: {0}")]
+    Template(#[from] tera::Error),
+    /// A file does not serialise: a fault of this crate.
+    #[error("json: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl ExportError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        |source| Self::Io { path: path.into(), source }
+    }
+}

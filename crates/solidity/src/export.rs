@@ -1,0 +1,352 @@
+//! A forge project for a package.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tera::Context;
+use zkslice_groth16::{VerifyingKey, keccak};
+use zkslice_slicer::{KeyBlob, Package, Slot, TensorEntry, TensorKind, slots};
+
+use crate::names::{comment, hex0x, number, package as package_name};
+use crate::verifier::{render, selector};
+use crate::{ExportError, SliceVerifier, type_name};
+
+const MODEL: &str = include_str!("../../../templates/Model.sol.tera");
+const FOUNDRY: &str = include_str!("../../../templates/foundry.toml.tera");
+const NPM: &str = include_str!("../../../templates/package.json.tera");
+const README: &str = include_str!("../../../templates/README.md.tera");
+const PUBLIC_WORDS: &str = include_str!("../../../contracts/libraries/PublicWords.sol");
+/// The version of OpenZeppelin's contracts that the decoder is tested with: that of this repository.
+const NPM_OF_REPOSITORY: &str = include_str!("../../../package.json");
+
+const INDEX: &str = "key-blob.json";
+const VERSION: u32 = 1;
+/// Decimals in which the key blob states scales.
+const DECIMALS: u32 = 18;
+
+/// `key-blob.json`: what `deploy` needs beside the blob, and what the export wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyBlobIndex {
+    /// Format version.
+    pub version: u32,
+    /// Name of the model.
+    pub name: String,
+    /// The model's id.
+    pub model_digest: String,
+    /// Digest of the setup.
+    pub setup_digest: String,
+    /// Whether the keys are development keys.
+    pub dev: bool,
+    /// Hash of each slice's verifying key.
+    pub vk_hashes: Vec<String>,
+    /// keccak256 of each chunk of the blob, in order: the argument of `register`.
+    pub chunk_hashes: Vec<String>,
+    /// The chunks: the arguments of `writeChunk`.
+    pub chunks: Vec<String>,
+    /// keccak256 of every other file of the export.
+    pub files: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct TensorContext {
+    title: String,
+    shape: String,
+    constant: String,
+    function: String,
+    count: String,
+    bits: u32,
+    offset: String,
+    scale: String,
+    decimals: u32,
+    words: usize,
+    words_num: String,
+    first: String,
+    output: bool,
+}
+
+/// A package's keys, checked for generation.
+struct Checked {
+    keys: Vec<VerifyingKey>,
+    dev: bool,
+    blob: KeyBlob,
+}
+
+/// Every public wire must have a row of its own, `wire·0 = 0` with nothing else on it: it keeps a copied proof from being
+/// turned to another value of that wire (`soundness.md` G1), and its IC from vanishing (P21).
+fn check_pins(package: &Package, slice: usize, key: &VerifyingKey) -> Result<(), ExportError> {
+    let circuit = package.circuit(slice)?;
+    let layout = circuit.layout();
+    if layout.publics != key.publics {
+        return Err(ExportError::PublicInputs { slice, key: key.publics, what: "circuit", expected: layout.publics });
+    }
+    let mut alone: Vec<Option<usize>> = vec![None; layout.rows()];
+    let mut other = vec![false; layout.rows()];
+    circuit.visit(|row, matrix, wire, _| {
+        if matrix as usize == 0 && alone[row].is_none() {
+            alone[row] = Some(wire);
+        } else {
+            other[row] = true;
+        }
+    });
+    let mut pinned = vec![false; layout.public_wires()];
+    for wire in alone.iter().zip(&other).filter(|(_, other)| !**other).filter_map(|(wire, _)| *wire) {
+        if let Some(pinned) = pinned.get_mut(wire) {
+            *pinned = true;
+        }
+    }
+    match pinned.iter().position(|pinned| !pinned) {
+        Some(wire) => Err(ExportError::Unpinned { slice, wire }),
+        None => Ok(()),
+    }
+}
+
+fn check(package: &Package) -> Result<Checked, ExportError> {
+    let keys = package.verifying_keys()?;
+    for (k, key) in keys.iter().enumerate() {
+        check_pins(package, k, key)?;
+    }
+    Ok(Checked { keys, dev: package.keys()?.dev, blob: package.key_blob()? })
+}
+
+fn source_of(package: &Package, k: usize, checked: &Checked) -> Result<(String, String), ExportError> {
+    let manifest = package.manifest();
+    let (Some(entry), Some(key)) = (manifest.slices.get(k), checked.keys.get(k)) else {
+        return Err(ExportError::NoSuchSlice { slice: k, slices: manifest.slices.len() });
+    };
+    let name = |t: usize| comment(&manifest.tensors[t].name);
+    let publics = slots(manifest, entry)
+        .into_iter()
+        .map(|slot| match slot {
+            Slot::Context => "the context: what the proof is made for".into(),
+            Slot::Owner => "the owner of private inputs".into(),
+            Slot::Read(t) => format!("commitment to {}, which the slice reads", name(t)),
+            Slot::Written(t) => format!("commitment to {}, which the slice writes", name(t)),
+        })
+        .collect();
+    let public = entry.reads.iter().chain(&entry.writes).filter(|t| manifest.tensors[**t].kind.is_public());
+    let groups = public.map(|t| format!("{} {}", if manifest.tensors[*t].kind.is_input() { "input" } else { "output" }, name(*t))).collect();
+    let contract = verifier_name(&manifest.name, k);
+    let verifier = SliceVerifier {
+        contract: contract.clone(),
+        model: &manifest.name,
+        slice: k,
+        slices: manifest.slices.len(),
+        key,
+        publics,
+        groups,
+        dev: checked.dev,
+    };
+    Ok((contract, verifier.source()?))
+}
+
+/// Name of the verifier contract of a model's slice.
+pub fn verifier_name(model: &str, slice: usize) -> String {
+    format!("{}Slice{slice}Verifier", type_name(model))
+}
+
+/// Source of the verifier contract of slice `k`.
+///
+/// # Errors
+/// [`ExportError::Package`] without keys or with keys of another circuit; [`ExportError::UnsafeKey`],
+/// [`ExportError::PublicInputs`] and [`ExportError::Unpinned`] for keys against which proofs can be forged.
+pub fn slice_verifier(package: &Package, k: usize) -> Result<String, ExportError> {
+    Ok(source_of(package, k, &check(package)?)?.1)
+}
+
+fn model_library(package: &Package, checked: &Checked) -> Result<(String, String), ExportError> {
+    let manifest = package.manifest();
+    let library = format!("{}Model", type_name(&manifest.name));
+    let of_kind = |kinds: fn(TensorKind) -> bool| manifest.tensors.iter().filter(move |t| kinds(t.kind)).collect::<Vec<&TensorEntry>>();
+    let describe = |what: &str, index: usize, tensor: &TensorEntry, first: usize| {
+        let public = tensor.kind.is_public();
+        let words = if public { tensor.group().words() } else { 0 };
+        let shape = tensor.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("×");
+        let binding = if public { "" } else { ", private" };
+        TensorContext {
+            title: format!("{what} {index}, {}{binding}", comment(&tensor.name)),
+            shape: if shape.is_empty() { "scalar".into() } else { shape },
+            constant: format!("{}_{index}", what.to_ascii_uppercase()),
+            function: format!("{what}{index}"),
+            count: number(tensor.count() as u64),
+            bits: tensor.bits,
+            offset: number(tensor.offset.unsigned_abs()),
+            scale: number(tensor.scale),
+            decimals: DECIMALS,
+            words,
+            words_num: number(words as u64),
+            first: number(first as u64),
+            output: tensor.kind == TensorKind::Output,
+        }
+    };
+    let mut tensors: Vec<TensorContext> = of_kind(TensorKind::is_input).iter().enumerate().map(|(i, t)| describe("input", i, t, 0)).collect();
+    let mut words = 0;
+    for (i, tensor) in of_kind(|kind| kind == TensorKind::Output).into_iter().enumerate() {
+        tensors.push(describe("output", i, tensor, words));
+        words += tensor.group().words();
+    }
+    let mut context = Context::new();
+    context.insert("model", &comment(&manifest.name));
+    context.insert("library", &library);
+    context.insert("digest", &hex0x(&checked.blob.model_digest()));
+    context.insert("setup_digest", &hex0x(checked.blob.setup_digest()));
+    context.insert("slices", &manifest.slices.len());
+    context.insert("dev", &checked.dev);
+    context.insert("output_words", &number(words as u64));
+    context.insert("tensors", &tensors);
+    context.insert("selectors", &serde_json::json!({ "output_words": selector("OutputWordCountMismatch(uint256,uint256)") }));
+    Ok((library, render(MODEL, &context)?))
+}
+
+/// Every file of an export.
+fn files(package: &Package) -> Result<BTreeMap<String, Vec<u8>>, ExportError> {
+    #[derive(Deserialize)]
+    struct Npm {
+        dependencies: BTreeMap<String, String>,
+    }
+    let checked = check(package)?;
+    let manifest = package.manifest();
+    let npm: Npm = serde_json::from_str(NPM_OF_REPOSITORY)?;
+    let mut files = BTreeMap::new();
+    let mut verifiers = Vec::new();
+    for k in 0..manifest.slices.len() {
+        let (contract, source) = source_of(package, k, &checked)?;
+        files.insert(format!("src/{contract}.sol"), source.into_bytes());
+        verifiers.push(contract);
+    }
+    let (library, source) = model_library(package, &checked)?;
+    files.insert(format!("src/{library}.sol"), source.into_bytes());
+    files.insert("src/PublicWords.sol".into(), PUBLIC_WORDS.into());
+    files.insert("key-blob.bin".into(), checked.blob.bytes().to_vec());
+
+    let mut context = Context::new();
+    context.insert("model", &comment(&manifest.name).trim_matches('"'));
+    context.insert("package", &package_name(&manifest.name));
+    context.insert("openzeppelin", &npm.dependencies.get("@openzeppelin/contracts"));
+    context.insert("verifiers", &verifiers);
+    context.insert("library", &library);
+    context.insert("slices", &manifest.slices.len());
+    context.insert("dev", &checked.dev);
+    context.insert("digest", &hex0x(&checked.blob.model_digest()));
+    context.insert("setup_digest", &hex0x(checked.blob.setup_digest()));
+    for (name, template) in [("foundry.toml", FOUNDRY), ("package.json", NPM), ("README.md", README)] {
+        files.insert(name.into(), render(template, &context)?.into_bytes());
+    }
+
+    let index = KeyBlobIndex {
+        version: VERSION,
+        name: manifest.name.clone(),
+        model_digest: hex0x(&checked.blob.model_digest()),
+        setup_digest: hex0x(checked.blob.setup_digest()),
+        dev: checked.dev,
+        vk_hashes: checked.keys.iter().map(|key| hex0x(&key.hash())).collect(),
+        chunk_hashes: checked.blob.chunks().map(|chunk| hex0x(&keccak(chunk))).collect(),
+        chunks: checked.blob.chunks().map(hex0x).collect(),
+        files: files.iter().map(|(name, bytes)| (name.clone(), hex0x(&keccak(bytes)))).collect(),
+    };
+    let mut bytes = serde_json::to_vec_pretty(&index)?;
+    bytes.push(b'\n');
+    files.insert(INDEX.into(), bytes);
+    Ok(files)
+}
+
+/// What an export wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// The files, relative to the folder.
+    pub files: Vec<PathBuf>,
+}
+
+/// Writes a forge project: a verifier contract a slice, the model's library, the decoder it uses, the key blob and its
+/// chunks. The same package gives the same bytes.
+///
+/// The folder appears whole. One of an earlier export is replaced; files that are not of the export stay.
+///
+/// # Errors
+/// As [`slice_verifier`]; [`ExportError::Exists`] for a folder that is not an earlier export, [`ExportError::Edited`] for
+/// one with a changed file. Nothing half-written stays behind.
+pub fn export(package: &Package, out: &Path) -> Result<Exported, ExportError> {
+    let files = files(package)?;
+    let earlier = earlier(out)?;
+    let name = out.file_name().ok_or_else(|| ExportError::Exists { path: out.into() })?.to_string_lossy();
+    let sibling = |suffix: &str| out.with_file_name(format!("{name}.{suffix}"));
+    let (partial, old) = (sibling("partial"), sibling("old"));
+    let write = || {
+        remove(&partial)?;
+        for (name, bytes) in &files {
+            let path = partial.join(name);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).map_err(ExportError::io(parent))?;
+            }
+            fs::write(&path, bytes).map_err(ExportError::io(&path))?;
+        }
+        if out.exists() {
+            // What an export that was broken off has set aside is not ours to delete.
+            if old.exists() {
+                return Err(ExportError::Exists { path: old.clone() });
+            }
+            fs::rename(out, &old).map_err(ExportError::io(out))?;
+        }
+        fs::rename(&partial, out).map_err(|source| {
+            // Back to what was there.
+            let _ = fs::rename(&old, out);
+            ExportError::io(out)(source)
+        })
+    };
+    write().inspect_err(|_| {
+        // The first error is the one to report.
+        let _ = fs::remove_dir_all(&partial);
+    })?;
+    if old.exists() {
+        carry(&old, out, Path::new(""), &earlier)?;
+        remove(&old)?;
+    }
+    Ok(Exported { files: files.into_keys().map(PathBuf::from).collect() })
+}
+
+fn remove(path: &Path) -> Result<(), ExportError> {
+    if path.exists() { fs::remove_dir_all(path).map_err(ExportError::io(path)) } else { Ok(()) }
+}
+
+/// Names of an earlier export's files, unedited; empty if the folder is not there or empty.
+fn earlier(out: &Path) -> Result<Vec<PathBuf>, ExportError> {
+    let exists = || ExportError::Exists { path: out.into() };
+    if !out.exists() || (out.is_dir() && fs::read_dir(out).map_err(ExportError::io(out))?.next().is_none()) {
+        return Ok(Vec::new());
+    }
+    let index = fs::read(out.join(INDEX)).map_err(|_| exists())?;
+    let index: KeyBlobIndex = serde_json::from_slice(&index).map_err(|_| exists())?;
+    for (name, digest) in &index.files {
+        let path = out.join(name);
+        if fs::read(&path).is_ok_and(|bytes| hex0x(&keccak(&bytes)) != *digest) {
+            return Err(ExportError::Edited { path });
+        }
+    }
+    Ok(index.files.into_keys().chain([INDEX.into()]).map(PathBuf::from).collect())
+}
+
+/// Moves what the earlier export did not write from the old folder to the new one.
+fn carry(old: &Path, new: &Path, folder: &Path, exported: &[PathBuf]) -> Result<(), ExportError> {
+    let from = old.join(folder);
+    for entry in fs::read_dir(&from).map_err(ExportError::io(&from))? {
+        let name = folder.join(entry.map_err(ExportError::io(&from))?.file_name());
+        let target = new.join(&name);
+        if exported.contains(&name) {
+            continue;
+        }
+        if exported.iter().any(|file| file.starts_with(&name)) {
+            carry(old, new, &name, exported)?;
+        } else if target.exists() {
+            // A new file of the export has the name of a foreign one, which stays in the old folder.
+            return Err(ExportError::Exists { path: old.join(&name) });
+        } else {
+            if let Some(parent) = target.parent() {
+                fs::create_dir_all(parent).map_err(ExportError::io(parent))?;
+            }
+            fs::rename(old.join(&name), &target).map_err(ExportError::io(&target))?;
+        }
+    }
+    Ok(())
+}

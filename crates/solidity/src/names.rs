@@ -1,0 +1,80 @@
+//! Names and numbers as Solidity and `forge fmt` want them.
+
+const LONGEST: usize = 64;
+
+/// `mlp_digits` → `MlpDigits`. Always a valid start of an identifier: what is not an ASCII letter or digit separates
+/// words, a leading digit gets `Model` before it, and nothing left becomes `Model`.
+pub fn type_name(model: &str) -> String {
+    let mut name = String::new();
+    for word in model.split(|c: char| !c.is_ascii_alphanumeric()) {
+        let mut letters = word.chars();
+        name.extend(letters.next().map(|c| c.to_ascii_uppercase()));
+        name.push_str(letters.as_str());
+    }
+    name.truncate(LONGEST);
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        name.insert_str(0, "Model");
+    }
+    name
+}
+
+/// A name from a model file, fit for a comment: no line break, no control or direction character, nothing that natspec
+/// reads as a tag.
+pub(crate) fn comment(name: &str) -> String {
+    let fit = |c: char| if c.is_ascii_alphanumeric() || " _-.,:/+#()[]".contains(c) { c } else { '_' };
+    let text: String = name.chars().take(LONGEST).map(fit).collect();
+    format!("\"{text}\"")
+}
+
+/// The name as an npm package's.
+pub(crate) fn package(name: &str) -> String {
+    let fit = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let text: String = name.chars().take(LONGEST).map(fit).collect();
+    format!("{}-verifier", text.trim_matches('-')).trim_start_matches('-').into()
+}
+
+/// With an underscore every three digits from five digits on.
+pub(crate) fn number(n: u64) -> String {
+    let digits = n.to_string();
+    if digits.len() < 5 {
+        return digits;
+    }
+    let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
+    groups.iter().map(|group| String::from_utf8_lossy(group)).collect::<Vec<_>>().join("_")
+}
+
+pub(crate) fn hex0x(bytes: &[u8]) -> String {
+    format!("0x{}", hex::encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_identifiers() {
+        for (model, name) in [
+            ("mlp_digits", "MlpDigits"),
+            ("lenet5-avg.v2", "Lenet5AvgV2"),
+            ("3x32", "Model3x32"),
+            ("", "Model"),
+            ("漢字", "Model"),
+            ("a\n*/ contract B", "AContractB"),
+        ] {
+            assert_eq!(type_name(model), name);
+        }
+        assert_eq!(type_name(&"x".repeat(1000)).len(), LONGEST);
+    }
+
+    #[test]
+    fn comments_stay_comments() {
+        assert_eq!(comment("a\n/// @dev \u{202e}*/ x"), "\"a_/// _dev __/ x\"");
+    }
+
+    #[test]
+    fn packages_and_numbers() {
+        assert_eq!(package("@Mlp_Digits"), "mlp-digits-verifier");
+        assert_eq!(package("漢"), "verifier");
+        assert_eq!([1, 1337, 31_337, 1_000_000].map(number), ["1", "1337", "31_337", "1_000_000"]);
+    }
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MIT
+// Written by zkslice from a verifying key; not to be edited: any change to the model or its keys gives another file.
+pragma solidity ^0.8.24;
+
+/// @title Verifier of slice 1 of 3 of the model "lenet5_avg"
+/// @notice Checks one proof of this slice. Complete in itself: it reads no storage and calls the precompiles only.
+/// One slice says nothing about the model's output for an input: for that, all slices must be proven over the same
+/// commitments and for the same context, as `BundleVerifier` checks.
+/// These are development keys: whoever made them can prove anything, so the contract deploys on local chains only.
+/// @dev Groth16 over BN254 with one commitment round and public inputs x:
+///
+///     h0 = keccak256(CHALLENGE_TAG ‖ vkHash ‖ p ‖ x ‖ n ‖ C1),  χ = h0 mod r
+///     L  = IC_0 + Σ x_j·IC_j + χ·IC_χ
+///     e(−A, B)·e(α, β)·e(L, γ)·e(C1, δ1)·e(C2, δ2) = 1
+///
+/// Proofs are malleable: from one, anyone makes others of the same statement. Nothing may depend on a proof's bytes.
+contract CommitmentsVerifier {
+    /// @notice Calldata has another length than the arguments.
+    /// @dev Selector 0xf7b94f0a.
+    error CalldataLengthMismatch(uint256 expected, uint256 received);
+    /// @notice A public input is not below r.
+    /// @dev Selector 0x27f4abcd.
+    error PublicInputOutOfRange(uint256 index);
+    /// @notice A coordinate of the proof is not below q.
+    /// @dev Selector 0xf27af4eb.
+    error CoordinateOutOfRange(uint256 index);
+    /// @notice A precompile is missing, failed, or answered with another length: a point off its curve or subgroup, or
+    /// too little gas.
+    /// @dev Selector 0xeb8d043a.
+    error PrecompileFailed(address precompile);
+    /// @notice The pairing product is not one: the proof is not valid for this statement.
+    /// @dev Selector 0x7fcdd1f4.
+    error ProofInvalid();
+    /// @notice At deployment: this chain's precompile does not do what EIP-196 and EIP-197 say.
+    /// @dev Selector 0x9b0128f7.
+    error SelfTestFailed(address precompile);
+    /// @notice At deployment: development keys are for chain ids 1337 and 31337–31346.
+    /// @dev Selector 0xc3e2e08b.
+    error DevKeysRefused(uint256 chainId);
+
+    /// @notice Hash of the verifying key.
+    bytes32 public constant VK_HASH = 0xcb9a1c76cea87f7d0ab305285e1058d70c4c777ab90c87950baed7473ceca650;
+
+    /// @dev keccak256("zkslice/challenge/v1"), which starts the challenge's preimage.
+    bytes32 private constant CHALLENGE_TAG = 0x999cc8ccc2c2f17fcfac04fb7c8dcb9f09908be181ede35c62f0d54f9a96f953;
+
+    /// @dev Order of the groups: the scalar field.
+    uint256 private constant R = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001;
+    /// @dev Modulus of the base field.
+    uint256 private constant Q = 0x30644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd47;
+
+    address private constant ECADD = 0x0000000000000000000000000000000000000006;
+    address private constant ECMUL = 0x0000000000000000000000000000000000000007;
+    address private constant PAIRING = 0x0000000000000000000000000000000000000008;
+
+    /// @dev Selector, then the arguments, which are arrays of fixed length and lie one after another.
+    uint256 private constant CALLDATA_BYTES = 420;
+
+    // The verifying key. Points of G2 as in EIP-197: x.c1, x.c0, y.c1, y.c0. CHI is IC_χ.
+
+    uint256 private constant ALPHA_X = 0x0cf504272b7340141d7f3e67795243f8711011cf4af94b88a8380546fa1a41b1;
+    uint256 private constant ALPHA_Y = 0x25908152d974ee35b796a781bf2f8c0dff2c2b053a055883ece8e79019d1451c;
+
+    uint256 private constant IC0_X = 0x09bf4898d7bd43f237887517e21cf49819bdc45edcd6ee22aed7f87212fefbd6;
+    uint256 private constant IC0_Y = 0x1dad93c2b5e4e9731998520c01a25a44215c8272f2f1a7a268d34742bd87386d;
+
+    uint256 private constant IC1_X = 0x1cbea98f37632a1cbd28e93ef8a0ee3dcce089a4de9e4185ee5b023bed1f77d0;
+    uint256 private constant IC1_Y = 0x252c955de795504e275d71b1739554e7e9751411eb1a9b6f641de728f744925a;
+
+    uint256 private constant IC2_X = 0x0ac9e515e014a40cf6b234927713fb89dbc02d69e7572758d235ce0baed9044e;
+    uint256 private constant IC2_Y = 0x2b0a9b202eb34920adbd90e4282c8f087a0b70448ee72c2e1c4bb0150093e20a;
+
+    uint256 private constant IC3_X = 0x128ed4eba16ac5cd97fd09972f5c334b25d70adc9c235e6b73261dbdb955d424;
+    uint256 private constant IC3_Y = 0x19ab904bc08e12e9ddcf983ce108f891642964953fe65cddccf59cbbff52416b;
+
+    uint256 private constant CHI_X = 0x0164e79d217af80ae574f424d749776f3fabf1d3d9504bc60320f1406edf80d8;
+    uint256 private constant CHI_Y = 0x002f47c2cd988ca7e5195712e8b4a141062108ad64b91584be7221f1e05f95bc;
+
+    uint256 private constant BETA_X1 = 0x0a4c51bf4c358d280e3d5908babb468549475f3430e3a3d1e2413e47ecd12ab5;
+    uint256 private constant BETA_X0 = 0x28e70cc3c8bfb2427fde74dd1d8eaa23ff366f97f5eb76a12505360c07c85ce7;
+    uint256 private constant BETA_Y1 = 0x03c3d1658afca389835fbe886d4d66b9d14491cb93783dad9f3a6ac2db8f0015;
+    uint256 private constant BETA_Y0 = 0x22ed61b833314e2fa73d1ccc453fb8e2581d301bc77129d5f618e5947f4f8851;
+
+    uint256 private constant GAMMA_X1 = 0x198e9393920d483a7260bfb731fb5d25f1aa493335a9e71297e485b7aef312c2;
+    uint256 private constant GAMMA_X0 = 0x1800deef121f1e76426a00665e5c4479674322d4f75edadd46debd5cd992f6ed;
+    uint256 private constant GAMMA_Y1 = 0x090689d0585ff075ec9e99ad690c3395bc4b313370b38ef355acdadcd122975b;
+    uint256 private constant GAMMA_Y0 = 0x12c85ea5db8c6deb4aab71808dcb408fe3d1e7690c43d37b4ce6cc0166fa7daa;
+
+    uint256 private constant DELTA1_X1 = 0x2bb9b0bc528f046e139fbe7cf4c35c6f6695b84874b62101451607231ff845df;
+    uint256 private constant DELTA1_X0 = 0x2538975e265049a9204b18487a9894d5cbeae2ee905a5b14766dbb5474abad49;
+    uint256 private constant DELTA1_Y1 = 0x2aac7c517564a5c637a13869055e5523262af813abbe88ba7383345668c3df3c;
+    uint256 private constant DELTA1_Y0 = 0x23272ff2b3a67906f017558f5b96a3efb89d0c9bcea6018f5f34e978d618f87f;
+
+    uint256 private constant DELTA2_X1 = 0x2665061dee0ab94804a5df13c2f04f9a056dd726d252a4b2191a958848128d3f;
+    uint256 private constant DELTA2_X0 = 0x1e9c69be518ed13fc67d92add310fa8d5d86f43a50e48f85f8dcc4f264579a51;
+    uint256 private constant DELTA2_Y1 = 0x1fb4b16b34cc12377cd45b5f8995fc05a28ec42f2eae502da4711b8f03030781;
+    uint256 private constant DELTA2_Y0 = 0x045faabbe7dcae822723705a825034cc30f4bb4572d12dbfc340b27dfb6836a2;
+
+    // The generator of G2, and 2·(1, 2), for the self-test.
+
+    uint256 private constant G2_X1 = 0x198e9393920d483a7260bfb731fb5d25f1aa493335a9e71297e485b7aef312c2;
+    uint256 private constant G2_X0 = 0x1800deef121f1e76426a00665e5c4479674322d4f75edadd46debd5cd992f6ed;
+    uint256 private constant G2_Y1 = 0x090689d0585ff075ec9e99ad690c3395bc4b313370b38ef355acdadcd122975b;
+    uint256 private constant G2_Y0 = 0x12c85ea5db8c6deb4aab71808dcb408fe3d1e7690c43d37b4ce6cc0166fa7daa;
+
+    uint256 private constant TWO_G1_X = 0x030644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd3;
+    uint256 private constant TWO_G1_Y = 0x15ed738c0e0a7c92e7845f96b2ae9c0a68a6a449e3538fc7ff3ebf7a5a18a2c4;
+
+    // Gas forwarded to the precompiles: twice what they took at deployment, since chains' schedules differ. A failing
+    // precompile burns what it is given, so it is not given everything.
+    uint256 private immutable _ecAddGas;
+    uint256 private immutable _ecMulGas;
+    uint256 private immutable _pairingGas;
+
+    /// @dev Refuses a chain whose precompiles are missing or err, and any chain but a local one.
+    constructor() {
+        bool local = block.chainid == 1337 || (block.chainid >= 31_337 && block.chainid <= 31_346);
+        if (!local) revert DevKeysRefused(block.chainid);
+        (_ecAddGas, _ecMulGas, _pairingGas) = _selfTest();
+    }
+
+    /// @notice Returns if the proof is valid for the public inputs, and reverts otherwise.
+    /// @param publics Below r:
+    /// [0] the context: what the proof is made for;
+    /// [1] commitment to "/p/AveragePool_output_0", which the slice reads;
+    /// [2] commitment to "output", which the slice writes.
+    /// @param proof A (x, y), B (x.c1, x.c0, y.c1, y.c0), C1 (x, y), C2 (x, y).
+    function verifyProof(uint256[3] calldata publics, uint256[10] calldata proof) external view {
+        if (msg.data.length != CALLDATA_BYTES) revert CalldataLengthMismatch(CALLDATA_BYTES, msg.data.length);
+
+        // From here on by calldata offset.
+        uint256 x;
+        uint256 abc;
+        assembly ("memory-safe") {
+            x := publics
+            abc := proof
+        }
+
+        // ECMUL would take x + r for x.
+        uint256 index = _firstNotBelow(R, x, 0, 3);
+        if (index != 3) revert PublicInputOutOfRange(index);
+        index = _firstNotBelow(Q, abc, 0, 10);
+        if (index != 10) revert CoordinateOutOfRange(index);
+
+        uint256[30] memory pairs;
+        (pairs[12], pairs[13]) = (IC0_X, IC0_Y);
+        _add(pairs, IC1_X, IC1_Y, publics[0]);
+        _add(pairs, IC2_X, IC2_Y, publics[1]);
+        _add(pairs, IC3_X, IC3_Y, publics[2]);
+        _add(pairs, CHI_X, CHI_Y, _challenge(x, abc));
+        _requireProductIsOne(pairs, abc);
+    }
+
+    /// @dev Index of the first word of calldata in [`from`, `to`) of the array at `offset` that is not below `bound`; `to`
+    /// if there is none.
+    function _firstNotBelow(uint256 bound, uint256 offset, uint256 from, uint256 to)
+        private
+        pure
+        returns (uint256 index)
+    {
+        assembly ("memory-safe") {
+            let word := add(offset, shl(5, from))
+            for { let end := add(offset, shl(5, to)) } lt(word, end) { word := add(word, 0x20) } {
+                if iszero(lt(calldataload(word), bound)) { break }
+            }
+            index := shr(5, sub(word, offset))
+        }
+    }
+
+    /// @dev χ.
+    function _challenge(uint256 x, uint256 abc) private pure returns (uint256 challenge) {
+        // Memory map of the preimage, which lies beyond the free memory pointer and is not kept:
+        //   0x00 CHALLENGE_TAG   0x20 VK_HASH   0x40 p   0x60 x   0xc0 n   0xe0 C1   0x120 end
+        assembly ("memory-safe") {
+            let preimage := mload(0x40)
+            mstore(preimage, CHALLENGE_TAG)
+            mstore(add(preimage, 0x20), VK_HASH)
+            mstore(add(preimage, 0x40), 3)
+            calldatacopy(add(preimage, 0x60), x, 0x60)
+            mstore(add(preimage, 0xc0), 0)
+            calldatacopy(add(preimage, 0xe0), add(abc, 0xc0), 0x40)
+            challenge := mod(keccak256(preimage, 0x120), R)
+        }
+    }
+
+    /// @dev L = L + scalar·(icX, icY).
+    function _add(uint256[30] memory pairs, uint256 icX, uint256 icY, uint256 scalar) private view {
+        (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
+        address failed;
+        // Memory map of the third pair, whose G2 point is not there yet: 0x00 L   0x40 term   0x80 scalar.
+        assembly ("memory-safe") {
+            let sum := add(pairs, 0x180)
+            let term := add(pairs, 0x1c0)
+            mstore(term, icX)
+            mstore(add(term, 0x20), icY)
+            mstore(add(term, 0x40), scalar)
+            // Where there is no precompile, the call succeeds without an answer.
+            let ok := staticcall(mulGas, ECMUL, term, 0x60, term, 0x40)
+            if iszero(and(ok, eq(returndatasize(), 0x40))) { failed := ECMUL }
+            if iszero(failed) {
+                ok := staticcall(addGas, ECADD, sum, 0x80, sum, 0x40)
+                if iszero(and(ok, eq(returndatasize(), 0x40))) { failed := ECADD }
+            }
+        }
+        if (failed != address(0)) revert PrecompileFailed(failed);
+    }
+
+    /// @dev Completes the pairs, of which L is there, and checks their product.
+    function _requireProductIsOne(uint256[30] memory pairs, uint256 abc) private view {
+        (pairs[6], pairs[7]) = (ALPHA_X, ALPHA_Y);
+        (pairs[8], pairs[9], pairs[10], pairs[11]) = (BETA_X1, BETA_X0, BETA_Y1, BETA_Y0);
+        (pairs[14], pairs[15], pairs[16], pairs[17]) = (GAMMA_X1, GAMMA_X0, GAMMA_Y1, GAMMA_Y0);
+        (pairs[20], pairs[21], pairs[22], pairs[23]) = (DELTA1_X1, DELTA1_X0, DELTA1_Y1, DELTA1_Y0);
+        (pairs[26], pairs[27], pairs[28], pairs[29]) = (DELTA2_X1, DELTA2_X0, DELTA2_Y1, DELTA2_Y0);
+        // Memory map, a pair (G1, G2) in 0xc0 bytes:
+        //   0x000 −A, B   0x0c0 α, β   0x180 L, γ   0x240 C1, δ1   0x300 C2, δ2   0x3c0 end
+        uint256 input;
+        assembly ("memory-safe") {
+            input := pairs
+            // −(x, y) = (x, (q − y) mod q): the outer reduction keeps (0, 0) what it is.
+            calldatacopy(pairs, abc, 0xc0)
+            mstore(add(pairs, 0x20), mod(sub(Q, calldataload(add(abc, 0x20))), Q))
+            calldatacopy(add(pairs, 0x240), add(abc, 0xc0), 0x40)
+            calldatacopy(add(pairs, 0x300), add(abc, 0x100), 0x40)
+        }
+        (bool ok, uint256 product) = _pairing(_pairingGas, input);
+        if (!ok) revert PrecompileFailed(PAIRING);
+        if (product != 1) revert ProofInvalid();
+    }
+
+    /// @dev The pairing precompile on 5 pairs.
+    function _pairing(uint256 gasCap, uint256 input) private view returns (bool ok, uint256 product) {
+        assembly ("memory-safe") {
+            // The answer goes to scratch space, apart from the input and zero beforehand: silence is not taken for one.
+            mstore(0x00, 0)
+            ok := staticcall(gasCap, PAIRING, input, 0x3c0, 0x00, 0x20)
+            ok := and(ok, eq(returndatasize(), 0x20))
+            product := mload(0x00)
+        }
+    }
+
+    /// @dev Calls a precompile that answers with a point, which goes where the input is.
+    function _point(address precompile, uint256 gasCap, uint256 input, uint256 inputBytes)
+        private
+        view
+        returns (bool ok)
+    {
+        assembly ("memory-safe") {
+            ok := staticcall(gasCap, precompile, input, inputBytes, input, 0x40)
+            ok := and(ok, eq(returndatasize(), 0x40))
+        }
+    }
+
+    /// @dev Asks the precompiles for what is known, and returns twice the gas that each took.
+    function _selfTest() private view returns (uint256 ecAddGas, uint256 ecMulGas, uint256 pairingGas) {
+        uint256[30] memory io;
+        uint256 input;
+        assembly ("memory-safe") {
+            input := io
+        }
+        // (1, 2) + (1, 2), and 2·(1, 2) by a scalar of full length: a chain may charge by it.
+        (io[0], io[1], io[2], io[3]) = (1, 2, 1, 2);
+        uint256 gasBefore = gasleft();
+        bool ok = _point(ECADD, gasBefore, input, 0x80);
+        ecAddGas = 2 * (gasBefore - gasleft());
+        if (!ok || io[0] != TWO_G1_X || io[1] != TWO_G1_Y) revert SelfTestFailed(ECADD);
+
+        (io[0], io[1], io[2]) = (1, 2, R + 2);
+        gasBefore = gasleft();
+        ok = _point(ECMUL, gasBefore, input, 0x60);
+        ecMulGas = 2 * (gasBefore - gasleft());
+        if (!ok || io[0] != TWO_G1_X || io[1] != TWO_G1_Y) revert SelfTestFailed(ECMUL);
+
+        // The product of e((1, ±2), G2) with alternating signs, an odd number: not one. Then the last pair's point of G1 is
+        // infinity, and it is.
+        for (uint256 i = 0; i < 30; i += 6) {
+            (io[i], io[i + 1]) = (1, i % 12 == 0 ? 2 : Q - 2);
+            (io[i + 2], io[i + 3], io[i + 4], io[i + 5]) = (G2_X1, G2_X0, G2_Y1, G2_Y0);
+        }
+        gasBefore = gasleft();
+        uint256 product;
+        (ok, product) = _pairing(gasBefore, input);
+        pairingGas = 2 * (gasBefore - gasleft());
+        if (!ok || product != 0) revert SelfTestFailed(PAIRING);
+        (io[24], io[25]) = (0, 0);
+        (ok, product) = _pairing(pairingGas, input);
+        if (!ok || product != 1) revert SelfTestFailed(PAIRING);
+    }
+}
