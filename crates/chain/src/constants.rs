@@ -30,6 +30,10 @@ pub const RECEIPT_POLL: Duration = Duration::from_millis(200);
 /// How long a deployment waits for one transaction before it gives up (its manifest keeps the transaction, so the next run goes on).
 pub const RECEIPT_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// A transaction whose nonce is used and that has no receipt is given up for lost after this long: receipts may be behind the state
+/// they come with, by a block where several nodes share an address.
+pub const LOST_GRACE: Duration = Duration::from_secs(5);
+
 /// Share of gas added to an estimate, in percent: state may have changed by the time the transaction is mined.
 pub const GAS_MARGIN_PERCENT: u64 = 20;
 

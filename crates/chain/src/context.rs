@@ -31,14 +31,8 @@ pub fn request_id(request: &Request, requester: Address, nonce: U256) -> B256 {
 
 /// `contextOf`: what the contract places in every slice. Below the field order.
 pub fn context(chain_id: u64, oracle: Address, request: &Request, requester: Address, nonce: U256, beneficiary: Address) -> B256 {
-    let preimage = (
-        keccak256(CONTEXT_TAG),
-        U256::from(chain_id),
-        oracle,
-        request_id(request, requester, nonce),
-        request_hash(request),
-        beneficiary,
-    );
+    let preimage =
+        (keccak256(CONTEXT_TAG), U256::from(chain_id), oracle, request_id(request, requester, nonce), request_hash(request), beneficiary);
     reduce(keccak256(preimage.abi_encode_params()))
 }
 

@@ -17,10 +17,8 @@ use alloy::sol_types::{SolCall, SolValue};
 use tokio::time::{Instant, sleep};
 
 use crate::bindings::{BundleVerifier, DigitConsumer, InferenceFeed, InferenceOracle, ModelRegistry};
-use crate::constants::{MAX_CHUNK_BYTES, RECEIPT_POLL, RECEIPT_TIMEOUT, is_local_chain};
-use crate::manifest::{
-    ConsumerRecord, ContractRecord, FeedRecord, Manifest, ManifestLock, ModelRecord, PendingTransaction, Step,
-};
+use crate::constants::{LOST_GRACE, MAX_CHUNK_BYTES, RECEIPT_POLL, RECEIPT_TIMEOUT, is_local_chain};
+use crate::manifest::{ConsumerRecord, ContractRecord, FeedRecord, Manifest, ManifestLock, ModelRecord, PendingTransaction, Step};
 use crate::transaction::{Broadcast, Draft, Fees, broadcast, with_margin};
 use crate::{Chain, ChainError, KeyBlobHeader};
 
@@ -176,11 +174,7 @@ impl Deployer {
         let lock = ManifestLock::take(&self.path)?;
         let manifest = Manifest::load(&self.path)?.unwrap_or_else(|| Manifest::new(self.chain.id()));
         if manifest.chain_id != self.chain.id() {
-            return Err(ChainError::ManifestChain {
-                path: self.path.clone(),
-                found: manifest.chain_id,
-                expected: self.chain.id(),
-            });
+            return Err(ChainError::ManifestChain { path: self.path.clone(), found: manifest.chain_id, expected: self.chain.id() });
         }
         let mut run = Run { deployer: self, manifest, observer, transactions: 0, gas_used: 0 };
         run.check_chain().await?;
@@ -282,7 +276,7 @@ impl Run<'_, '_> {
         match self.chain().code_hash(address).await? {
             None => Err(ChainError::CodeMissing { path, name, address, chain_id }),
             Some(found) if found != record.code_hash => {
-                Err(ChainError::CodeMismatch { path, name, address, expected: record.code_hash, found, chain_id })
+                Err(ChainError::CodeMismatch { path, name, address, hashes: Box::new((record.code_hash, found)), chain_id })
             }
             Some(_) => self.report(DeployEvent::Kept { name, address }),
         }
@@ -359,10 +353,7 @@ impl Run<'_, '_> {
                     U256::from(spec.max_age),
                     spec.description.clone(),
                 );
-                return Ok(Some((
-                    Step::Feed { spec: spec.clone() },
-                    creation(&InferenceFeed::BYTECODE, arguments.abi_encode_params()),
-                )));
+                return Ok(Some((Step::Feed { spec: spec.clone() }, creation(&InferenceFeed::BYTECODE, arguments.abi_encode_params()))));
             }
         }
         Ok(None)
@@ -382,11 +373,8 @@ impl Run<'_, '_> {
         self.require_owner().await?;
         let contract = ModelRegistry::new(registry, self.chain().provider());
         for (&hash, chunk) in chunks.iter().zip(model.chunks()) {
-            let pointer = contract
-                .chunkPointer(hash)
-                .call()
-                .await
-                .map_err(|e| self.chain().contract_error("ModelRegistry.chunkPointer", &e))?;
+            let pointer =
+                contract.chunkPointer(hash).call().await.map_err(|e| self.chain().contract_error("ModelRegistry.chunkPointer", &e))?;
             if pointer.is_zero() {
                 let call = ModelRegistry::writeChunkCall { chunk: Bytes::copy_from_slice(chunk) };
                 let draft = Draft { to: Some(registry), data: call.abi_encode().into() };
@@ -411,12 +399,7 @@ impl Run<'_, '_> {
         let signed = draft.sign(self.chain().id(), signer, nonce, gas_limit, &fees)?;
         let balance = self.chain().balance(sender).await?;
         if balance < signed.max_cost {
-            return Err(ChainError::InsufficientBalance {
-                account: sender,
-                chain_id: self.chain().id(),
-                balance,
-                needed: signed.max_cost,
-            });
+            return Err(ChainError::InsufficientBalance { account: sender, chain_id: self.chain().id(), balance, needed: signed.max_cost });
         }
         let pending = PendingTransaction {
             step: step.clone(),
@@ -469,14 +452,20 @@ impl Run<'_, '_> {
         let begin = Instant::now();
         let mut sent = false;
         let mut refusal = None;
+        let mut lost_since = None;
         while begin.elapsed() < RECEIPT_TIMEOUT {
-            // In this order: if the nonce was used before we looked for the receipt, and there is no receipt, there never will be.
+            // In this order: if the nonce was used before we looked for the receipt, and there is no receipt, there never will be. That is
+            // believed only when it stays so, since nodes behind one address need not agree at once.
             let used = self.chain().nonce(pending.sender).await? > pending.nonce;
             if let Some(receipt) = self.chain().receipt(pending.tx_hash).await? {
                 return Ok(Some(receipt));
             }
             if used {
-                return Ok(None);
+                if lost_since.get_or_insert_with(Instant::now).elapsed() >= LOST_GRACE {
+                    return Ok(None);
+                }
+                sleep(RECEIPT_POLL).await;
+                continue;
             }
             match broadcast(self.chain(), &pending.raw).await? {
                 Broadcast::Accepted | Broadcast::NonceUsed => {}

@@ -104,7 +104,9 @@ pub enum ChainError {
         needed: U256,
     },
     /// Gas costs more than the caller allowed.
-    #[error("[ZKS-CHAIN-015] chain {chain_id} asks {base_fee} wei for a unit of gas, above the limit of {limit} wei; wait, or raise the limit")]
+    #[error(
+        "[ZKS-CHAIN-015] chain {chain_id} asks {base_fee} wei for a unit of gas, above the limit of {limit} wei; wait, or raise the limit"
+    )]
     FeeAboveLimit {
         /// The chain.
         chain_id: u64,
@@ -186,7 +188,7 @@ pub enum ChainError {
         chain_id: u64,
     },
     /// The manifest names a contract whose code is another.
-    #[error("[ZKS-CHAIN-036] manifest {} says that {name} at {address} has code hash {expected}, chain {chain_id} has {found} there; this is not what was deployed: move the manifest away to deploy anew, or restore the right one", .path.display())]
+    #[error("[ZKS-CHAIN-036] manifest {} says that {name} at {address} has code hash {}, chain {chain_id} has {} there; this is not what was deployed: move the manifest away to deploy anew, or restore the right one", .path.display(), .hashes.0, .hashes.1)]
     CodeMismatch {
         /// The manifest.
         path: PathBuf,
@@ -194,10 +196,8 @@ pub enum ChainError {
         name: String,
         /// Its recorded address.
         address: Address,
-        /// The recorded code hash.
-        expected: B256,
-        /// The code hash on chain.
-        found: B256,
+        /// The recorded code hash, and the one on chain.
+        hashes: Box<(B256, B256)>,
         /// The chain.
         chain_id: u64,
     },
@@ -267,7 +267,11 @@ impl ChainError {
     pub const fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable { .. } | Self::Refused { .. } | Self::InvalidAnswer { .. } | Self::FeeAboveLimit { .. } | Self::NotMined { .. }
+            Self::Unreachable { .. }
+                | Self::Refused { .. }
+                | Self::InvalidAnswer { .. }
+                | Self::FeeAboveLimit { .. }
+                | Self::NotMined { .. }
         )
     }
 }

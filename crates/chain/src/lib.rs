@@ -13,6 +13,8 @@
 //!
 //! Nothing here depends on the prover: a key blob is bytes and a digest.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 pub mod bindings;
 pub mod blob;
 pub mod constants;

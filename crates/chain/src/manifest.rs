@@ -236,8 +236,8 @@ impl Manifest {
     /// # Errors
     /// [`ChainError::ManifestIo`].
     pub fn save(&self, path: &Path) -> Result<(), ChainError> {
-        let mut bytes = serde_json::to_vec_pretty(self)
-            .map_err(|e| ChainError::ManifestMalformed { path: path.to_owned(), reason: e.to_string() })?;
+        let mut bytes =
+            serde_json::to_vec_pretty(self).map_err(|e| ChainError::ManifestMalformed { path: path.to_owned(), reason: e.to_string() })?;
         bytes.push(b'\n');
         let folder = folder_of(path);
         let temporary = path.with_extension("json.tmp");

@@ -1,7 +1,7 @@
 //! A chain behind an HTTP RPC address.
 
 use alloy::consensus::BlockHeader;
-use alloy::eips::BlockNumberOrTag;
+use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::network::Ethereum;
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::providers::{Provider, RootProvider};
@@ -170,15 +170,15 @@ impl Chain {
     /// # Errors
     /// [`ChainError::Reverted`] with the revert data; others where the node is away or refuses.
     pub async fn simulate(&self, what: &str, transaction: &TransactionRequest) -> Result<(), ChainError> {
-        self.provider.call(transaction.clone()).await.map(|_| ()).map_err(|e| self.error(what, &e))
+        self.provider.call(transaction.clone()).block(BlockId::latest()).await.map(|_| ()).map_err(|e| self.error(what, &e))
     }
 
-    /// Gas that a transaction would take now.
+    /// Gas that a transaction would take, on the newest block.
     ///
     /// # Errors
     /// [`ChainError::Reverted`] with the revert data; others where the node is away or refuses.
     pub async fn estimate_gas(&self, what: &str, transaction: &TransactionRequest) -> Result<u64, ChainError> {
-        self.provider.estimate_gas(transaction.clone()).await.map_err(|e| self.error(what, &e))
+        self.provider.estimate_gas(transaction.clone()).block(BlockId::latest()).await.map_err(|e| self.error(what, &e))
     }
 
     /// Our error for one of a contract call's.

@@ -75,8 +75,7 @@ fn all_as_the_fixtures_have_them() {
         let address = |key: &str| -> Address { value[key].as_str().unwrap().parse().unwrap() };
         assert_eq!(context::request_hash(&request), word(&value["requestHash"]));
         assert_eq!(context::request_id(&request, address("requester"), U256::ZERO), word(&value["requestId"]));
-        let computed =
-            context::context(31337, address("oracle"), &request, address("requester"), U256::ZERO, address("beneficiary"));
+        let computed = context::context(31337, address("oracle"), &request, address("requester"), U256::ZERO, address("beneficiary"));
         assert_eq!(computed, word(&value["context"]));
         assert_eq!(context::owner(request.modelDigest, address("requester")), word(&value["owner"]));
     }

@@ -96,7 +96,15 @@ async fn a_stop_after_any_event_resumes_without_repeating_anything() {
     let whole = {
         let setup = Setup::new(31337);
         let mut events = 0;
-        setup.deployer(0).await.deploy(&plan(), &mut |_| { events += 1; ControlFlow::Continue(()) }).await.unwrap();
+        setup
+            .deployer(0)
+            .await
+            .deploy(&plan(), &mut |_| {
+                events += 1;
+                ControlFlow::Continue(())
+            })
+            .await
+            .unwrap();
         (events, setup.transactions().await)
     };
     // One run, stopped again and again: each time after one event more than there was to see again.

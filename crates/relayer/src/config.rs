@@ -140,7 +140,10 @@ impl Config {
             return Err("`poll_interval_ms` is 0, which would only load the node; 2000 is usual".to_owned());
         }
         if self.max_gas == 0 || self.max_gas > TRANSACTION_GAS_CAP {
-            return Err(format!("`max_gas` is {}; it must be between 1 and {TRANSACTION_GAS_CAP}, the most of a transaction", self.max_gas));
+            return Err(format!(
+                "`max_gas` is {}; it must be between 1 and {TRANSACTION_GAS_CAP}, the most of a transaction",
+                self.max_gas
+            ));
         }
         if u128::try_from(self.max_fee_per_gas).is_err() {
             return Err("`max_fee_per_gas` is beyond any price; 50 gwei is usual".to_owned());
@@ -185,7 +188,8 @@ fn parse_amount(text: &str) -> Option<U256> {
         _ => return None,
     };
     let number = number.replace('_', "");
-    if number.split_once('.').is_some_and(|(_, fraction)| fraction.len() > decimals.into() || fraction.contains('.') || fraction.is_empty()) {
+    if number.split_once('.').is_some_and(|(_, fraction)| fraction.len() > decimals.into() || fraction.contains('.') || fraction.is_empty())
+    {
         return None;
     }
     Some(parse_units(&number, decimals).ok()?.get_absolute())
@@ -259,7 +263,9 @@ min_fee = 7
         }
         let all = U256::MAX.to_string();
         assert_eq!(parse_amount(&all), Some(U256::MAX));
-        for text in ["", "gwei", "1 GWEI", "1e9", "0x10", "1.5", "1.", "-1", "+1", "1 gwei gwei", &format!("{all}0"), &format!("{all} ether")] {
+        for text in
+            ["", "gwei", "1 GWEI", "1e9", "0x10", "1.5", "1.", "-1", "+1", "1 gwei gwei", &format!("{all}0"), &format!("{all} ether")]
+        {
             assert_eq!(parse_amount(text), None, "{text}");
         }
     }

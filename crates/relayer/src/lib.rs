@@ -17,6 +17,8 @@
 //! What it does not do yet: replace a transaction that is stuck below the market's price, undo what was confirmed when the chain
 //! reorganises deeper than `confirmations`, use several RPC endpoints or chains.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 mod config;
 mod constants;
 mod error;

@@ -18,7 +18,7 @@ use zkslice_chain::{Chain, ChainError, KeyBlobHeader, TensorKind, context};
 use zkslice_prover::{Bundle, BundleSource, Job, JobInput, Word};
 
 use crate::constants::{
-    DAY_SECONDS, DRY_RUN_PAUSE, HOLD_PAUSE, LOG_RANGE_BLOCKS, MAX_FAILURES_ON_CHAIN, MAX_IN_FLIGHT, OVERLAP_BLOCKS,
+    DAY_SECONDS, DRY_RUN_PAUSE, HOLD_PAUSE, LOG_RANGE_BLOCKS, LOST_GRACE, MAX_FAILURES_ON_CHAIN, MAX_IN_FLIGHT, OVERLAP_BLOCKS,
     REBROADCAST_EVERY, RETRY_BASE, RETRY_MAX,
 };
 use crate::state::{AttemptState, State};
@@ -160,6 +160,8 @@ pub struct Relayer<S> {
     models: HashMap<B256, KeyBlobHeader>,
     /// When each transaction was sent last; a restart sends all again at once, which does no harm.
     sent: HashMap<B256, Instant>,
+    /// Since when a transaction's nonce is used and it has no receipt; a restart looks as long once more.
+    lost_since: HashMap<B256, Instant>,
     cancel: CancellationToken,
     observer: Option<Observer>,
     events: VecDeque<RelayEvent>,
@@ -184,9 +186,11 @@ impl<S: BundleSource> Relayer<S> {
         if chain.code_hash(oracle).await?.is_none() {
             return Err(no_oracle("there is no code"));
         }
-        let registry = match InferenceOracle::new(oracle, chain.provider()).registry().call().await {
-            Ok(registry) => registry,
-            Err(error) => {
+        let contract = InferenceOracle::new(oracle, chain.provider());
+        // `BundleVerifier` has a registry too; only an oracle has a verifier.
+        let registry = match (contract.registry().call().await, contract.verifier().call().await) {
+            (Ok(registry), Ok(_)) => registry,
+            (Err(error), _) | (_, Err(error)) => {
                 let error = chain.contract_error("InferenceOracle.registry", &error);
                 return Err(if error.is_transient() && !matches!(error, ChainError::InvalidAnswer { .. }) {
                     error.into()
@@ -219,6 +223,7 @@ impl<S: BundleSource> Relayer<S> {
             store,
             models: HashMap::new(),
             sent: HashMap::new(),
+            lost_since: HashMap::new(),
             cancel: CancellationToken::new(),
             observer: None,
             events: VecDeque::new(),
@@ -348,7 +353,9 @@ impl<S: BundleSource> Relayer<S> {
             for event in &ends {
                 match event {
                     RelayEvent::Withdrawn { .. } => return Ok(amount),
-                    RelayEvent::Reverted { id: None, tx_hash } => return Err(refused(format!("transaction {tx_hash} was mined and reverted"))),
+                    RelayEvent::Reverted { id: None, tx_hash } => {
+                        return Err(refused(format!("transaction {tx_hash} was mined and reverted")));
+                    }
                     RelayEvent::Lost { id: None, tx_hash } => {
                         return Err(refused(format!("the nonce of transaction {tx_hash} went to another")));
                     }
@@ -414,7 +421,12 @@ impl<S: BundleSource> Relayer<S> {
                         self.settle_mined(attempt, &receipt).await?;
                     }
                 }
-                None if used > attempt.nonce => self.settle_lost(attempt).await?,
+                None if used > attempt.nonce => {
+                    // Nodes behind one address need not agree at once: believed only when it stays so.
+                    if self.lost_since.entry(attempt.tx_hash).or_insert_with(Instant::now).elapsed() >= LOST_GRACE {
+                        self.settle_lost(attempt).await?;
+                    }
+                }
                 None => self.settle_unmined(attempt, &head, safe, highest_live).await?,
             }
         }
@@ -425,6 +437,7 @@ impl<S: BundleSource> Relayer<S> {
         let cost = U256::from(receipt.gas_used).saturating_mul(U256::from(receipt.effective_gas_price));
         let (tx_hash, gas_used) = (attempt.tx_hash, receipt.gas_used);
         self.sent.remove(&tx_hash);
+        self.lost_since.remove(&tx_hash);
         let outcome = if receipt.status() { AttemptState::Succeeded } else { AttemptState::Reverted };
         let Some(id) = attempt.request else {
             self.store.settle(attempt, outcome, Some(cost), None).await?;
@@ -456,6 +469,7 @@ impl<S: BundleSource> Relayer<S> {
 
     async fn settle_lost(&mut self, attempt: &Attempt) -> Result<(), RelayError> {
         self.sent.remove(&attempt.tx_hash);
+        self.lost_since.remove(&attempt.tx_hash);
         let reason = format!("the nonce {} of transaction {} went to another", attempt.nonce, attempt.tx_hash);
         let change = Change { to: State::Proved, reason: &reason, failed: true, next_try: 0 };
         let change = (attempt.state == AttemptState::Live).then_some((State::Submitted, change));
@@ -464,17 +478,15 @@ impl<S: BundleSource> Relayer<S> {
     }
 
     /// Sends again what is not mined, or gives it up where it could only revert.
-    async fn settle_unmined(
-        &mut self,
-        attempt: &Attempt,
-        head: &Head,
-        safe: u64,
-        highest_live: Option<u64>,
-    ) -> Result<(), RelayError> {
+    async fn settle_unmined(&mut self, attempt: &Attempt, head: &Head, safe: u64, highest_live: Option<u64>) -> Result<(), RelayError> {
         if let (AttemptState::Live, Some(id)) = (attempt.state, attempt.request)
             && let Some(request) = self.store.request(id).await?
             && let Some(reason) = self.gone(&request, head, safe).await?
         {
+            // In the block in which others fulfilled it, our nonce is unused; else it may have been us, and the receipt is late.
+            if self.chain.nonce_at(self.signer.address(), safe).await? > attempt.nonce {
+                return Ok(());
+            }
             // The most that it can cost stays counted as spent until its nonce is used: it may still land.
             let change = Change { to: State::Dropped, reason: &reason, failed: false, next_try: 0 };
             self.store.settle(attempt, AttemptState::Abandoned, None, Some((State::Submitted, change))).await?;
@@ -549,8 +561,7 @@ impl<S: BundleSource> Relayer<S> {
                 continue;
             }
             let id = event.requestId;
-            let event =
-                RequestEvent { request: event.request, requester: event.requester, nonce: event.nonce, words: event.words };
+            let event = RequestEvent { request: event.request, requester: event.requester, nonce: event.nonce, words: event.words };
             requests.push(NewRequest { id, block, log_index, event, beneficiary: self.beneficiary });
         }
         Ok(requests)
@@ -675,8 +686,7 @@ impl<S: BundleSource> Relayer<S> {
             inputs.push(JobInput::Words(own.iter().map(U256::to_be_bytes).collect()));
             rest = others;
         }
-        let context =
-            context::context(self.chain.id(), self.config.oracle, asked, *requester, *nonce, request.beneficiary);
+        let context = context::context(self.chain.id(), self.config.oracle, asked, *requester, *nonce, request.beneficiary);
         let owner = if private { context::owner(asked.modelDigest, *requester) } else { B256::ZERO };
         Ok(Job { model: asked.modelDigest.0, context: context.0, owner: owner.0, inputs })
     }

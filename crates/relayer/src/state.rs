@@ -21,8 +21,7 @@ pub enum State {
 
 impl State {
     /// All states.
-    pub const ALL: [Self; 7] =
-        [Self::Seen, Self::Proved, Self::Submitted, Self::Done, Self::Skipped, Self::Dropped, Self::Dead];
+    pub const ALL: [Self; 7] = [Self::Seen, Self::Proved, Self::Submitted, Self::Done, Self::Skipped, Self::Dropped, Self::Dead];
 
     /// Whether `next` may follow. A state follows itself when a try failed.
     pub const fn can_become(self, next: Self) -> bool {

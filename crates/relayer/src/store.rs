@@ -185,8 +185,7 @@ impl Store {
     // ---------------------------------------------------------------------------------------------- reading the chain
 
     pub(crate) async fn next_block(&self) -> Result<Option<u64>, RelayError> {
-        let row =
-            sqlx::query("SELECT next_block FROM cursor").fetch_optional(&self.pool).await.map_err(|e| self.error(&e))?;
+        let row = sqlx::query("SELECT next_block FROM cursor").fetch_optional(&self.pool).await.map_err(|e| self.error(&e))?;
         row.map(|row| self.unsigned(&row, "next_block")).transpose()
     }
 
@@ -228,12 +227,10 @@ impl Store {
             .execute(&self.pool)
             .await
             .map_err(|e| self.error(&e))?;
-        sqlx::query(
-            "UPDATE requests SET next_try = 0, reason = '', state = iif(bundle IS NULL, 'seen', 'proved') WHERE state = 'skipped'",
-        )
-        .execute(&self.pool)
-        .await
-        .map_err(|e| self.error(&e))?;
+        sqlx::query("UPDATE requests SET next_try = 0, reason = '', state = iif(bundle IS NULL, 'seen', 'proved') WHERE state = 'skipped'")
+            .execute(&self.pool)
+            .await
+            .map_err(|e| self.error(&e))?;
         Ok(())
     }
 
@@ -310,18 +307,16 @@ impl Store {
         if !from.can_become(change.to) {
             return Err(RelayError::Transition { id, from, to: change.to });
         }
-        let done = sqlx::query(
-            "UPDATE requests SET state = ?, reason = ?, tries = tries + ?, next_try = ? WHERE id = ? AND state = ?",
-        )
-        .bind(change.to.as_str())
-        .bind(change.reason.to_owned())
-        .bind(i64::from(change.failed))
-        .bind(change.next_try)
-        .bind(id.to_vec())
-        .bind(from.as_str())
-        .execute(connection)
-        .await
-        .map_err(|e| self.error(&e))?;
+        let done = sqlx::query("UPDATE requests SET state = ?, reason = ?, tries = tries + ?, next_try = ? WHERE id = ? AND state = ?")
+            .bind(change.to.as_str())
+            .bind(change.reason.to_owned())
+            .bind(i64::from(change.failed))
+            .bind(change.next_try)
+            .bind(id.to_vec())
+            .bind(from.as_str())
+            .execute(connection)
+            .await
+            .map_err(|e| self.error(&e))?;
         self.changed_one(done.rows_affected(), id)
     }
 
@@ -373,9 +368,8 @@ impl Store {
         rows.iter()
             .map(|row| {
                 let request: Option<Vec<u8>> = row.try_get("request").map_err(|e| self.error(&e))?;
-                let request = request
-                    .map(|bytes| B256::try_from(bytes.as_slice()).map_err(|_| self.broken("an attempt's request")))
-                    .transpose()?;
+                let request =
+                    request.map(|bytes| B256::try_from(bytes.as_slice()).map_err(|_| self.broken("an attempt's request"))).transpose()?;
                 let raw: Vec<u8> = row.try_get("raw").map_err(|e| self.error(&e))?;
                 let state: String = row.try_get("state").map_err(|e| self.error(&e))?;
                 Ok(Attempt {

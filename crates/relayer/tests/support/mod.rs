@@ -25,7 +25,7 @@ use zkslice_chain::{Chain, DeployPlan, Deployer, KeyBlobHeader, TensorKind, cont
 use zkslice_prover::{BUNDLE_VERSION, Bound, Bundle, BundleSource, Job, JobInput, ProverError, SliceProof, Word};
 use zkslice_relayer::{Config, RelayError, RelayEvent, Relayer, State};
 
-pub use chain::{Anvil, KEYS, fixture, model, signer, word, words};
+pub use chain::{Anvil, fixture, model, signer, word, words};
 
 // ---------------------------------------------------------------------------------------------------- simulated proofs
 
@@ -60,13 +60,7 @@ impl Simulator {
                 trapdoor: fixture(&format!("{name}.trapdoor.json")),
             }
         });
-        Self {
-            models: Arc::new(models.collect()),
-            calls: Arc::default(),
-            failures: Arc::default(),
-            delay: Duration::ZERO,
-            tamper: false,
-        }
+        Self { models: Arc::new(models.collect()), calls: Arc::default(), failures: Arc::default(), delay: Duration::ZERO, tamper: false }
     }
 
     pub fn failing(self, error: ProverError) -> Self {
@@ -309,7 +303,12 @@ impl World {
         let requester = signer(2).address();
         let nonce = oracle.nonces(requester).call().await.unwrap();
         // The node signs for its own accounts.
-        let _ = oracle.request(request.clone(), words).from(requester).value(U256::from(fee)).gas(3_000_000).send().await.unwrap();
+        let call = oracle.request(request.clone(), words).from(requester).value(U256::from(fee)).gas(3_000_000);
+        let hash = *call.send().await.unwrap().tx_hash();
+        // Mined a moment later.
+        while self.chain.receipt(hash).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         context::request_id(&request, requester, nonce)
     }
 
@@ -324,10 +323,7 @@ impl World {
 
     /// Who fulfilled, in order.
     pub async fn fulfilments(&self) -> Vec<(B256, Address)> {
-        let filter = Filter::new()
-            .address(self.oracle)
-            .event_signature(InferenceOracle::InferenceFulfilled::SIGNATURE_HASH)
-            .from_block(0);
+        let filter = Filter::new().address(self.oracle).event_signature(InferenceOracle::InferenceFulfilled::SIGNATURE_HASH).from_block(0);
         let logs = self.chain.provider().get_logs(&filter).await.unwrap();
         logs.iter()
             .map(|log| {
