@@ -1,0 +1,353 @@
+//! The real `zkslice` command, off chain: the main path, `--json`, exit codes, and what is never left behind.
+//!
+//! Bad input has its own file, `cli_bad_input.rs`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod scene;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use scene::{Scene, leftovers, ok, refused, run};
+use serde_json::Value;
+use zkslice_groth16::keccak;
+use zkslice_tests::{Ran, model, zkslice};
+
+fn strings<'a>(value: &'a Value, key: &str) -> Vec<&'a str> {
+    value.as_array().unwrap().iter().map(|entry| entry[key].as_str().unwrap()).collect()
+}
+
+fn hex_word(text: &str) -> Vec<u8> {
+    let bytes = hex::decode(text.strip_prefix("0x").unwrap()).unwrap();
+    assert_eq!(bytes.len(), 32);
+    bytes
+}
+
+/// Arg max, and the class that ONNX Runtime finds for the model's input file.
+fn class(outputs: &Value) -> Option<usize> {
+    let list: Vec<f64> = serde_json::from_value(outputs[0].clone()).unwrap();
+    zkslice_graph::arg_max(&list)
+}
+
+fn expected_class(name: &str) -> Option<usize> {
+    let file: Value = serde_json::from_slice(&std::fs::read(model(name).join("expected.json")).unwrap()).unwrap();
+    class(&file["output_data"])
+}
+
+#[test]
+fn main_path() {
+    let scene = Scene::new();
+    let mut constraints = Vec::new();
+    for (name, slices, input) in [("one", 1, "public"), ("two", 2, "public"), ("hidden", 2, "private")] {
+        let compiled = scene.compile(name, slices, input);
+        let rows: Vec<u64> = compiled["slices"].as_array().unwrap().iter().map(|s| s["constraints"].as_u64().unwrap()).collect();
+        assert_eq!(rows.len(), slices);
+        assert_eq!(compiled["constraints"], rows.iter().sum::<u64>());
+        constraints.push(compiled["constraints"].as_u64().unwrap());
+    }
+    // Commitments at the boundary, then at the input, cost rows.
+    assert!(constraints.is_sorted_by(|a, b| a < b), "{constraints:?}");
+
+    // Several packages share one setup; each is a model of its own.
+    let setup = ok!("setup", scene.path("one"), scene.path("two"), scene.path("hidden"));
+    assert!(setup["seconds"].as_f64().unwrap() > 0.0);
+    assert_eq!(strings(&setup["packages"], "setup").into_iter().collect::<BTreeSet<_>>().len(), 1);
+    assert_eq!(strings(&setup["packages"], "model").into_iter().collect::<BTreeSet<_>>().len(), 3);
+    assert!(setup["packages"].as_array().unwrap().iter().all(|package| package["dev"] == true));
+
+    let mut all_outputs = Vec::new();
+    for name in ["one", "two", "hidden"] {
+        let bundle = scene.path(&format!("{name}.json"));
+        let proven = ok!("prove", scene.path(name), "--input", scene.input(), "-o", bundle, "--threads", "1");
+        assert!(proven["seconds"].as_f64().unwrap() > 0.0);
+        assert_eq!(proven["bundle"].as_str().map(Path::new), Some(bundle.as_path()));
+        let verified = ok!("verify", scene.path(name), bundle);
+        assert_eq!(verified["valid"], true);
+        assert_eq!(verified["outputs"], proven["outputs"]);
+        assert_eq!(class(&verified["outputs"]), expected_class("mlp_digits"));
+        all_outputs.push(verified["outputs"].clone());
+    }
+    // How a model is cut and whether its input is hidden does not change what it computes.
+    assert!(all_outputs.iter().all(|outputs| *outputs == all_outputs[0]));
+
+    // A context and an owner are part of what is proven; proofs of one inference share no word.
+    let bound = scene.path("bound.json");
+    ok!("prove", scene.path("hidden"), "--input", scene.input(), "--context", "0x7", "--owner", "0x9", "-o", bound);
+    assert_eq!(ok!("verify", scene.path("hidden"), bound)["valid"], true);
+    let described = ok!("inspect", bound);
+    assert_eq!(described["context"], format!("0x{:064x}", 7));
+    assert_eq!(leftovers(&scene.path("")), Vec::<String>::new());
+}
+
+#[test]
+fn three_slices_one_after_the_other() {
+    let scene = Scene::of("lenet5_avg");
+    let package = scene.path("lenet");
+    assert_eq!(scene.compile("lenet", 3, "public")["slices"].as_array().unwrap().len(), 3);
+    ok!("setup", package);
+    let whole = ok!("prove", package, "--input", scene.input(), "-o", scene.path("whole.json"), "--openings", scene.path("all.json"));
+    assert_eq!(class(&whole["outputs"]), expected_class("lenet5_avg"));
+
+    // Each slice by a prover of its own, which gets the openings of the one before. What it is not to see is taken out.
+    let opened = |slice: usize| scene.path(&format!("{slice}.openings"));
+    let first = ok!("prove", package, "--input", scene.input(), "--slice", "0", "--openings", opened(0), "-o", scene.path("0.json"));
+    assert_eq!((&first["outputs"], &first["slices"]), (&Value::Null, &1.into()));
+    for slice in 1..3 {
+        let mut openings: Value = serde_json::from_slice(&std::fs::read(opened(slice - 1)).unwrap()).unwrap();
+        openings["tensors"][0] = Value::Null;
+        std::fs::write(opened(slice - 1), openings.to_string()).unwrap();
+        let (number, output) = (slice.to_string(), scene.path(&format!("{slice}.json")));
+        ok!("prove", package, "--slice", number, "--boundary", opened(slice - 1), "--openings", opened(slice), "-o", output);
+        refused!(1, ["partial bundle", "no proof"], "verify", package, output);
+    }
+    // The parts fit together: the boundary that one slice wrote is the one that the next has read.
+    let parts: Vec<Value> = (0..3).map(|k| serde_json::from_slice(&std::fs::read(scene.path(&format!("{k}.json"))).unwrap()).unwrap()).collect();
+    let mut joined = parts[0].clone();
+    for part in &parts[1..] {
+        for (t, bound) in part["tensors"].as_array().unwrap().iter().enumerate().filter(|(_, bound)| !bound.is_null()) {
+            assert!(joined["tensors"][t].is_null() || joined["tensors"][t] == *bound, "tensor {t}");
+            joined["tensors"][t] = bound.clone();
+        }
+        joined["proofs"].as_array_mut().unwrap().extend(part["proofs"].as_array().unwrap().iter().cloned());
+    }
+    let joined: zkslice_prover::Bundle = serde_json::from_value(joined).unwrap();
+    let path = scene.write("joined.json", &joined.to_json().unwrap());
+    assert_eq!(ok!("verify", package, path)["outputs"], whole["outputs"]);
+}
+
+#[test]
+fn encode_gives_what_a_request_carries() {
+    let scene = Scene::new();
+    scene.compile("public", 1, "public");
+    scene.compile("private", 1, "private");
+    let encoded = ok!("encode", scene.path("public"), "--input", scene.input());
+    let words: Vec<u8> = encoded["inputs"][0]["words"].as_array().unwrap().iter().flat_map(|w| hex_word(w.as_str().unwrap())).collect();
+    assert_eq!(words.len(), 3 * 32, "64 digits of 8 bits, 31 to a word");
+    assert_eq!(encoded["inputs"][0]["hash"], format!("0x{}", hex::encode(keccak(&words))));
+
+    let mut commitments = BTreeSet::new();
+    for _ in 0..2 {
+        let encoded = ok!("encode", scene.path("private"), "--input", scene.input(), "--owner", "0x5", "--openings", scene.path("openings"));
+        let commitment = encoded["inputs"][0]["commitment"].as_str().unwrap().to_owned();
+        hex_word(&commitment);
+        let opening: Value = serde_json::from_slice(&std::fs::read(encoded["inputs"][0]["opening"].as_str().unwrap()).unwrap()).unwrap();
+        assert_eq!(opening["values"].as_array().unwrap().len(), 64);
+        hex_word(opening["salt"].as_str().unwrap());
+        commitments.insert(commitment);
+    }
+    assert_eq!(commitments.len(), 2, "a fresh salt each time");
+    refused!(2, ["'input' is private", "--openings"], "encode", scene.path("private"), "--input", scene.input());
+}
+
+#[test]
+fn inspect_describes_models_packages_and_bundles() {
+    let scene = Scene::new();
+    let compiled = scene.compile("package", 2, "public");
+    let described = ok!("inspect", scene.model());
+    assert_eq!((&described["kind"], described["nodes"].as_array().unwrap().len()), (&"model".into(), 3));
+
+    let described = ok!("inspect", scene.path("package"));
+    assert_eq!((&described["kind"], &described["keys"]), (&"package".into(), &Value::Null));
+    let slices = described["slices"].as_array().unwrap();
+    for (slice, compiled) in slices.iter().zip(compiled["slices"].as_array().unwrap()) {
+        assert_eq!(slice["constraints"], compiled["constraints"], "estimated and counted rows");
+        assert!(slice["key_bytes"].as_u64().unwrap() > 0 && slice["estimated_seconds"].as_f64().unwrap() > 0.0);
+        assert!(slice["estimated_bytes"].as_u64().unwrap() > 0);
+    }
+    let setup = ok!("setup", scene.path("package"));
+    let described = ok!("inspect", scene.path("package"));
+    assert_eq!(described["keys"]["model"], setup["packages"][0]["model"]);
+    for (slice, bytes) in slices.iter().zip(setup["packages"][0]["key_bytes"].as_array().unwrap()) {
+        let (estimated, real) = (slice["key_bytes"].as_f64().unwrap(), bytes.as_f64().unwrap());
+        assert!((0.9..=1.0).contains(&(estimated / real)), "key of {real} bytes, {estimated} estimated");
+    }
+    scene.prove("package", "bundle.json");
+    let described = ok!("inspect", scene.path("bundle.json"));
+    assert_eq!(described["kind"], "bundle");
+    assert_eq!((&described["slices"], &described["proof_bytes"]), (&serde_json::json!([0, 1]), &640.into()));
+    assert_eq!(described["model"], setup["packages"][0]["model"]);
+    for path in [scene.model(), scene.path("package"), scene.path("bundle.json")] {
+        assert!(run!("inspect", path).stdout.lines().count() > 2);
+    }
+}
+
+#[test]
+fn doctor_says_what_is_missing() {
+    let ran = run!("doctor", "--json");
+    let found = ran.json();
+    assert_eq!(ran.code, Some(i32::from(found["ok"] != true)));
+    for finding in found["findings"].as_array().unwrap() {
+        assert!(finding["found"].is_string() || finding["mend"].as_str().is_some_and(|mend| !mend.is_empty()), "{finding}");
+    }
+    let lines = run!("doctor").stdout;
+    assert_eq!(lines.lines().count(), found["findings"].as_array().unwrap().len());
+    // Without anything on the path everything is missing, and said to be.
+    let bare: Ran = Command::new(zkslice()).args(["doctor", "--json"]).env("PATH", "").current_dir(std::env::temp_dir()).output().unwrap().into();
+    assert_eq!((bare.code, &bare.json()["ok"]), (Some(1), &false.into()));
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let help = run!("--help");
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+    let commands: Vec<&str> =
+        help.stdout.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| line.starts_with(char::is_alphabetic)).filter_map(|line| line.split_whitespace().next()).collect();
+    for command in ["compile", "setup", "encode", "prove", "verify", "inspect", "doctor"] {
+        assert!(commands.contains(&command), "{commands:?}");
+    }
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        let help = run!(command, "--help");
+        assert_eq!(help.code, Some(0), "{command}");
+        let (_, examples) = help.stdout.split_once("Examples:\n").unwrap_or_else(|| panic!("{command} has no example"));
+        assert!(examples.contains(&format!("zkslice {command}")), "{command}: {examples}");
+        assert!(help.stdout.contains("--json"), "{command}");
+    }
+    assert!(run!("--version").stdout.starts_with("zkslice "));
+}
+
+/// Without `--json` results are text; either way errors go to standard error alone, but for the object.
+#[test]
+fn streams_and_exit_codes() {
+    let scene = Scene::new();
+    let text = run!("compile", scene.model(), "--samples", scene.samples(), "-o", scene.path("package"));
+    assert_eq!((text.code, text.stderr.as_str()), (Some(0), ""));
+    assert!(text.stdout.contains("constraints") && serde_json::from_str::<Value>(&text.stdout).is_err());
+    let failed = run!("prove", scene.path("package"), "--input", scene.input(), "-o", scene.path("bundle.json"));
+    assert_eq!((failed.code, failed.stdout.as_str()), (Some(2), ""));
+    assert!(failed.stderr.contains("zkslice setup"));
+    // Bad usage, too, is one object.
+    for usage in [&["prove", "--json"][..], &["frobnicate", "--json"], &["--json"], &["verify", "a", "b", "c", "--json"]] {
+        let ran = zkslice_tests::run(usage);
+        assert_eq!(ran.code, Some(2), "{usage:?}");
+        assert_eq!(ran.json()["exit_code"], 2, "{usage:?}");
+        assert!(ran.stderr.contains("Usage:"), "{usage:?}");
+    }
+    // A reader that has gone, or a full disk behind standard output, is no panic.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ran: Ran = Command::new(zkslice()).arg("inspect").arg(scene.path("package")).stdout(full).stderr(Stdio::piped()).output().unwrap().into();
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("standard output") && !ran.stderr.contains("panicked"), "{}", ran.stderr);
+}
+
+/// All files below a folder with their bytes.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    scene::files(folder).into_iter().map(|path| (path.strip_prefix(folder).unwrap().display().to_string(), std::fs::read(&path).unwrap())).collect()
+}
+
+#[test]
+fn compiling_is_deterministic() {
+    for (name, slices, input) in [("mlp_digits", "2", "private"), ("lenet5_max", "3", "public")] {
+        let scene = Scene::of(name);
+        for (threads, output) in [("1", "first"), ("2", "second"), ("7", "second")] {
+            // The third replaces the second in its place.
+            let mut command = Command::new(zkslice());
+            command.env("RAYON_NUM_THREADS", threads).arg("compile").arg(scene.model()).arg("--samples").arg(scene.samples());
+            let ran: Ran = command.args(["--slices", slices, "--input", input, "--json", "-o"]).arg(scene.path(output)).output().unwrap().into();
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        }
+        let first = contents(&scene.path("first"));
+        assert_eq!(first.len(), 1 + slices.parse::<usize>().unwrap());
+        assert!(first == contents(&scene.path("second")), "{name}: packages differ");
+        assert_eq!(leftovers(&scene.path("")), Vec::<String>::new());
+    }
+}
+
+/// Runs the command with a limit on the size of each file that it writes, as on a full disk: the write fails midway.
+fn limited(blocks: u32, args: &[&std::ffi::OsStr]) -> Ran {
+    // Ignored signals stay ignored across exec; else the kernel would end the process at the limit. A block has 512 bytes.
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+    Command::new("sh").arg("-c").arg(script).arg("sh").arg(zkslice()).args(args).arg("--json").output().unwrap().into()
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_behind() {
+    let scene = Scene::new();
+    let failed = |ran: Ran, file: &str| {
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let error = ran.json()["error"].as_str().unwrap().to_owned();
+        assert!(error.contains(file) && error.contains("File too large"), "{error}");
+        assert_eq!(leftovers(&scene.path("")), Vec::<String>::new());
+    };
+    let args: [std::ffi::OsString; 6] = ["compile".into(), scene.model().into(), "--samples".into(), scene.samples().into(), "-o".into(), scene.path("package").into()];
+    let args: Vec<&std::ffi::OsStr> = args.iter().map(AsRef::as_ref).collect();
+    failed(limited(4, &args), "graph.bin");
+    assert!(!scene.path("package").exists());
+    // An earlier package stays as it is.
+    scene.compile("package", 1, "public");
+    let before = contents(&scene.path("package"));
+    failed(limited(4, &args), "graph.bin");
+    assert!(before == contents(&scene.path("package")));
+
+    let package = scene.path("package");
+    failed(limited(100, &["setup".as_ref(), package.as_ref()]), "proving.key");
+    assert!(!package.join("keys.json").exists() && !package.join("slices/0/proving.key").exists());
+    ok!("setup", package);
+    // A setup that fails takes the keys with it, rather than leave a mixture of two setups that looks whole.
+    failed(limited(100, &["setup".as_ref(), package.as_ref()]), "proving.key");
+    refused!(2, ["no keys", "zkslice setup"], "verify", package, scene.path("none.json"));
+    ok!("setup", package);
+
+    let (input, bundle) = (scene.input(), scene.path("bundle.json"));
+    failed(limited(1, &["prove".as_ref(), package.as_ref(), "--input".as_ref(), input.as_ref(), "-o".as_ref(), bundle.as_ref()]), "bundle.json");
+    assert!(!bundle.exists());
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    let scene = Scene::new();
+    scene.compile("package", 1, "public");
+    let file = scene.write("file", b"no folder");
+    let before = leftovers(&scene.path(""));
+    refused!(1, ["file/package"], "compile", scene.model(), "--samples", scene.samples(), "-o", file.join("package"));
+    ok!("setup", scene.path("package"));
+    refused!(1, ["file/bundle.json"], "prove", scene.path("package"), "--input", scene.input(), "-o", file.join("bundle.json"));
+    refused!(1, ["missing/bundle.json"], "prove", scene.path("package"), "--input", scene.input(), "-o", scene.path("missing/bundle.json"));
+    refused!(1, ["Is a directory"], "prove", scene.path("package"), "--input", scene.input(), "-o", scene.path("package"));
+    assert_eq!(leftovers(&scene.path("")), before);
+}
+
+/// A process that is killed leaves either no output or a whole one; the next run clears up behind it.
+#[test]
+fn a_killed_process_leaves_no_half_output() {
+    let scene = Scene::of("lenet5_avg");
+    let package = scene.path("package");
+    let kill = |args: &[&std::ffi::OsStr], after: u64| {
+        let mut child = Command::new(zkslice()).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(after));
+        // It may have finished by itself.
+        let _ = child.kill();
+        child.wait().unwrap();
+    };
+    let (file, samples) = (scene.model(), scene.samples());
+    let compile: [&std::ffi::OsStr; 8] =
+        ["compile".as_ref(), file.as_ref(), "--samples".as_ref(), samples.as_ref(), "--slices".as_ref(), "3".as_ref(), "-o".as_ref(), package.as_ref()];
+    for after in [5, 60, 120, 140, 150, 160] {
+        kill(&compile, after);
+        if package.exists() {
+            ok!("inspect", package);
+        }
+    }
+    scene.compile("package", 3, "public");
+    for after in [20, 200, 700] {
+        kill(&["setup".as_ref(), package.as_ref()], after);
+        let ran = run!("encode", package, "--input", scene.input(), "--json");
+        assert_eq!(ran.code, Some(0), "the package is whole: {}", ran.stderr);
+        if package.join("keys.json").exists() {
+            scene.prove("package", "early.json");
+        }
+    }
+    ok!("setup", package);
+    let (input, bundle) = (scene.input(), scene.path("bundle.json"));
+    for after in [30, 150, 400] {
+        kill(&["prove".as_ref(), package.as_ref(), "--input".as_ref(), input.as_ref(), "-o".as_ref(), bundle.as_ref()], after);
+        if bundle.exists() {
+            ok!("verify", package, bundle);
+        }
+    }
+    scene.prove("package", "bundle.json");
+    ok!("verify", package, bundle);
+    assert_eq!(leftovers(&scene.path("")), Vec::<String>::new());
+}
