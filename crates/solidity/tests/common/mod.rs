@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use zkslice_circuit::gadgets::{self, DigitTables};
 use zkslice_circuit::{Builder, Circuit, Shape, Trace, Witness};
 use zkslice_graph::{Graph, Input, Options, Samples, compile, encode};
-use zkslice_groth16::{Form, Setup, VerifyingKey, WordGroup, fr_to_word, prove as prove_circuit, to_field};
+use zkslice_groth16::{Form, Setup, VerifyingKey, WordGroup, challenge, fingerprint, fr_from_word, fr_to_word, g1_from_words, prove as prove_circuit, to_field};
 use zkslice_prover::{Bundle, Inference, Verifier, encode_request, prove};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Slot, Strategy, setup, slots};
 use zkslice_solidity::{SliceVerifier, export, slice_verifier, verifier_name};
@@ -29,6 +29,7 @@ pub const CHAIN_ID: u64 = 31_337;
 /// Where a generated file is, from the repository's root.
 pub const GENERATED: &str = "contracts/generated/mlp_digits";
 pub const GOLDEN: &str = "crates/solidity/tests/golden";
+pub const VECTORS: &str = "tests/vectors/vectors.json";
 pub const FIXTURES: &str = "tests/solidity/fixtures";
 
 pub fn root() -> PathBuf {
@@ -345,6 +346,62 @@ pub fn jobs() -> &'static [(&'static str, Job); 3] {
 
 // ------------------------------------------------------------------------------------------------ committed files
 
+/// The test vectors, as Rust computes them. `tests/vectors/poseidon.mjs` checks the Poseidon ones against circomlibjs, and
+/// `tests/solidity/Vectors.t.sol` the rest against the contracts.
+pub fn vectors() -> Value {
+    let hex_words = |words: &[Fr]| words.iter().map(|w| word(U256::from_be_bytes(fr_to_word(*w)))).collect::<Vec<_>>();
+    let digits = |count: usize, bits: u32| (0..count as i64).map(|i| (i * i * 7 + 3 * i + 5) % (1 << bits)).collect::<Vec<i64>>();
+    let packing = [(1, 1), (10, 10), (64, 8), (31, 8), (32, 8), (300, 12), (17, 16), (7, 31), (253, 1)].map(|(count, bits)| {
+        let digits = digits(count, bits);
+        json!({ "count": count, "bits": bits, "digits": digits, "words": hex_words(&gadgets::pack_values(&digits, bits)) })
+    });
+    let poseidon = (1..=12usize).map(|n| {
+        let inputs: Vec<Fr> = (0..n).map(|i| -Fr::from((i * i) as u64)).collect();
+        json!({ "inputs": hex_words(&inputs), "hash": hex_words(&[gadgets::hash_of(&inputs).unwrap()])[0] })
+    });
+    let commitments = [(1, 8, false), (84, 12, false), (231, 12, true), (300, 12, false), (784, 8, true)].map(|(count, bits, owned)| {
+        let (digits, salt) = (digits(count, bits), -Fr::from(count as u64));
+        let (words, tag) = (gadgets::pack_values(&digits, bits), gadgets::tensor_tag(count, bits));
+        let owner = owned.then_some(Fr::from(0x00c0_ffee_u64));
+        let commitment = gadgets::commitment_of(salt, tag, owner, &words).unwrap();
+        json!({
+            "count": count, "bits": bits, "salt": hex_words(&[salt])[0], "tag": hex_words(&[tag])[0],
+            "owner": owner.map(|owner| hex_words(&[owner])[0].clone()),
+            "words": hex_words(&words), "commitment": hex_words(&[commitment])[0],
+        })
+    });
+    let challenges = cases().iter().filter(|case| case.key.form() == Form::Committed).map(|case| {
+        let field = |words: &[Word]| words.iter().map(|w| fr_from_word(w, "word").unwrap()).collect::<Vec<Fr>>();
+        let (publics, words) = (field(&case.publics), field(&case.words));
+        let c1 = g1_from_words(&[case.proof[6], case.proof[7]], "C1").unwrap();
+        let chi = challenge(&case.key.hash(), &publics, &words, &c1);
+        json!({
+            "contract": case.contract, "vkHash": B256::from(case.key.hash()).to_string(), "publics": hex_words(&publics),
+            "words": hex_words(&words), "c1": [B256::from(case.proof[6]).to_string(), B256::from(case.proof[7]).to_string()],
+            "challenge": hex_words(&[chi])[0], "fingerprint": hex_words(&[fingerprint(&words, chi)])[0],
+        })
+    });
+    let models = jobs().iter().map(|(name, job)| {
+        let keys = job.model.package.verifying_keys().unwrap();
+        json!({
+            "fixture": name,
+            "modelDigest": job.json["modelDigest"], "setupDigest": job.json["setupDigest"],
+            "vkHashes": keys.iter().map(|key| B256::from(key.hash()).to_string()).collect::<Vec<_>>(),
+            "requestHash": job.json["requestHash"], "requestId": job.json["requestId"],
+            "context": job.json["context"], "owner": job.json["owner"],
+        })
+    });
+    let tags = ["model", "vk", "setup", "challenge", "batch", "context"].map(|name| (name.to_owned(), json!(tag(name).to_string())));
+    json!({
+        "tags": serde_json::Map::from_iter(tags),
+        "packing": packing,
+        "poseidon": poseidon.collect::<Vec<_>>(),
+        "commitments": commitments,
+        "challenges": challenges.collect::<Vec<_>>(),
+        "models": models.collect::<Vec<_>>(),
+    })
+}
+
 fn read_folder(folder: &Path, prefix: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
@@ -365,7 +422,7 @@ fn json_bytes(value: &Value) -> Vec<u8> {
 
 /// Every file that is committed and made by this crate, by its path from the repository's root.
 pub fn committed_files() -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
+    let mut files = BTreeMap::from([(PathBuf::from(VECTORS), json_bytes(&vectors()))]);
     for case in cases() {
         files.insert(Path::new(GOLDEN).join(format!("{}.sol", case.contract)), case.source.clone().into_bytes());
     }

@@ -218,10 +218,7 @@ contract ManyPublicInputsVerifier {
 
         uint256[30] memory pairs;
         (pairs[12], pairs[13]) = (IC0_X, IC0_Y);
-        bytes memory ic = IC;
-        for (uint256 j = 0; j < 24; ++j) {
-            _addPublicInput(pairs, ic, x, j);
-        }
+        _addPublicInputs(pairs, x);
         (uint256 challenge, uint256 fingerprint) = _challenge(x, w, abc);
         _add(pairs, CHI_X, CHI_Y, challenge);
         _add(pairs, FINGERPRINT_X, FINGERPRINT_Y, fingerprint);
@@ -270,18 +267,34 @@ contract ManyPublicInputsVerifier {
         }
     }
 
-    /// @dev L = L + x_{j+1}·IC_{j+1}.
-    function _addPublicInput(uint256[30] memory pairs, bytes memory ic, uint256 x, uint256 j) private view {
-        uint256 icX;
-        uint256 icY;
-        uint256 scalar;
+    /// @dev L = L + Σ x_j·IC_j.
+    function _addPublicInputs(uint256[30] memory pairs, uint256 x) private view {
+        bytes memory ic = IC;
+        (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
+        address failed;
+        // Memory map as in `_add`.
         assembly ("memory-safe") {
-            let point := add(add(ic, 0x20), shl(6, j))
-            icX := mload(point)
-            icY := mload(add(point, 0x20))
-            scalar := calldataload(add(x, shl(5, j)))
+            let sum := add(pairs, 0x180)
+            let term := add(pairs, 0x1c0)
+            let point := add(ic, 0x20)
+            for { let end := add(x, 0x300) } lt(x, end) { x := add(x, 0x20) } {
+                mstore(term, mload(point))
+                mstore(add(term, 0x20), mload(add(point, 0x20)))
+                mstore(add(term, 0x40), calldataload(x))
+                point := add(point, 0x40)
+                let ok := staticcall(mulGas, ECMUL, term, 0x60, term, 0x40)
+                if iszero(and(ok, eq(returndatasize(), 0x40))) {
+                    failed := ECMUL
+                    break
+                }
+                ok := staticcall(addGas, ECADD, sum, 0x80, sum, 0x40)
+                if iszero(and(ok, eq(returndatasize(), 0x40))) {
+                    failed := ECADD
+                    break
+                }
+            }
         }
-        _add(pairs, icX, icY, scalar);
+        if (failed != address(0)) revert PrecompileFailed(failed);
     }
 
     /// @dev L = L + scalar·(icX, icY).

@@ -1,0 +1,247 @@
+//! Exports: a forge project that builds, and everything that is refused.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ark_bn254::{G1Affine, G2Affine};
+use ark_ec::AffineRepr;
+use tempfile::TempDir;
+use zkslice_groth16::{KeyError, VerifyingKey, keccak};
+use zkslice_slicer::{InputMode, PackageError, Slot, slots};
+use zkslice_solidity::{ExportError, KeyBlobIndex, SliceVerifier, export, slice_verifier};
+
+mod common;
+
+use common::{SMALL, cases, model, root};
+
+fn forge(folder: &Path, arguments: &[&str]) {
+    let platform = match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("linux", "x86_64") => "linux-amd64",
+        ("linux", "aarch64") => "linux-arm64",
+        ("macos", "aarch64") => "darwin-arm64",
+        ("macos", _) => "darwin-amd64",
+        other => panic!("no forge for {other:?}"),
+    };
+    // The native binary: npm's wrapper hides a failing exit code.
+    let binary = root().join(format!("node_modules/@foundry-rs/forge-{platform}/bin/forge"));
+    let output = Command::new(binary).args(arguments).current_dir(folder).output().expect("forge, from npm");
+    assert!(
+        output.status.success(),
+        "forge {arguments:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path.strip_prefix(folder).unwrap().into(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn exports_are_formatted_and_build() {
+    let model = model(SMALL, 2, InputMode::Private);
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    export(&model.package, &out).unwrap();
+    forge(&out, &["fmt", "--check"]);
+    // As `npm install` would; and npm's compiler.
+    std::os::unix::fs::symlink(root().join("node_modules").canonicalize().unwrap(), out.join("node_modules")).unwrap();
+    let solc = root().join("script/solc").canonicalize().unwrap();
+    forge(&out, &["build", "--offline", "--deny", "warnings", "--use", &solc.to_string_lossy()]);
+    assert!(out.join("out/MlpDigitsSlice1Verifier.sol/MlpDigitsSlice1Verifier.json").is_file());
+}
+
+#[test]
+fn golden_files_are_formatted() {
+    forge(&root(), &["fmt", "--check", common::GOLDEN, common::GENERATED]);
+}
+
+#[test]
+fn exports_are_reproducible_and_say_what_they_hold() {
+    let model = model(SMALL, 2, InputMode::Public);
+    let folder = TempDir::new().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let exported = export(&model.package, &one).unwrap();
+    export(&model.package, &two).unwrap();
+    let written = files(&one);
+    assert_eq!(written, files(&two));
+    assert_eq!(exported.files, written.keys().cloned().collect::<Vec<_>>());
+    // Again into the same folder.
+    export(&model.package, &one).unwrap();
+    assert_eq!(written, files(&one));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing half-written");
+
+    let index: KeyBlobIndex = serde_json::from_slice(&written[Path::new("key-blob.json")]).unwrap();
+    let blob = model.package.key_blob().unwrap();
+    let chunks: Vec<Vec<u8>> = index.chunks.iter().map(|chunk| hex::decode(&chunk[2..]).unwrap()).collect();
+    assert_eq!(chunks.concat(), blob.bytes());
+    assert_eq!(written[Path::new("key-blob.bin")], blob.bytes());
+    assert_eq!(index.chunk_hashes, chunks.iter().map(|chunk| format!("0x{}", hex::encode(keccak(chunk)))).collect::<Vec<_>>());
+    assert_eq!(index.model_digest, format!("0x{}", hex::encode(blob.model_digest())));
+}
+
+#[test]
+fn what_is_not_an_earlier_export_is_left_alone() {
+    let model = model(SMALL, 1, InputMode::Public);
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("thesis.txt"), "years of work").unwrap();
+    assert!(matches!(export(&model.package, &out), Err(ExportError::Exists { .. })));
+    fs::write(out.join("key-blob.json"), "{}").unwrap();
+    assert!(matches!(export(&model.package, &out), Err(ExportError::Exists { .. })));
+    assert_eq!(fs::read(out.join("thesis.txt")).unwrap(), b"years of work");
+    fs::write(folder.path().join("file"), "a file").unwrap();
+    assert!(matches!(export(&model.package, &folder.path().join("file")), Err(ExportError::Exists { .. })));
+}
+
+#[test]
+fn edited_files_are_not_lost_and_others_stay() {
+    let model = model(SMALL, 1, InputMode::Public);
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    export(&model.package, &out).unwrap();
+    let written = files(&out);
+    for own in ["src/Consumer.sol", "test/Consumer.t.sol", "notes.txt"] {
+        fs::create_dir_all(out.join(own).parent().unwrap()).unwrap();
+        fs::write(out.join(own), own).unwrap();
+    }
+    // A file that is gone comes back.
+    fs::remove_file(out.join("README.md")).unwrap();
+    export(&model.package, &out).unwrap();
+    let now = files(&out);
+    assert!(written.iter().all(|(name, bytes)| now[name] == *bytes));
+    assert_eq!(now.len(), written.len() + 3);
+    assert_eq!(now[Path::new("src/Consumer.sol")], b"src/Consumer.sol");
+
+    fs::write(out.join("foundry.toml"), "edited").unwrap();
+    assert!(matches!(export(&model.package, &out), Err(ExportError::Edited { path }) if path.ends_with("foundry.toml")));
+    assert_eq!(fs::read(out.join("foundry.toml")).unwrap(), b"edited");
+}
+
+// ------------------------------------------------------------------------------------------------ P1, P21, B9
+
+fn generate(key: &VerifyingKey, publics: usize) -> Result<String, ExportError> {
+    let publics = (0..publics).map(|j| format!("x_{j}")).collect();
+    let groups = vec![String::new(); key.groups.len()];
+    SliceVerifier { contract: "Verifier".into(), model: "test", slice: 3, slices: 4, key, publics, groups, dev: true }.source()
+}
+
+#[test]
+fn unsafe_keys_are_refused() {
+    let minus = |point: G2Affine| -point;
+    for case in cases() {
+        let good = &case.key;
+        assert!(generate(good, good.publics).is_ok());
+        let mut attacks: Vec<(&str, VerifyingKey)> = Vec::new();
+        let mut attack = |name, change: &dyn Fn(&mut VerifyingKey)| {
+            let mut key = good.clone();
+            change(&mut key);
+            attacks.push((name, key));
+        };
+        attack("δ = γ", &|key| key.delta2 = key.gamma);
+        attack("γ = δ, neither the generator", &|key| key.gamma = key.delta2);
+        attack("δ = G2", &|key| key.delta2 = G2Affine::generator());
+        attack("δ = −G2", &|key| key.delta2 = minus(G2Affine::generator()));
+        attack("δ = β", &|key| key.delta2 = key.beta);
+        attack("δ = ∞", &|key| key.delta2 = G2Affine::zero());
+        attack("α = ∞", &|key| key.alpha = G1Affine::zero());
+        attack("β = ∞", &|key| key.beta = G2Affine::zero());
+        attack("γ = ∞", &|key| key.gamma = G2Affine::zero());
+        if good.delta1.is_some() {
+            attack("δ1 = δ2", &|key| key.delta1 = Some(key.delta2));
+            attack("δ1 = −δ2", &|key| key.delta1 = Some(minus(key.delta2)));
+            attack("δ1 = γ", &|key| key.delta1 = Some(key.gamma));
+        }
+        for i in 0..good.ic.len() {
+            attack("IC = ∞", &|key| key.ic[i] = G1Affine::zero());
+        }
+        for (name, key) in attacks {
+            let result = generate(&key, key.publics);
+            let refused = matches!(result, Err(ExportError::UnsafeKey { slice: 3, source: KeyError::Unsafe(_) }));
+            assert!(refused, "{}: {name}: {result:?}", case.contract);
+        }
+    }
+}
+
+#[test]
+fn keys_with_other_public_inputs_are_refused() {
+    for case in cases() {
+        let key = &case.key;
+        let refused = |key: &VerifyingKey, publics| matches!(generate(key, publics), Err(ExportError::PublicInputs { slice: 3, .. }));
+        assert!(refused(key, key.publics + 1) && refused(key, key.publics - 1), "the wiring has another number");
+        let mut fewer = key.clone();
+        fewer.ic.pop();
+        assert!(refused(&fewer, key.publics), "IC is short");
+        let mut more = key.clone();
+        more.publics += 1;
+        assert!(refused(&more, more.publics), "p without its point");
+        let mut none = key.clone();
+        none.ic.clear();
+        assert!(refused(&none, key.publics), "no IC at all");
+    }
+}
+
+#[test]
+fn packages_without_keys_or_with_others_are_refused() {
+    let (one, two) = (model(SMALL, 1, InputMode::Public), model(SMALL, 2, InputMode::Public));
+    assert!(matches!(slice_verifier(&one.package, 1), Err(ExportError::NoSuchSlice { slice: 1, slices: 1 })));
+    let key = |package: &zkslice_slicer::Package, k: usize| package.folder().join(format!("slices/{k}/verifying.key"));
+    // Another slice's key in this slice's place.
+    fs::copy(key(&two.package, 1), key(&two.package, 0)).unwrap();
+    assert!(matches!(slice_verifier(&two.package, 0), Err(ExportError::Package(_))));
+    fs::remove_file(one.package.folder().join("keys.json")).unwrap();
+    let out = one.package.folder().join("out");
+    assert!(matches!(export(&one.package, &out), Err(ExportError::Package(PackageError::NoKeys { .. }))));
+    assert!(!out.exists());
+}
+
+/// A model's name is a stranger's text.
+#[test]
+fn names_cannot_break_out() {
+    let case = &cases()[0];
+    let name = "x\n*/ contract Evil {} /* @dev \u{202e}";
+    let verifier = SliceVerifier {
+        contract: zkslice_solidity::verifier_name(name, 0),
+        model: name,
+        slice: 0,
+        slices: 1,
+        key: &case.key,
+        publics: vec![String::new(); case.key.publics],
+        groups: vec![String::new(); case.key.groups.len()],
+        dev: true,
+    };
+    let source = verifier.source().unwrap();
+    assert!(source.contains("contract XContractEvilDevSlice0Verifier {"));
+    assert!(source.lines().filter(|line| line.contains("Evil")).all(|line| line.starts_with("///") || line.starts_with("contract X")));
+    assert!(!source.contains("*/") && !source.contains('\u{202e}'));
+}
+
+/// The descriptions are in the order of the slots.
+#[test]
+fn public_inputs_are_described_in_slot_order() {
+    let model = model(SMALL, 2, InputMode::Private);
+    let manifest = model.package.manifest();
+    let source = slice_verifier(&model.package, 0).unwrap();
+    let slots = slots(manifest, &manifest.slices[0]);
+    assert_eq!(slots, [Slot::Context, Slot::Owner, Slot::Read(0), Slot::Written(2)]);
+    let positions: Vec<usize> =
+        ["[0] the context", "[1] the owner", "[2] commitment to \"input\"", "[3] commitment to"].iter().map(|text| source.find(text).unwrap()).collect();
+    assert!(positions.is_sorted());
+}
