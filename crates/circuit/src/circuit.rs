@@ -22,7 +22,7 @@ use ark_bn254::Fr;
 use ark_ff::{One, PrimeField, Zero, batch_inversion};
 use serde::{Deserialize, Serialize};
 
-use crate::shape::{FieldExpression, Int, Wire, WireKind};
+use crate::shape::{FieldExpression, Int, MAX_TABLE_BITS, Wire, WireKind};
 use crate::trace::Witness;
 
 /// A range table `0 … 2^bits − 1` and the number of lookups into it.
@@ -68,6 +68,17 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Whether every count is one that a circuit can have. A layout that comes from outside must pass before its sums are
+    /// taken, which would overflow.
+    pub fn is_plausible(&self) -> bool {
+        const MOST: usize = 1 << Wire::INDEX_BITS;
+        let counts = [self.publics, self.words, self.small, self.field, self.products, self.field_products];
+        let distinct = |(i, table): (usize, &Table)| self.tables[..i].iter().all(|other| other.bits != table.bits);
+        counts.iter().all(|count| *count <= MOST)
+            && self.tables.iter().all(|table| (1..=MAX_TABLE_BITS).contains(&table.bits) && table.lookups <= MOST)
+            && self.tables.iter().enumerate().all(distinct)
+    }
+
     /// Whether the circuit has a challenge, and so a commitment round; otherwise it is plain Groth16.
     pub fn has_challenge(&self) -> bool {
         self.words > 0 || !self.tables.is_empty()
@@ -452,7 +463,10 @@ impl Circuit {
     pub fn holds_modulo(&self, small: &[u64], prime: u64) -> bool {
         let value = |e: &Int| {
             let modulus = i128::from(prime);
-            let sum = e.terms.iter().fold(i128::from(e.constant), |sum, (wire, c)| (sum + i128::from(*c) * i128::from(small[wire.index()])) % modulus);
+            let sum = e
+                .terms
+                .iter()
+                .fold(i128::from(e.constant), |sum, (wire, c)| (sum + i128::from(*c) * i128::from(small[wire.index()])) % modulus);
             sum.rem_euclid(modulus) as u64
         };
         self.products.iter().all(|row| value(&row.a) * value(&row.b) % prime == value(&row.c))

@@ -154,11 +154,7 @@ fn missing(graph: &Graph, tensor: usize) -> CircuitError {
 
 fn lower_node<B: Builder>(b: &mut B, graph: &Graph, node: &Node, tensors: &[Option<Vec<B::Int>>]) -> Result<Vec<B::Int>, CircuitError> {
     let w = graph.table_bits;
-    let inputs = node
-        .inputs
-        .iter()
-        .map(|t| tensors[*t].as_deref().ok_or_else(|| missing(graph, *t)))
-        .collect::<Result<Vec<_>, _>>()?;
+    let inputs = node.inputs.iter().map(|t| tensors[*t].as_deref().ok_or_else(|| missing(graph, *t))).collect::<Result<Vec<_>, _>>()?;
     let first = *inputs.first().ok_or(CircuitError::Arity { what: "inputs of a node", expected: 1, got: 0 })?;
     match &node.op {
         Op::Conv(_) | Op::Dense(_) | Op::SumPool(_) | Op::Affine(_) => b.linear(graph, node, &inputs),

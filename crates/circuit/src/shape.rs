@@ -24,7 +24,7 @@ pub enum WireKind {
 pub struct Wire(u32);
 
 impl Wire {
-    const INDEX_BITS: u32 = 30;
+    pub(crate) const INDEX_BITS: u32 = 30;
     /// The constant wire.
     pub const ONE: Self = Self(0);
 
@@ -100,7 +100,7 @@ pub struct Shape {
 }
 
 /// Largest table: 2^20 rows.
-const MAX_TABLE_BITS: u32 = 20;
+pub(crate) const MAX_TABLE_BITS: u32 = 20;
 
 impl Shape {
     /// An empty circuit.
@@ -175,11 +175,7 @@ impl Builder for Shape {
         (0..outputs).into_par_iter().map(|e| linear_element(graph, node, inputs, e)).collect()
     }
 
-    fn hint<const N: usize>(
-        &mut self,
-        _: [&Int; N],
-        _: impl FnOnce([i64; N]) -> Result<i64, CircuitError>,
-    ) -> Result<Int, CircuitError> {
+    fn hint<const N: usize>(&mut self, _: [&Int; N], _: impl FnOnce([i64; N]) -> Result<i64, CircuitError>) -> Result<Int, CircuitError> {
         Ok(Int::wire(self.fresh()))
     }
 

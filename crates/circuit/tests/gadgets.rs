@@ -12,7 +12,13 @@ use zkslice_circuit::{Builder, Circuit, CircuitError, Int, Interval, Shape, Trac
 /// The constraints of a gadget whose arguments are wires 0.. proven to lie in `intervals`.
 fn shape(intervals: &[Interval], gadget: impl FnOnce(&mut Shape, &[Int]) -> Result<(), CircuitError>) -> Circuit {
     let mut shape = Shape::new();
-    let arguments: Vec<Int> = intervals.iter().map(|interval| { let wire = shape.given(None); shape.anchored(&wire, *interval) }).collect();
+    let arguments: Vec<Int> = intervals
+        .iter()
+        .map(|interval| {
+            let wire = shape.given(None);
+            shape.anchored(&wire, *interval)
+        })
+        .collect();
     gadget(&mut shape, &arguments).unwrap();
     shape.finish()
 }
@@ -106,7 +112,8 @@ fn digits_are_exact() {
     // Wider than the table: limbs, whose sum is the digit.
     for (bits, w) in [(5, 3), (6, 3), (4, 3)] {
         let circuit = shape(&[], |b, _| gadgets::digit(b, None, bits, &DigitTables::default(), w).map(drop));
-        let mut found: Vec<u64> = solutions(&circuit, &[], prime).iter().map(|s| s.iter().rev().fold(0, |sum, limb| (sum << w) + limb)).collect();
+        let mut found: Vec<u64> =
+            solutions(&circuit, &[], prime).iter().map(|s| s.iter().rev().fold(0, |sum, limb| (sum << w) + limb)).collect();
         found.sort_unstable();
         assert_eq!(found, (0..1u64 << bits).collect::<Vec<_>>(), "bits = {bits}, w = {w}");
     }
@@ -207,7 +214,8 @@ fn every_mutated_wire_is_refused() {
     let assignment = circuit.assignment(&witness, challenge).unwrap();
     circuit.check(&assignment).unwrap();
 
-    let moves = |rng: &mut StdRng, value: Fr| [value + Fr::one(), value - Fr::one(), Fr::rand(rng), value + Fr::from(16).inverse().unwrap()];
+    let moves =
+        |rng: &mut StdRng, value: Fr| [value + Fr::one(), value - Fr::one(), Fr::rand(rng), value + Fr::from(16).inverse().unwrap()];
     let honest_words = circuit.words(&witness.publics, &small, &witness.field);
     for i in 0..small.len() {
         for forged in moves(&mut rng, small[i]) {
@@ -303,4 +311,62 @@ fn packing_round_trips() {
         }
     }
     assert_eq!(gadgets::unpack_values(&[Fr::from(256)], 1, 8), None);
+}
+
+/// `soundness.md` G7: Poseidon and the chain of a commitment, as circomlibjs 0.1.7 computes them; circuit and native hash agree.
+#[test]
+fn hashes_are_those_of_circomlibjs() {
+    let decimal = |text: &str| text.parse::<Fr>().unwrap();
+    for (count, expected) in [
+        (2u64, "7853200120776062878684798364095072458815029376092732009249414926327459813530"),
+        (3, "6542985608222806190361240322586112750744169038454362455181422643027100751666"),
+        (12, "2501997477381648492950318384533644783248002172679259592360114615426357826485"),
+    ] {
+        let inputs: Vec<Fr> = (1..=count).map(Fr::from).collect();
+        assert_eq!(gadgets::hash_of(&inputs).unwrap(), decimal(expected), "{count} inputs");
+        let mut shape = Shape::new();
+        let wires: Vec<_> = inputs.iter().map(|_| shape.field_given(None)).collect();
+        let hash = gadgets::hash(&mut shape, &wires).unwrap();
+        shape.public_word(&hash);
+        let circuit = shape.finish();
+        let mut trace = Trace::new();
+        let values: Vec<Fr> = inputs.iter().map(|x| trace.field_given(Some(*x))).collect();
+        let hash = gadgets::hash(&mut trace, &values).unwrap();
+        trace.public_word(&hash);
+        let witness = trace.finish();
+        assert!(circuit.completable(&[], &[], &witness.field));
+        assert_eq!(circuit.words(&[], &[], &witness.field), [decimal(expected)]);
+    }
+    assert!(gadgets::hash_of(&[]).is_err() && gadgets::hash_of(&[Fr::one(); 13]).is_err());
+    // 300 digits of 12 bits: 15 words, two blocks, the second filled with zeros.
+    let digits: Vec<i64> = (0..300).map(|i| i * 13 % 4096).collect();
+    let words = gadgets::pack_values(&digits, 12);
+    let tag = gadgets::tensor_tag(300, 12);
+    let commitment = |owner| gadgets::commitment_of(Fr::from(7), tag, owner, &words).unwrap();
+    assert_eq!(commitment(None), decimal("5828928933780215658953734645405019670307827296749617164332392552538880650413"));
+    assert_eq!(commitment(Some(Fr::from(99))), decimal("8811169554134862289477013120620159527449835826670754474539209681585697468600"));
+}
+
+/// `soundness.md` G7: a chain's value is no salt of a shorter chain, since the tag names the element count; nor do other pitches,
+/// owners or zero-filled tails give the same commitment.
+#[test]
+fn attack_g7_chains_cannot_be_read_as_others() {
+    let (salt, words) = (Fr::from(7), vec![Fr::from(3); 22]);
+    let whole = gadgets::commitment_of(salt, gadgets::tensor_tag(22, 253), None, &words).unwrap();
+    let prefix = gadgets::commitment_of(salt, gadgets::tensor_tag(22, 253), None, &words[..11]).unwrap();
+    // The chain continued from its own middle is the whole chain, but no commitment opens from there: those start with a tag.
+    let mut block = vec![prefix];
+    block.extend_from_slice(&words[11..]);
+    assert_eq!(gadgets::hash_of(&block).unwrap(), whole);
+    assert_ne!(gadgets::commitment_of(prefix, gadgets::tensor_tag(11, 253), None, &words[11..]).unwrap(), whole);
+    let mut others = vec![whole];
+    for (count, bits) in [(21, 253), (22, 252), (23, 253)] {
+        others.push(gadgets::commitment_of(salt, gadgets::tensor_tag(count, bits), None, &words).unwrap());
+    }
+    for owner in [Fr::zero(), Fr::one()] {
+        others.push(gadgets::commitment_of(salt, gadgets::tensor_tag(22, 253), Some(owner), &words).unwrap());
+    }
+    others.sort_unstable();
+    others.dedup();
+    assert_eq!(others.len(), 6);
 }

@@ -14,9 +14,12 @@ pub(crate) const MAX_INPUTS: usize = 12;
 
 fn parameters(inputs: usize) -> Result<&'static PoseidonParameters<Fr>, CircuitError> {
     static PARAMETERS: [OnceLock<Option<PoseidonParameters<Fr>>>; MAX_INPUTS] = [const { OnceLock::new() }; MAX_INPUTS];
-    let unsupported = || CircuitError::Unsupported { gadget: "poseidon".into(), reason: format!("{inputs} inputs; 1 to {MAX_INPUTS} are supported") };
+    let unsupported =
+        || CircuitError::Unsupported { gadget: "poseidon".into(), reason: format!("{inputs} inputs; 1 to {MAX_INPUTS} are supported") };
     let cell = inputs.checked_sub(1).and_then(|i| PARAMETERS.get(i)).ok_or_else(unsupported)?;
-    cell.get_or_init(|| u8::try_from(inputs + 1).ok().and_then(|width| get_poseidon_parameters::<Fr>(width).ok())).as_ref().ok_or_else(unsupported)
+    cell.get_or_init(|| u8::try_from(inputs + 1).ok().and_then(|width| get_poseidon_parameters::<Fr>(width).ok()))
+        .as_ref()
+        .ok_or_else(unsupported)
 }
 
 /// x^5: three rows, three wires.

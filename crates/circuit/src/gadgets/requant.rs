@@ -11,7 +11,10 @@ fn check_shift(gadget: &'static str, shift: u32, table_bits: u32) -> Result<(), 
     if shift == 0 || shift == table_bits {
         return Ok(());
     }
-    Err(CircuitError::Unsupported { gadget: gadget.into(), reason: format!("shift {shift} is neither 0 nor the table's width {table_bits}") })
+    Err(CircuitError::Unsupported {
+        gadget: gadget.into(),
+        reason: format!("shift {shift} is neither 0 nor the table's width {table_bits}"),
+    })
 }
 
 fn saturated(at: &'static str, value: i64, allowed: Interval) -> CircuitError {

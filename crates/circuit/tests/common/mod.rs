@@ -1,0 +1,191 @@
+//! Random integer graphs with residual connections, for the tests of several crates.
+
+use zkslice_circuit::{Binding, SliceShape, SliceValues};
+use zkslice_graph::{Affine, Conv, Dense, Encoding, Graph, Node, Op, Port, Scale, SumPool, Tensor, Window};
+
+/// A small generator, so that one seed makes one graph.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// A number below `n`.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) as usize % n
+    }
+
+    fn integer(&mut self, size: i64) -> i64 {
+        self.below(2 * size as usize + 1) as i64 - size
+    }
+
+    fn integers(&mut self, count: usize, size: i64) -> Vec<i64> {
+        (0..count).map(|_| self.integer(size)).collect()
+    }
+
+    fn window(&mut self, input: [usize; 3]) -> Window {
+        let mut window = Window { input, output: [0; 2], kernel: [1; 2], strides: [1; 2], dilations: [1; 2], pads: [0; 2] };
+        for axis in 0..2 {
+            window.kernel[axis] = 1 + self.below(input[axis + 1].min(3));
+            window.strides[axis] = 1 + self.below(2);
+            window.pads[axis] = self.below(2).min(window.kernel[axis] - 1);
+            window.output[axis] = (input[axis + 1] + window.pads[axis] - window.kernel[axis]) / window.strides[axis] + 1;
+        }
+        window
+    }
+}
+
+/// Digits for integers in `[min, max]`.
+pub(crate) fn encoding(min: i128, max: i128) -> Encoding {
+    let offset = min.min(0).unsigned_abs() as i64;
+    let bits = (i128::from(offset) + max.max(0)).max(1).ilog2() + 1;
+    Encoding { bits, offset, scale: Scale { mantissa: 1 } }
+}
+
+/// A random graph: convolutions, pools, residual additions, concatenations and activations over one input, or two.
+pub(crate) fn network(random: &mut Random) -> Graph {
+    let w = 5 + random.below(4) as u32;
+    let mut shape = [1 + random.below(2), 2 + random.below(3), 2 + random.below(3)];
+    let mut graph = Graph { table_bits: w, tensors: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
+    let mut same: Vec<(usize, [usize; 3])> = Vec::new();
+    for i in 0..1 + random.below(2) {
+        graph.tensors.push(Tensor { name: format!("x{i}"), shape: vec![1, shape[0], shape[1], shape[2]] });
+        let bits = 3 + random.below(w as usize + 2) as u32;
+        let offset = [0, 1 << (bits - 1), 5][random.below(3)];
+        graph.inputs.push(Port { tensor: i, encoding: Encoding { bits, offset, scale: Scale { mantissa: 1 } } });
+        same.push((i, shape));
+    }
+    let mut at = 0;
+    if graph.inputs.len() == 2 {
+        at = push(&mut graph, Op::Affine(Affine { axis: 0, coefficients: vec![vec![1], vec![-1]], bias: vec![3] }), vec![0, 1], &shape);
+        same.push((at, shape));
+    }
+    for _ in 0..3 + random.below(8) {
+        let before = (graph.clone(), at, shape);
+        let interval = intervals(&graph, at).unwrap()[at];
+        let size = interval.min.abs().max(interval.max).max(1);
+        let [channels, height, width] = shape;
+        let mut inputs = vec![at];
+        let op = match random.below(11) {
+            0 | 1 => {
+                let window = random.window(shape);
+                let groups = if channels == 2 && random.below(3) == 0 { 2 } else { 1 };
+                let out = groups * (1 + random.below(2));
+                let row = channels / groups * window.kernel[0] * window.kernel[1];
+                let most = ((1i128 << (2 * w - 1)) / size / row as i128).clamp(1, 1 << w) as i64;
+                shape = [out, window.output[0], window.output[1]];
+                Op::Conv(Conv { window, groups, weights: random.integers(out * row, most), bias: random.integers(out, 1 << w) })
+            }
+            2 | 3 => Op::Relu { shift: w },
+            4 => Op::Relu { shift: 0 },
+            5 => Op::Requant { shift: w },
+            6 => {
+                let window = random.window(shape);
+                shape = [channels, window.output[0], window.output[1]];
+                Op::MaxPool { window, limbs: if size < 1 << (w - 1) { 1 } else { 2 } }
+            }
+            7 => {
+                let window = random.window(shape);
+                shape = [channels, window.output[0], window.output[1]];
+                let multipliers = if random.below(2) == 0 { Vec::new() } else { random.integers(shape[1] * shape[2], 4) };
+                Op::SumPool(SumPool { window, multipliers })
+            }
+            8 | 9 => match same.iter().rev().find(|(other, s)| *s == shape && *other != at) {
+                Some((other, _)) => {
+                    inputs.push(*other);
+                    Op::Affine(Affine { axis: 1, coefficients: vec![random.integers(channels, 3), vec![random.integer(2)]], bias: vec![7] })
+                }
+                None => {
+                    shape = [channels, width, height];
+                    Op::Transpose { perm: vec![0, 1, 3, 2] }
+                }
+            },
+            _ => match same.iter().rev().find(|(_, s)| s[1..] == shape[1..] && s[0] + channels <= 4) {
+                Some((other, joined)) => {
+                    inputs.push(*other);
+                    shape[0] += joined[0];
+                    Op::Concat { axis: 1 }
+                }
+                None => Op::Relu { shift: w },
+            },
+        };
+        at = push(&mut graph, op, inputs, &shape);
+        // Too wide for a digit, or refused for another reason: try something else.
+        match intervals(&graph, at) {
+            Some(intervals) if intervals[at].max - intervals[at].min < 1 << 30 => same.push((at, shape)),
+            _ => (graph, at, shape) = before,
+        }
+    }
+    let count: usize = shape.iter().product();
+    let flat = graph.tensors.len();
+    graph.tensors.push(Tensor { name: "flat".into(), shape: vec![1, count] });
+    graph.nodes.push(Node { name: "flatten".into(), op: Op::Reshape, inputs: vec![at], output: flat });
+    graph.tensors.push(Tensor { name: "y".into(), shape: vec![1, 2] });
+    let dense = Dense { rows: 1, k: count, n: 2, weights: random.integers(2 * count, 2), bias: vec![1, -1] };
+    graph.nodes.push(Node { name: "dense".into(), op: Op::Dense(dense), inputs: vec![flat], output: flat + 1 });
+    if intervals(&graph, flat + 1).is_none_or(|all| all[flat + 1].max - all[flat + 1].min >= 1 << 31) || random.below(2) == 0 {
+        graph.tensors.push(Tensor { name: "z".into(), shape: vec![1, 2] });
+        graph.nodes.push(Node { name: "requant".into(), op: Op::Requant { shift: w }, inputs: vec![flat + 1], output: flat + 2 });
+    }
+    let last = graph.tensors.len() - 1;
+    let interval = intervals(&graph, last).unwrap()[last];
+    graph.outputs = vec![Port { tensor: last, encoding: encoding(interval.min, interval.max) }];
+    graph.validate().unwrap();
+    graph
+}
+
+fn push(graph: &mut Graph, op: Op, inputs: Vec<usize>, shape: &[usize; 3]) -> usize {
+    let output = graph.tensors.len();
+    graph.tensors.push(Tensor { name: format!("t{output}"), shape: vec![1, shape[0], shape[1], shape[2]] });
+    graph.nodes.push(Node { name: format!("n{output}"), op, inputs, output });
+    output
+}
+
+/// Intervals of a graph whose output would be `tensor`; none if it does not validate.
+fn intervals(graph: &Graph, tensor: usize) -> Option<Vec<zkslice_graph::Interval>> {
+    if graph.nodes.is_empty() {
+        let of_port = |port: &Port| {
+            let (min, max) = port.encoding.range();
+            zkslice_graph::Interval { min: min.into(), max: max.into() }
+        };
+        return Some(graph.inputs.iter().map(of_port).collect());
+    }
+    let wide = Encoding { bits: 32, offset: 1 << 31, scale: Scale { mantissa: 1 } };
+    let probe = Graph { outputs: vec![Port { tensor, encoding: wide }], ..graph.clone() };
+    probe.intervals().ok()
+}
+
+/// Integers for every input of a graph, within its digits.
+pub(crate) fn inputs(random: &mut Random, graph: &Graph) -> Vec<Vec<i64>> {
+    let of_port = |port: &Port| {
+        let (min, max) = port.encoding.range();
+        (0..graph.tensors[port.tensor].len()).map(|_| min + random.below((max - min + 1) as usize) as i64).collect()
+    };
+    graph.inputs.iter().map(of_port).collect()
+}
+
+/// Bindings at random: words, commitments, commitments with an owner.
+pub(crate) fn bindings(random: &mut Random, graph: &Graph) -> (Vec<Binding>, Vec<Binding>) {
+    let choices = [Binding::Words, Binding::Words, Binding::Commitment { owner: false }, Binding::Commitment { owner: true }];
+    let inputs = graph.inputs.iter().map(|_| choices[random.below(4)]).collect();
+    let outputs = graph.outputs.iter().map(|_| choices[random.below(3)]).collect();
+    (inputs, outputs)
+}
+
+/// Values of a slice for given inputs and outputs: commitments computed outside of the circuit.
+pub(crate) fn values(shape: SliceShape<'_>, inputs: &[Vec<i64>], outputs: &[Vec<i64>]) -> SliceValues {
+    use zkslice_circuit::gadgets::{commitment_of, pack_values, tensor_tag};
+    let owner = ark_bn254::Fr::from(777u64);
+    let mut values = SliceValues { inputs: inputs.to_vec(), context: ark_bn254::Fr::from(5u64), owner, ..SliceValues::default() };
+    let ports = shape.graph.inputs.iter().zip(shape.inputs).zip(inputs).chain(shape.graph.outputs.iter().zip(shape.outputs).zip(outputs));
+    for (i, ((port, binding), integers)) in ports.enumerate() {
+        let Binding::Commitment { owner: owned } = binding else { continue };
+        let digits: Vec<i64> = integers.iter().map(|v| v + port.encoding.offset).collect();
+        let salt = ark_bn254::Fr::from(1000 + i as u64);
+        let words = pack_values(&digits, port.encoding.bits);
+        let tag = tensor_tag(digits.len(), port.encoding.bits);
+        values.salts.push(salt);
+        values.commitments.push(commitment_of(salt, tag, owned.then_some(owner), &words).unwrap());
+    }
+    values
+}
