@@ -3,19 +3,25 @@
 //! The prover here is naive: full-size scalars, the quotient by division. It is the second implementation that the fast one
 //! is held against.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, G2Projective};
-use ark_ec::{CurveGroup, PrimeGroup};
+use ark_ec::{AffineRepr, CurveGroup, PrimeGroup};
 use ark_ff::{Field, One, UniformRand, Zero};
 use ark_poly::univariate::DensePolynomial;
 use ark_poly::{DenseUVPolynomial, EvaluationDomain, Polynomial, Radix2EvaluationDomain};
+use ark_serialize::CanonicalDeserialize;
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use zkslice_circuit::gadgets;
-use zkslice_circuit::{Builder, Circuit, Shape, Trace, Witness};
+use zkslice_circuit::{Builder, Circuit, Layout, Matrix, Shape, SliceShape, Trace, Witness, shape_of, trace_of};
 
+use crate::key_file::Section;
+use crate::plain::ArkKey;
 use crate::setup::Columns;
-use crate::{Proof, Setup, Statement, VerifyError, VerifyingKey, WordGroup, challenge, prove, verify};
+use crate::{KeyError, Proof, ProveError, ProvingKey, Setup, Statement, VerifyError, VerifyingKey, WordGroup, challenge, prove, verify};
+
+#[path = "../../circuit/tests/common/mod.rs"]
+mod network;
 
 const W: u32 = 5;
 const GROUPS: [WordGroup; 2] = [WordGroup { count: 1, bits: W }, WordGroup { count: 1, bits: W }];
@@ -95,7 +101,9 @@ impl Exponents {
         let a = self.alpha + sum(&self.columns.a) + r * self.delta[1];
         let b = self.beta + sum(&self.columns.b) + s * self.delta[1];
         let late: Fr = (layout.first_second_round()..layout.wires()).map(|i| z[i] * self.k(i)).sum();
-        let c2 = (late + self.quotient(circuit, z)) * self.delta[1].inverse().unwrap() + s * a + r * b - r * s * self.delta[1] - blinding * self.delta[0];
+        let c2 = (late + self.quotient(circuit, z)) * self.delta[1].inverse().unwrap() + s * a + r * b
+            - r * s * self.delta[1]
+            - blinding * self.delta[0];
         [a, b, c2]
     }
 
@@ -237,5 +245,173 @@ fn fast_and_naive_provers_agree() {
         let [a, b, c2] = naive.finish(&circuit, &circuit.assignment(&witness, chi).unwrap(), blinding, &mut rng);
         verify(&vk, &statement, &Proof { a: g1(a), b: g2(b), c1: Some(g1(c1)), c2: g1(c2) }).unwrap();
         assert!(verify(key.verifying_key(), &statement, &Proof { a: g1(a), b: g2(b), c1: Some(g1(c1)), c2: g1(c2) }).is_err());
+    }
+}
+
+/// Sections of a key, to be changed and put together again.
+fn sections(key: &ProvingKey) -> [Vec<u8>; 9] {
+    Section::ALL.map(|section| key.section(section).to_vec())
+}
+
+/// `soundness.md` G6, subversion: a key whose δ1, δ2 and β in G1 are the point at infinity (and B1 with them) gives proofs that
+/// verify, but blinds neither A nor C1: whoever made the key tests guesses for the committed activations against C1. Such a
+/// key is refused when it is opened.
+#[test]
+fn attack_g6_a_key_that_does_not_blind_is_refused() {
+    let mut rng = StdRng::seed_from_u64(8);
+    let circuit = circuit();
+    let key = Setup::dev(&mut rng).key(&circuit, &GROUPS, &mut rng).unwrap();
+    let assemble = |sections| ProvingKey::assemble(key.layout().clone(), true, key.verifying_key().clone(), sections);
+    assemble(sections(&key)).unwrap();
+    let mut unblinded = sections(&key);
+    unblinded[Section::Points1 as usize][64..].fill(0);
+    unblinded[Section::B1 as usize].fill(0);
+    if let Ok(key) = assemble(unblinded) {
+        let witness = witness(17);
+        let proofs = [(); 2].map(|()| prove(&key, &witness, || Ok(self::circuit()), &mut rng).unwrap());
+        panic!(
+            "accepted; its proofs verify, and C1 and A are the same in each: {}",
+            proofs[0].c1 == proofs[1].c1 && proofs[0].a == proofs[1].a
+        );
+    }
+    // Each blinding point on its own, in G1 and in G2: another group element, infinity, a point off the curve.
+    for (section, point, size) in [
+        (Section::Points1, 0, 64),
+        (Section::Points1, 1, 64),
+        (Section::Points1, 2, 64),
+        (Section::Points1, 3, 64),
+        (Section::Points2, 0, 128),
+        (Section::Points2, 1, 128),
+    ] {
+        let at = point * size;
+        for forge in [|bytes: &mut [u8]| bytes.fill(0), |bytes: &mut [u8]| bytes[0] ^= 1, |bytes: &mut [u8]| bytes.fill(0xff)] {
+            let mut forged = sections(&key);
+            forge(&mut forged[section as usize][at..at + size]);
+            assert!(matches!(assemble(forged), Err(KeyError::Unsafe(_))), "{section:?}, point {point}");
+        }
+        let mut other = sections(&key);
+        other[section as usize].rotate_left(size);
+        assert!(matches!(assemble(other), Err(KeyError::Unsafe(_))), "{section:?} rotated");
+    }
+}
+
+/// The same for the plain form, whose key is ark-groth16's.
+#[test]
+fn attack_g6_a_plain_key_that_does_not_blind_is_refused() {
+    fn build<B: Builder>(b: &mut B, x: Option<Fr>) {
+        let public = b.public(x.map(|x| x * x));
+        let x = b.field_given(x);
+        let square = b.field_product(&x, &x);
+        b.field_equal(&square, &public);
+    }
+    let mut rng = StdRng::seed_from_u64(9);
+    let mut shape = Shape::new();
+    build(&mut shape, None);
+    let circuit = shape.finish();
+    let mut trace = Trace::new();
+    build(&mut trace, Some(Fr::from(3)));
+    let witness = trace.finish();
+    let key = Setup::dev(&mut rng).key(&circuit, &[], &mut rng).unwrap();
+    let mut theirs = ArkKey::deserialize_uncompressed(key.plain()).unwrap();
+    theirs.delta_g1 = G1Affine::zero();
+    theirs.beta_g1 = G1Affine::zero();
+    theirs.b_g1_query.iter_mut().for_each(|point| *point = G1Affine::zero());
+    let mut unblinded = sections(&key);
+    unblinded[Section::Plain as usize] = crate::plain::to_bytes(&theirs).unwrap();
+    let key = ProvingKey::assemble(key.layout().clone(), true, key.verifying_key().clone(), unblinded);
+    let prove = |rng: &mut StdRng| prove(key.as_ref().unwrap(), &witness, || Ok(circuit.clone()), rng);
+    match prove(&mut rng) {
+        Err(error) => assert!(matches!(error, ProveError::Key(KeyError::Unsafe(_))), "{error}"),
+        Ok(proof) => panic!("accepted; A is the same in each proof: {}", proof.a == prove(&mut rng).unwrap().a),
+    }
+}
+
+/// A key file whose layout is not one of its verifying key's form would be proven by the other form's prover, which its sections or
+/// its challenge do not serve; counts that no circuit has would overflow. All are refused when the key is opened.
+#[test]
+fn keys_with_impossible_layouts_are_refused() {
+    let mut rng = StdRng::seed_from_u64(10);
+    let circuit = circuit();
+    let key = Setup::dev(&mut rng).key(&circuit, &GROUPS, &mut rng).unwrap();
+    let refused = |layout: Layout, vk: VerifyingKey, sections| {
+        matches!(ProvingKey::assemble(layout, true, vk, sections), Err(KeyError::Malformed { .. }))
+    };
+    let vk = key.verifying_key();
+    // A plain key for a circuit with lookups: χ would be 0, a table's entry.
+    let plain = VerifyingKey { delta1: None, groups: Vec::new(), ic: vk.ic[..2].to_vec(), ..vk.clone() };
+    let layout = Layout { words: 0, ..key.layout().clone() };
+    assert!(refused(layout, plain, sections(&key)));
+    // A committed key for a circuit without a challenge: none of the sections is looked at.
+    let wordless = VerifyingKey { groups: Vec::new(), ic: vk.ic[..3].to_vec(), ..vk.clone() };
+    let layout = Layout { words: 0, tables: Vec::new(), ..key.layout().clone() };
+    assert!(refused(layout, wordless, [const { Vec::new() }; 9]));
+    let absurd: [fn(&mut Layout); 6] = [
+        |l| l.small = usize::MAX,
+        |l| l.products = usize::MAX,
+        |l| l.field = usize::MAX / 2,
+        |l| l.tables[0].bits = 200,
+        |l| l.tables[0].lookups = usize::MAX,
+        |l| l.tables = vec![l.tables[0]; 2],
+    ];
+    for (i, forge) in absurd.iter().enumerate() {
+        let mut layout = key.layout().clone();
+        forge(&mut layout);
+        assert!(refused(layout, vk.clone(), sections(&key)), "{i}");
+    }
+    // Too few points in the verifying key: the last public inputs would be bound to nothing.
+    let short = VerifyingKey { ic: vk.ic[..vk.ic.len() - 1].to_vec(), ..vk.clone() };
+    let witness = witness(17);
+    let proof = prove(&key, &witness, || Ok(self::circuit()), &mut rng).unwrap();
+    let statement = Statement { publics: witness.publics.clone(), words: witness.words };
+    assert!(matches!(verify(&short, &statement, &proof), Err(VerifyError::Arity { .. })));
+}
+
+/// `soundness.md` G1 for the plain form: the reduction that ark-groth16 proves has, for every public wire, a row that holds
+/// nothing else, so a copied proof cannot be turned to another statement.
+#[test]
+fn attack_g1_plain_public_wires_are_pinned() {
+    let mut shape = Shape::new();
+    // A context that occurs nowhere, beside a public input that does.
+    shape.public(None);
+    let public = shape.public(None);
+    let x = shape.field_given(None);
+    let square = shape.field_product(&x, &x);
+    shape.field_equal(&square, &public);
+    let circuit = shape.finish();
+    let layout = circuit.layout().clone();
+    let tau = Fr::rand(&mut StdRng::seed_from_u64(11));
+    let [a, b, c] = crate::plain::columns(&circuit, tau).unwrap();
+    let domain = Radix2EvaluationDomain::<Fr>::new(layout.rows()).unwrap();
+    let rows = domain.evaluate_all_lagrange_coefficients(tau);
+    let (mut expected_a, mut expected_b, mut expected_c) =
+        (vec![Fr::zero(); layout.wires()], vec![Fr::zero(); layout.wires()], vec![Fr::zero(); layout.wires()]);
+    circuit.visit(|row, matrix, wire, coefficient| match matrix {
+        Matrix::A => expected_a[wire] += coefficient * rows[row],
+        Matrix::B => expected_b[wire] += coefficient * rows[row],
+        Matrix::C => expected_c[wire] += coefficient * rows[row],
+    });
+    assert_eq!(([a, b, c]), [expected_a, expected_b, expected_c], "ark-groth16 proves our rows, those of the public wires too");
+}
+
+/// What the fast prover evaluates row by row, without the matrices, is what the matrices give, on random lowered graphs.
+#[test]
+fn rows_of_the_fast_prover_are_the_matrices() {
+    for seed in 1..60u64 {
+        let mut random = network::Random(seed * 0x9e37_79b9_7f4a_7c15);
+        let graph = network::network(&mut random);
+        let (inputs, outputs) = network::bindings(&mut random, &graph);
+        let shape = SliceShape { graph: &graph, inputs: &inputs, outputs: &outputs };
+        let circuit = shape_of(shape).unwrap();
+        let integers = network::inputs(&mut random, &graph);
+        let Ok(values) = zkslice_graph::execute(&graph, &integers) else { continue };
+        let expected: Vec<Vec<i64>> = graph.outputs.iter().map(|port| values[port.tensor].clone()).collect();
+        let (witness, _) = trace_of(shape, &network::values(shape, &integers, &expected)).unwrap();
+        let chi = Fr::from(seed).inverse().unwrap() + Fr::from(u64::MAX);
+        let second = witness.second_round(&witness.multiplicities(), chi).unwrap();
+        let z = circuit.assignment(&witness, chi).unwrap();
+        let layout = circuit.layout();
+        let (a, b) = crate::prove::rows(&witness, &second, chi, &z[..layout.public_wires()], layout.rows());
+        let [expected_a, expected_b, _] = circuit.evaluate(&z);
+        assert_eq!((a, b), (expected_a, expected_b), "network {seed}");
     }
 }

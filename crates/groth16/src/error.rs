@@ -47,6 +47,23 @@ pub enum KeyError {
     Arkworks(String),
 }
 
+impl KeyError {
+    /// The same error, of a key within a file.
+    pub(crate) fn in_file(self, file: &str) -> Self {
+        match self {
+            Self::Malformed { what, reason } => Self::Malformed { what: format!("{file}: {what}"), reason },
+            Self::Unsafe(reason) => Self::Unsafe(format!("{file}: {reason}")),
+            other => other,
+        }
+    }
+
+    pub(crate) fn unblinded(file: &str) -> Self {
+        Self::Unsafe(format!(
+            "{file}: the points that blind a proof are not those of its verifying key, so proofs would give away what they commit to"
+        ))
+    }
+}
+
 /// Why no proof came out.
 #[derive(Debug, thiserror::Error)]
 pub enum ProveError {

@@ -11,20 +11,22 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use ark_bn254::{Fq, Fq2, G1Affine, G2Affine};
-use ark_ec::AffineRepr;
-use ark_ff::{BigInt, Zero};
+use ark_bn254::{Bn254, Fq, Fq2, G1Affine, G1Projective, G2Affine, G2Projective};
+use ark_ec::pairing::Pairing;
+use ark_ec::{AffineRepr, CurveGroup, PrimeGroup};
+use ark_ff::{BigInt, PrimeField, Zero};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zkslice_circuit::Layout;
 
-use crate::{KeyError, VerifyingKey};
+use crate::challenge::{keccak, to_field};
+use crate::{Form, KeyError, VerifyingKey};
 
 const MAGIC: &[u8; 8] = b"zkslicPK";
 const VERSION: u32 = 1;
 const ALIGN: usize = 64;
 
-/// Parts of a proving key. The basis of `K1`, `K2` is folded (`proof-system.md` 4.3); a plain key has only `Plain`.
+/// Parts of a proving key. The basis of `K1`, `K2` is folded (`docs/proof-system.md`, prover); a plain key has only `Plain`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Section {
     /// α, β, δ1, δ2 in G1.
@@ -45,6 +47,12 @@ pub(crate) enum Section {
     H,
     /// ark-groth16's proving key, serialised uncompressed.
     Plain,
+}
+
+impl Section {
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; SECTIONS] =
+        [Self::Points1, Self::Points2, Self::A, Self::B1, Self::B2, Self::K1, Self::K2, Self::H, Self::Plain];
 }
 
 const SECTIONS: usize = 9;
@@ -89,7 +97,33 @@ pub struct ProvingKey {
     dev: bool,
     verifying_key: VerifyingKey,
     verifying_key_hash: [u8; 32],
+    blinding: Blinding,
     digest: [u8; 32],
+}
+
+/// α, β, δ1, δ2 in G1, proven to be those of the verifying key.
+///
+/// A proof that verifies hides its witness whatever the other points are: A, B and C1 are uniform by r·δ2, s·δ2 and κ·δ2, and the
+/// equation fixes C2. With other points here a proof can verify and hide nothing (`docs/proof-system.md`, zero knowledge).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Blinding {
+    pub(crate) alpha: G1Affine,
+    pub(crate) beta: G1Affine,
+    pub(crate) delta1: G1Affine,
+    pub(crate) delta2: G1Affine,
+}
+
+/// Whether each pair of points has one exponent: one pairing check of a combination with coefficients hashed from `seed`, which must
+/// bind the points.
+pub(crate) fn same_exponents(pairs: &[(G1Affine, G2Affine)], seed: &[u8; 32]) -> bool {
+    let rho = to_field(&keccak(seed));
+    let (mut left, mut right) = (G1Projective::zero(), G2Projective::zero());
+    for (g1, g2) in pairs {
+        left = left * rho + g1;
+        right = right * rho + g2;
+    }
+    let generator = -G1Projective::generator();
+    Bn254::multi_pairing([left.into_affine(), generator.into_affine()], [G2Affine::generator(), right.into_affine()]).is_zero()
 }
 
 fn padded(length: usize) -> usize {
@@ -169,7 +203,7 @@ impl ProvingKey {
         let header_bytes = data.get(16..16 + length).ok_or_else(|| malformed(name, "it ends in its header"))?;
         let header: Header = serde_json::from_slice(header_bytes).map_err(|e| malformed(name, &e.to_string()))?;
         let record = hex::decode(&header.verifying_key).map_err(|e| malformed(name, &e.to_string()))?;
-        let verifying_key = VerifyingKey::from_record(&record)?;
+        let verifying_key = VerifyingKey::from_record(&record).map_err(|error| error.in_file(name))?;
         let sections: [SectionHeader; SECTIONS] =
             header.sections.try_into().map_err(|_| malformed(name, "it has not the sections of version 1"))?;
         let mut offset = padded(16 + length);
@@ -188,13 +222,20 @@ impl ProvingKey {
         }
         let digest = Sha256::digest(header_bytes).into();
         let verifying_key_hash = verifying_key.hash();
-        let key = Self { offsets, layout: header.layout, dev: header.dev, verifying_key, verifying_key_hash, digest, bytes };
+        let (layout, dev, blinding) = (header.layout, header.dev, Blinding::default());
+        let mut key = Self { bytes, offsets, layout, dev, verifying_key, verifying_key_hash, blinding, digest };
         key.check_lengths(name)?;
+        if key.verifying_key.form() == Form::Committed {
+            key.blinding = key.read_blinding(name)?;
+        }
         Ok(key)
     }
 
     fn check_lengths(&self, name: &str) -> Result<(), KeyError> {
         let layout = &self.layout;
+        if !layout.is_plausible() || layout.has_challenge() != (self.verifying_key.form() == Form::Committed) {
+            return Err(malformed(name, "its layout is not one of a circuit of its form"));
+        }
         if layout.publics != self.verifying_key.publics || layout.words != self.verifying_key.words() {
             return Err(malformed(name, "its layout is not that of its verifying key"));
         }
@@ -213,6 +254,26 @@ impl ProvingKey {
         let g1 = expected.iter().all(|(section, count)| self.g1(*section).len() == *count);
         let g2 = self.g2(Section::Points2).len() == 2 && self.g2(Section::B2).len() == early;
         if g1 && g2 { Ok(()) } else { Err(malformed(name, "a section has not the length that its layout calls for")) }
+    }
+
+    /// Reads the points that blind a proof, and checks them against the verifying key.
+    fn read_blinding(&self, name: &str) -> Result<Blinding, KeyError> {
+        let key = &self.verifying_key;
+        let points = |at: usize| self.g1(Section::Points1).get(at).filter(|raw| is_canonical(raw)).map(g1).filter(G1Affine::is_on_curve);
+        let (Some(alpha), Some(beta), Some(delta1), Some(delta2), Some(first)) = (points(0), points(1), points(2), points(3), key.delta1)
+        else {
+            return Err(KeyError::unblinded(name));
+        };
+        let pairs = [(beta, key.beta), (delta1, first), (delta2, key.delta2)];
+        let in_g2 = self.section(Section::Points2) == g2_bytes(&[key.beta, key.delta2]);
+        if alpha == key.alpha && in_g2 && same_exponents(&pairs, &self.digest) {
+            return Ok(Blinding { alpha, beta, delta1, delta2 });
+        }
+        Err(KeyError::unblinded(name))
+    }
+
+    pub(crate) fn blinding(&self) -> &Blinding {
+        &self.blinding
     }
 
     /// Size of the evaluation domain: the power of two at or above the number of rows.
@@ -255,7 +316,7 @@ impl ProvingKey {
         self.len() == 0
     }
 
-    fn section(&self, section: Section) -> &[u8] {
+    pub(crate) fn section(&self, section: Section) -> &[u8] {
         let (start, end) = self.offsets[section as usize];
         &self.bytes.get()[start..end]
     }
@@ -296,6 +357,11 @@ pub(crate) fn g1(raw: &RawG1) -> G1Affine {
 pub(crate) fn g2(raw: &RawG2) -> G2Affine {
     let (x, y) = (Fq2::new(fq(&raw[..4]), fq(&raw[4..8])), Fq2::new(fq(&raw[8..12]), fq(&raw[12..])));
     if x.is_zero() && y.is_zero() { G2Affine::zero() } else { G2Affine::new_unchecked(x, y) }
+}
+
+/// Whether both coordinates are reduced.
+fn is_canonical(raw: &RawG1) -> bool {
+    raw.chunks_exact(4).all(|limbs| BigInt([limbs[0], limbs[1], limbs[2], limbs[3]]) < Fq::MODULUS)
 }
 
 fn push(bytes: &mut Vec<u8>, value: &Fq) {

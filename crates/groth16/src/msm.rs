@@ -90,7 +90,9 @@ mod tests {
     #[test]
     fn small_scalars_agree_with_arkworks() {
         let mut rng = StdRng::seed_from_u64(1);
-        for (count, limit) in [(0, 1i64), (1, 2), (5, 1 << 13), (700, 2), (700, 1 << 8), (2000, 1 << 13), (300, 1 << 40), (3, i64::MAX >> 2)] {
+        for (count, limit) in
+            [(0, 1i64), (1, 2), (5, 1 << 13), (700, 2), (700, 1 << 8), (2000, 1 << 13), (300, 1 << 40), (3, i64::MAX >> 2)]
+        {
             let scalars: Vec<i64> = (0..count).map(|_| rng.gen_range(-limit..=limit)).collect();
             let g1: Vec<G1Affine> = (0..count).map(|_| G1Projective::rand(&mut rng).into_affine()).collect();
             let expected: G1Projective = g1.iter().zip(&scalars).map(|(p, s)| *p * Fr::from(*s)).sum();
@@ -108,7 +110,8 @@ mod tests {
         let values: Vec<u32> = (0..100).map(|_| rng.gen_range(0..16)).collect();
         let sums = by_entry::<G1Projective, _>(16, &values, |i| points[i]);
         for (entry, sum) in sums.iter().enumerate() {
-            let expected: G1Projective = points.iter().zip(&values).filter(|(_, v)| **v as usize == entry).map(|(p, _)| G1Projective::from(*p)).sum();
+            let expected: G1Projective =
+                points.iter().zip(&values).filter(|(_, v)| **v as usize == entry).map(|(p, _)| G1Projective::from(*p)).sum();
             assert_eq!(G1Projective::from(*sum), expected);
         }
     }

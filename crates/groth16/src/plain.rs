@@ -9,7 +9,10 @@ use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 use ark_std::rand::{CryptoRng, RngCore};
 use zkslice_circuit::Circuit;
 
+use crate::key_file::same_exponents;
 use crate::{KeyError, ProvingKey, VerifyingKey};
+
+pub(crate) type ArkKey = ArkProvingKey<Bn254>;
 
 /// A circuit without a challenge, as ark-relations sees it. The rows that pin public wires are left to ark-groth16's
 /// own reduction, which adds the same ones.
@@ -43,8 +46,23 @@ impl ConstraintSynthesizer<Fr> for Synthesis<'_> {
     }
 }
 
+/// Columns of the matrices at τ as ark-groth16's reduction has them, the rows that it adds included.
+#[cfg(test)]
+pub(crate) fn columns(circuit: &Circuit, tau: Fr) -> Result<[Vec<Fr>; 3], KeyError> {
+    use ark_groth16::r1cs_to_qap::{LibsnarkReduction, R1CSToQAP};
+    use ark_poly::GeneralEvaluationDomain;
+    use ark_relations::gr1cs::{ConstraintSystem, OptimizationGoal, SynthesisMode};
+    let cs = ConstraintSystem::new_ref();
+    cs.set_optimization_goal(OptimizationGoal::Constraints);
+    cs.set_mode(SynthesisMode::Setup);
+    Synthesis { circuit, assignment: None }.generate_constraints(cs.clone()).map_err(arkworks)?;
+    cs.finalize();
+    let (a, b, c, ..) = LibsnarkReduction::instance_map_with_evaluation::<Fr, GeneralEvaluationDomain<Fr>>(cs, &tau).map_err(arkworks)?;
+    Ok([a, b, c])
+}
+
 /// ark-groth16's key, with α, β and δ given and γ = 1. Its τ is drawn by ark-groth16.
-pub(crate) fn setup(circuit: &Circuit, [alpha, beta, delta]: [Fr; 3], rng: &mut (impl RngCore + CryptoRng)) -> Result<ArkProvingKey<Bn254>, KeyError> {
+pub(crate) fn setup(circuit: &Circuit, [alpha, beta, delta]: [Fr; 3], rng: &mut (impl RngCore + CryptoRng)) -> Result<ArkKey, KeyError> {
     Groth16::<Bn254>::generate_parameters_with_qap(
         Synthesis { circuit, assignment: None },
         alpha,
@@ -71,15 +89,27 @@ pub(crate) fn verifying_key(key: &ArkVerifyingKey<Bn254>, publics: usize) -> Ver
     }
 }
 
-pub(crate) fn to_bytes(key: &ArkProvingKey<Bn254>) -> Result<Vec<u8>, KeyError> {
+pub(crate) fn to_bytes(key: &ArkKey) -> Result<Vec<u8>, KeyError> {
     let mut bytes = Vec::new();
     key.serialize_uncompressed(&mut bytes).map_err(arkworks)?;
     Ok(bytes)
 }
 
-pub(crate) fn prove(key: &ProvingKey, circuit: &Circuit, assignment: &[Fr], rng: &mut (impl RngCore + CryptoRng)) -> Result<ArkProof<Bn254>, KeyError> {
+pub(crate) fn prove(
+    file: &ProvingKey,
+    circuit: &Circuit,
+    assignment: &[Fr],
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Result<ArkProof<Bn254>, KeyError> {
     // Unchecked: the file's digest was verified on opening, and the proof is verified before it leaves the prover.
-    let key = ArkProvingKey::<Bn254>::deserialize_uncompressed_unchecked(key.plain()).map_err(arkworks)?;
+    let key = ArkKey::deserialize_uncompressed_unchecked(file.plain()).map_err(arkworks)?;
+    // The points that blind the proof are those of the verifying key: see `Blinding`.
+    let vk = file.verifying_key();
+    let pairs = [(key.beta_g1, vk.beta), (key.delta_g1, vk.delta2)];
+    let on_curve = pairs.iter().all(|(point, _)| point.is_on_curve());
+    if verifying_key(&key.vk, vk.publics) != *vk || !on_curve || !same_exponents(&pairs, &file.digest()) {
+        return Err(KeyError::unblinded("proving key"));
+    }
     let (r, s) = (Fr::rand(rng), Fr::rand(rng));
     Groth16::<Bn254>::create_proof_with_reduction(Synthesis { circuit, assignment: Some(assignment) }, &key, r, s).map_err(arkworks)
 }

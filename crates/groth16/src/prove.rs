@@ -2,7 +2,7 @@
 //!
 //! Multi-scalar multiplications, by what their scalars are: S1 and B are small (signed buckets); inverses take one value
 //! an entry of a table, so their points are first summed by entry; only H, the entries and the few wires of full size
-//! meet full-size scalars. The quotient takes four FFTs and no division (`proof-system.md` 4.3).
+//! meet full-size scalars. The quotient takes four FFTs and no division (`docs/proof-system.md`, prover).
 
 use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, G2Projective};
 use ark_ec::scalar_mul::variable_base::VariableBaseMSM;
@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use zkslice_circuit::{Circuit, Layout, SecondRound, Witness};
 
 use crate::challenge::challenge;
-use crate::key_file::{Section, g1, g2};
+use crate::key_file::{Blinding, Section, g1, g2};
 use crate::{Form, ProveError, ProvingKey, Statement, VerifyError, msm, plain, points, verify};
 
 /// A proof. `c1` is the first-round commitment; none in the plain form, whose C is `c2`.
@@ -119,9 +119,7 @@ fn committed(key: &ProvingKey, witness: &Witness, rng: &mut (impl RngCore + Cryp
     // Small wires and multiplicities lie side by side in S1.
     let mut small = witness.small.clone();
     small.extend(multiplicities.iter().flatten().map(|m| i64::from(*m)));
-    let points1: Vec<G1Affine> = key.g1(Section::Points1).iter().map(g1).collect();
-    let points2: Vec<G2Affine> = key.g2(Section::Points2).iter().map(g2).collect();
-    let (alpha, beta1, delta1, delta2) = (points1[0], points1[1], points1[2], points1[3]);
+    let Blinding { alpha, beta: beta1, delta1, delta2 } = *key.blinding();
 
     let k1 = key.g1(Section::K1);
     let binding = msm::small::<G1Projective, _>(&small, |i| g1(&k1[i])) + full(&k1[small.len()..], &witness.field);
@@ -145,15 +143,20 @@ fn committed(key: &ProvingKey, witness: &Witness, rng: &mut (impl RngCore + Cryp
 
     let (h, (late, (b1, b2))) = rayon::join(
         || quotient(key, witness, &second, chi, &publics),
-        || rayon::join(|| second_round(key, witness, &second), || {
-            let (b1, b2) = (key.g1(Section::B1), key.g2(Section::B2));
-            rayon::join(|| wires.sum::<G1Projective>(|i| g1(&b1[i])), || wires.sum::<G2Projective>(|i| g2(&b2[i])))
-        }),
+        || {
+            rayon::join(
+                || second_round(key, witness, &second),
+                || {
+                    let (b1, b2) = (key.g1(Section::B1), key.g2(Section::B2));
+                    rayon::join(|| wires.sum::<G1Projective>(|i| g1(&b1[i])), || wires.sum::<G2Projective>(|i| g2(&b2[i])))
+                },
+            )
+        },
     );
     let a_query = key.g1(Section::A);
     let a = late.a + wires.sum::<G1Projective>(|i| g1(&a_query[i])) + alpha + delta2 * r;
     let b1 = b1 + beta1 + delta2 * s;
-    let b = b2 + points2[0] + points2[1] * s;
+    let b = b2 + key.verifying_key().beta + key.verifying_key().delta2 * s;
     let c2 = late.c2 + h + a * s + b1 * r - delta2 * (r * s) - delta1 * blinding;
     Proof { a: a.into_affine(), b: b.into_affine(), c1: Some(c1), c2: c2.into_affine() }
 }
@@ -237,7 +240,7 @@ fn quotient(key: &ProvingKey, witness: &Witness, second: &SecondRound, chi: Fr, 
 }
 
 /// Values of A and B in every row, in the order of [`Circuit`]'s rows, padded with zeros.
-fn rows(witness: &Witness, second: &SecondRound, chi: Fr, publics: &[Fr], size: usize) -> (Vec<Fr>, Vec<Fr>) {
+pub(crate) fn rows(witness: &Witness, second: &SecondRound, chi: Fr, publics: &[Fr], size: usize) -> (Vec<Fr>, Vec<Fr>) {
     let (mut a, mut b) = (Vec::with_capacity(size), Vec::with_capacity(size));
     let mut push = |left: Fr, right: Fr| {
         a.push(left);

@@ -7,7 +7,7 @@ use ark_ff::{Field, One, UniformRand, Zero};
 use ark_groth16::ProvingKey as ArkProvingKey;
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use ark_std::rand::{CryptoRng, RngCore};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use zkslice_circuit::{Circuit, Layout, Matrix};
 
 use crate::key_file::{g1_bytes, g2_bytes};
@@ -59,7 +59,10 @@ impl Setup {
     pub fn key(&self, circuit: &Circuit, groups: &[WordGroup], rng: &mut (impl RngCore + CryptoRng)) -> Result<ProvingKey, KeyError> {
         let layout = circuit.layout().clone();
         if groups.iter().map(WordGroup::words).sum::<usize>() != layout.words {
-            return Err(KeyError::Malformed { what: "word layout".into(), reason: format!("the circuit has {} public words", layout.words) });
+            return Err(KeyError::Malformed {
+                what: "word layout".into(),
+                reason: format!("the circuit has {} public words", layout.words),
+            });
         }
         let deltas = Deltas { first: secret(rng), second: secret(rng) };
         if !layout.has_challenge() {
@@ -76,10 +79,10 @@ impl Setup {
         let (p, early) = (layout.public_wires(), layout.public_wires() + layout.committed_wires());
         let inverse = |delta: &Fr| delta.inverse().ok_or_else(|| KeyError::Unsafe("δ is zero".into()));
         let (over_first, over_second) = (inverse(&deltas.first)?, inverse(&deltas.second)?);
-        let combined = |range: std::ops::Range<usize>, over: Fr| -> Vec<Fr> {
-            range.map(|i| (self.beta * columns.a[i] + self.alpha * columns.b[i] + columns.c[i]) * over).collect()
+        let combined = |range: std::ops::Range<usize>, over: Fr| -> Zeroizing<Vec<Fr>> {
+            range.map(|i| (self.beta * columns.a[i] + self.alpha * columns.b[i] + columns.c[i]) * over).collect::<Vec<_>>().into()
         };
-        let h: Vec<Fr> = columns.odd.iter().map(|l| *l * over_second).collect();
+        let h: Zeroizing<Vec<Fr>> = columns.odd.iter().map(|l| *l * over_second).collect::<Vec<_>>().into();
         let (k1, k2) = (combined(p..early, over_first), combined(early..layout.wires(), over_second));
         let points = layout.wires() + early + k1.len() + k2.len() + h.len();
         let g1 = BatchMulPreprocessing::new(G1Projective::generator(), points);
@@ -123,7 +126,9 @@ fn sections_of_plain(key: &ArkProvingKey<Bn254>) -> Result<[Vec<u8>; 9], KeyErro
     Ok(sections)
 }
 
-/// Columns of the three matrices at τ, O folded over the double domain (`proof-system.md` 4.3).
+/// Columns of the three matrices at τ, O folded over the double domain (`docs/proof-system.md`, setup). They give τ away, so they
+/// are zeroized on drop.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Columns {
     /// u_i(τ).
     pub(crate) a: Vec<Fr>,
@@ -140,9 +145,12 @@ impl Columns {
         let layout = circuit.layout();
         let size = layout.rows().next_power_of_two();
         let domain = |n: usize| Radix2EvaluationDomain::<Fr>::new(n).filter(|d| d.size() == n);
-        let too_large = || KeyError::Malformed { what: "circuit".into(), reason: format!("{} rows are more than BN254 has roots of unity for", layout.rows()) };
-        let lagrange = domain(size).ok_or_else(too_large)?.evaluate_all_lagrange_coefficients(tau);
-        let double = domain(2 * size).ok_or_else(too_large)?.evaluate_all_lagrange_coefficients(tau);
+        let too_large = || KeyError::Malformed {
+            what: "circuit".into(),
+            reason: format!("{} rows are more than BN254 has roots of unity for", layout.rows()),
+        };
+        let lagrange = Zeroizing::new(domain(size).ok_or_else(too_large)?.evaluate_all_lagrange_coefficients(tau));
+        let double = Zeroizing::new(domain(2 * size).ok_or_else(too_large)?.evaluate_all_lagrange_coefficients(tau));
         let wires = layout.wires();
         let (mut a, mut b, mut c) = (vec![Fr::zero(); wires], vec![Fr::zero(); wires], vec![Fr::zero(); wires]);
         circuit.visit(|row, matrix, wire, coefficient| match matrix {
@@ -150,6 +158,6 @@ impl Columns {
             Matrix::B => b[wire] += coefficient * lagrange[row],
             Matrix::C => c[wire] += coefficient * double[2 * row],
         });
-        Ok(Self { a, b, c, odd: double.into_iter().skip(1).step_by(2).collect() })
+        Ok(Self { a, b, c, odd: double.iter().skip(1).step_by(2).copied().collect() })
     }
 }

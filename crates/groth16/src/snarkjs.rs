@@ -54,7 +54,8 @@ fn malformed(what: &str) -> KeyError {
 }
 
 fn coordinate(value: &Value, what: &str) -> Result<Fq, KeyError> {
-    let text = value.as_str().filter(|s| !s.is_empty() && s.len() < 80 && s.bytes().all(|b| b.is_ascii_digit())).ok_or_else(|| malformed(what))?;
+    let text =
+        value.as_str().filter(|s| !s.is_empty() && s.len() < 80 && s.bytes().all(|b| b.is_ascii_digit())).ok_or_else(|| malformed(what))?;
     let parsed: Fq = text.parse().map_err(|()| malformed(what))?;
     if parsed.into_bigint().to_string() == text { Ok(parsed) } else { Err(malformed(what)) }
 }

@@ -1,8 +1,8 @@
 //! Verification of one proof.
 
 use ark_bn254::{Bn254, Fr, G1Projective};
-use ark_ec::pairing::Pairing;
 use ark_ec::CurveGroup;
+use ark_ec::pairing::Pairing;
 use ark_ff::{BigInteger, PrimeField, Zero};
 
 use crate::challenge::{challenge, fingerprint};
@@ -25,6 +25,7 @@ pub fn verify(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Resul
     let arity = |what, expected, got| if expected == got { Ok(()) } else { Err(VerifyError::Arity { what, expected, got }) };
     arity("public inputs", key.publics, statement.publics.len())?;
     arity("public words", key.words(), statement.words.len())?;
+    arity("points of the verifying key", 1 + key.publics + key.post_challenge(), key.ic.len())?;
     let widths = key.groups.iter().flat_map(|group| group.widths());
     for (index, (word, bits)) in statement.words.iter().zip(widths).enumerate() {
         if word.into_bigint().num_bits() > bits {
@@ -53,4 +54,3 @@ pub fn verify(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Resul
     }
     if Bn254::multi_pairing(g1, g2).is_zero() { Ok(()) } else { Err(VerifyError::Invalid) }
 }
-

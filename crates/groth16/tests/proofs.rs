@@ -135,7 +135,11 @@ fn every_changed_part_is_refused() {
         |p, _| p.b = (p.b + G2Affine::generator()).into_affine(),
         |p, g| p.c1 = p.c1.map(|c| (c + g).into_affine()),
         |p, g| p.c2 = (p.c2 + g).into_affine(),
-        |p, _| { let (c1, c2) = (p.c1.unwrap(), p.c2); p.c1 = Some(c2); p.c2 = c1; },
+        |p, _| {
+            let (c1, c2) = (p.c1.unwrap(), p.c2);
+            p.c1 = Some(c2);
+            p.c2 = c1;
+        },
         |p, _| p.c1 = Some(G1Affine::zero()),
     ];
     for (i, part) in parts.iter().enumerate() {
@@ -197,7 +201,10 @@ fn a_wrong_witness_gives_no_proof() {
     let mut witness = plain_witness();
     witness.publics[0] += Fr::one();
     assert!(matches!(prove(&plain_key, &witness, || Ok(plain_circuit()), &mut rng), Err(ProveError::SelfCheck)));
-    assert!(matches!(prove(&plain_key, &committed_witness([3, 2], Fr::one()), || Ok(plain_circuit()), &mut rng), Err(ProveError::WrongKey(_))));
+    assert!(matches!(
+        prove(&plain_key, &committed_witness([3, 2], Fr::one()), || Ok(plain_circuit()), &mut rng),
+        Err(ProveError::WrongKey(_))
+    ));
 }
 
 /// The pitfall of the three-pairing tweak (P2) has no foothold: the key holds α and β.
