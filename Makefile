@@ -16,9 +16,9 @@ test-contracts: toolchain
 	script/abi.mjs --check
 	script/forge test
 
+# One cargo call, so that every crate is built with one set of features, the command for the end-to-end tests too.
 test-rust: toolchain
-	$(CARGO) build --locked --release --workspace
-	$(CARGO) test --locked --release --workspace
+	ZKSLICE_BIN=$(CURDIR)/target/release/zkslice $(CARGO) test --locked --release --workspace
 
 lint: toolchain
 	$(CARGO) fmt --all --check
@@ -34,7 +34,7 @@ bench: build  ## Figures of docs/benchmarks.md.
 
 deep: toolchain  ## Long runs: forge with 100,000 cases, parsers with many more inputs.
 	FOUNDRY_PROFILE=deep script/forge test
-	ZKSLICE_FUZZ_ITERATIONS=2000000 $(CARGO) test --locked --release -p zkslice-tests --test fuzz
+	ZKSLICE_BIN=$(CURDIR)/target/release/zkslice ZKSLICE_FUZZ_ITERATIONS=2000000 $(CARGO) test --locked --release -p zkslice-tests --test fuzz
 
 build:
 	$(CARGO) build --locked --release -p zkslice
