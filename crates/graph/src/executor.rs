@@ -65,7 +65,7 @@ pub enum ExecuteError {
         node: String,
         /// Index in the flattened output.
         element: usize,
-        /// Largest value less smallest value of the window.
+        /// Distance between a value of the window and the largest before it.
         difference: i64,
         /// Largest difference that can be proven.
         max: i64,
@@ -141,8 +141,7 @@ pub fn apply(graph: &Graph, node: &Node, inputs: &[&[i64]]) -> Result<Vec<i64>, 
             max_pool(window, inputs[0])
                 .into_iter()
                 .enumerate()
-                .map(|(element, (least, most))| {
-                    let difference = most.wrapping_sub(least);
+                .map(|(element, (difference, most))| {
                     if difference > max {
                         return Err(ExecuteError::Apart { node: node.name.clone(), element, difference, max });
                     }
@@ -260,7 +259,7 @@ fn sum_pool(pool: &SumPool, input: &[i64]) -> Vec<i64> {
     output
 }
 
-/// Smallest and largest value of each window.
+/// For each window the largest distance between a tap and the largest tap before it, and the largest value.
 fn max_pool(window: &Window, input: &[i64]) -> Vec<(i64, i64)> {
     let [channels, height, width] = window.input;
     let [out_height, out_width] = window.output;
@@ -268,10 +267,10 @@ fn max_pool(window: &Window, input: &[i64]) -> Vec<(i64, i64)> {
     for plane in input.chunks_exact(height * width) {
         for y in 0..out_height {
             for x in 0..out_width {
-                output.push(window.taps(y, x).fold((i64::MAX, i64::MIN), |(least, most), (_, _, row, column)| {
-                    let value = plane[row * width + column];
-                    (least.min(value), most.max(value))
-                }));
+                let mut taps = window.taps(y, x).map(|(_, _, row, column)| plane[row * width + column]);
+                let first = taps.next().unwrap_or(i64::MIN);
+                let step = |(distance, most): (i64, i64), value: i64| (distance.max(most.saturating_sub(value).saturating_abs()), most.max(value));
+                output.push(taps.fold((0, first), step));
             }
         }
     }

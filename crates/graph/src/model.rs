@@ -110,8 +110,8 @@ pub enum Op {
         /// Bits dropped: 0 or the table's width.
         shift: u32,
     },
-    /// Largest value of each window; padding never wins. Refused unless largest less smallest value of each window is
-    /// below `2^(limbs·w)`, so that its values can be compared in any order.
+    /// Largest value of each window; padding never wins. Taps are compared in row-major order, each with the largest before it, and
+    /// refused unless they are less than `2^(limbs·w)` apart: what the circuit compares.
     MaxPool {
         /// The windows.
         window: Window,

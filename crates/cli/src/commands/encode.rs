@@ -3,11 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::sol_types::SolCall;
 use ark_std::rand::rngs::OsRng;
 use serde_json::{Value, json};
+use zkslice_chain::bindings::{InferenceOracle, Request};
+use zkslice_chain::context;
 use zkslice_groth16::keccak;
 use zkslice_prover::{Bound, Inference, encode_request};
-use zkslice_slicer::Package;
+use zkslice_slicer::{Package, TensorKind};
 
 use super::{field_word, integers, write};
 use crate::error::CliError;
@@ -15,7 +19,7 @@ use crate::output::Output;
 
 /// Encode an input as a request carries it: words and their hash, or a fresh commitment whose opening is written to a folder.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  zkslice encode pkg --input input.json\n  zkslice encode private-pkg --input input.json --owner 0x… --openings openings/")]
+#[command(after_help = "Examples:\n  zkslice encode pkg --input input.json\n  zkslice encode private-pkg --input input.json --requester 0x… --openings openings/\n  zkslice encode pkg --input input.json --deadline 1800000000 --fee 1000000000000000")]
 pub(crate) struct Args {
     /// The package.
     package: PathBuf,
@@ -28,12 +32,31 @@ pub(crate) struct Args {
     /// Folder for the openings of private inputs, one file a commitment: give them to the prover of your choice and to nobody else.
     #[arg(long)]
     openings: Option<PathBuf>,
+    /// Also print calldata of `InferenceOracle.request`, open until this Unix time.
+    #[arg(long)]
+    deadline: Option<u64>,
+    /// Fee in wei, sent with the request.
+    #[arg(long, default_value_t = 0, requires = "deadline")]
+    fee: u128,
+    /// Contract that is called back.
+    #[arg(long, default_value_t = Address::ZERO, requires = "deadline")]
+    callback: Address,
+    /// Gas that the callback is given.
+    #[arg(long, default_value_t = 0, requires = "callback")]
+    callback_gas: u32,
 }
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let package = Package::open(&args.package)?;
     let mut inference = Inference::of_inputs(&package, integers(&package, &args.input)?)?;
-    inference.owner = args.owner;
+    let private = package.manifest().tensors.iter().any(|t| t.kind == TensorKind::PrivateInput);
+    if private && args.requester == Address::ZERO {
+        return Err(CliError::input("the input is private: say with --requester who will request; a commitment fits nobody else"));
+    }
+    let model = if private || args.deadline.is_some() { B256::from(package.key_blob()?.model_digest()) } else { B256::ZERO };
+    if private {
+        inference.owner = context::owner(model, args.requester).0;
+    }
     let bound = encode_request(&package, &mut inference, &mut OsRng)?;
     let inputs: Vec<_> = package.manifest().tensors.iter().filter(|t| t.kind.is_input()).collect();
     let hex0x = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
@@ -56,8 +79,37 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
             }
         }
     }
-    output.result(&json!({ "inputs": entries }), &lines);
+    let calldata = args.deadline.map(|deadline| request_calldata(&args, model, deadline, &bound));
+    lines.extend(calldata.iter().map(|bytes| format!("calldata of InferenceOracle.request: {bytes}")));
+    output.result(&json!({ "inputs": entries, "calldata": calldata }), &lines);
     Ok(ExitCode::SUCCESS)
+}
+
+fn request_calldata(args: &Args, model: B256, deadline: u64, bound: &[Bound]) -> Bytes {
+    let mut words = Vec::new();
+    let inputs = bound
+        .iter()
+        .map(|bound| match bound {
+            Bound::Words(of_input) => {
+                let of_input: Vec<U256> = of_input.iter().map(|w| U256::from_be_bytes(*w)).collect();
+                let hash = context::input_hash(&of_input);
+                words.extend(of_input);
+                hash
+            }
+            Bound::Commitment(commitment) => B256::from(*commitment),
+        })
+        .collect();
+    let request = Request {
+        modelDigest: model,
+        inputs,
+        minCoverage: U256::ZERO,
+        feeToken: Address::ZERO,
+        fee: U256::from(args.fee),
+        deadline,
+        callback: args.callback,
+        callbackGas: args.callback_gas,
+    };
+    InferenceOracle::requestCall { request_: request, words }.abi_encode().into()
 }
 
 /// Writes the opening of a commitment where [`zkslice_prover::LocalProver`] looks for it.

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use alloy::primitives::{Address, B256};
 use ark_std::rand::rngs::OsRng;
 use serde_json::json;
+use zkslice_chain::context;
 use zkslice_prover::{Inference, Openings, Verifier, prove};
 use zkslice_slicer::{Package, TensorKind};
 
@@ -63,7 +65,10 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
             *slot = opening;
         }
     }
-    (inference.context, inference.owner) = (args.context, args.owner);
+    inference.context = args.context;
+    if let Some(requester) = args.requester {
+        inference.owner = context::owner(B256::from(package.key_blob()?.model_digest()), requester).0;
+    }
     let slices = match args.slice {
         Some(k) if k >= package.slices().len() => {
             return Err(CliError::input(format!("--slice {k}: the package has slices 0 to {}", package.slices().len() - 1)));

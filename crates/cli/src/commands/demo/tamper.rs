@@ -44,9 +44,9 @@ impl Cases<'_> {
             }
         };
         let swap = |bundle: &mut Bundle| {
-            let last = bundle.proofs.len() - 1;
-            let (first, rest) = bundle.proofs.split_at_mut(last);
-            std::mem::swap(&mut first[0].proof, &mut rest[0].proof);
+            if let [first, .., last] = &mut bundle.proofs[..] {
+                std::mem::swap(&mut first.proof, &mut last.proof);
+            }
         };
         let partial = |bundle: &mut Bundle| drop(bundle.proofs.pop());
         let input_error = match self.package.manifest().tensors[0].kind {
@@ -62,7 +62,11 @@ impl Cases<'_> {
             ("a request fulfilled twice", fulfilled, self.first.clone(), "NotOpen"),
         ];
         let mut names = Vec::new();
+        let single = self.second.proofs.len() == 1;
         for (what, request, bundle, expected) in cases {
+            if single && what == "two slices swapped" {
+                continue;
+            }
             // In private mode another request has another commitment, which the oracle sees first.
             let expected = if what == "another request's bundle" && input_error == "InputCommitmentMismatch" { input_error } else { expected };
             match self.submit(chain, oracle, request, &bundle, self.beneficiary).await? {

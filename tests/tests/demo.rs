@@ -1,0 +1,65 @@
+//! The main job on a real chain: the demo, for one slice and for three, with public and with private input.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use zkslice_tests::{repository, zkslice};
+
+/// Runs the demo on a model of the tree, in a folder of its own.
+fn demo(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(zkslice()).current_dir(repository()).arg("demo").arg("--folder").arg(folder).args(arguments).output().unwrap()
+}
+
+fn succeeds(folder: &Path, arguments: &[&str], refusals: &[&str]) -> String {
+    let out = demo(folder, arguments);
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(out.status.success(), "{text}\n{}", String::from_utf8_lossy(&out.stderr));
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("demo ok: class ") && last.ends_with(" gas"), "{last}");
+    for refusal in refusals {
+        assert!(text.contains(refusal), "'{refusal}' is missing in\n{text}");
+    }
+    text
+}
+
+const REFUSALS: [&str; 5] = [
+    "refused, an output changed: InvalidBundle",
+    "refused, two slices swapped: InvalidBundle",
+    "refused, a slice left out: ProofLengthMismatch",
+    "refused, a request fulfilled twice: NotOpen",
+    "refused, a copied bundle that pays another: InvalidBundle",
+];
+
+#[test]
+fn three_slices_public_input_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments: [&str; 0] = [];
+    let text = succeeds(folder.path(), &arguments, &REFUSALS);
+    assert!(text.contains("refused, an input changed: InputHashMismatch"));
+    assert!(text.contains("refused, another request's bundle: InvalidBundle"));
+    let again = succeeds(folder.path(), &arguments, &REFUSALS);
+    assert!(again.contains("dev keys: there already"), "a second run skips what is done:\n{again}");
+}
+
+#[test]
+fn two_slices_private_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = succeeds(folder.path(), &["--model", "tests/models/mlp_digits", "--slices", "2", "--private"], &REFUSALS);
+    assert!(text.contains("refused, an input changed: InputCommitmentMismatch"));
+}
+
+#[test]
+fn one_slice() {
+    let folder = tempfile::tempdir().unwrap();
+    succeeds(folder.path(), &["--model", "tests/models/mlp_digits", "--slices", "1"], &["refused, a slice left out: ProofLengthMismatch"]);
+}
+
+#[test]
+fn a_demo_that_cannot_run_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = demo(folder.path(), &["--model", "no/such/model"]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("no/such/model"));
+}
