@@ -47,6 +47,12 @@ pub enum ExportError {
         /// How many there are.
         slices: usize,
     },
+    /// Not a name for a contract.
+    #[error("'{name}' cannot name a contract: letters, digits and underscores only, a letter first")]
+    Name {
+        /// The name.
+        name: String,
+    },
     /// The output folder is in the way.
     #[error("{}: already exists and is not an earlier export; choose another folder", path.display())]
     Exists {

@@ -74,30 +74,37 @@ struct Checked {
     blob: KeyBlob,
 }
 
-/// Every public wire must have a row of its own, `wire·0 = 0` with nothing else on it: it keeps a copied proof from being
-/// turned to another value of that wire (`soundness.md` G1), and its IC from vanishing (P21).
+/// The first of `public_wires` without a row of its own, `wire·0 = 0` with nothing else on it. The row keeps a copied proof
+/// from being turned to another value of the wire (`soundness.md` G1), and its IC from vanishing (P21).
+///
+/// `entries` calls back with row, matrix (0, 1, 2 for A, B, C) and wire of everything in the matrices.
+fn first_unpinned(rows: usize, public_wires: usize, entries: impl FnOnce(&mut dyn FnMut(usize, usize, usize))) -> Option<usize> {
+    let mut alone: Vec<Option<usize>> = vec![None; rows];
+    let mut shared = vec![false; rows];
+    entries(&mut |row, matrix, wire| {
+        if matrix == 0 && alone[row].is_none() {
+            alone[row] = Some(wire);
+        } else {
+            shared[row] = true;
+        }
+    });
+    let mut pinned = vec![false; public_wires];
+    for wire in alone.iter().zip(&shared).filter(|(_, shared)| !**shared).filter_map(|(wire, _)| *wire) {
+        if let Some(pinned) = pinned.get_mut(wire) {
+            *pinned = true;
+        }
+    }
+    pinned.iter().position(|pinned| !pinned)
+}
+
 fn check_pins(package: &Package, slice: usize, key: &VerifyingKey) -> Result<(), ExportError> {
     let circuit = package.circuit(slice)?;
     let layout = circuit.layout();
     if layout.publics != key.publics {
         return Err(ExportError::PublicInputs { slice, key: key.publics, what: "circuit", expected: layout.publics });
     }
-    let mut alone: Vec<Option<usize>> = vec![None; layout.rows()];
-    let mut other = vec![false; layout.rows()];
-    circuit.visit(|row, matrix, wire, _| {
-        if matrix as usize == 0 && alone[row].is_none() {
-            alone[row] = Some(wire);
-        } else {
-            other[row] = true;
-        }
-    });
-    let mut pinned = vec![false; layout.public_wires()];
-    for wire in alone.iter().zip(&other).filter(|(_, other)| !**other).filter_map(|(wire, _)| *wire) {
-        if let Some(pinned) = pinned.get_mut(wire) {
-            *pinned = true;
-        }
-    }
-    match pinned.iter().position(|pinned| !pinned) {
+    let entries = |entry: &mut dyn FnMut(usize, usize, usize)| circuit.visit(|row, matrix, wire, _| entry(row, matrix as usize, wire));
+    match first_unpinned(layout.rows(), layout.public_wires(), entries) {
         Some(wire) => Err(ExportError::Unpinned { slice, wire }),
         None => Ok(()),
     }
@@ -127,7 +134,8 @@ fn source_of(package: &Package, k: usize, checked: &Checked) -> Result<(String, 
         })
         .collect();
     let public = entry.reads.iter().chain(&entry.writes).filter(|t| manifest.tensors[**t].kind.is_public());
-    let groups = public.map(|t| format!("{} {}", if manifest.tensors[*t].kind.is_input() { "input" } else { "output" }, name(*t))).collect();
+    let groups =
+        public.map(|t| format!("{} {}", if manifest.tensors[*t].kind.is_input() { "input" } else { "output" }, name(*t))).collect();
     let contract = verifier_name(&manifest.name, k);
     let verifier = SliceVerifier {
         contract: contract.clone(),
@@ -181,7 +189,8 @@ fn model_library(package: &Package, checked: &Checked) -> Result<(String, String
             output: tensor.kind == TensorKind::Output,
         }
     };
-    let mut tensors: Vec<TensorContext> = of_kind(TensorKind::is_input).iter().enumerate().map(|(i, t)| describe("input", i, t, 0)).collect();
+    let mut tensors: Vec<TensorContext> =
+        of_kind(TensorKind::is_input).iter().enumerate().map(|(i, t)| describe("input", i, t, 0)).collect();
     let mut words = 0;
     for (i, tensor) in of_kind(|kind| kind == TensorKind::Output).into_iter().enumerate() {
         tensors.push(describe("output", i, tensor, words));
@@ -349,4 +358,24 @@ fn carry(old: &Path, new: &Path, folder: &Path, exported: &[PathBuf]) -> Result<
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unpinned(entries: &[(usize, usize, usize)]) -> Option<usize> {
+        first_unpinned(4, 2, |entry| entries.iter().for_each(|(row, matrix, wire)| entry(*row, *matrix, *wire)))
+    }
+
+    /// G1: a public wire that only occurs beside others, or in B or C, is not pinned.
+    #[test]
+    fn public_wires_need_rows_of_their_own() {
+        assert_eq!(unpinned(&[(0, 0, 0), (1, 0, 1), (2, 0, 5), (2, 1, 1), (2, 2, 0)]), None);
+        assert_eq!(unpinned(&[(0, 0, 0)]), Some(1));
+        assert_eq!(unpinned(&[(0, 0, 0), (1, 0, 1), (1, 0, 5)]), Some(1));
+        assert_eq!(unpinned(&[(0, 0, 0), (1, 0, 1), (1, 1, 0)]), Some(1));
+        assert_eq!(unpinned(&[(0, 0, 0), (1, 1, 1)]), Some(1));
+        assert_eq!(unpinned(&[(0, 2, 0), (1, 0, 1)]), Some(0));
+    }
 }

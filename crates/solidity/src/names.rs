@@ -21,9 +21,18 @@ pub fn type_name(model: &str) -> String {
 /// A name from a model file, fit for a comment: no line break, no control or direction character, nothing that natspec
 /// reads as a tag.
 pub(crate) fn comment(name: &str) -> String {
-    let fit = |c: char| if c.is_ascii_alphanumeric() || " _-.,:/+#()[]".contains(c) { c } else { '_' };
+    let fit = |c: char| if c.is_ascii_alphanumeric() || " _-.,:/+".contains(c) { c } else { '_' };
     let text: String = name.chars().take(LONGEST).map(fit).collect();
     format!("\"{text}\"")
+}
+
+/// One line of a comment.
+pub(crate) fn line(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '_' }).collect()
+}
+
+pub(crate) fn is_identifier(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// The name as an npm package's.

@@ -6,7 +6,7 @@ use tera::{Context, Tera};
 use zkslice_groth16::{Form, VerifyingKey, g1_to_words, g2_to_words, keccak, tag};
 
 use crate::ExportError;
-use crate::names::{comment, hex0x, number};
+use crate::names::{comment, hex0x, is_identifier, line, number};
 
 const TEMPLATE: &str = include_str!("../../../templates/SliceVerifier.sol.tera");
 
@@ -101,14 +101,20 @@ impl SliceVerifier<'_> {
     ///
     /// # Errors
     /// [`ExportError::UnsafeKey`] for a key in which γ, a δ or the generator coincide or a point is at infinity;
-    /// [`ExportError::PublicInputs`] if the key's points are not as many as its public inputs, or their descriptions.
+    /// [`ExportError::Name`] for a contract name that is no identifier; [`ExportError::PublicInputs`] if the key's points are not as many as its public inputs, or their descriptions.
     pub fn source(&self) -> Result<String, ExportError> {
         let Self { key, slice, .. } = *self;
         let mismatch = |key: usize, what, expected| ExportError::PublicInputs { slice, key, what, expected };
+        if !is_identifier(&self.contract) {
+            return Err(ExportError::Name { name: self.contract.clone() });
+        }
         let committed = key.form() == Form::Committed;
         let points = 1 + key.publics + key.post_challenge();
         if key.ic.len() != points {
             return Err(mismatch(key.ic.len().saturating_sub(1 + key.post_challenge()), "count", key.publics));
+        }
+        if key.publics == 0 {
+            return Err(mismatch(0, "contract at least", 1));
         }
         if self.publics.len() != key.publics {
             return Err(mismatch(key.publics, "wiring", self.publics.len()));
@@ -138,7 +144,7 @@ impl SliceVerifier<'_> {
                 let words = group.words();
                 first += words;
                 Group {
-                    doc: doc.clone(),
+                    doc: line(doc),
                     first: first - words,
                     words,
                     count: number(group.count as u64),
@@ -169,7 +175,7 @@ impl SliceVerifier<'_> {
         context.insert("pairing_words", &(6 * pairs));
         context.insert("pairing_bytes", &at(6 * pairs));
         context.insert("calldata_bytes", &number(4 + 32 * (p + n + proof_words) as u64));
-        context.insert("publics", &self.publics);
+        context.insert("publics", &self.publics.iter().map(|text| line(text)).collect::<Vec<_>>());
         context.insert("groups", &groups);
         context.insert("ranges", &ranges(key));
         context.insert("unrolled", &(1..=p).collect::<Vec<_>>());

@@ -182,6 +182,10 @@ fn unsafe_keys_are_refused() {
 
 #[test]
 fn keys_with_other_public_inputs_are_refused() {
+    let mut without = cases()[3].key.clone();
+    without.publics = 0;
+    without.ic.truncate(1);
+    assert!(matches!(generate(&without, 0), Err(ExportError::PublicInputs { key: 0, .. })), "there is always a context");
     for case in cases() {
         let key = &case.key;
         let refused = |key: &VerifyingKey, publics| matches!(generate(key, publics), Err(ExportError::PublicInputs { slice: 3, .. }));
@@ -223,11 +227,13 @@ fn names_cannot_break_out() {
         slice: 0,
         slices: 1,
         key: &case.key,
-        publics: vec![String::new(); case.key.publics],
-        groups: vec![String::new(); case.key.groups.len()],
+        publics: vec!["x\nfunction f() external {}".into(); case.key.publics],
+        groups: vec!["\r\u{2028}y".into(); case.key.groups.len()],
         dev: true,
     };
     let source = verifier.source().unwrap();
+    assert!(source.contains("x_function f()") && !source.contains('\r') && !source.contains('\u{2028}'));
+    assert!(matches!(SliceVerifier { contract: "A {} contract B".into(), ..verifier }.source(), Err(ExportError::Name { .. })));
     assert!(source.contains("contract XContractEvilDevSlice0Verifier {"));
     assert!(source.lines().filter(|line| line.contains("Evil")).all(|line| line.starts_with("///") || line.starts_with("contract X")));
     assert!(!source.contains("*/") && !source.contains('\u{202e}'));
@@ -241,7 +247,9 @@ fn public_inputs_are_described_in_slot_order() {
     let source = slice_verifier(&model.package, 0).unwrap();
     let slots = slots(manifest, &manifest.slices[0]);
     assert_eq!(slots, [Slot::Context, Slot::Owner, Slot::Read(0), Slot::Written(2)]);
-    let positions: Vec<usize> =
-        ["[0] the context", "[1] the owner", "[2] commitment to \"input\"", "[3] commitment to"].iter().map(|text| source.find(text).unwrap()).collect();
+    let positions: Vec<usize> = ["[0] the context", "[1] the owner", "[2] commitment to \"input\"", "[3] commitment to"]
+        .iter()
+        .map(|text| source.find(text).unwrap())
+        .collect();
     assert!(positions.is_sorted());
 }

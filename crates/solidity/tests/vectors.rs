@@ -38,7 +38,8 @@ fn circomlibjs_computes_the_poseidon_vectors() {
 #[test]
 fn words_unpack_to_their_digits() {
     for vector in committed()["packing"].as_array().unwrap() {
-        let words: Vec<_> = vector["words"].as_array().unwrap().iter().map(|w| fr_from_word(&bytes(w).try_into().unwrap(), "word").unwrap()).collect();
+        let words: Vec<_> =
+            vector["words"].as_array().unwrap().iter().map(|w| fr_from_word(&bytes(w).try_into().unwrap(), "word").unwrap()).collect();
         let (count, bits) = (vector["count"].as_u64().unwrap() as usize, vector["bits"].as_u64().unwrap() as u32);
         let digits: Vec<i64> = vector["digits"].as_array().unwrap().iter().map(|d| d.as_i64().unwrap()).collect();
         assert_eq!(unpack_values(&words, count, bits), Some(digits));

@@ -170,9 +170,8 @@ contract MlpDigitsSlice0Verifier {
     {
         assembly ("memory-safe") {
             let word := add(offset, shl(5, from))
-            for { let end := add(offset, shl(5, to)) } lt(word, end) { word := add(word, 0x20) } {
-                if iszero(lt(calldataload(word), bound)) { break }
-            }
+            let end := add(offset, shl(5, to))
+            for {} and(lt(word, end), lt(calldataload(word), bound)) {} { word := add(word, 0x20) }
             index := shr(5, sub(word, offset))
         }
     }
@@ -206,7 +205,8 @@ contract MlpDigitsSlice0Verifier {
     /// @dev L = L + scalar·(icX, icY).
     function _add(uint256[30] memory pairs, uint256 icX, uint256 icY, uint256 scalar) private view {
         (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
-        address failed;
+        bool multiplied;
+        bool added;
         // Memory map of the third pair, whose G2 point is not there yet: 0x00 L   0x40 term   0x80 scalar.
         assembly ("memory-safe") {
             let sum := add(pairs, 0x180)
@@ -215,14 +215,13 @@ contract MlpDigitsSlice0Verifier {
             mstore(add(term, 0x20), icY)
             mstore(add(term, 0x40), scalar)
             // Where there is no precompile, the call succeeds without an answer.
-            let ok := staticcall(mulGas, ECMUL, term, 0x60, term, 0x40)
-            if iszero(and(ok, eq(returndatasize(), 0x40))) { failed := ECMUL }
-            if iszero(failed) {
-                ok := staticcall(addGas, ECADD, sum, 0x80, sum, 0x40)
-                if iszero(and(ok, eq(returndatasize(), 0x40))) { failed := ECADD }
-            }
+            multiplied := staticcall(mulGas, ECMUL, term, 0x60, term, 0x40)
+            multiplied := and(multiplied, eq(returndatasize(), 0x40))
+            added := staticcall(addGas, ECADD, sum, 0x80, sum, 0x40)
+            added := and(added, eq(returndatasize(), 0x40))
         }
-        if (failed != address(0)) revert PrecompileFailed(failed);
+        if (!multiplied) revert PrecompileFailed(ECMUL);
+        if (!added) revert PrecompileFailed(ECADD);
     }
 
     /// @dev Completes the pairs, of which L is there, and checks their product.

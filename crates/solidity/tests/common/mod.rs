@@ -17,7 +17,9 @@ use tempfile::TempDir;
 use zkslice_circuit::gadgets::{self, DigitTables};
 use zkslice_circuit::{Builder, Circuit, Shape, Trace, Witness};
 use zkslice_graph::{Graph, Input, Options, Samples, compile, encode};
-use zkslice_groth16::{Form, Setup, VerifyingKey, WordGroup, challenge, fingerprint, fr_from_word, fr_to_word, g1_from_words, prove as prove_circuit, to_field};
+use zkslice_groth16::{
+    Form, Setup, VerifyingKey, WordGroup, challenge, fingerprint, fr_from_word, fr_to_word, g1_from_words, prove as prove_circuit, to_field,
+};
 use zkslice_prover::{Bundle, Inference, Verifier, encode_request, prove};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Slot, Strategy, setup, slots};
 use zkslice_solidity::{SliceVerifier, export, slice_verifier, verifier_name};

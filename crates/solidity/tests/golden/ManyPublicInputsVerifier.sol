@@ -204,9 +204,9 @@ contract ManyPublicInputsVerifier {
             abc := proof
         }
 
-        // ECMUL would take x + r for x, and the fingerprint a word + r for the word.
-        uint256 index = _firstNotBelow(R, x, 0, 24);
-        if (index != 24) revert PublicInputOutOfRange(index);
+        // ECMUL would take x + r for x, and the fingerprint a word + r for the word. Public inputs are
+        // compared where they are multiplied.
+        uint256 index;
         index = _firstNotBelow(1 << 18, w, 0, 1);
         if (index != 1) revert WordOutOfRange(index, 18);
         index = _firstNotBelow(1 << 252, w, 1, 2);
@@ -234,9 +234,8 @@ contract ManyPublicInputsVerifier {
     {
         assembly ("memory-safe") {
             let word := add(offset, shl(5, from))
-            for { let end := add(offset, shl(5, to)) } lt(word, end) { word := add(word, 0x20) } {
-                if iszero(lt(calldataload(word), bound)) { break }
-            }
+            let end := add(offset, shl(5, to))
+            for {} and(lt(word, end), lt(calldataload(word), bound)) {} { word := add(word, 0x20) }
             index := shr(5, sub(word, offset))
         }
     }
@@ -267,40 +266,41 @@ contract ManyPublicInputsVerifier {
         }
     }
 
-    /// @dev L = L + Σ x_j·IC_j.
+    /// @dev L = L + Σ x_j·IC_j. Faults are gathered, and told apart at the end.
     function _addPublicInputs(uint256[30] memory pairs, uint256 x) private view {
         bytes memory ic = IC;
         (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
-        address failed;
+        bool below = true;
+        bool multiplied = true;
+        bool added = true;
         // Memory map as in `_add`.
         assembly ("memory-safe") {
             let sum := add(pairs, 0x180)
             let term := add(pairs, 0x1c0)
             let point := add(ic, 0x20)
-            for { let end := add(x, 0x300) } lt(x, end) { x := add(x, 0x20) } {
+            for { let word := x } lt(word, add(x, 0x300)) { word := add(word, 0x20) } {
+                let scalar := calldataload(word)
+                below := and(below, lt(scalar, R))
                 mstore(term, mload(point))
                 mstore(add(term, 0x20), mload(add(point, 0x20)))
-                mstore(add(term, 0x40), calldataload(x))
+                mstore(add(term, 0x40), scalar)
                 point := add(point, 0x40)
-                let ok := staticcall(mulGas, ECMUL, term, 0x60, term, 0x40)
-                if iszero(and(ok, eq(returndatasize(), 0x40))) {
-                    failed := ECMUL
-                    break
-                }
-                ok := staticcall(addGas, ECADD, sum, 0x80, sum, 0x40)
-                if iszero(and(ok, eq(returndatasize(), 0x40))) {
-                    failed := ECADD
-                    break
-                }
+                multiplied := and(multiplied, staticcall(mulGas, ECMUL, term, 0x60, term, 0x40))
+                multiplied := and(multiplied, eq(returndatasize(), 0x40))
+                added := and(added, staticcall(addGas, ECADD, sum, 0x80, sum, 0x40))
+                added := and(added, eq(returndatasize(), 0x40))
             }
         }
-        if (failed != address(0)) revert PrecompileFailed(failed);
+        if (!below) revert PublicInputOutOfRange(_firstNotBelow(R, x, 0, 24));
+        if (!multiplied) revert PrecompileFailed(ECMUL);
+        if (!added) revert PrecompileFailed(ECADD);
     }
 
     /// @dev L = L + scalar·(icX, icY).
     function _add(uint256[30] memory pairs, uint256 icX, uint256 icY, uint256 scalar) private view {
         (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
-        address failed;
+        bool multiplied;
+        bool added;
         // Memory map of the third pair, whose G2 point is not there yet: 0x00 L   0x40 term   0x80 scalar.
         assembly ("memory-safe") {
             let sum := add(pairs, 0x180)
@@ -309,14 +309,13 @@ contract ManyPublicInputsVerifier {
             mstore(add(term, 0x20), icY)
             mstore(add(term, 0x40), scalar)
             // Where there is no precompile, the call succeeds without an answer.
-            let ok := staticcall(mulGas, ECMUL, term, 0x60, term, 0x40)
-            if iszero(and(ok, eq(returndatasize(), 0x40))) { failed := ECMUL }
-            if iszero(failed) {
-                ok := staticcall(addGas, ECADD, sum, 0x80, sum, 0x40)
-                if iszero(and(ok, eq(returndatasize(), 0x40))) { failed := ECADD }
-            }
+            multiplied := staticcall(mulGas, ECMUL, term, 0x60, term, 0x40)
+            multiplied := and(multiplied, eq(returndatasize(), 0x40))
+            added := staticcall(addGas, ECADD, sum, 0x80, sum, 0x40)
+            added := and(added, eq(returndatasize(), 0x40))
         }
-        if (failed != address(0)) revert PrecompileFailed(failed);
+        if (!multiplied) revert PrecompileFailed(ECMUL);
+        if (!added) revert PrecompileFailed(ECADD);
     }
 
     /// @dev Completes the pairs, of which L is there, and checks their product.
