@@ -52,7 +52,8 @@ pub fn zkslice() -> &'static Path {
         }
         let test = std::env::current_exe().unwrap();
         let folder = test.ancestors().find(|path| path.ends_with("deps")).and_then(Path::parent).expect("cargo runs tests from `deps`");
-        let mut cargo = Command::new(env!("CARGO"));
+        // The cargo that runs this test: another toolchain's would build everything again.
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
         cargo.current_dir(repository()).args(["build", "--quiet", "--workspace", "--bin", "zkslice"]);
         cargo.arg("--target-dir").arg(folder.parent().expect("a profile's folder has a parent"));
         if folder.ends_with("release") {
@@ -102,7 +103,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -112,6 +113,6 @@ impl Random {
 
     /// A number below `limit`; 0 where that is 0.
     pub fn below(&mut self, limit: usize) -> usize {
-        (self.next() % (limit.max(1) as u64)) as usize
+        (self.number() % (limit.max(1) as u64)) as usize
     }
 }

@@ -85,7 +85,10 @@ fn quantised_models_agree_with_float_ones_also_in_slices() {
             let line = |form: &str, right: usize| {
                 let share = right as f64 / whole.all as f64;
                 let figures = format!("{right} of {} = {share:.4}", whole.all);
-                assert!(readme.lines().any(|line| line.starts_with(form) && line.contains(&figures)), "demo/model/README.md: {form} {figures}");
+                assert!(
+                    readme.lines().any(|line| line.starts_with(form) && line.contains(&figures)),
+                    "demo/model/README.md: {form} {figures}"
+                );
             };
             line("Float accuracy", whole.float);
             line("Quantised accuracy", whole.quantised);
@@ -126,7 +129,8 @@ fn every_number_of_slices_computes_the_same() {
 fn packages_compute_what_the_graph_computes() {
     let fixtures = repository().join("crates/graph/tests/fixtures");
     let folder = tempfile::tempdir().unwrap();
-    let cases = [("lenet5_avg", model("lenet5_avg").join("model.onnx"), 3), ("residual_two_convs", fixtures.join("residual_two_convs.onnx"), 2)];
+    let cases =
+        [("lenet5_avg", model("lenet5_avg").join("model.onnx"), 3), ("residual_two_convs", fixtures.join("residual_two_convs.onnx"), 2)];
     for (name, path, most) in cases {
         let samples = if name == "lenet5_avg" {
             samples(name)

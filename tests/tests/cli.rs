@@ -104,7 +104,8 @@ fn three_slices_one_after_the_other() {
         refused!(1, ["partial bundle", "no proof"], "verify", package, output);
     }
     // The parts fit together: the boundary that one slice wrote is the one that the next has read.
-    let parts: Vec<Value> = (0..3).map(|k| serde_json::from_slice(&std::fs::read(scene.path(&format!("{k}.json"))).unwrap()).unwrap()).collect();
+    let parts: Vec<Value> =
+        (0..3).map(|k| serde_json::from_slice(&std::fs::read(scene.path(&format!("{k}.json"))).unwrap()).unwrap()).collect();
     let mut joined = parts[0].clone();
     for part in &parts[1..] {
         for (t, bound) in part["tensors"].as_array().unwrap().iter().enumerate().filter(|(_, bound)| !bound.is_null()) {
@@ -130,7 +131,8 @@ fn encode_gives_what_a_request_carries() {
 
     let mut commitments = BTreeSet::new();
     for _ in 0..2 {
-        let encoded = ok!("encode", scene.path("private"), "--input", scene.input(), "--owner", "0x5", "--openings", scene.path("openings"));
+        let encoded =
+            ok!("encode", scene.path("private"), "--input", scene.input(), "--owner", "0x5", "--openings", scene.path("openings"));
         let commitment = encoded["inputs"][0]["commitment"].as_str().unwrap().to_owned();
         hex_word(&commitment);
         let opening: Value = serde_json::from_slice(&std::fs::read(encoded["inputs"][0]["opening"].as_str().unwrap()).unwrap()).unwrap();
@@ -185,7 +187,8 @@ fn doctor_says_what_is_missing() {
     let lines = run!("doctor").stdout;
     assert_eq!(lines.lines().count(), found["findings"].as_array().unwrap().len());
     // Without anything on the path everything is missing, and said to be.
-    let bare: Ran = Command::new(zkslice()).args(["doctor", "--json"]).env("PATH", "").current_dir(std::env::temp_dir()).output().unwrap().into();
+    let bare: Ran =
+        Command::new(zkslice()).args(["doctor", "--json"]).env("PATH", "").current_dir(std::env::temp_dir()).output().unwrap().into();
     assert_eq!((bare.code, &bare.json()["ok"]), (Some(1), &false.into()));
 }
 
@@ -193,8 +196,13 @@ fn doctor_says_what_is_missing() {
 fn every_command_has_help_with_examples() {
     let help = run!("--help");
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
-    let commands: Vec<&str> =
-        help.stdout.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| line.starts_with(char::is_alphabetic)).filter_map(|line| line.split_whitespace().next()).collect();
+    let commands: Vec<&str> = help
+        .stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| line.starts_with(char::is_alphabetic))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
     for command in ["compile", "setup", "encode", "prove", "verify", "inspect", "doctor"] {
         assert!(commands.contains(&command), "{commands:?}");
     }
@@ -227,14 +235,18 @@ fn streams_and_exit_codes() {
     }
     // A reader that has gone, or a full disk behind standard output, is no panic.
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let ran: Ran = Command::new(zkslice()).arg("inspect").arg(scene.path("package")).stdout(full).stderr(Stdio::piped()).output().unwrap().into();
+    let ran: Ran =
+        Command::new(zkslice()).arg("inspect").arg(scene.path("package")).stdout(full).stderr(Stdio::piped()).output().unwrap().into();
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("standard output") && !ran.stderr.contains("panicked"), "{}", ran.stderr);
 }
 
 /// All files below a folder with their bytes.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    scene::files(folder).into_iter().map(|path| (path.strip_prefix(folder).unwrap().display().to_string(), std::fs::read(&path).unwrap())).collect()
+    scene::files(folder)
+        .into_iter()
+        .map(|path| (path.strip_prefix(folder).unwrap().display().to_string(), std::fs::read(&path).unwrap()))
+        .collect()
 }
 
 #[test]
@@ -245,7 +257,8 @@ fn compiling_is_deterministic() {
             // The third replaces the second in its place.
             let mut command = Command::new(zkslice());
             command.env("RAYON_NUM_THREADS", threads).arg("compile").arg(scene.model()).arg("--samples").arg(scene.samples());
-            let ran: Ran = command.args(["--slices", slices, "--input", input, "--json", "-o"]).arg(scene.path(output)).output().unwrap().into();
+            let ran: Ran =
+                command.args(["--slices", slices, "--input", input, "--json", "-o"]).arg(scene.path(output)).output().unwrap().into();
             assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         }
         let first = contents(&scene.path("first"));
@@ -271,7 +284,8 @@ fn a_full_disk_leaves_nothing_behind() {
         assert!(error.contains(file) && error.contains("File too large"), "{error}");
         assert_eq!(leftovers(&scene.path("")), Vec::<String>::new());
     };
-    let args: [std::ffi::OsString; 6] = ["compile".into(), scene.model().into(), "--samples".into(), scene.samples().into(), "-o".into(), scene.path("package").into()];
+    let args: [std::ffi::OsString; 6] =
+        ["compile".into(), scene.model().into(), "--samples".into(), scene.samples().into(), "-o".into(), scene.path("package").into()];
     let args: Vec<&std::ffi::OsStr> = args.iter().map(AsRef::as_ref).collect();
     failed(limited(4, &args), "graph.bin");
     assert!(!scene.path("package").exists());
@@ -291,7 +305,10 @@ fn a_full_disk_leaves_nothing_behind() {
     ok!("setup", package);
 
     let (input, bundle) = (scene.input(), scene.path("bundle.json"));
-    failed(limited(1, &["prove".as_ref(), package.as_ref(), "--input".as_ref(), input.as_ref(), "-o".as_ref(), bundle.as_ref()]), "bundle.json");
+    failed(
+        limited(1, &["prove".as_ref(), package.as_ref(), "--input".as_ref(), input.as_ref(), "-o".as_ref(), bundle.as_ref()]),
+        "bundle.json",
+    );
     assert!(!bundle.exists());
 }
 
@@ -322,8 +339,16 @@ fn a_killed_process_leaves_no_half_output() {
         child.wait().unwrap();
     };
     let (file, samples) = (scene.model(), scene.samples());
-    let compile: [&std::ffi::OsStr; 8] =
-        ["compile".as_ref(), file.as_ref(), "--samples".as_ref(), samples.as_ref(), "--slices".as_ref(), "3".as_ref(), "-o".as_ref(), package.as_ref()];
+    let compile: [&std::ffi::OsStr; 8] = [
+        "compile".as_ref(),
+        file.as_ref(),
+        "--samples".as_ref(),
+        samples.as_ref(),
+        "--slices".as_ref(),
+        "3".as_ref(),
+        "-o".as_ref(),
+        package.as_ref(),
+    ];
     for after in [5, 60, 120, 140, 150, 160] {
         kill(&compile, after);
         if package.exists() {

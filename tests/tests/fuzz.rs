@@ -56,14 +56,26 @@ fn campaign(test: &str, parser: &str, share: usize, more: &[Vec<u8>], parse: imp
 }
 
 fn parent(test: &str, parser: &str) {
+    let (ended, bytes, log) = run_child(test, &[]);
+    if let Some(why) = ended {
+        let path = corpus(parser).join(format!("broken-{}", &hex::encode(keccak(&bytes))[..16]));
+        std::fs::write(&path, bytes).unwrap();
+        panic!("{parser}: {why}; the input is now {}\n{log}", path.display());
+    }
+    log.lines().filter(|line| line.starts_with(parser)).for_each(|line| println!("{line}"));
+}
+
+/// Runs a test of this file as a child. Gives how it failed, if it did, the last input, and what it printed.
+fn run_child(test: &str, environment: &[(&str, &str)]) -> (Option<String>, Vec<u8>, String) {
     let folder = tempfile::tempdir().unwrap();
     let (current, log) = (folder.path().join("current"), folder.path().join("log"));
     std::fs::write(&current, b"").unwrap();
     let mut child = Command::new("sh")
-        .args(["-c", &format!("ulimit -v {MEMORY_KIB}; exec \"$0\" --exact \"$1\" --nocapture")])
+        .args(["-c", &format!("ulimit -v {MEMORY_KIB}; ulimit -c 0; exec \"$0\" --exact \"$1\" --nocapture")])
         .arg(std::env::current_exe().unwrap())
         .arg(test)
         .env(CHILD, &current)
+        .envs(environment.iter().copied())
         .stdout(File::create(&log).unwrap())
         .stderr(File::options().append(true).open(&log).unwrap())
         .stdin(Stdio::null())
@@ -89,14 +101,7 @@ fn parent(test: &str, parser: &str) {
         }
         std::thread::sleep(Duration::from_millis(50));
     };
-    let log = String::from_utf8_lossy(&std::fs::read(&log).unwrap()).into_owned();
-    if let Some(why) = ended {
-        let bytes = input();
-        let path = corpus(parser).join(format!("broken-{}", &hex::encode(keccak(&bytes))[..16]));
-        std::fs::write(&path, bytes).unwrap();
-        panic!("{parser}: {why}; the input is now {}\n{log}", path.display());
-    }
-    log.lines().filter(|line| line.starts_with(parser)).for_each(|line| println!("{line}"));
+    (ended, input(), String::from_utf8_lossy(&std::fs::read(&log).unwrap()).into_owned())
 }
 
 fn child(parser: &str, share: usize, more: &[Vec<u8>], mut parse: impl FnMut(&[u8]), current: &File) {
@@ -128,8 +133,28 @@ const EDGES: [u64; 14] =
     [0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 40, i64::MAX as u64, 1 << 63, u64::MAX];
 /// Pieces of JSON and TOML that stand where a value stood.
 const TOKENS: [&str; 22] = [
-    "0", "-1", "1e999", "-0.0", "0.1", "18446744073709551615", "18446744073709551616", "9223372036854775807", "-9223372036854775808", "4294967296",
-    "99999999999999999999999999999999999999999999", "1e308", "null", "true", "\"\"", "\"0x\"", "[]", "{}", "\"\\u0000\"", "\"\\ud800\"", "nan", "[[[[]]]]",
+    "0",
+    "-1",
+    "1e999",
+    "-0.0",
+    "0.1",
+    "18446744073709551615",
+    "18446744073709551616",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "4294967296",
+    "99999999999999999999999999999999999999999999",
+    "1e308",
+    "null",
+    "true",
+    "\"\"",
+    "\"0x\"",
+    "[]",
+    "{}",
+    "\"\\u0000\"",
+    "\"\\ud800\"",
+    "nan",
+    "[[[[]]]]",
 ];
 
 /// One to four changes to a file of the corpus.
@@ -140,11 +165,11 @@ fn mutate(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
         let end = at + random.below((bytes.len() - at).min(64));
         match random.below(14) {
             0 if !bytes.is_empty() => bytes[at] ^= 1 << random.below(8),
-            1 if !bytes.is_empty() => bytes[at] = random.next() as u8,
+            1 if !bytes.is_empty() => bytes[at] = random.number() as u8,
             2 => bytes.truncate(at),
             3 => drop(bytes.drain(at..end)),
             4 => {
-                let piece: Vec<u8> = (0..random.below(16)).map(|_| random.next() as u8).collect();
+                let piece: Vec<u8> = (0..random.below(16)).map(|_| random.number() as u8).collect();
                 drop(bytes.splice(at..at, piece));
             }
             5 => {
@@ -283,6 +308,35 @@ fn small_key() -> ProvingKey {
     Setup::dev(&mut rng).key(&small_circuit(), &[WordGroup { count: 2, bits: 4 }, WordGroup { count: 1, bits: 4 }], &mut rng).unwrap()
 }
 
+/// A campaign that could not fail would say nothing: parsers broken on purpose, at the input that breaks them.
+#[test]
+fn broken_parsers_are_caught() {
+    const BREAK: &str = "ZKSLICE_FUZZ_BREAK";
+    if let Some(current) = std::env::var_os(CHILD) {
+        let current = File::options().write(true).open(current).unwrap();
+        let parse = |bytes: &[u8]| match (bytes.first() == Some(&b'!'), std::env::var(BREAK).as_deref()) {
+            (true, Ok("panic")) => panic!("as asked"),
+            (true, Ok("memory")) => assert!(!std::hint::black_box(vec![1_u8; 1 << 40]).is_empty()),
+            (true, Ok("stack")) => assert!(recurse(0) > 0),
+            _ => {}
+        };
+        return child("relayer", 1, &[], parse, &current);
+    }
+    for (way, said) in [("panic", "as asked"), ("memory", "memory allocation of"), ("stack", "overflowed its stack")] {
+        let (ended, input, log) = run_child("broken_parsers_are_caught", &[(BREAK, way)]);
+        assert!(ended.is_some() && log.contains(said), "{way}: {ended:?} {log}");
+        assert_eq!(input.first(), Some(&b'!'), "{way}");
+    }
+    let (ended, _, log) = run_child("broken_parsers_are_caught", &[(BREAK, "nothing")]);
+    assert_eq!(ended, None, "{log}");
+}
+
+#[allow(unconditional_recursion)]
+fn recurse(depth: u64) -> u64 {
+    let place = [depth; 512];
+    recurse(std::hint::black_box(place)[0] + 1) + std::hint::black_box(place)[1]
+}
+
 // The parsers.
 
 #[test]
@@ -303,7 +357,8 @@ fn models() {
             if size > 20_000 {
                 return;
             }
-            let input_ranges: BTreeMap<String, (f64, f64)> = graph.inputs.iter().map(|id| (graph.values[*id].name.clone(), (-1.0, 1.0))).collect();
+            let input_ranges: BTreeMap<String, (f64, f64)> =
+                graph.inputs.iter().map(|id| (graph.values[*id].name.clone(), (-1.0, 1.0))).collect();
             let options = Options { table_bits: Some(8), input_ranges, ..Options::default() };
             if let Ok((graph, _)) = compile_float(graph, None, &options) {
                 let back = Graph::from_bytes(&graph.to_bytes().unwrap()).expect("what is compiled can be read");
@@ -339,7 +394,14 @@ fn sample_files() {
 fn bundles() {
     let package = &fixture().public;
     let verifier = Verifier::new(package).unwrap();
-    let proven = zkslice_prover::prove(package, Inference::of_inputs(package, input_integers()).unwrap(), 0..2, &mut StdRng::seed_from_u64(3), |_| ()).unwrap();
+    let proven = zkslice_prover::prove(
+        package,
+        Inference::of_inputs(package, input_integers()).unwrap(),
+        0..2,
+        &mut StdRng::seed_from_u64(3),
+        |_| (),
+    )
+    .unwrap();
     let honest = proven.bundle.to_json().unwrap();
     campaign("bundles", "bundle", 2, std::slice::from_ref(&honest), |bytes| {
         if let Ok(bundle) = Bundle::from_json(bytes) {
@@ -368,8 +430,14 @@ fn openings() {
             let _ = zkslice_prover::encode_request(package, &mut inference, &mut rng);
             accepted += 1;
             // Proving takes its time: a few of them.
-            if accepted % 97 == 0 && openings.tensors.len() <= package.manifest().tensors.len() {
-                let _ = zkslice_prover::prove(package, Inference { openings: openings.clone(), ..Inference::default() }, 1..2, &mut rng, |_| ());
+            if accepted.is_multiple_of(97) && openings.tensors.len() <= package.manifest().tensors.len() {
+                let _ = zkslice_prover::prove(
+                    package,
+                    Inference { openings: openings.clone(), ..Inference::default() },
+                    1..2,
+                    &mut rng,
+                    |_| (),
+                );
             }
         }
     });
@@ -400,7 +468,7 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let target = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &target) } else { drop(std::fs::copy(&path, &target).unwrap()) }
+        if path.is_dir() { copy(&path, &target) } else { assert!(std::fs::copy(&path, &target).is_ok()) }
     }
 }
 
@@ -413,7 +481,7 @@ fn manifests() {
     let mut manifest: Value = serde_json::from_slice(&honest).unwrap();
     let graph = std::fs::read(folder.path().join("slices/1/graph.bin")).unwrap();
     let mut random = Random(11);
-    campaign("manifests", "manifest", 4, std::slice::from_ref(&honest), |bytes| {
+    campaign("manifests", "manifest", 40, std::slice::from_ref(&honest), |bytes| {
         let open = || {
             let Ok(package) = Package::open(folder.path()) else { return };
             let inputs = package.manifest().tensors.iter().filter(|t| t.kind.is_input());
@@ -443,7 +511,7 @@ fn key_manifests() {
     copy(fixture().public.folder(), folder.path());
     let honest = std::fs::read(folder.path().join("keys.json")).unwrap();
     let package = Package::open(folder.path()).unwrap();
-    campaign("key_manifests", "keys", 4, std::slice::from_ref(&honest), |bytes| {
+    campaign("key_manifests", "keys", 10, std::slice::from_ref(&honest), |bytes| {
         std::fs::write(folder.path().join("keys.json"), bytes).unwrap();
         if package.keys().is_ok() {
             let _ = package.key_blob();
@@ -482,7 +550,7 @@ fn proving_keys() {
             let Ok(key) = ProvingKey::open(&path) else { continue };
             opened += 1;
             let _ = (key.domain_size(), key.verifying_key_hash(), key.len());
-            if opened % 16 == 0 {
+            if opened.is_multiple_of(16) {
                 let _ = prove(&key, &witness, || Ok(small_circuit()), &mut rng);
             }
         }
