@@ -16,7 +16,7 @@ use revm::context::result::{ExecutionResult, Output};
 use revm::context::{CfgEnv, TxEnv};
 use revm::database::{CacheDB, EmptyDB};
 use revm::handler::EthPrecompiles;
-use revm::precompile::{Precompile, PrecompileOutput, PrecompileSpecId, Precompiles};
+use revm::precompile::{Precompile, PrecompileFn, PrecompileOutput, PrecompileSpecId, Precompiles};
 use revm::primitives::TxKind;
 use revm::primitives::hardfork::SpecId;
 use revm::{Context, ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainContext};
@@ -418,7 +418,7 @@ fn answer(byte: u8, length: usize, reservoir: u64) -> PrecompileOutput {
 #[test]
 fn lying_pairings_are_refused_at_deployment() {
     let usual = Precompiles::new(PrecompileSpecId::OSAKA).get(&PAIRING).unwrap();
-    let lies: [fn(&[u8], u64, u64) -> Result<PrecompileOutput, revm::precompile::PrecompileError>; 4] = [
+    let lies: [PrecompileFn; 4] = [
         |_, _, reservoir| Ok(answer(1, 32, reservoir)),
         |_, _, reservoir| Ok(answer(0, 32, reservoir)),
         |_, _, reservoir| Ok(answer(1, 31, reservoir)),
@@ -438,7 +438,7 @@ fn lying_pairings_are_refused_at_deployment() {
 #[test]
 fn strange_answers_prove_nothing() {
     let usual = Precompiles::new(PrecompileSpecId::OSAKA).get(&PAIRING).unwrap();
-    let answers: [fn(&[u8], u64, u64) -> Result<PrecompileOutput, revm::precompile::PrecompileError>; 4] = [
+    let answers: [PrecompileFn; 4] = [
         |_, _, reservoir| Ok(answer(1, 31, reservoir)),
         |_, _, reservoir| Ok(answer(1, 64, reservoir)),
         |_, _, reservoir| Ok(answer(2, 32, reservoir)),
