@@ -62,10 +62,11 @@ pub struct KeyBlob {
     bytes: Vec<u8>,
     header: usize,
     setup: [u8; 32],
+    keys: Vec<VerifyingKey>,
 }
 
 impl KeyBlob {
-    pub(crate) fn new(manifest: &Manifest, keys: &[VerifyingKey], dev: bool) -> Self {
+    pub(crate) fn new(manifest: &Manifest, keys: Vec<VerifyingKey>, dev: bool) -> Self {
         let setup = keys.first().map(VerifyingKey::setup_digest).unwrap_or_default();
         let mut bytes = tag("zkslice/model/v1").to_vec();
         let number = |bytes: &mut Vec<u8>, n: u64| {
@@ -91,18 +92,24 @@ impl KeyBlob {
             let slots = slots(manifest, slice);
             number(&mut bytes, slots.len() as u64);
             slots.iter().for_each(|slot| number(&mut bytes, slot.code()));
-            let words: Vec<usize> = slice.reads.iter().chain(&slice.writes).filter(|t| manifest.tensors[**t].kind.is_public()).copied().collect();
+            let words: Vec<usize> =
+                slice.reads.iter().chain(&slice.writes).filter(|t| manifest.tensors[**t].kind.is_public()).copied().collect();
             number(&mut bytes, words.len() as u64);
             words.iter().for_each(|t| number(&mut bytes, *t as u64));
         }
         let header = bytes.len();
         keys.iter().for_each(|key| bytes.extend_from_slice(&key.record()));
-        Self { bytes, header, setup }
+        Self { bytes, header, setup, keys }
     }
 
     /// The whole blob.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The verifying keys whose records it holds.
+    pub fn keys(&self) -> &[VerifyingKey] {
+        &self.keys
     }
 
     /// The blob in chunks that fit a contract's code.

@@ -56,7 +56,9 @@ pub enum PackageError {
         possible: usize,
     },
     /// One slice would exceed the limit whatever the cut.
-    #[error("no cut keeps every slice below {limit} constraints: the smallest possible largest slice has {smallest}; raise --max-constraints")]
+    #[error(
+        "no cut keeps every slice below {limit} constraints: the smallest possible largest slice has {smallest}; raise --max-constraints"
+    )]
     TooLarge {
         /// The limit.
         limit: usize,

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Binding, Circuit, shape_of};
 use zkslice_graph::{Encoding, Graph, Input, Port, Scale, Tensor, ValueError};
-use zkslice_groth16::{ProvingKey, Setup, VerifyingKey, WordGroup, check_deltas, keccak};
+use zkslice_groth16::{Form, ProvingKey, Setup, VerifyingKey, WordGroup, check_deltas, keccak};
 
 use crate::blob::KeyBlob;
 use crate::partition::{Strategy, partition};
@@ -226,9 +226,7 @@ impl Package {
     /// # Errors
     /// [`PackageError`]; nothing half-written stays behind. An earlier package in the folder is replaced, anything else is not.
     pub fn create(folder: &Path, graph: &Graph, options: &PackageOptions, report: serde_json::Value) -> Result<Self, PackageError> {
-        if folder.exists() && !folder.join(MANIFEST).is_file() && fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_some()) {
-            return Err(PackageError::Exists { path: folder.into() });
-        }
+        check_replaceable(folder)?;
         let partition = partition(graph, options.strategy, options.inputs)?;
         let SliceModel { wiring, slices } = slice(graph, &partition.cuts, options.inputs)?;
         let mut files = BTreeMap::new();
@@ -268,7 +266,7 @@ impl Package {
             if hex0x(&keccak(&bytes)) != entry.graph {
                 return Err(PackageError::Digest { path });
             }
-            let graph = Graph::from_bytes(&bytes)?;
+            let graph = Graph::from_bytes(&bytes).map_err(|e| PackageError::malformed(&path, e))?;
             check_ports(&manifest, entry, &graph).map_err(|reason| PackageError::malformed(&path, reason))?;
             slices.push(Slice::new(graph, entry.reads.clone(), entry.writes.clone(), &kinds));
         }
@@ -360,12 +358,16 @@ impl Package {
         for (k, entry) in manifest.slices.iter().enumerate() {
             let path = self.folder.join(verifying_key_file(k));
             let bytes = fs::read(&path).map_err(PackageError::io(&path))?;
-            let key = VerifyingKey::from_record(&bytes)?;
+            let key = VerifyingKey::from_record(&bytes).map_err(|e| PackageError::malformed(&path, e))?;
             if hex0x(&key.hash()) != entry.verifying_key {
                 return Err(PackageError::Digest { path });
             }
             self.check_key(k, &key).map_err(|reason| PackageError::malformed(&path, reason))?;
             keys.push(key);
+        }
+        if keys.windows(2).any(|pair| pair[0].setup_digest() != pair[1].setup_digest()) {
+            let path = self.folder.join(KEYS);
+            return Err(PackageError::malformed(&path, "its slices' keys are of different setups; run `zkslice setup` again"));
         }
         check_deltas(&keys)?;
         Ok(keys)
@@ -389,7 +391,8 @@ impl Package {
 
     fn check_key(&self, slice: usize, key: &VerifyingKey) -> Result<(), &'static str> {
         let publics = crate::blob::slots(&self.manifest, &self.manifest.slices[slice]).len();
-        if key.publics != publics || key.groups != self.groups(slice) {
+        // Every slice looks up the digits that it reads, so none is plain Groth16: a plain key would leave the challenge to the prover.
+        if key.form() != Form::Committed || key.publics != publics || key.groups != self.groups(slice) {
             return Err("the key is for another circuit; run `zkslice setup` again");
         }
         Ok(())
@@ -401,7 +404,7 @@ impl Package {
     /// [`PackageError`].
     pub fn key_blob(&self) -> Result<KeyBlob, PackageError> {
         let keys = self.keys()?;
-        let blob = KeyBlob::new(&self.manifest, &self.verifying_keys()?, keys.dev);
+        let blob = KeyBlob::new(&self.manifest, self.verifying_keys()?, keys.dev);
         let path = self.folder.join(KEYS);
         if hex0x(&blob.model_digest()) != keys.model || hex0x(blob.setup_digest()) != keys.setup {
             return Err(PackageError::malformed(&path, "the model digest is not that of the keys; run `zkslice setup` again"));
@@ -415,7 +418,11 @@ impl Package {
 ///
 /// # Errors
 /// [`PackageError`].
-pub fn setup(packages: &[Package], rng: &mut (impl ark_std::rand::RngCore + ark_std::rand::CryptoRng), mut progress: impl FnMut(usize, usize)) -> Result<(), PackageError> {
+pub fn setup(
+    packages: &[Package],
+    rng: &mut (impl ark_std::rand::RngCore + ark_std::rand::CryptoRng),
+    mut progress: impl FnMut(usize, usize),
+) -> Result<(), PackageError> {
     let all: usize = packages.iter().map(|p| p.slices.len()).sum();
     for package in packages {
         let path = package.folder.join(KEYS);
@@ -441,7 +448,7 @@ pub fn setup(packages: &[Package], rng: &mut (impl ark_std::rand::RngCore + ark_
     }
     check_deltas(made.iter().flat_map(|(keys, _)| keys))?;
     for (package, (keys, slices)) in packages.iter().zip(made) {
-        let blob = KeyBlob::new(&package.manifest, &keys, true);
+        let blob = KeyBlob::new(&package.manifest, keys, true);
         let manifest = KeyManifest {
             version: VERSION,
             dev: true,
@@ -477,6 +484,9 @@ fn check_version(path: &Path, bytes: &[u8]) -> Result<(), PackageError> {
     if version > VERSION {
         return Err(PackageError::NewerVersion { path: path.into(), found: version, known: VERSION });
     }
+    if version != VERSION {
+        return Err(PackageError::malformed(path, format!("there is no format version {version}")));
+    }
     Ok(())
 }
 
@@ -491,14 +501,18 @@ fn entry(graph: &Graph, tensor: &WiringTensor) -> TensorEntry {
     }
 }
 
-/// A slice's ports are the manifest's tensors.
+/// A slice's ports are the manifest's tensors, scales included: what the model digest says of a tensor is what its slices compute.
 fn check_ports(manifest: &Manifest, entry: &SliceEntry, graph: &Graph) -> Result<(), String> {
-    let same = |tensors: &[usize], ports: &[zkslice_graph::Port]| {
+    let fits = |tensor: &TensorEntry, port: &Port| {
+        let unscaled = tensor.kind == TensorKind::Boundary;
+        tensor.encoding() == port.encoding
+            && tensor.scale == if unscaled { 0 } else { port.encoding.scale.mantissa }
+            && tensor.shape == graph.tensors[port.tensor].shape
+    };
+    let same = |tensors: &[usize], ports: &[Port]| {
         tensors.len() == ports.len()
             && tensors.windows(2).all(|pair| pair[0] < pair[1])
-            && tensors.iter().zip(ports).all(|(t, port)| {
-                manifest.tensors.get(*t).is_some_and(|t| t.encoding() == port.encoding && t.shape == graph.tensors[port.tensor].shape)
-            })
+            && tensors.iter().zip(ports).all(|(t, port)| manifest.tensors.get(*t).is_some_and(|tensor| fits(tensor, port)))
     };
     if same(&entry.reads, &graph.inputs) && same(&entry.writes, &graph.outputs) {
         return Ok(());
@@ -506,7 +520,7 @@ fn check_ports(manifest: &Manifest, entry: &SliceEntry, graph: &Graph) -> Result
     Err("its inputs or outputs are not the manifest's tensors; compile the package again".into())
 }
 
-/// Every boundary is written once, before it is read; every output is written once; every input is read.
+/// Every boundary is written once, before it is read; every output is written once and read by no slice; every input is read.
 fn check_wiring(manifest: &Manifest) -> Result<(), String> {
     let order = |kind: TensorKind| match kind {
         TensorKind::PublicInput | TensorKind::PrivateInput => 0,
@@ -520,6 +534,9 @@ fn check_wiring(manifest: &Manifest) -> Result<(), String> {
     let mut read = written.clone();
     for (k, slice) in manifest.slices.iter().enumerate() {
         for t in &slice.reads {
+            if manifest.tensors[*t].kind == TensorKind::Output {
+                return Err(format!("slice {k} reads tensor {t}, which is an output"));
+            }
             if !manifest.tensors[*t].kind.is_input() && !written[*t] {
                 return Err(format!("slice {k} reads tensor {t} before a slice writes it"));
             }
@@ -544,12 +561,25 @@ fn check_wiring(manifest: &Manifest) -> Result<(), String> {
     Ok(())
 }
 
+/// Refuses a path that holds anything but a package.
+fn check_replaceable(folder: &Path) -> Result<(), PackageError> {
+    let is_empty = || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    if folder.exists() && !folder.join(MANIFEST).is_file() && !is_empty() {
+        return Err(PackageError::Exists { path: folder.into() });
+    }
+    Ok(())
+}
+
 /// Writes files into a new folder and puts it in the place of an earlier package, or of nothing.
 fn replace_folder(folder: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) -> Result<(), PackageError> {
     let name = folder.file_name().ok_or_else(|| PackageError::malformed(folder, "it has no last component"))?;
     let sibling = |suffix: &str| folder.with_file_name(format!("{}.{suffix}", name.to_string_lossy()));
     let (partial, old) = (sibling("partial"), sibling("old"));
     let remove = |path: &Path| if path.exists() { fs::remove_dir_all(path).map_err(PackageError::io(path)) } else { Ok(()) };
+    // What an earlier attempt left behind is a package, or part of one; anything else is somebody's.
+    for path in [&partial, &old] {
+        check_replaceable(path)?;
+    }
     remove(&partial)?;
     let write = || {
         for (name, bytes) in files {

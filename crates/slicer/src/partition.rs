@@ -4,12 +4,12 @@
 //! tensor, skip connections too. Among all cuts into n slices the one with the fewest rows in its largest slice is taken,
 //! boundaries included; of equals the one with the fewest rows in all. That cuts where tensors are narrow.
 
-use zkslice_graph::Graph;
+use zkslice_graph::{Graph, TensorId};
 
 use crate::PackageError;
 use crate::cost::rows;
 use crate::package::InputMode;
-use crate::slices::{boundary_encoding, crossing, slice};
+use crate::slices::{boundary_encoding, crossing, is_output, sub_graph, wiring};
 
 /// How many slices to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,16 +36,23 @@ pub struct Partition {
 pub fn partition(graph: &Graph, strategy: Strategy, mode: InputMode) -> Result<Partition, PackageError> {
     let intervals = graph.intervals()?;
     let last = graph.nodes.len();
-    let whole = rows_of(graph, 0, last, mode)?;
+    let whole = rows(sub_graph(graph, 0..last, &wiring(graph, &intervals, &[], mode)?)?.shape()).total();
     let enough = |strategy: Strategy, partition: &Partition| match strategy {
         Strategy::Slices(n) => partition.rows.len() == n,
         Strategy::MaxConstraints(limit) => partition.rows.iter().all(|rows| *rows <= limit),
+    };
+    // Rows of the slice of nodes `from..to`, boundaries included; none if it can be no slice.
+    let rows_of = |from: usize, to: usize| {
+        let cuts: Vec<usize> = [from, to].into_iter().filter(|at| *at != 0 && *at != last).collect();
+        let slice = sub_graph(graph, from..to, &wiring(graph, &intervals, &cuts, mode).ok()?).ok()?;
+        Some(rows(slice.shape()).total())
     };
     let single = Partition { cuts: Vec::new(), rows: vec![whole] };
     if enough(strategy, &single) {
         return Ok(single);
     }
-    let encodable = |at: &usize| crossing(graph, *at).iter().all(|t| boundary_encoding(intervals[*t]).is_some());
+    let crosses = |t: &TensorId| !is_output(graph, *t) && boundary_encoding(intervals[*t]).is_some();
+    let encodable = |at: &usize| crossing(graph, *at).iter().all(crosses);
     let has_work = |range: std::ops::Range<usize>| graph.nodes[range].iter().any(|node| crate::cost::node_rows(graph, node) > 0);
     // A cut right after another with no row between them would make an empty slice.
     let mut points = vec![0];
@@ -56,7 +63,7 @@ pub fn partition(graph: &Graph, strategy: Strategy, mode: InputMode) -> Result<P
     for i in 0..count {
         for j in i + 1..count {
             if has_work(points[i]..points[j]) {
-                segment[i][j] = Some(rows_of(graph, points[i], points[j], mode)?);
+                segment[i][j] = rows_of(points[i], points[j]);
             }
         }
     }
@@ -85,7 +92,7 @@ pub fn partition(graph: &Graph, strategy: Strategy, mode: InputMode) -> Result<P
         possible = k;
         smallest = smallest.min(*largest);
         let bounds: Vec<usize> = std::iter::once(0).chain(cuts.iter().copied()).chain([last]).collect();
-        let rows = bounds.windows(2).map(|b| rows_of(graph, b[0], b[1], mode)).collect::<Result<_, _>>()?;
+        let rows = bounds.windows(2).filter_map(|b| rows_of(b[0], b[1])).collect();
         let partition = Partition { cuts: cuts.clone(), rows };
         if enough(strategy, &partition) {
             return Ok(partition);
@@ -95,12 +102,4 @@ pub fn partition(graph: &Graph, strategy: Strategy, mode: InputMode) -> Result<P
         Strategy::Slices(wanted) => PackageError::Slices { wanted, possible },
         Strategy::MaxConstraints(limit) => PackageError::TooLarge { limit, smallest },
     })
-}
-
-/// Rows of the slice of nodes `from..to`, boundaries included.
-fn rows_of(graph: &Graph, from: usize, to: usize, mode: InputMode) -> Result<usize, PackageError> {
-    let cuts: Vec<usize> = [from, to].into_iter().filter(|at| *at != 0 && *at != graph.nodes.len()).collect();
-    let model = slice(graph, &cuts, mode)?;
-    let index = usize::from(from != 0);
-    Ok(rows(model.slices[index].shape()).total())
 }

@@ -76,6 +76,11 @@ pub(crate) fn boundary_encoding(interval: Interval) -> Option<Encoding> {
     (bits <= MAX_BITS && offset < 1 << bits).then_some(Encoding { bits, offset, scale: Scale { mantissa: 1 } })
 }
 
+/// Whether the model hands a tensor out. Such a tensor is bound by public words and cannot be a boundary too.
+pub(crate) fn is_output(graph: &Graph, tensor: TensorId) -> bool {
+    graph.outputs.iter().any(|port| port.tensor == tensor)
+}
+
 /// Tensors produced before node `at` by nodes and read by nodes from there on.
 pub(crate) fn crossing(graph: &Graph, at: usize) -> Vec<TensorId> {
     let (before, after) = graph.nodes.split_at(at);
@@ -87,11 +92,24 @@ pub(crate) fn crossing(graph: &Graph, at: usize) -> Vec<TensorId> {
 /// # Errors
 /// [`GraphError`] for a graph that does not validate, or a cut through a tensor that no port can carry.
 pub fn slice(graph: &Graph, cuts: &[usize], mode: InputMode) -> Result<SliceModel, GraphError> {
-    let intervals = graph.intervals()?;
+    let wiring = wiring(graph, &graph.intervals()?, cuts, mode)?;
+    let bounds: Vec<usize> = std::iter::once(0).chain(cuts.iter().copied()).chain([graph.nodes.len()]).collect();
+    let slices = bounds.windows(2).map(|range| sub_graph(graph, range[0]..range[1], &wiring)).collect::<Result<_, _>>()?;
+    Ok(SliceModel { wiring, slices })
+}
+
+/// The tensors that cross a border when a graph is cut before the nodes `cuts`.
+pub(crate) fn wiring(graph: &Graph, intervals: &[Interval], cuts: &[usize], mode: InputMode) -> Result<Wiring, GraphError> {
     let mut wiring = Wiring::default();
     let mut add = |port: &Port, kind: TensorKind| {
         let tensor = &graph.tensors[port.tensor];
-        wiring.tensors.push(WiringTensor { name: tensor.name.clone(), kind, tensor: port.tensor, encoding: port.encoding, count: tensor.len() });
+        wiring.tensors.push(WiringTensor {
+            name: tensor.name.clone(),
+            kind,
+            tensor: port.tensor,
+            encoding: port.encoding,
+            count: tensor.len(),
+        });
     };
     graph.inputs.iter().for_each(|port| add(port, mode.kind()));
     graph.outputs.iter().for_each(|port| add(port, TensorKind::Output));
@@ -100,23 +118,32 @@ pub fn slice(graph: &Graph, cuts: &[usize], mode: InputMode) -> Result<SliceMode
     boundaries.sort_by_key(position);
     boundaries.dedup();
     for tensor in &boundaries {
+        if is_output(graph, *tensor) {
+            return Err(GraphError::Tensor {
+                tensor: *tensor,
+                reason: "it is an output of the model that a later slice would read; cut elsewhere".into(),
+            });
+        }
         let encoding = boundary_encoding(intervals[*tensor])
             .ok_or_else(|| GraphError::Tensor { tensor: *tensor, reason: "its values are too wide to cross a slice's border".into() })?;
         add(&Port { tensor: *tensor, encoding }, TensorKind::Boundary);
     }
-    let kinds: Vec<TensorKind> = wiring.tensors.iter().map(|t| t.kind).collect();
-    let bounds: Vec<usize> = std::iter::once(0).chain(cuts.iter().copied()).chain([graph.nodes.len()]).collect();
-    let slices = bounds.windows(2).map(|range| sub_graph(graph, range[0]..range[1], &wiring, &kinds)).collect::<Result<_, _>>()?;
-    Ok(SliceModel { wiring, slices })
+    Ok(wiring)
 }
 
-fn sub_graph(graph: &Graph, range: std::ops::Range<usize>, wiring: &Wiring, kinds: &[TensorKind]) -> Result<Slice, GraphError> {
+/// The slice of the nodes in `range`.
+///
+/// A boundary's digits hold its interval in the whole graph, rounded up to whole bits; within the slice that reads it values may be
+/// as large as the digits. Where that lets them outgrow the digits of a tensor that the slice writes, there is no such slice.
+pub(crate) fn sub_graph(graph: &Graph, range: std::ops::Range<usize>, wiring: &Wiring) -> Result<Slice, GraphError> {
+    let kinds: Vec<TensorKind> = wiring.tensors.iter().map(|t| t.kind).collect();
     let nodes = &graph.nodes[range.clone()];
     let last = range.end == graph.nodes.len();
     let produced = |t: TensorId| nodes.iter().any(|node| node.output == t);
     let read = |t: TensorId| nodes.iter().any(|node| node.inputs.contains(&t));
     // An output that is an input passes through the last slice.
-    let passes = |t: TensorId| last && graph.outputs.iter().any(|port| port.tensor == t) && graph.inputs.iter().any(|port| port.tensor == t);
+    let passes =
+        |t: TensorId| last && graph.outputs.iter().any(|port| port.tensor == t) && graph.inputs.iter().any(|port| port.tensor == t);
     let of_kind = |wanted: fn(TensorKind) -> bool, keep: &dyn Fn(TensorId) -> bool| -> Vec<usize> {
         wiring.tensors.iter().enumerate().filter(|(_, t)| wanted(t.kind) && keep(t.tensor)).map(|(i, _)| i).collect()
     };
@@ -128,7 +155,8 @@ fn sub_graph(graph: &Graph, range: std::ops::Range<usize>, wiring: &Wiring, kind
     let mut ids: Vec<TensorId> = reads.iter().map(|i| wiring.tensors[*i].tensor).chain(nodes.iter().map(|node| node.output)).collect();
     ids.sort_unstable();
     let local = |t: TensorId| {
-        ids.binary_search(&t).map_err(|_| GraphError::Tensor { tensor: t, reason: "a slice reads it, but no slice before writes it".into() })
+        ids.binary_search(&t)
+            .map_err(|_| GraphError::Tensor { tensor: t, reason: "a slice reads it, but no slice before writes it".into() })
     };
     let port = |i: &usize| Ok::<_, GraphError>(Port { tensor: local(wiring.tensors[*i].tensor)?, encoding: wiring.tensors[*i].encoding });
     let sub = Graph {
@@ -145,5 +173,5 @@ fn sub_graph(graph: &Graph, range: std::ops::Range<usize>, wiring: &Wiring, kind
         outputs: writes.iter().map(port).collect::<Result<_, _>>()?,
     };
     sub.validate()?;
-    Ok(Slice::new(sub, reads, writes, kinds))
+    Ok(Slice::new(sub, reads, writes, &kinds))
 }

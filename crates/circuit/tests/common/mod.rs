@@ -1,5 +1,8 @@
 //! Random integer graphs with residual connections, for the tests of several crates.
 
+// Each test uses its part.
+#![allow(dead_code)]
+
 use zkslice_circuit::{Binding, SliceShape, SliceValues};
 use zkslice_graph::{Affine, Conv, Dense, Encoding, Graph, Node, Op, Port, Scale, SumPool, Tensor, Window};
 
