@@ -79,6 +79,9 @@ impl Bundle {
         if version > BUNDLE_VERSION {
             return Err(BundleError::NewerVersion { found: version, known: BUNDLE_VERSION });
         }
+        if version != BUNDLE_VERSION {
+            return Err(BundleError::Malformed(format!("there is no format version {version}")));
+        }
         let bundle: Self = serde_json::from_slice(bytes).map_err(malformed)?;
         if bundle.to_json()? != bytes {
             return Err(BundleError::NotCanonical);

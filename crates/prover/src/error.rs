@@ -71,7 +71,9 @@ impl ProverError {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Execute(_) | Self::Circuit(_) | Self::Missing { .. } | Self::Input { .. } => true,
-            Self::Package(_) | Self::Slice { .. } | Self::Opening { .. } | Self::Model { .. } | Self::Malformed { .. } | Self::Task(_) => false,
+            Self::Package(_) | Self::Slice { .. } | Self::Opening { .. } | Self::Model { .. } | Self::Malformed { .. } | Self::Task(_) => {
+                false
+            }
         }
     }
 }

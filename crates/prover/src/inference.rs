@@ -10,9 +10,9 @@ use zkslice_circuit::{SliceValues, trace_of};
 use zkslice_groth16::{fr_from_word, fr_to_word, prove as prove_slice};
 use zkslice_slicer::{Package, PackageError, Slot, TensorEntry, TensorKind, slots};
 
+use crate::ProverError;
 use crate::bundle::{BUNDLE_VERSION, Bound, Bundle, SliceProof, Word, hex_word};
 use crate::openings::{Opening, Openings, Salt};
-use crate::ProverError;
 
 /// What to prove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +59,12 @@ pub struct Proven {
 }
 
 /// How a tensor with a known opening is bound; draws a salt where it needs one and has none.
-fn bind(tensor: &TensorEntry, opening: &mut Opening, owner: Fr, rng: &mut (impl RngCore + CryptoRng)) -> Result<(Bound, Option<Fr>), ProverError> {
+fn bind(
+    tensor: &TensorEntry,
+    opening: &mut Opening,
+    owner: Fr,
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Result<(Bound, Option<Fr>), ProverError> {
     let limit = 1i64 << tensor.bits;
     if opening.values.len() != tensor.count() {
         let reason = format!("it has {} values, {} were given", tensor.count(), opening.values.len());
@@ -97,12 +102,17 @@ fn parse(text: &str, what: &str) -> Result<Word, ProverError> {
 ///
 /// # Errors
 /// [`ProverError::Input`] for a missing or unfit input.
-pub fn encode_request(package: &Package, inference: &mut Inference, rng: &mut (impl RngCore + CryptoRng)) -> Result<Vec<Bound>, ProverError> {
+pub fn encode_request(
+    package: &Package,
+    inference: &mut Inference,
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Result<Vec<Bound>, ProverError> {
     let owner = scalar(&inference.owner, "owner")?;
     let inputs = package.manifest().tensors.iter().zip(&mut inference.openings.tensors).filter(|(t, _)| t.kind.is_input());
     inputs
         .map(|(tensor, opening)| {
-            let opening = opening.as_mut().ok_or_else(|| ProverError::Input { input: tensor.name.clone(), reason: "it was not given".into() })?;
+            let opening =
+                opening.as_mut().ok_or_else(|| ProverError::Input { input: tensor.name.clone(), reason: "it was not given".into() })?;
             Ok(bind(tensor, opening, owner, rng)?.0)
         })
         .collect()

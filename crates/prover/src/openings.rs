@@ -68,6 +68,9 @@ impl Openings {
         if openings.version > VERSION {
             return Err(malformed(format!("format version {}, this build reads up to {VERSION}: upgrade zkslice", openings.version)));
         }
+        if openings.version != VERSION {
+            return Err(malformed(format!("there is no format version {}", openings.version)));
+        }
         Ok(openings)
     }
 }

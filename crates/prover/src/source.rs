@@ -72,8 +72,13 @@ impl LocalProver {
         for ((tensor, input), slot) in inputs.into_iter().zip(&job.inputs).zip(&mut openings.tensors) {
             let opening = match (input, tensor.kind) {
                 (JobInput::Words(words), TensorKind::PublicInput) => {
-                    let fields = words.iter().map(|w| fr_from_word(w, "a word")).collect::<Result<Vec<_>, _>>().map_err(|e| wrong(tensor, &e.to_string()))?;
-                    let digits = unpack_values(&fields, tensor.count(), tensor.bits).ok_or_else(|| wrong(tensor, "its words do not fit its digits"))?;
+                    let fields = words
+                        .iter()
+                        .map(|w| fr_from_word(w, "a word"))
+                        .collect::<Result<Vec<_>, _>>()
+                        .map_err(|e| wrong(tensor, &e.to_string()))?;
+                    let digits = unpack_values(&fields, tensor.count(), tensor.bits)
+                        .ok_or_else(|| wrong(tensor, "its words do not fit its digits"))?;
                     Opening { values: digits.into_iter().map(|d| d - tensor.offset).collect(), salt: None }
                 }
                 (JobInput::Commitment(commitment), TensorKind::PrivateInput) => self.opening(commitment)?,
@@ -89,7 +94,8 @@ impl LocalProver {
         let unknown = || ProverError::Opening { commitment: name.clone() };
         let path = self.openings.as_ref().ok_or_else(unknown)?.join(format!("{name}.json"));
         let bytes = std::fs::read(&path).map_err(|_| unknown())?;
-        serde_json::from_slice(&bytes).map_err(|e| ProverError::Malformed { what: path.display().to_string(), reason: format!("not an opening: {e}") })
+        serde_json::from_slice(&bytes)
+            .map_err(|e| ProverError::Malformed { what: path.display().to_string(), reason: format!("not an opening: {e}") })
     }
 
     fn prove(&self, package: &Package, job: &Job) -> Result<Bundle, ProverError> {

@@ -22,8 +22,9 @@ impl Verifier {
     /// # Errors
     /// [`PackageError`].
     pub fn new(package: &Package) -> Result<Self, PackageError> {
-        let model = package.key_blob()?.model_digest();
-        Ok(Self { manifest: package.manifest().clone(), keys: package.verifying_keys()?, model })
+        // The keys that the digest was taken of, not what their files hold a moment later.
+        let blob = package.key_blob()?;
+        Ok(Self { manifest: package.manifest().clone(), keys: blob.keys().to_vec(), model: blob.model_digest() })
     }
 
     /// The model's id.
@@ -55,7 +56,8 @@ impl Verifier {
             .collect()
     }
 
-    /// Checks the slice proofs that a bundle holds, be it complete or not. A subset says nothing about input to output.
+    /// Checks the slice proofs that a bundle holds, at least one, be it complete or not, and that it holds no tensor that none of them
+    /// binds. A subset says nothing about input to output.
     ///
     /// # Errors
     /// [`BundleError`].
@@ -66,14 +68,19 @@ impl Verifier {
         if bundle.tensors.len() != self.manifest.tensors.len() || !bundle.proofs.is_sorted_by(|a, b| a.slice < b.slice) {
             return Err(BundleError::Slices);
         }
+        if bundle.proofs.is_empty() {
+            return Err(BundleError::Partial((0..self.keys.len()).collect()));
+        }
         let context = field(&bundle.context, "the context")?;
         let owner = field(&bundle.owner, "the owner")?;
         if bundle.owner != [0; 32] && self.manifest.tensors.iter().all(|t| t.kind != TensorKind::PrivateInput) {
             return Err(BundleError::Field("the owner of a model without private inputs must be 0; this one"));
         }
+        let mut bound = vec![false; bundle.tensors.len()];
         for slice_proof in &bundle.proofs {
             let k = slice_proof.slice;
             let (Some(key), Some(entry)) = (self.keys.get(k), self.manifest.slices.get(k)) else { return Err(BundleError::Slices) };
+            entry.reads.iter().chain(&entry.writes).for_each(|t| bound[*t] = true);
             let publics = slots(&self.manifest, entry)
                 .into_iter()
                 .map(|slot| match slot {
@@ -91,7 +98,10 @@ impl Verifier {
             let proof = Proof::from_words(proof, key.form()).map_err(failed)?;
             verify(key, &Statement { publics, words }, &proof).map_err(failed)?;
         }
-        Ok(())
+        match bundle.tensors.iter().zip(&bound).position(|(tensor, bound)| tensor.is_some() && !bound) {
+            Some(t) => Err(unfit(&self.manifest.tensors[t], "no proof of the bundle binds it")),
+            None => Ok(()),
+        }
     }
 
     fn commitment(&self, t: usize, bound: Option<&Bound>) -> Result<Fr, BundleError> {
@@ -103,7 +113,9 @@ impl Verifier {
 
     fn words(&self, tensor: &TensorEntry, bound: Option<&Bound>) -> Result<Vec<Fr>, BundleError> {
         match bound {
-            Some(Bound::Words(words)) if words.len() == tensor.group().words() => words.iter().map(|word| field(word, "a public word")).collect(),
+            Some(Bound::Words(words)) if words.len() == tensor.group().words() => {
+                words.iter().map(|word| field(word, "a public word")).collect()
+            }
             Some(Bound::Words(_)) => Err(unfit(tensor, "it has another number of words")),
             _ => Err(unfit(tensor, "its words are missing")),
         }

@@ -1,0 +1,309 @@
+//! Bundles of a model in three slices: what is not the bundle of this statement, byte for byte, is refused.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::sync::OnceLock;
+
+use ark_std::rand::{SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+use zkslice_graph::{Dense, Encoding, Graph, Node, Op, Port, Scale, Tensor};
+use zkslice_prover::{Bound, Bundle, BundleError, Inference, Openings, Proven, ProverError, Verifier, Word, encode_request, prove};
+use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, TensorKind, setup};
+
+/// Three dense layers with ReLUs between them: 12 → 8 → 8 → 4, a table of 8 bits.
+fn graph() -> Graph {
+    let tensor = |name: &str, size: usize| Tensor { name: name.into(), shape: vec![1, size] };
+    let dense = |k: usize, n: usize, seed: usize| {
+        let weights = (0..k * n).map(|i| ((i * 37 + seed * 11) % 61) as i64 - 30).collect();
+        Op::Dense(Dense { rows: 1, k, n, weights, bias: (0..n).map(|i| 50 * i as i64 - 100).collect() })
+    };
+    let node = |name: &str, op: Op, input: usize| Node { name: name.into(), op, inputs: vec![input], output: input + 1 };
+    let encoding = |bits: u32, offset: i64| Encoding { bits, offset, scale: Scale { mantissa: 1 << 40 } };
+    Graph {
+        table_bits: 8,
+        tensors: [("x", 12), ("a", 8), ("b", 8), ("c", 8), ("d", 8), ("e", 4), ("y", 4)].map(|(name, size)| tensor(name, size)).to_vec(),
+        nodes: vec![
+            node("a", dense(12, 8, 1), 0),
+            node("b", Op::Relu { shift: 8 }, 1),
+            node("c", dense(8, 8, 2), 2),
+            node("d", Op::Relu { shift: 8 }, 3),
+            node("e", dense(8, 4, 3), 4),
+            node("y", Op::Requant { shift: 8 }, 5),
+        ],
+        inputs: vec![Port { tensor: 0, encoding: encoding(6, 32) }],
+        outputs: vec![Port { tensor: 6, encoding: encoding(8, 128) }],
+    }
+}
+
+fn word(n: u64) -> Word {
+    let mut word = [0; 32];
+    word[24..].copy_from_slice(&n.to_be_bytes());
+    word
+}
+
+/// A model in three slices with keys, and its input; made once.
+struct World {
+    _folder: tempfile::TempDir,
+    package: Package,
+    verifier: Verifier,
+    inputs: Vec<Vec<i64>>,
+    /// Proven with context 7 and, where the input is private, owner 9.
+    proven: Proven,
+}
+
+fn world(mode: InputMode) -> &'static World {
+    static WORLDS: [OnceLock<World>; 2] = [const { OnceLock::new() }; 2];
+    WORLDS[usize::from(mode == InputMode::Private)].get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let options = PackageOptions { name: "digits".into(), inputs: mode, strategy: Strategy::Slices(3) };
+        let package = Package::create(&folder.path().join("package"), &graph(), &options, Value::Null).unwrap();
+        let mut rng = StdRng::seed_from_u64(1);
+        setup(std::slice::from_ref(&package), &mut rng, |_, _| ()).unwrap();
+        let verifier = Verifier::new(&package).unwrap();
+        let inputs = vec![(0..12).map(|i| i * 5 - 28).collect()];
+        let owner = if mode == InputMode::Private { word(9) } else { word(0) };
+        let inference = Inference { context: word(7), owner, ..Inference::of_inputs(&package, inputs.clone()).unwrap() };
+        let proven = prove(&package, inference, 0..3, &mut rng, |_| ()).unwrap();
+        World { _folder: folder, package, verifier, inputs, proven }
+    })
+}
+
+/// The same model on another input.
+fn another(world: &World, seed: u64) -> Proven {
+    let mut inputs = world.inputs.clone();
+    inputs[0].swap(2, 9);
+    let inference =
+        Inference { context: word(7), owner: world.proven.bundle.owner, ..Inference::of_inputs(&world.package, inputs).unwrap() };
+    prove(&world.package, inference, 0..3, &mut StdRng::seed_from_u64(seed), |_| ()).unwrap()
+}
+
+#[test]
+fn honest_bundles_verify_and_agree_with_the_executor() {
+    for mode in [InputMode::Public, InputMode::Private] {
+        let world = world(mode);
+        let outputs = world.verifier.verify(&world.proven.bundle).unwrap();
+        let mut values = world.inputs.clone();
+        for slice in world.package.slices() {
+            let all = zkslice_graph::execute(&slice.graph, &values).unwrap();
+            values = slice.graph.outputs.iter().map(|port| all[port.tensor].clone()).collect();
+        }
+        assert_eq!(outputs, values);
+        let bytes = world.proven.bundle.to_json().unwrap();
+        assert_eq!(Bundle::from_json(&bytes).unwrap(), world.proven.bundle);
+        let text = String::from_utf8(bytes).unwrap();
+        for opening in world.proven.openings.tensors.iter().flatten().filter(|o| o.salt.is_some()) {
+            let salt = serde_json::to_value(opening.salt).unwrap();
+            assert!(!text.contains(salt.as_str().unwrap()), "a salt is in the bundle");
+        }
+    }
+}
+
+/// Every byte of a bundle, moved: not a bundle, not canonical, or not valid.
+#[test]
+fn every_changed_byte_is_refused() {
+    let world = world(InputMode::Private);
+    let bytes = world.proven.bundle.to_json().unwrap();
+    let mut parsed = 0;
+    for at in 0..bytes.len() {
+        for change in [1u8, 2, 0x20] {
+            let mut changed = bytes.clone();
+            changed[at] ^= change;
+            let Ok(bundle) = Bundle::from_json(&changed) else { continue };
+            parsed += 1;
+            assert!(world.verifier.verify(&bundle).is_err(), "byte {at}: {} for {}", changed[at] as char, bytes[at] as char);
+        }
+    }
+    assert!(parsed > 1000, "{parsed} changes are bundles");
+    for more in [&b" "[..], b"\n", b"{}"] {
+        assert!(Bundle::from_json(&[&bytes, more].concat()).is_err());
+        assert!(Bundle::from_json(&[more, &bytes].concat()).is_err());
+    }
+    for cut in (0..bytes.len()).step_by(53) {
+        assert!(Bundle::from_json(&bytes[..cut]).is_err());
+    }
+}
+
+#[test]
+fn other_forms_are_refused_by_name() {
+    let bundle = &world(InputMode::Public).proven.bundle;
+    let read = |edit: &dyn Fn(&mut Value)| {
+        let mut value = serde_json::to_value(bundle).unwrap();
+        edit(&mut value);
+        let mut bytes = serde_json::to_vec_pretty(&value).unwrap();
+        bytes.push(b'\n');
+        Bundle::from_json(&bytes)
+    };
+    assert!(matches!(read(&|v| v["version"] = json!(2)), Err(BundleError::NewerVersion { found: 2, .. })));
+    assert!(matches!(read(&|v| v["version"] = json!(0)), Err(BundleError::Malformed(_))));
+    assert!(matches!(read(&|v| v["salt"] = json!("0x00")), Err(BundleError::Malformed(_))));
+    assert!(matches!(read(&|v| v["version"] = json!(1.0)), Err(BundleError::Malformed(_))));
+    assert!(matches!(Bundle::from_json(&serde_json::to_vec(bundle).unwrap()), Err(BundleError::NotCanonical)));
+    let openings = |version: u32| Openings::from_json(format!("{{\"version\":{version},\"tensors\":[]}}").as_bytes(), "o.json");
+    assert!(openings(1).is_ok() && openings(2).is_err() && openings(0).is_err());
+}
+
+/// `soundness.md` B3, G1: a proof serves the tensors, the context and the slice that it was made for, in this inference.
+#[test]
+fn attack_b3_parts_of_other_bundles_are_refused() {
+    let world = world(InputMode::Private);
+    let (ours, theirs) = (&world.proven.bundle, another(world, 2).bundle);
+    world.verifier.verify(&theirs).unwrap();
+    let refused = |what: &str, edit: &dyn Fn(&mut Bundle)| {
+        let mut bundle = ours.clone();
+        edit(&mut bundle);
+        assert!(world.verifier.verify(&bundle).is_err(), "{what}");
+    };
+    for k in 0..3 {
+        refused("another inference's slice proof", &|b| b.proofs[k] = theirs.proofs[k].clone());
+        refused("another slice's proof", &|b| b.proofs[k].proof = ours.proofs[(k + 1) % 3].proof.clone());
+    }
+    for t in 0..ours.tensors.len() {
+        if theirs.tensors[t] != ours.tensors[t] {
+            refused("another inference's tensor", &|b| b.tensors[t] = theirs.tensors[t].clone());
+        }
+        refused("no tensor", &|b| b.tensors[t] = None);
+        refused("a tensor of another kind", &|b| {
+            b.tensors[t] = Some(match &ours.tensors[t] {
+                Some(Bound::Words(words)) => Bound::Commitment(words[0]),
+                Some(Bound::Commitment(word)) => Bound::Words(vec![*word]),
+                None => Bound::Words(vec![]),
+            });
+        });
+    }
+    refused("boundaries swapped", &|b| {
+        let last = b.tensors.len() - 1;
+        b.tensors.swap(last, last - 1);
+    });
+    refused("another context", &|b| b.context = word(8));
+    refused("context 0", &|b| b.context = word(0));
+    refused("another owner", &|b| b.owner = word(8));
+    refused("another model", &|b| b.model[5] ^= 1);
+    refused("slices in another order", &|b| b.proofs.swap(0, 1));
+    refused("a tensor too many", &|b| b.tensors.push(None));
+    let modulus = hex::decode("30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001").unwrap();
+    let plus_r = |word: &mut Word| {
+        let mut carry = 0;
+        for (byte, more) in word.iter_mut().zip(&modulus).rev() {
+            let sum = u16::from(*byte) + u16::from(*more) + carry;
+            (*byte, carry) = (sum as u8, sum >> 8);
+        }
+    };
+    refused("a context beyond r (B4)", &|b| plus_r(&mut b.context));
+    refused("an owner beyond r (B4)", &|b| plus_r(&mut b.owner));
+    for t in 0..ours.tensors.len() {
+        refused("a word or commitment beyond r (B4)", &|b| match &mut b.tensors[t] {
+            Some(Bound::Words(words)) => plus_r(&mut words[0]),
+            Some(Bound::Commitment(word)) => plus_r(word),
+            None => b.proofs.clear(),
+        });
+    }
+    let public = self::world(InputMode::Public);
+    assert!(matches!(public.verifier.verify(ours), Err(BundleError::Model { .. })));
+    let mut owned = public.proven.bundle.clone();
+    owned.owner = word(9);
+    assert!(public.verifier.verify(&owned).is_err(), "an owner where no input is private binds nothing");
+}
+
+/// `soundness.md` B6: a bundle without all slices is no bundle, and holds nothing that its proofs do not bind.
+#[test]
+fn attack_b6_partial_bundles() {
+    let world = world(InputMode::Public);
+    let ours = &world.proven.bundle;
+    for missing in 0..3 {
+        let mut partial = ours.clone();
+        partial.proofs.remove(missing);
+        assert_eq!(world.verifier.verify(&partial), Err(BundleError::Partial(vec![missing])));
+    }
+    let mut twice = ours.clone();
+    twice.proofs[1] = twice.proofs[2].clone();
+    assert!(world.verifier.verify(&twice).is_err());
+    twice.proofs = vec![ours.proofs[0].clone(), ours.proofs[0].clone(), ours.proofs[1].clone(), ours.proofs[2].clone()];
+    assert_eq!(world.verifier.verify(&twice), Err(BundleError::Slices));
+    // A slice's bundle, with outputs of nobody's beside it.
+    let mut first = ours.clone();
+    first.proofs.truncate(1);
+    let read: Vec<usize> =
+        [&world.package.manifest().slices[0].reads, &world.package.manifest().slices[0].writes].into_iter().flatten().copied().collect();
+    for t in 0..first.tensors.len() {
+        if !read.contains(&t) {
+            assert!(world.verifier.verify_slices(&first).is_err(), "tensor {t} is bound by no proof");
+            first.tensors[t] = None;
+        }
+    }
+    world.verifier.verify_slices(&first).unwrap();
+    first.proofs.clear();
+    first.tensors.fill(None);
+    assert!(world.verifier.verify_slices(&first).is_err(), "no proof at all");
+}
+
+/// `soundness.md` B8, G6: a commitment of a private input is its owner's alone, and salts are fresh.
+#[test]
+fn attack_b8_commitments_are_their_owners() {
+    let world = world(InputMode::Private);
+    let input = world.package.manifest().tensors.iter().position(|t| t.kind == TensorKind::PrivateInput).unwrap();
+    let mut rng = StdRng::seed_from_u64(3);
+    let mut inference = Inference { owner: word(1), ..Inference::of_inputs(&world.package, world.inputs.clone()).unwrap() };
+    let first = encode_request(&world.package, &mut inference, &mut rng).unwrap();
+    assert_eq!(encode_request(&world.package, &mut inference, &mut rng).unwrap(), first, "the salt stays with the opening");
+    let mut other = Inference { owner: word(2), ..inference.clone() };
+    assert_ne!(encode_request(&world.package, &mut other, &mut rng).unwrap(), first, "another owner, the same opening");
+    let mut fresh = Inference { owner: word(1), ..Inference::of_inputs(&world.package, world.inputs.clone()).unwrap() };
+    assert_ne!(encode_request(&world.package, &mut fresh, &mut rng).unwrap(), first, "a fresh salt");
+    // Proven under another owner, the commitment shown is another one.
+    let proven = prove(&world.package, other, 0..3, &mut rng, |_| ()).unwrap();
+    world.verifier.verify(&proven.bundle).unwrap();
+    assert_ne!(proven.bundle.tensors[input].as_ref(), first.first());
+    // Two proofs of one inference share no commitment and no proof element.
+    let (a, b) = (&world.proven.bundle, another(world, 4).bundle);
+    let c = prove(
+        &world.package,
+        Inference { context: word(7), owner: word(9), ..Inference::of_inputs(&world.package, world.inputs.clone()).unwrap() },
+        0..3,
+        &mut rng,
+        |_| (),
+    )
+    .unwrap();
+    for other in [&b, &c.bundle] {
+        assert!(a.commitments().iter().all(|x| !other.commitments().contains(x)));
+        assert!(a.proof_words().iter().all(|x| !other.proof_words().contains(x)));
+    }
+}
+
+/// Slices proven one after another, each from the openings that the one before handed on, make up one bundle.
+#[test]
+fn slices_proven_apart_compose() {
+    let world = world(InputMode::Private);
+    let mut rng = StdRng::seed_from_u64(5);
+    let start = Inference { context: word(7), owner: word(9), ..Inference::of_inputs(&world.package, world.inputs.clone()).unwrap() };
+    let missing = prove(&world.package, start.clone(), 1..2, &mut rng, |_| ());
+    assert!(matches!(missing, Err(ProverError::Missing { slice: 1, .. })));
+    let mut whole: Option<Bundle> = None;
+    let mut openings = start.openings.clone();
+    for k in 0..3 {
+        let proven = prove(&world.package, Inference { openings, ..start.clone() }, k..k + 1, &mut rng, |_| ()).unwrap();
+        world.verifier.verify_slices(&proven.bundle).unwrap();
+        openings = Openings::from_json(&proven.openings.to_json().unwrap(), "o.json").unwrap();
+        match &mut whole {
+            None => whole = Some(proven.bundle),
+            Some(whole) => {
+                for (tensor, bound) in whole.tensors.iter_mut().zip(proven.bundle.tensors) {
+                    assert!(tensor.is_none() || bound.is_none() || *tensor == bound, "both slices show the same commitment");
+                    *tensor = bound.or(tensor.take());
+                }
+                whole.proofs.extend(proven.bundle.proofs);
+            }
+        }
+    }
+    let whole = whole.unwrap();
+    assert_eq!(world.verifier.verify(&whole), world.verifier.verify(&world.proven.bundle));
+    // A boundary changed on the way: the slice proves it, and the bundle falls apart.
+    let boundary = world.package.manifest().slices[1].reads[0];
+    let mut changed = openings.clone();
+    changed.tensors[boundary].as_mut().unwrap().values[0] ^= 1;
+    let forged = prove(&world.package, Inference { openings: changed, ..start }, 1..2, &mut rng, |_| ()).unwrap();
+    let mut bundle = whole.clone();
+    bundle.proofs[1] = forged.bundle.proofs[0].clone();
+    assert!(world.verifier.verify(&bundle).is_err());
+    bundle.tensors[boundary] = forged.bundle.tensors[boundary].clone();
+    assert!(world.verifier.verify(&bundle).is_err());
+}
