@@ -19,8 +19,9 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
     uint32 public constant MAX_CALLBACK_GAS = 5_000_000;
     /// @dev Of what a callback returns or reverts with: a selector and four words.
     uint256 private constant MAX_RETURNDATA = 132;
-    /// @dev Gas for the instructions between the check of the gas left and the callback, whose account is warm by then.
-    uint256 private constant CALL_OVERHEAD = 1000;
+    /// @dev Gas for what comes between the check of the gas left and the callback: its account is warm by then, but
+    /// if that account's code is delegated (EIP-7702), the delegate may be cold.
+    uint256 private constant CALL_OVERHEAD = 4000;
     /// @dev Addresses up to here are precompiles, present or to come.
     uint256 private constant LAST_PRECOMPILE = 0xffff;
 
@@ -87,7 +88,18 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
         uint256[] memory outputWords = _requireRequestedInputs(request_, words, commitments);
         _verify(request_.modelDigest, context, requester, words, commitments, proofs);
         _settle(request_, requestId, requester, beneficiary, outputWords);
-        if (request_.callback != address(0)) _callBack(requestId, request_, outputWords);
+        if (request_.callback != address(0)) _callBackOrRecord(requestId, request_, outputWords);
+    }
+
+    /// @inheritdoc IInferenceOracle
+    function retryCallback(Request calldata request_, address requester, uint256 nonce) external nonReentrant {
+        bytes32 requestId = requestIdOf(request_, requester, nonce);
+        if (!_runs[requestId].callbackFailed) revert NoFailedCallback(requestId);
+        _runs[requestId].callbackFailed = false;
+        emit CallbackRetried(requestId);
+        (,,, uint256[] memory outputWords) = result(requestId);
+        (bool ok,) = _callBack(requestId, request_, outputWords);
+        if (!ok) revert CallbackFailedAgain(requestId);
     }
 
     /// @inheritdoc IInferenceOracle
@@ -340,17 +352,27 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
         emit InferenceFulfilled(requestId, modelDigest, beneficiary, outputWords);
     }
 
-    /// @dev Calls back with exactly the requested gas, or reverts for lack of it; a failing callback is recorded and
-    /// blocks nothing.
-    function _callBack(bytes32 requestId, Request calldata request_, uint256[] memory outputWords) private {
+    /// @dev A failing callback is recorded and blocks nothing.
+    function _callBackOrRecord(bytes32 requestId, Request calldata request_, uint256[] memory outputWords) private {
+        (bool ok, bytes memory returndata) = _callBack(requestId, request_, outputWords);
+        if (ok) return;
+        _runs[requestId].callbackFailed = true;
+        emit CallbackFailed(requestId, returndata);
+    }
+
+    /// @dev Calls back with exactly the requested gas, or reverts for lack of it. Returns whether the callback
+    /// succeeded, and if not, the start of what it reverted with.
+    function _callBack(bytes32 requestId, Request calldata request_, uint256[] memory outputWords)
+        private
+        returns (bool ok, bytes memory returndata)
+    {
         address target = request_.callback;
         uint256 callbackGas = request_.callbackGas;
         bytes memory data =
             abi.encodeCall(IInferenceConsumer.onInference, (requestId, request_.modelDigest, outputWords));
 
         // The code may have gone since the request, and a call to no code succeeds.
-        bool ok = target.code.length != 0;
-        bytes memory returndata;
+        ok = target.code.length != 0;
         if (ok) {
             // A call forwards at most 63/64 of what is left (EIP-150): with less than this the callback would get
             // less than it was promised, and a fulfiller could make it fail at will.
@@ -369,10 +391,6 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
                     mstore(0x40, and(add(add(returndata, 0x3f), size), not(0x1f)))
                 }
             }
-        }
-        if (!ok) {
-            _runs[requestId].callbackFailed = true;
-            emit CallbackFailed(requestId, returndata);
         }
     }
 }

@@ -19,10 +19,10 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
 
     mapping(bytes32 chunkHash => address) public chunkPointer;
     mapping(bytes32 modelDigest => Chunks) private _chunks;
-    /// @dev Who uses a delta, by setup and the delta's x coordinate (which a point shares with its negative only).
-    /// One key may serve several models of its setup, two keys never share a delta: a proof of one circuit could then
-    /// be turned into one of the other.
-    mapping(bytes32 setupDigest => mapping(bytes32 deltaX => bytes32 vkHash)) private _deltaUser;
+    /// @dev Who uses a delta, by its x coordinate (which a point shares with its negative only). One key may serve
+    /// several models, two keys never share a delta: a proof of one circuit could then be turned into one of the
+    /// other. Not by setup: another γ, or −α and −β, would make another setup of the same powers.
+    mapping(bytes32 deltaX => bytes32 vkHash) private _deltaUser;
 
     /// @dev SSTORE2 contracts of a model's blob. The first shares its slot with the count: most models have one, and
     /// every verification reads it.
@@ -258,10 +258,10 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         if (KeyBlob.read(key) == 1 || _x(key + 0x40) == _generatorX() || _x(key + 0x40) == _x(key + 0xc0)) {
             revert UncontributedSetup();
         }
-        _claimDelta(v, k, key, key + 0x140, vkHash);
+        _claimDelta(k, key, key + 0x140, vkHash);
         if (form == KeyBlob.FORM_COMMITTED) {
             if (_x(key + 0x140) == _x(key + 0x1c0)) revert DeltaNotDistinct(k, _x(key + 0x1c0));
-            _claimDelta(v, k, key, key + 0x1c0, vkHash);
+            _claimDelta(k, key, key + 0x1c0, vkHash);
         }
         // The same key twice in one model claims nothing twice, so it is refused by name.
         for (uint256 other = v.vkHashes; other < v.vkHashes + 32 * k; other += 32) {
@@ -269,15 +269,15 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         }
     }
 
-    /// @dev A delta is not ±G2, ±β, ±γ, nor ± a delta of another key under this setup.
-    function _claimDelta(Validation memory v, uint256 k, uint256 key, uint256 cursor, bytes32 vkHash) private {
+    /// @dev A delta is not ±G2, ±β, ±γ, nor ± a delta of another key.
+    function _claimDelta(uint256 k, uint256 key, uint256 cursor, bytes32 vkHash) private {
         bytes32 delta = _x(cursor);
-        bytes32 user = _deltaUser[v.setupDigest][delta];
+        bytes32 user = _deltaUser[delta];
         if (
             delta == _generatorX() || delta == _x(key + 0x40) || delta == _x(key + 0xc0)
                 || (user != 0 && user != vkHash)
         ) revert DeltaNotDistinct(k, delta);
-        _deltaUser[v.setupDigest][delta] = vkHash;
+        _deltaUser[delta] = vkHash;
     }
 
     function _requireG1(Validation memory v, uint256 cursor) private pure {

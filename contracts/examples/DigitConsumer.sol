@@ -39,8 +39,12 @@ contract DigitConsumer is IInferenceConsumer, Ownable {
     /// @dev Selector 0x90b8ec18.
     error TransferFailed();
 
+    /// @dev Gas of the callback: some to store the class, and some for each score looked at.
+    uint256 private constant GAS_TO_STORE = 190_000;
+    uint256 private constant GAS_PER_CLASS = 1000;
+
     /// @notice Gas that the callback is given.
-    uint32 public constant CALLBACK_GAS = 200_000;
+    uint32 public immutable CALLBACK_GAS;
 
     IInferenceOracle public immutable oracle;
     bytes32 public immutable modelDigest;
@@ -64,6 +68,7 @@ contract DigitConsumer is IInferenceConsumer, Ownable {
         KeyBlob.Tensor memory output = KeyBlob.tensor(blob, 1);
         classes = output.count;
         bits = output.bits;
+        CALLBACK_GAS = SafeCast.toUint32(GAS_TO_STORE + GAS_PER_CLASS * output.count);
     }
 
     /// @notice Requests the class of an image given as public words; the ether sent is the fee.

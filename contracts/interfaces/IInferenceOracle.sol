@@ -57,6 +57,8 @@ interface IInferenceOracle {
     /// @notice A fulfilled request's callback failed; the result is stored all the same.
     /// @param returndata At most the first 132 bytes of what it reverted with.
     event CallbackFailed(bytes32 indexed requestId, bytes returndata);
+    /// @notice A failed callback was made again, and succeeded.
+    event CallbackRetried(bytes32 indexed requestId);
     /// @notice Credits were paid out.
     event Withdrawn(address indexed account, uint256 amount);
 
@@ -108,6 +110,12 @@ interface IInferenceOracle {
     /// @notice The transaction has too little gas left to call back with exactly the requested gas.
     /// @dev Selector 0x588700c7.
     error InsufficientCallbackGas(uint256 required, uint256 available);
+    /// @notice The request has no failed callback: it is not fulfilled, has no callback, or the callback succeeded.
+    /// @dev Selector 0x5f59668e.
+    error NoFailedCallback(bytes32 requestId);
+    /// @notice The callback failed once more.
+    /// @dev Selector 0x3818e9b3.
+    error CallbackFailedAgain(bytes32 requestId);
     /// @notice The request is not open: never made, fulfilled or refunded.
     /// @dev Selector 0x09b9bfa8.
     error NotOpen(bytes32 requestId, Status status);
@@ -151,6 +159,10 @@ interface IInferenceOracle {
     /// @notice Closes an open request after its deadline and credits its fee to the requester; anyone may call.
     function refund(Request calldata request_, address requester, uint256 nonce) external;
 
+    /// @notice Makes a failed callback again, with exactly the same gas; anyone may, at any time. Reverts if it fails.
+    /// @dev Whoever fulfils chooses the moment, and may choose one at which the callback fails.
+    function retryCallback(Request calldata request_, address requester, uint256 nonce) external;
+
     /// @notice Pays out the caller's credits.
     function withdraw() external;
 
@@ -173,7 +185,7 @@ interface IInferenceOracle {
     /// @notice A request's state.
     function status(bytes32 requestId) external view returns (Status);
 
-    /// @notice Whether a fulfilled request's callback failed.
+    /// @notice Whether a fulfilled request's callback failed, with no successful retry since.
     function callbackFailed(bytes32 requestId) external view returns (bool);
 
     /// @notice The nonce of a requester's next request.

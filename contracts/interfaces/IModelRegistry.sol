@@ -58,7 +58,7 @@ interface IModelRegistry {
     /// @notice α or β is the curve's generator (up to sign), or β is ±γ: the setup had no contribution.
     /// @dev Selector 0x5e845e24.
     error UncontributedSetup();
-    /// @notice A delta of this slice is, up to sign, the generator, β, γ, or another delta under the same setup.
+    /// @notice A delta of this slice is, up to sign, the generator, β, γ, or a delta of another key.
     /// @dev Selector 0xf83b8d37.
     error DeltaNotDistinct(uint256 slice, bytes32 deltaX);
 

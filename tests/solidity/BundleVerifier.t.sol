@@ -32,6 +32,43 @@ contract BundleVerifierTest is Deployed {
         _requireInvalid(model.digest, bundle);
     }
 
+    /// Any number of words, full or short at the end, in any pitch: hashed, ranged and fingerprinted as by definition.
+    function testFuzz_AnyLayoutVerifies(uint256[2] memory count, uint256[2] memory bits, uint256 seed) public {
+        Model memory model = loadModel("chain");
+        uint256 total;
+        for (uint256 t = 0; t < 2; ++t) {
+            (count[t], bits[t]) = (bound(count[t], 1, 400), bound(bits[t], 1, 253));
+            (uint256 tensor, uint256 record) = (tensorAt(model.blob, t), recordAt(model.blob, 2 * t));
+            setWord(model.blob, tensor + 1, count[t]);
+            setWord(model.blob, tensor + 2, bits[t]);
+            setWord(model.blob, record + 5, count[t]);
+            setWord(model.blob, record + 6, bits[t]);
+            setWord(model.blob, record + 3, wordCountOf(model.blob, t));
+            total += wordCountOf(model.blob, t);
+        }
+        model.digest = rehash(model.blob);
+        register(model.blob);
+
+        Bundle memory bundle = loadBundle("chain");
+        bundle.words = new uint256[](total);
+        uint256[] memory limits = new uint256[](total);
+        for ((uint256 i, uint256 t, uint256 left) = (0, 0, count[0]); i < total; ++i) {
+            if (left == 0) (t, left) = (1, count[1]);
+            uint256 digits = left < 253 / bits[t] ? left : 253 / bits[t];
+            left -= digits;
+            limits[i] = 1 << (digits * bits[t]);
+            bundle.words[i] = uint256(keccak256(abi.encode(seed, i))) % limits[i];
+        }
+        bundle.proofs = simulate(model, bundle, seed);
+        verify(model.digest, bundle);
+
+        uint256 chosen = seed % total;
+        bundle.words[chosen] |= limits[chosen];
+        bundle.proofs = simulate(model, bundle, seed);
+        vm.expectPartialRevert(IBundleVerifier.WordOutOfRange.selector);
+        verify(model.digest, bundle);
+    }
+
     /// P6: proofs are malleable, and nothing may depend on their bytes.
     function test_RerandomisedProofVerifies() public {
         Model memory model = install("chain");

@@ -44,6 +44,32 @@ contract DigitConsumerTest is Jobs {
         _fulfilAndCheck(model, job, consumer);
     }
 
+    /// The callback's gas grows with the classes.
+    function test_ClassifiesIntoAThousand() public {
+        Model memory model = loadModel("chain");
+        (uint256 tensor, uint256 record) = (tensorAt(model.blob, 1), recordAt(model.blob, 2));
+        setWord(model.blob, tensor + 1, 1000);
+        setWord(model.blob, record + 5, 1000);
+        setWord(model.blob, record + 3, 100);
+        model.digest = rehash(model.blob);
+        register(model.blob);
+        DigitConsumer consumer = new DigitConsumer(oracle, model.digest);
+
+        Job memory job = _job("chain", consumer);
+        job.request.modelDigest = model.digest;
+        uint256[] memory words = new uint256[](126);
+        for (uint256 i = 0; i < 26; ++i) {
+            words[i] = job.bundle.words[i];
+        }
+        words[26 + 73] = 1 << 75; // Class 733.
+        job.bundle.words = words;
+        job.id = consumer.classify{value: FEE}(inputWords(job), job.request.deadline);
+        fulfil(prove(model, job));
+        (bool known, uint256 class) = consumer.classOf(job.id);
+        assertTrue(known);
+        assertEq(class, 733);
+    }
+
     function test_RefundsAreCollected() public {
         Model memory model = install("chain");
         DigitConsumer consumer = new DigitConsumer(oracle, model.digest);

@@ -12,6 +12,7 @@ import {
     BombConsumer,
     GasBurningConsumer,
     GreedyReceiver,
+    PausedConsumer,
     RecordingConsumer,
     ReenteringConsumer,
     RefusingReceiver,
@@ -566,23 +567,18 @@ contract InferenceOracleTest is Jobs {
         Job memory job = draft("single");
         (job.request.callback, job.request.callbackGas) = (address(consumer), 1_000_000);
         job = prove(model, open(job));
-        // The least gas that succeeds, by bisection: even then the callback has all that it was promised.
-        (uint256 fails, uint256 succeeds) = (1_000_000, 2_000_000);
-        uint256 snapshot = vm.snapshotState();
-        while (succeeds - fails > 1) {
-            uint256 limit = (fails + succeeds) / 2;
-            try this.fulfilExternal{gas: limit}(job) {
-                assertFalse(oracle.callbackFailed(job.id));
-                assertGt(consumer.gasAtStart(), 999_000);
-                succeeds = limit;
-            } catch {
-                assertTrue(oracle.status(job.id) == IInferenceOracle.Status.Open);
-                fails = limit;
-            }
-            vm.revertToState(snapshot);
-        }
-        vm.expectPartialRevert(IInferenceOracle.InsufficientCallbackGas.selector);
-        this.fulfilExternal{gas: fails}(job);
+        _requireLeastGasSuffices(job, consumer);
+    }
+
+    /// An account with delegated code costs more to call (EIP-7702), and the callback is not who pays for it.
+    /// forge-config: default.evm_version = "prague"
+    /// forge-config: default.isolate = true
+    function test_DelegatedCallbackHasAllItsGas() public {
+        address code = address(new RecordingConsumer());
+        address account = makeAddr("delegating");
+        vm.etch(account, abi.encodePacked(hex"ef0100", code));
+        Job memory job = _prepareWith(account, 1_000_000);
+        _requireLeastGasSuffices(job, RecordingConsumer(account));
     }
 
     function test_RevertingCallbackIsRecorded() public {
@@ -649,6 +645,68 @@ contract InferenceOracleTest is Jobs {
             assertEq(oracle.balanceOf(prover), job.request.fee);
             vm.revertToState(snapshot);
         }
+    }
+
+    /// P11: who fulfils chooses the moment, perhaps one at which the callback fails; that is not the end of it.
+    function test_FailedCallbackIsRetried() public {
+        PausedConsumer consumer = new PausedConsumer();
+        Job memory job = _fulfilWith(address(consumer), 100_000);
+        _requireFulfilledDespiteCallback(job);
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.CallbackFailedAgain.selector, job.id));
+        oracle.retryCallback(job.request, job.requester, job.nonce);
+        assertTrue(oracle.callbackFailed(job.id));
+
+        consumer.unpause();
+        vm.warp(job.request.deadline + 1);
+        vm.prank(makeAddr("anyone"));
+        vm.expectEmit(address(oracle));
+        emit IInferenceOracle.CallbackRetried(job.id);
+        oracle.retryCallback(job.request, job.requester, job.nonce);
+        assertEq(consumer.calls(), 1);
+        assertEq(consumer.word(), job.bundle.words[26]);
+        assertFalse(oracle.callbackFailed(job.id));
+        assertEq(oracle.balanceOf(prover), job.request.fee, "the fee is paid once");
+        _refuseRetry(job, abi.encodeWithSelector(IInferenceOracle.NoFailedCallback.selector, job.id));
+    }
+
+    function test_RevertWhen_RetryingWhatDidNotFail() public {
+        Model memory model = install("single");
+        RecordingConsumer consumer = new RecordingConsumer();
+        Job memory job = draft("single");
+        (job.request.callback, job.request.callbackGas) = (address(consumer), 300_000);
+        job = prove(model, open(job));
+        bytes memory none = abi.encodeWithSelector(IInferenceOracle.NoFailedCallback.selector, job.id);
+        _refuseRetry(job, none);
+        fulfil(job);
+        _refuseRetry(job, none);
+        job.request.callbackGas += 1;
+        bytes32 id = oracle.requestIdOf(job.request, job.requester, job.nonce);
+        _refuseRetry(job, abi.encodeWithSelector(IInferenceOracle.NoFailedCallback.selector, id));
+    }
+
+    /// Nor can a retry starve the callback.
+    function test_RevertWhen_GasIsTooLowForTheRetry() public {
+        PausedConsumer consumer = new PausedConsumer();
+        Job memory job = _fulfilWith(address(consumer), 1_000_000);
+        consumer.unpause();
+        vm.expectPartialRevert(IInferenceOracle.InsufficientCallbackGas.selector);
+        oracle.retryCallback{gas: 1_010_000}(job.request, job.requester, job.nonce);
+        assertTrue(oracle.callbackFailed(job.id));
+    }
+
+    function test_ReenteringRetryFails() public {
+        ReenteringConsumer consumer = new ReenteringConsumer();
+        Job memory job = _prepareWith(address(consumer), 3_000_000);
+        bytes memory code = address(consumer).code;
+        vm.etch(address(consumer), "");
+        fulfil(job);
+        vm.etch(address(consumer), code);
+        consumer.set(abi.encodeCall(IInferenceOracle.retryCallback, (job.request, job.requester, job.nonce)), 0);
+        oracle.retryCallback(job.request, job.requester, job.nonce);
+        assertFalse(consumer.succeeded());
+        assertEq(
+            consumer.outcome(), abi.encodeWithSelector(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector)
+        );
     }
 
     /// A callback may well ask the next question.
@@ -718,6 +776,26 @@ contract InferenceOracleTest is Jobs {
         return prove(model, open(job));
     }
 
+    /// The least gas that succeeds, by bisection: even then the callback has all of its 1,000,000.
+    function _requireLeastGasSuffices(Job memory job, RecordingConsumer consumer) private {
+        (uint256 fails, uint256 succeeds) = (1_000_000, 2_000_000);
+        uint256 snapshot = vm.snapshotState();
+        while (succeeds - fails > 1) {
+            uint256 limit = (fails + succeeds) / 2;
+            try this.fulfilExternal{gas: limit}(job) {
+                assertFalse(oracle.callbackFailed(job.id));
+                assertGt(consumer.gasAtStart(), 999_000);
+                succeeds = limit;
+            } catch {
+                assertTrue(oracle.status(job.id) == IInferenceOracle.Status.Open);
+                fails = limit;
+            }
+            vm.revertToState(snapshot);
+        }
+        vm.expectPartialRevert(IInferenceOracle.InsufficientCallbackGas.selector);
+        this.fulfilExternal{gas: fails}(job);
+    }
+
     function _fulfilWith(address callback, uint32 callbackGas) private returns (Job memory job) {
         job = _prepareWith(callback, callbackGas);
         fulfil(job);
@@ -729,6 +807,11 @@ contract InferenceOracleTest is Jobs {
         assertTrue(status == IInferenceOracle.Status.Fulfilled);
         assertEq(words, outputWords(job));
         assertEq(oracle.balanceOf(prover), job.request.fee);
+    }
+
+    function _refuseRetry(Job memory job, bytes memory revertData) private {
+        vm.expectRevert(revertData);
+        oracle.retryCallback(job.request, job.requester, job.nonce);
     }
 
     function _requireLatest(bytes32 id) private view {

@@ -220,6 +220,17 @@ contract ModelRegistryTest is Deployed {
         _refuseWord(5, 2);
     }
 
+    /// The counts of a wiring, on which every later cursor depends.
+    function test_RevertWhen_WiringCountsAreMalformed() public {
+        uint256 wiring = wiringAt(loadModel("chain").blob, 0);
+        uint256[4] memory counts = [uint256(1 << 32), type(uint256).max, 1 << 251, type(uint32).max];
+        for (uint256 i = 0; i < counts.length; ++i) {
+            _refuseWord(wiring, counts[i]);
+            _refuseWord(wiring + 3, counts[i]);
+        }
+        _refuseWord(wiring, 0);
+    }
+
     function test_RevertWhen_TensorIsMalformed() public {
         bytes memory blob = loadModel("chain").blob;
         uint256 tensor = tensorAt(blob, 1);
@@ -384,6 +395,13 @@ contract ModelRegistryTest is Deployed {
         register(original);
     }
 
+    /// B9: δ shared under the same powers but another γ: L is the one part of a proof that γ is in.
+    function test_RevertWhen_DeltaIsSharedUnderAnotherGamma() public {
+        Model memory model = install("single");
+        bytes memory blob = _withEverywhere(model.blob, GAMMA, _g2(loadModel("chain").blob, DELTA_1));
+        _expectSelector(blob, IModelRegistry.DeltaNotDistinct.selector);
+    }
+
     /// The same key for two slices of one model.
     function test_RevertWhen_KeyIsUsedTwiceInAModel() public {
         _expectSelector(_twoMiddles(loadModel("chain").blob), IModelRegistry.DeltaNotDistinct.selector);
@@ -536,6 +554,103 @@ contract ModelRegistryTest is Deployed {
             blob,
             abi.encodeWithSelector(IModelRegistry.InvalidWiring.selector, 1, 1, IModelRegistry.WiringFault.InputUnread)
         );
+    }
+
+    /// What readers rely on, stated once more and plainly: it holds for whatever hostile blob is accepted.
+    function testFuzz_AcceptedBlobIsWellFormed(uint256 which, uint256[3] memory places, uint256[3] memory values)
+        public
+    {
+        bytes memory blob = loadModel(names[which % 5]).blob;
+        (uint256 start, uint256 end) = (6 + wordAt(blob, 1), recordAt(blob, 0));
+        for (uint256 i = 0; i < 1 + which / 5 % 3; ++i) {
+            uint256 value = values[i] % 8;
+            // A slot, or a count, kind or index.
+            if (values[i] / 8 % 2 == 0) value = (1 + values[i] / 16 % 4 << 32) + value;
+            setWord(blob, bound(places[i], start, end - 1), value);
+        }
+        // Hashes that match, where the blob can be read at all.
+        try this.rehashExternal(blob) returns (bytes memory hashed) {
+            blob = hashed;
+        } catch {}
+        bytes32[] memory chunks = writeChunks(blob);
+        try registry.register(chunks) {
+            this.requireWellFormed(blob);
+        } catch {}
+    }
+
+    function rehashExternal(bytes memory blob) external pure returns (bytes memory) {
+        require(wordAt(blob, 1) < 10 && wordAt(blob, 2) < 10);
+        rehash(blob);
+        return blob;
+    }
+
+    function requireWellFormed(bytes memory blob) external pure {
+        uint256 tensors = wordAt(blob, 2);
+        uint256[] memory written = new uint256[](tensors);
+        uint256[] memory read = new uint256[](tensors);
+        for (uint256 k = 0; k < wordAt(blob, 1); ++k) {
+            uint256 slot = wiringAt(blob, k);
+            uint256 slots = wordAt(blob, slot);
+            assertEq(wordAt(blob, slot + 1), 1 << 32, "context first");
+            bool owner;
+            bool private_;
+            for (uint256 j = 2; j <= slots; ++j) {
+                (uint256 role, uint256 t) = (wordAt(blob, slot + j) >> 32, wordAt(blob, slot + j) % 2 ** 32);
+                if (role == 2) {
+                    assertTrue(j == 2 && t == 0, "owner second");
+                    owner = true;
+                    continue;
+                }
+                uint256 kind = wordAt(blob, tensorAt(blob, t));
+                if (role == 4) {
+                    assertEq(kind, 4);
+                    assertEq(written[t]++, 0, "one writer");
+                } else {
+                    assertEq(role, 3);
+                    assertTrue(kind == 2 || kind == 4);
+                    if (kind == 4) assertEq(written[t], 1, "written before");
+                    if (kind == 2) private_ = true;
+                    ++read[t];
+                }
+            }
+            assertEq(owner, private_, "owner iff private");
+            _requireGroups(blob, slot + slots + 1, recordAt(blob, k), written, read);
+        }
+        for (uint256 t = 0; t < tensors; ++t) {
+            uint256 kind = wordAt(blob, tensorAt(blob, t));
+            assertTrue(kind != 0 && kind < 5);
+            if (t != 0) assertTrue(kind >= wordAt(blob, tensorAt(blob, t - 1)) || kind < 3, "order");
+            if (t != 0 && kind < 3) assertLt(wordAt(blob, tensorAt(blob, t - 1)), 3, "inputs first");
+            if (kind >= 3) assertEq(written[t], 1, "one source");
+            else assertGt(read[t], 0, "no idle input");
+        }
+        assertEq(recordAt(blob, wordAt(blob, 1)), blob.length / 32, "nothing after the records");
+    }
+
+    function _requireGroups(
+        bytes memory blob,
+        uint256 list,
+        uint256 record,
+        uint256[] memory written,
+        uint256[] memory read
+    ) private pure {
+        uint256 words;
+        for (uint256 g = 0; g < wordAt(blob, list); ++g) {
+            uint256 t = wordAt(blob, list + 1 + g);
+            if (g != 0) assertLt(wordAt(blob, list + g), t, "ascending");
+            uint256 kind = wordAt(blob, tensorAt(blob, t));
+            assertTrue(kind == 1 || kind == 3, "public");
+            if (kind == 3) assertEq(written[t]++, 0, "put out once");
+            else ++read[t];
+            assertEq(wordAt(blob, record + 5 + 2 * g), wordAt(blob, tensorAt(blob, t) + 1));
+            assertEq(wordAt(blob, record + 6 + 2 * g), wordAt(blob, tensorAt(blob, t) + 2));
+            words += wordCountOf(blob, t);
+        }
+        assertEq(wordAt(blob, record + 4), wordAt(blob, list));
+        assertEq(wordAt(blob, record + 3), words, "public words");
+        uint256 posts = wordAt(blob, record + 1) == 0 ? 0 : words == 0 ? 1 : 2;
+        assertEq(wordAt(blob, record + 5 + 2 * wordAt(blob, list)), posts);
+        if (posts == 0) assertEq(words, 0, "plain without words");
     }
 
     // ------------------------------------------------------------------------------------------------ helpers

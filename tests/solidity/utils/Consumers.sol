@@ -26,6 +26,25 @@ contract RevertingConsumer is IInferenceConsumer {
     }
 }
 
+/// @notice Refuses until it is opened, and counts.
+contract PausedConsumer is IInferenceConsumer {
+    error Paused();
+
+    bool public open;
+    uint256 public calls;
+    uint256 public word;
+
+    function unpause() external {
+        open = true;
+    }
+
+    function onInference(bytes32, bytes32, uint256[] calldata words_) external {
+        if (!open) revert Paused();
+        ++calls;
+        word = words_[0];
+    }
+}
+
 contract GasBurningConsumer is IInferenceConsumer {
     function onInference(bytes32, bytes32, uint256[] calldata) external pure {
         while (true) {}
