@@ -13,7 +13,7 @@ use zkslice_groth16::keccak;
 use zkslice_prover::{Bound, Inference, encode_request};
 use zkslice_slicer::{Package, TensorKind};
 
-use super::{field_word, integers, write};
+use super::{integers, write};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -26,9 +26,9 @@ pub(crate) struct Args {
     /// The input: {"input_data": [one list an input]}.
     #[arg(long)]
     input: PathBuf,
-    /// Owner of a private input: keccak256(abi.encode(model digest, requester)) mod r.
-    #[arg(long, value_parser = field_word, default_value = "0x0")]
-    owner: [u8; 32],
+    /// Who will request: the commitment of a private input fits no other account's request.
+    #[arg(long, default_value_t = Address::ZERO)]
+    requester: Address,
     /// Folder for the openings of private inputs, one file a commitment: give them to the prover of your choice and to nobody else.
     #[arg(long)]
     openings: Option<PathBuf>,

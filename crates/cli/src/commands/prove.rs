@@ -35,9 +35,9 @@ pub(crate) struct Args {
     /// Context that binds the proofs to a request; 0 off chain, which every contract refuses.
     #[arg(long, value_parser = field_word, default_value = "0x0")]
     context: [u8; 32],
-    /// Owner of a private input: keccak256(abi.encode(model digest, requester)) mod r.
-    #[arg(long, value_parser = field_word, default_value = "0x0")]
-    owner: [u8; 32],
+    /// Who requested, where the input is private: commitments are bound to model and requester.
+    #[arg(long)]
+    requester: Option<Address>,
     /// Threads to use; all by default.
     #[arg(long)]
     threads: Option<usize>,
