@@ -11,10 +11,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use alloy::sol_types::SolCall;
 use scene::{Scene, leftovers, ok, refused, run};
 use serde_json::Value;
+use zkslice_chain::bindings::InferenceOracle::requestCall;
 use zkslice_groth16::keccak;
 use zkslice_tests::{Ran, model, zkslice};
+
+/// An account.
+const REQUESTER: &str = "0x000000000000000000000000000000000000dEaD";
 
 fn strings<'a>(value: &'a Value, key: &str) -> Vec<&'a str> {
     value.as_array().unwrap().iter().map(|entry| entry[key].as_str().unwrap()).collect()
@@ -73,9 +78,9 @@ fn main_path() {
     // How a model is cut and whether its input is hidden does not change what it computes.
     assert!(all_outputs.iter().all(|outputs| *outputs == all_outputs[0]));
 
-    // A context and an owner are part of what is proven; proofs of one inference share no word.
+    // A context and a requester are part of what is proven; proofs of one inference share no word.
     let bound = scene.path("bound.json");
-    ok!("prove", scene.path("hidden"), "--input", scene.input(), "--context", "0x7", "--owner", "0x9", "-o", bound);
+    ok!("prove", scene.path("hidden"), "--input", scene.input(), "--context", "0x7", "--requester", REQUESTER, "-o", bound);
     assert_eq!(ok!("verify", scene.path("hidden"), bound)["valid"], true);
     let described = ok!("inspect", bound);
     assert_eq!(described["context"], format!("0x{:064x}", 7));
@@ -129,10 +134,23 @@ fn encode_gives_what_a_request_carries() {
     assert_eq!(words.len(), 3 * 32, "64 digits of 8 bits, 31 to a word");
     assert_eq!(encoded["inputs"][0]["hash"], format!("0x{}", hex::encode(keccak(&words))));
 
+    assert_eq!(encoded["calldata"], Value::Null);
+
+    // The call that requests, ready to be sent.
+    ok!("setup", scene.path("public"), scene.path("private"));
+    let encoded = ok!("encode", scene.path("public"), "--input", scene.input(), "--deadline", "1800000000", "--fee", "7");
+    let call = hex::decode(&encoded["calldata"].as_str().unwrap()[2..]).unwrap();
+    let call = requestCall::abi_decode(&call).unwrap();
+    assert_eq!(call.words.iter().flat_map(|word| word.to_be_bytes::<32>()).collect::<Vec<u8>>(), words);
+    assert_eq!(call.request_.inputs.iter().map(ToString::to_string).collect::<Vec<_>>(), [encoded["inputs"][0]["hash"].as_str().unwrap()]);
+    assert_eq!((call.request_.deadline, call.request_.fee.to::<u64>()), (1_800_000_000, 7));
+    let model = ok!("inspect", scene.path("public"))["keys"]["model"].clone();
+    assert_eq!(call.request_.modelDigest.to_string(), model.as_str().unwrap());
+
     let mut commitments = BTreeSet::new();
+    let private = scene.path("private");
     for _ in 0..2 {
-        let encoded =
-            ok!("encode", scene.path("private"), "--input", scene.input(), "--owner", "0x5", "--openings", scene.path("openings"));
+        let encoded = ok!("encode", private, "--input", scene.input(), "--requester", REQUESTER, "--openings", scene.path("openings"));
         let commitment = encoded["inputs"][0]["commitment"].as_str().unwrap().to_owned();
         hex_word(&commitment);
         let opening: Value = serde_json::from_slice(&std::fs::read(encoded["inputs"][0]["opening"].as_str().unwrap()).unwrap()).unwrap();
@@ -141,7 +159,9 @@ fn encode_gives_what_a_request_carries() {
         commitments.insert(commitment);
     }
     assert_eq!(commitments.len(), 2, "a fresh salt each time");
-    refused!(2, ["'input' is private", "--openings"], "encode", scene.path("private"), "--input", scene.input());
+    refused!(2, ["'input' is private", "--openings"], "encode", private, "--input", scene.input(), "--requester", REQUESTER);
+    refused!(2, ["private", "--requester"], "encode", private, "--input", scene.input(), "--openings", scene.path("openings"));
+    assert_eq!(scene::files(&scene.path("openings")).len(), 2);
 }
 
 #[test]
