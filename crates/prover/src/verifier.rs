@@ -37,6 +37,7 @@ impl Verifier {
     /// # Errors
     /// [`BundleError`] naming the first thing that is wrong; [`BundleError::Partial`] where a slice has no proof.
     pub fn verify(&self, bundle: &Bundle) -> Result<Vec<Vec<i64>>, BundleError> {
+        self.check_model(bundle)?;
         let all = 0..self.keys.len();
         let missing: Vec<usize> = all.clone().filter(|k| bundle.proofs.iter().all(|p| p.slice != *k)).collect();
         if !missing.is_empty() {
@@ -62,9 +63,7 @@ impl Verifier {
     /// # Errors
     /// [`BundleError`].
     pub fn verify_slices(&self, bundle: &Bundle) -> Result<(), BundleError> {
-        if bundle.model != self.model {
-            return Err(BundleError::Model { expected: hex::encode(self.model), found: hex::encode(bundle.model) });
-        }
+        self.check_model(bundle)?;
         if bundle.tensors.len() != self.manifest.tensors.len() || !bundle.proofs.is_sorted_by(|a, b| a.slice < b.slice) {
             return Err(BundleError::Slices);
         }
@@ -102,6 +101,13 @@ impl Verifier {
             Some(t) => Err(unfit(&self.manifest.tensors[t], "no proof of the bundle binds it")),
             None => Ok(()),
         }
+    }
+
+    fn check_model(&self, bundle: &Bundle) -> Result<(), BundleError> {
+        if bundle.model == self.model {
+            return Ok(());
+        }
+        Err(BundleError::Model { expected: hex::encode(self.model), found: hex::encode(bundle.model) })
     }
 
     fn commitment(&self, t: usize, bound: Option<&Bound>) -> Result<Fr, BundleError> {

@@ -199,6 +199,8 @@ fn attack_b3_parts_of_other_bundles_are_refused() {
     }
     let public = self::world(InputMode::Public);
     assert!(matches!(public.verifier.verify(ours), Err(BundleError::Model { .. })));
+    let nothing = Bundle { proofs: Vec::new(), tensors: Vec::new(), ..ours.clone() };
+    assert!(matches!(public.verifier.verify(&nothing), Err(BundleError::Model { .. })), "that it is another model's is said first");
     let mut owned = public.proven.bundle.clone();
     owned.owner = word(9);
     assert!(public.verifier.verify(&owned).is_err(), "an owner where no input is private binds nothing");
