@@ -447,7 +447,6 @@ fn bundles() {
 
 /// Packages of one setup, each other's bundles: that is what is said, whatever else is wrong, too.
 #[test]
-#[ignore = "zkslice-prover: Verifier::verify looks at the slices before it looks at the model"]
 fn bundles_of_another_package() {
     let scene = proven();
     refused!(1, ["model 0x"], "verify", scene.path("two"), scene.path("one.json"));

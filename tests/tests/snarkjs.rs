@@ -146,7 +146,6 @@ fn changed_json_of_snarkjs_is_refused() {
 
 /// Points are affine: their third coordinate is 1, or 0 at infinity, where the first two are 0 and 1.
 #[test]
-#[ignore = "zkslice-groth16: snarkjs::read_g1 and read_g2 take any third coordinate that is not 0 for 1"]
 fn changed_third_coordinates_are_refused() {
     every_leaf_counts(&is_third_coordinate, 40);
 }

@@ -50,7 +50,9 @@ impl From<CompileError> for CliError {
 impl From<PackageError> for CliError {
     fn from(error: PackageError) -> Self {
         match &error {
-            PackageError::Io { path, source } | PackageError::Key(KeyError::Io { path, source }) if source.kind() == std::io::ErrorKind::NotFound => {
+            PackageError::Io { path, source } | PackageError::Key(KeyError::Io { path, source })
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
                 let mend = match path.extension().and_then(|e| e.to_str()) {
                     Some("key") => "the key is missing; run `zkslice setup` again",
                     Some("json") => "there is no package here; make one with `zkslice compile model.onnx --samples samples.json -o …`",

@@ -46,7 +46,8 @@ impl Output {
 
     /// A progress bar on standard error; nothing where that is no terminal.
     pub(crate) fn bar(&self, length: usize, what: &str) -> ProgressBar {
-        let style = ProgressStyle::with_template("{msg:<28} [{bar:32}] {pos}/{len} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style =
+            ProgressStyle::with_template("{msg:<28} [{bar:32}] {pos}/{len} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_bar());
         ProgressBar::new(length as u64).with_style(style.progress_chars("=> ")).with_message(what.to_owned())
     }
 

@@ -269,7 +269,8 @@ fn max_pool(window: &Window, input: &[i64]) -> Vec<(i64, i64)> {
             for x in 0..out_width {
                 let mut taps = window.taps(y, x).map(|(_, _, row, column)| plane[row * width + column]);
                 let first = taps.next().unwrap_or(i64::MIN);
-                let step = |(distance, most): (i64, i64), value: i64| (distance.max(most.saturating_sub(value).saturating_abs()), most.max(value));
+                let step =
+                    |(distance, most): (i64, i64), value: i64| (distance.max(most.saturating_sub(value).saturating_abs()), most.max(value));
                 output.push(taps.fold((0, first), step));
             }
         }

@@ -62,19 +62,22 @@ fn coordinate(value: &Value, what: &str) -> Result<Fq, KeyError> {
 
 fn read_g1(value: &Value, what: &str) -> Result<G1Affine, KeyError> {
     let point = G1Affine::new_unchecked(coordinate(&value[0], what)?, coordinate(&value[1], what)?);
-    if value[2] == "0" {
+    if *value == g1(&G1Affine::zero()) {
         return Ok(G1Affine::zero());
     }
-    g1_from_words(&g1_to_words(&point), what).map_err(|_| malformed(what))
+    let point = g1_from_words(&g1_to_words(&point), what).map_err(|_| malformed(what))?;
+    // Only the form that is written: projective coordinates have z = 1.
+    if *value == g1(&point) { Ok(point) } else { Err(malformed(what)) }
 }
 
 fn read_g2(value: &Value, what: &str) -> Result<G2Affine, KeyError> {
     let pair = |value: &Value| Ok::<_, KeyError>(Fq2::new(coordinate(&value[0], what)?, coordinate(&value[1], what)?));
     let point = G2Affine::new_unchecked(pair(&value[0])?, pair(&value[1])?);
-    if value[2][0] == "0" {
+    if *value == g2(&G2Affine::zero()) {
         return Ok(G2Affine::zero());
     }
-    g2_from_words(&g2_to_words(&point), what).map_err(|_| malformed(what))
+    let point = g2_from_words(&g2_to_words(&point), what).map_err(|_| malformed(what))?;
+    if *value == g2(&point) { Ok(point) } else { Err(malformed(what)) }
 }
 
 /// Reads a verifying key that snarkjs wrote.

@@ -26,7 +26,7 @@ pub enum PackageError {
         reason: String,
     },
     /// A file has changed since it was written.
-    #[error("{} does not match its digest in the manifest: the file has changed; compile the package again", path.display())]
+    #[error("{} does not match its digest: the file has changed; compile the package again, or for a key run `zkslice setup`", path.display())]
     Digest {
         /// The file.
         path: PathBuf,

@@ -17,7 +17,9 @@ impl Anvil {
     /// Starts anvil on a port that the system chooses.
     pub(crate) fn start() -> Result<Self, CliError> {
         let program = crate::commands::foundry("anvil");
-        let missing = |e: std::io::Error| CliError::failed(format!("{program}: {e}: run `make toolchain`, and `zkslice doctor` to see what is missing"));
+        let missing = |e: std::io::Error| {
+            CliError::failed(format!("{program}: {e}: run `make toolchain`, and `zkslice doctor` to see what is missing"))
+        };
         let mut child = Command::new(&program)
             .args(["--port", "0", "--chain-id", "31337"])
             .stdin(Stdio::null())
@@ -26,7 +28,8 @@ impl Anvil {
             .spawn()
             .map_err(missing)?;
         let lines = child.stdout.take().map(BufReader::new).map(BufRead::lines);
-        let address = lines.into_iter().flatten().map_while(Result::ok).find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned));
+        let address =
+            lines.into_iter().flatten().map_while(Result::ok).find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned));
         match address {
             Some(address) => Ok(Self { child, url: format!("http://{address}") }),
             None => {

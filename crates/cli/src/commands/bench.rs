@@ -56,8 +56,16 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         let number = |key: &str| r[key].as_f64().unwrap_or(f64::NAN);
         format!(
             "| {} | {} | 2^{} | {:.2} | {:.3} | {:.1} | {:.0} | {:.1} | {} | {} |",
-            r["model"].as_str().unwrap_or(""), r["rows"], r["table_bits"], number("setup_seconds"), number("prove_seconds"),
-            1e3 * number("verify_seconds"), number("peak_bytes") / 1e6, number("key_bytes") / 1e6, r["proof_bytes"], r["gas"],
+            r["model"].as_str().unwrap_or(""),
+            r["rows"],
+            r["table_bits"],
+            number("setup_seconds"),
+            number("prove_seconds"),
+            1e3 * number("verify_seconds"),
+            number("peak_bytes") / 1e6,
+            number("key_bytes") / 1e6,
+            r["proof_bytes"],
+            r["gas"],
         )
     }));
     output.result(&json!({ "models": rows }), &lines);
@@ -89,11 +97,14 @@ fn measure(model: &Path, folder: &Path, args: &Args) -> Result<Value, CliError> 
     let mode = if args.private { "private" } else { "public" };
     let compiled = zkslice(&["compile", &onnx, "--samples", &samples, "--slices", &slices, "--input", mode, "-o", &package])?;
     let setups = (0..3).map(|_| zkslice(&["setup", &package])).collect::<Result<Vec<_>, _>>()?;
-    let proofs = (0..args.runs).map(|_| zkslice(&["prove", &package, "--input", &input, "--context", "0x1", "-o", &bundle])).collect::<Result<Vec<_>, _>>()?;
+    let proofs = (0..args.runs)
+        .map(|_| zkslice(&["prove", &package, "--input", &input, "--context", "0x1", "-o", &bundle]))
+        .collect::<Result<Vec<_>, _>>()?;
     let checks = (0..args.runs).map(|_| zkslice(&["verify", &package, &bundle])).collect::<Result<Vec<_>, _>>()?;
     let field = |values: &[Value], key: &str| median(values.iter().filter_map(|v| v[key].as_f64()).collect());
     let opened = Package::open(Path::new(&package))?;
-    let key_bytes: u64 = setups.last().and_then(|s| s["packages"][0]["key_bytes"].as_array()).into_iter().flatten().filter_map(Value::as_u64).sum();
+    let key_bytes: u64 =
+        setups.last().and_then(|s| s["packages"][0]["key_bytes"].as_array()).into_iter().flatten().filter_map(Value::as_u64).sum();
     let gas = super::runtime()?.block_on(gas(&opened, &Bundle::from_json(&read(Path::new(&bundle))?)?, folder))?;
     Ok(json!({
         "model": name, "rows": compiled["constraints"], "slices": compiled["slices"], "table_bits": compiled["report"]["table_bits"],

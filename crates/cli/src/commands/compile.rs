@@ -23,7 +23,9 @@ enum InputArg {
 
 /// Compile an ONNX model into a package of slices.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  zkslice compile model.onnx --samples samples.json -o pkg\n  zkslice compile model.onnx --samples samples.json --slices 3 --input private -o pkg")]
+#[command(
+    after_help = "Examples:\n  zkslice compile model.onnx --samples samples.json -o pkg\n  zkslice compile model.onnx --samples samples.json --slices 3 --input private -o pkg"
+)]
 pub(crate) struct Args {
     /// The model.
     model: PathBuf,
@@ -107,7 +109,8 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     spinner.finish_and_clear();
     let manifest = package.manifest();
     let constraints: usize = manifest.slices.iter().map(|s| s.constraints).sum();
-    let slices: Vec<_> = manifest.slices.iter().map(|s| json!({ "constraints": s.constraints, "reads": s.reads, "writes": s.writes })).collect();
+    let slices: Vec<_> =
+        manifest.slices.iter().map(|s| json!({ "constraints": s.constraints, "reads": s.reads, "writes": s.writes })).collect();
     let value = json!({
         "package": args.output,
         "name": manifest.name,

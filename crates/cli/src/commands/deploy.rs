@@ -16,7 +16,9 @@ use crate::output::Output;
 ///
 /// Nothing needs a compiler: creation code is embedded. Running it twice sends nothing; a run that was killed goes on.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  zkslice deploy pkg --rpc-url http://127.0.0.1:8545 --private-key-file deployer.key\n  zkslice deploy pkg --rpc-url … --private-key-file … --consumer --feed 0xRequester,0,8,3600")]
+#[command(
+    after_help = "Examples:\n  zkslice deploy pkg --rpc-url http://127.0.0.1:8545 --private-key-file deployer.key\n  zkslice deploy pkg --rpc-url … --private-key-file … --consumer --feed 0xRequester,0,8,3600"
+)]
 pub(crate) struct Args {
     /// Packages whose models to register.
     packages: Vec<PathBuf>,
@@ -62,11 +64,12 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         if let Some(wei) = args.max_fee_per_gas {
             deployer = deployer.with_max_fee_per_gas(wei);
         }
-        deployer.deploy(&plan, &mut |event| {
-            bar.set_message(describe(event));
-            ControlFlow::Continue(())
-        })
-        .await
+        deployer
+            .deploy(&plan, &mut |event| {
+                bar.set_message(describe(event));
+                ControlFlow::Continue(())
+            })
+            .await
     })?;
     bar.finish_and_clear();
     let (value, lines) = report(&deployment);

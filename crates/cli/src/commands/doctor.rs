@@ -30,7 +30,12 @@ pub(crate) fn run(_: Args, output: &Output) -> crate::CommandResult {
         Finding { what: "node", found: version("node"), mend: "install Node.js 20 or later", needed_for: "the Solidity compiler" },
         Finding { what: "npm", found: version("npm"), mend: "install npm", needed_for: "fetching forge, anvil and the Solidity libraries" },
         Finding { what: "forge", found: version(&super::foundry("forge")), mend: "run `make toolchain`", needed_for: "contract tests" },
-        Finding { what: "anvil", found: version(&super::foundry("anvil")), mend: "run `make toolchain`", needed_for: "the demo and end-to-end tests" },
+        Finding {
+            what: "anvil",
+            found: version(&super::foundry("anvil")),
+            mend: "run `make toolchain`",
+            needed_for: "the demo and end-to-end tests",
+        },
         Finding {
             what: "memory",
             found: memory().map(|bytes| format!("{} MB available", bytes >> 20)).filter(|_| memory().is_some_and(|b| b > 512 << 20)),
@@ -47,7 +52,8 @@ pub(crate) fn run(_: Args, output: &Output) -> crate::CommandResult {
             None => format!("missing  {:<11} needed for {}: {}", f.what, f.needed_for, f.mend),
         })
         .collect();
-    let entries: Vec<_> = findings.iter().map(|f| json!({ "what": f.what, "found": f.found, "needed_for": f.needed_for, "mend": f.mend })).collect();
+    let entries: Vec<_> =
+        findings.iter().map(|f| json!({ "what": f.what, "found": f.found, "needed_for": f.needed_for, "mend": f.mend })).collect();
     output.result(&json!({ "ok": missing == 0, "findings": entries }), &lines);
     Ok(ExitCode::from(u8::from(missing > 0)))
 }

@@ -13,13 +13,15 @@ use zkslice_groth16::keccak;
 use zkslice_prover::{Bound, Inference, encode_request};
 use zkslice_slicer::{Package, TensorKind};
 
-use super::{integers, write};
+use super::{integers, write_secret};
 use crate::error::CliError;
 use crate::output::Output;
 
 /// Encode an input as a request carries it: words and their hash, or a fresh commitment whose opening is written to a folder.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  zkslice encode pkg --input input.json\n  zkslice encode private-pkg --input input.json --requester 0x… --openings openings/\n  zkslice encode pkg --input input.json --deadline 1800000000 --fee 1000000000000000")]
+#[command(
+    after_help = "Examples:\n  zkslice encode pkg --input input.json\n  zkslice encode private-pkg --input input.json --requester 0x… --openings openings/\n  zkslice encode pkg --input input.json --deadline 1800000000 --fee 1000000000000000"
+)]
 pub(crate) struct Args {
     /// The package.
     package: PathBuf,
@@ -71,7 +73,10 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
             }
             Bound::Commitment(commitment) => {
                 let folder = args.openings.as_ref().ok_or_else(|| {
-                    CliError::input(format!("input '{}' is private: say with --openings where its opening goes; without it no proof can be made", tensor.name))
+                    CliError::input(format!(
+                        "input '{}' is private: say with --openings where its opening goes; without it no proof can be made",
+                        tensor.name
+                    ))
                 })?;
                 let path = write_opening(folder, commitment, Some(opening))?;
                 lines.push(format!("{}: commitment {}, opening in {}", tensor.name, hex0x(commitment), path.display()));
@@ -116,6 +121,6 @@ fn request_calldata(args: &Args, model: B256, deadline: u64, bound: &[Bound]) ->
 pub(crate) fn write_opening<T: serde::Serialize>(folder: &Path, commitment: &[u8; 32], opening: Option<&T>) -> Result<PathBuf, CliError> {
     std::fs::create_dir_all(folder).map_err(|e| CliError::failed(format!("{}: {e}", folder.display())))?;
     let path = folder.join(format!("{}.json", hex::encode(commitment)));
-    write(&path, &serde_json::to_vec(&opening).map_err(|e| CliError::failed(e.to_string()))?)?;
+    write_secret(&path, &serde_json::to_vec(&opening).map_err(|e| CliError::failed(e.to_string()))?)?;
     Ok(path)
 }

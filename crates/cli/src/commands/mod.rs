@@ -28,8 +28,31 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
 
 /// Writes a result next to its place and renames it there.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    write_with_mode(path, bytes, 0o666)
+}
+
+/// [`write`] for what only its owner may read: openings, which show inputs, and keys.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    write_with_mode(path, bytes, 0o600)
+}
+
+/// `mode` is that of a new file, the umask aside; systems other than Unix have none.
+fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CliError> {
     let partial = path.with_extension("partial");
-    std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(|error| {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    let written = || {
+        match std::fs::remove_file(&partial) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = options.open(&partial)?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        std::fs::rename(&partial, path)
+    };
+    written().map_err(|error| {
         // The first error is the one to report.
         let _ = std::fs::remove_file(&partial);
         CliError::failed(format!("{}: {error}", path.display()))
@@ -57,7 +80,8 @@ pub(crate) fn word(text: &str) -> Result<[u8; 32], String> {
 /// A word below the order of the scalar field.
 pub(crate) fn field_word(text: &str) -> Result<[u8; 32], String> {
     let word = word(text)?;
-    zkslice_groth16::fr_from_word(&word, "it").map_err(|_| "it is not below the order r of BN254's scalar field: reduce it modulo r".to_string())?;
+    zkslice_groth16::fr_from_word(&word, "it")
+        .map_err(|_| "it is not below the order r of BN254's scalar field: reduce it modulo r".to_string())?;
     Ok(word)
 }
 

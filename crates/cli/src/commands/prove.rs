@@ -10,13 +10,15 @@ use zkslice_chain::context;
 use zkslice_prover::{Inference, Openings, Verifier, prove};
 use zkslice_slicer::{Package, TensorKind};
 
-use super::{field_word, integers, limit_threads, read, write};
+use super::{field_word, integers, limit_threads, read, write, write_secret};
 use crate::error::CliError;
 use crate::output::Output;
 
 /// Prove an inference, or one slice of it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  zkslice prove pkg --input input.json -o bundle.json\n  zkslice prove pkg --input input.json --slice 0 --openings b.json -o slice0.json\n  zkslice prove pkg --slice 1 --boundary b.json -o slice1.json")]
+#[command(
+    after_help = "Examples:\n  zkslice prove pkg --input input.json -o bundle.json\n  zkslice prove pkg --input input.json --slice 0 --openings b.json -o slice0.json\n  zkslice prove pkg --slice 1 --boundary b.json -o slice1.json"
+)]
 pub(crate) struct Args {
     /// The package, with keys.
     package: PathBuf,
@@ -57,7 +59,12 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     if let Some(path) = &args.boundary {
         let known = Openings::from_json(&read(path)?, &path.display().to_string())?;
         if known.tensors.len() != tensors.len() {
-            return Err(CliError::input(format!("{}: it has {} tensors, the package {}", path.display(), known.tensors.len(), tensors.len())));
+            return Err(CliError::input(format!(
+                "{}: it has {} tensors, the package {}",
+                path.display(),
+                known.tensors.len(),
+                tensors.len()
+            )));
         }
         inference.openings.version = known.version;
         inference.openings.tensors.resize(tensors.len(), None);
@@ -84,7 +91,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     bar.finish_and_clear();
     write(&args.output, &proven.bundle.to_json()?)?;
     if let Some(path) = &args.openings {
-        write(path, &proven.openings.to_json()?)?;
+        write_secret(path, &proven.openings.to_json()?)?;
     }
     let verifier = Verifier::new(&package)?;
     let outputs = match args.slice {

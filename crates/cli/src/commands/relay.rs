@@ -14,7 +14,9 @@ use crate::output::Output;
 
 /// Watch one oracle, prove its requests in this process, and submit the bundles. Stops on SIGTERM after the step at hand.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  zkslice relay --config relayer.toml\n  zkslice relay --config relayer.toml --dry-run\n  zkslice relay --config relayer.toml --once")]
+#[command(
+    after_help = "Examples:\n  zkslice relay --config relayer.toml\n  zkslice relay --config relayer.toml --dry-run\n  zkslice relay --config relayer.toml --once"
+)]
 pub(crate) struct Args {
     /// The configuration; `docs/relayer.md` has every key.
     #[arg(long)]

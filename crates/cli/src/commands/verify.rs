@@ -37,7 +37,10 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
             Ok(ExitCode::SUCCESS)
         }
         Err(error @ (BundleError::Proof { .. } | BundleError::Partial(_) | BundleError::Model { .. })) => {
-            output.result(&json!({ "valid": false, "error": error.to_string() }), &[format!("{}: NOT VALID: {error}", args.bundle.display())]);
+            output.result(
+                &json!({ "valid": false, "error": error.to_string() }),
+                &[format!("{}: NOT VALID: {error}", args.bundle.display())],
+            );
             Ok(ExitCode::from(1))
         }
         Err(error) => Err(CliError::from(error).in_file(&args.bundle)),

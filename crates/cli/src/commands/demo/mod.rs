@@ -22,7 +22,7 @@ use zkslice_relayer::{Config, RelayEvent, Relayer};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, setup};
 
 use super::anvil::Anvil;
-use super::{ANVIL_KEYS, deploy, integers, read, write};
+use super::{ANVIL_KEYS, deploy, integers, read, write, write_secret};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -233,13 +233,7 @@ impl KeyFiles {
     fn write(folder: &Path) -> Result<Self, CliError> {
         let files = Self { deployer: folder.join("deployer.key"), relayer: folder.join("relayer.key") };
         for (path, key) in [(&files.deployer, ANVIL_KEYS[0]), (&files.relayer, ANVIL_KEYS[1])] {
-            forget(path)?;
-            write(path, key.as_bytes())?;
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::PermissionsExt;
-                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(|e| CliError::failed(format!("{}: {e}", path.display())))?;
-            }
+            write_secret(path, key.as_bytes())?;
         }
         Ok(files)
     }
@@ -292,11 +286,18 @@ async fn request<P: alloy::providers::Provider>(
         }
         _ => return Err(CliError::input("the demo's consumer takes a model with one input")),
     };
-    let transaction = alloy::rpc::types::TransactionRequest::default().to(*consumer.address()).input(call.into()).value(U256::from(FEE_WEI));
+    let transaction =
+        alloy::rpc::types::TransactionRequest::default().to(*consumer.address()).input(call.into()).value(U256::from(FEE_WEI));
     let pending = consumer.provider().send_transaction(transaction).await.map_err(|e| failed(&e))?;
     let receipt = pending.get_receipt().await.map_err(|e| failed(&e))?;
     let event = receipt.decoded_log::<InferenceOracle::InferenceRequested>().ok_or_else(|| failed(&"no InferenceRequested event"))?;
-    Ok(Requested { id: event.requestId, request: event.request.clone(), requester: event.requester, nonce: event.nonce, openings: inference.openings.clone() })
+    Ok(Requested {
+        id: event.requestId,
+        request: event.request.clone(),
+        requester: event.requester,
+        nonce: event.nonce,
+        openings: inference.openings.clone(),
+    })
 }
 
 /// Gas of the transaction that fulfilled a request.
@@ -307,4 +308,3 @@ fn fulfilled(events: &[RelayEvent], request: B256) -> Result<u64, CliError> {
     });
     done.ok_or_else(|| CliError::failed(format!("request {request} was not fulfilled; the relayer says: {events:?}")))
 }
-

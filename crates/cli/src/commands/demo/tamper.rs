@@ -68,7 +68,8 @@ impl Cases<'_> {
                 continue;
             }
             // In private mode another request has another commitment, which the oracle sees first.
-            let expected = if what == "another request's bundle" && input_error == "InputCommitmentMismatch" { input_error } else { expected };
+            let expected =
+                if what == "another request's bundle" && input_error == "InputCommitmentMismatch" { input_error } else { expected };
             match self.submit(chain, oracle, request, &bundle, self.beneficiary).await? {
                 Some(name) if name == expected => narrator.say(format!("refused, {what}: {name}")),
                 Some(name) => return Err(CliError::failed(format!("{what}: refused by {name}, expected {expected}"))),
@@ -94,7 +95,14 @@ impl Cases<'_> {
     }
 
     /// Simulates `fulfil`; the name of the error that refuses it, or `None`.
-    async fn submit(&self, chain: &Chain, oracle: Address, request: &Requested, bundle: &Bundle, beneficiary: Address) -> Result<Option<String>, CliError> {
+    async fn submit(
+        &self,
+        chain: &Chain,
+        oracle: Address,
+        request: &Requested,
+        bundle: &Bundle,
+        beneficiary: Address,
+    ) -> Result<Option<String>, CliError> {
         let numbers = |words: Vec<[u8; 32]>| words.into_iter().map(U256::from_be_bytes::<32>).collect();
         let call = InferenceOracle::fulfilCall {
             request_: request.request.clone(),
