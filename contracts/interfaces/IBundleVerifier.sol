@@ -57,9 +57,9 @@ interface IBundleVerifier {
     error UnexpectedFirstCommitment(uint256 bundle, uint256 slice);
     /// @notice A point of the proof (index of its x in `proofs`) is not on the curve.
     error PointNotOnCurve(uint256 bundle, uint256 index);
-    /// @notice A precompile failed, is missing, or returned the wrong number of bytes: too little gas or, for the
-    /// pairing, a B outside the curve or the subgroup.
-    error PrecompileFailed(address precompile);
+    /// @notice A precompile failed, is missing, or returned the wrong number of bytes: too little gas, or a B outside
+    /// the curve or the subgroup. `findInvalid` says whose.
+    error PrecompileFailed();
     /// @notice The pairing product is not one: at least one proof is not valid for its statement. `findInvalid` says
     /// whose.
     error InvalidBundle();
