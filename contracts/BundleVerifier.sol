@@ -276,10 +276,9 @@ contract BundleVerifier is IBundleVerifier {
             assembly ("memory-safe") {
                 let cursor := commitments.offset
                 expected := shr(5, sub(end, cursor))
-                for {} lt(cursor, end) { cursor := add(cursor, 0x20) } { inRange := and(
-                    inRange,
-                    lt(calldataload(cursor), R)
-                ) }
+                for {} lt(cursor, end) { cursor := add(cursor, 0x20) } {
+                    inRange := and(inRange, lt(calldataload(cursor), R))
+                }
             }
             if (expected != commitments.length) revert CommitmentCountMismatch(index, expected, commitments.length);
             if (inRange) return;
@@ -474,6 +473,7 @@ contract BundleVerifier is IBundleVerifier {
     {
         bool ok;
         bool plain;
+        bool unexpected;
         assembly ("memory-safe") {
             let proof := mload(add(statement, 0xc0))
             mstore(add(statement, 0xc0), add(proof, PROOF_BYTES))
@@ -485,14 +485,12 @@ contract BundleVerifier is IBundleVerifier {
             // One delta.
             if eq(sub(mload(add(equation, IC)), mload(equation)), 0x80) {
                 plain := 1
-                if or(mload(add(proof, 0xc0)), mload(add(proof, 0xe0))) { ok := 0 }
+                unexpected := iszero(iszero(or(mload(add(proof, 0xc0)), mload(add(proof, 0xe0)))))
             }
             vkHash := mload(vkHash)
         }
-        if (!ok) {
-            _requirePoints(statement.bundle, statement.job);
-            revert UnexpectedFirstCommitment(statement.bundle, k);
-        }
+        if (!ok) _requirePoints(statement.bundle, statement.job);
+        if (unexpected) revert UnexpectedFirstCommitment(statement.bundle, k);
         bytes32 h0 = _hashPublics(statement, equation, vkHash, wiring, plain);
         assembly ("memory-safe") {
             let entry := mload(add(statement, 0xa0))
