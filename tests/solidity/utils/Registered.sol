@@ -30,8 +30,9 @@ abstract contract Registered is Simulator {
         for (uint256 i = 0; i < hashes.length; ++i) {
             uint256 size = blob.length - i * MAX_CHUNK;
             bytes memory chunk = new bytes(size < MAX_CHUNK ? size : MAX_CHUNK);
-            for (uint256 j = 0; j < chunk.length; ++j) {
-                chunk[j] = blob[i * MAX_CHUNK + j];
+            uint256 start = i * MAX_CHUNK;
+            assembly ("memory-safe") {
+                mcopy(add(chunk, 0x20), add(add(blob, 0x20), start), mload(chunk))
             }
             (hashes[i],) = registry.writeChunk(chunk);
         }
