@@ -2,60 +2,113 @@
 pragma solidity ^0.8.24;
 
 import {Ownable, Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
+import {EnumerableSet} from "@openzeppelin/contracts/utils/structs/EnumerableSet.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {SSTORE2} from "solady/utils/SSTORE2.sol";
+import {IBundleVerifier} from "./interfaces/IBundleVerifier.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {BN254} from "./libraries/BN254.sol";
+import {Equivocation} from "./libraries/Equivocation.sol";
 import {KeyBlob} from "./libraries/KeyBlob.sol";
+import {KeyBlobValidation} from "./libraries/KeyBlobValidation.sol";
 
-/// @title Registry of models by digest
-/// @notice See `IModelRegistry`. The owner registers; nobody removes or changes.
+/// @title Registry of models and of verifiers
+/// @notice See `IModelRegistry`. The owner adds, after a delay; the guardian and the owner stop, at once; only the
+/// guardian freezes. Nobody changes or starts again.
+/// @dev Not upgradeable, and behind no proxy: neither the code nor the storage layout ever changes.
+///
+/// No transaction activates what was added: it serves from a time on. Within the delay before it the guardian, who
+/// cannot be replaced any faster, can stop it, or freeze everything: so an owner's stolen key can stop models, and
+/// add none that the guardian sees.
 contract ModelRegistry is IModelRegistry, Ownable2Step {
+    using EnumerableSet for EnumerableSet.Bytes32Set;
+
     /// @dev Largest content of an SSTORE2 contract: the code limit of EIP-170 less the leading STOP.
     uint256 private constant MAX_CHUNK_BYTES = 24_575;
-    /// @dev Bound on each count in a blob, so that sums and products of counts cannot overflow.
-    uint256 private constant MAX_COUNT = type(uint32).max;
-    /// @dev Powers of ten up to 10^77 fit a word.
-    uint256 private constant MAX_DECIMALS = 77;
+    /// @dev Least delay of a chain that is not local: time to look at what was added.
+    uint256 private constant MIN_DELAY = 1 days;
+    /// @dev Verifiers at a time: freezing stops each of them, and must fit into a block.
+    uint256 private constant MAX_VERIFIERS = 32;
 
-    mapping(bytes32 chunkHash => address) public chunkPointer;
-    mapping(bytes32 modelDigest => Chunks) private _chunks;
-    /// @dev Who uses a delta, by its x coordinate (which a point shares with its negative only). One key may serve
-    /// several models, two keys never share a delta: a proof of one circuit could then be turned into one of the
-    /// other. Not by setup: another γ, or −α and −β, would make another setup of the same powers.
-    mapping(bytes32 deltaX => bytes32 vkHash) private _deltaUser;
-
-    /// @dev SSTORE2 contracts of a model's blob. The first shares its slot with the count: most models have one, and
-    /// every verification reads it.
-    struct Chunks {
-        address first;
-        uint32 count;
-        address[] others;
-    }
-
-    /// @dev What validation carries from one step to the next. `end` and the cursors are memory addresses in the blob.
-    struct Validation {
-        uint256 start;
-        uint256 end;
-        uint256 slices;
-        uint256 tensors;
-        uint256 vkHashes;
-        uint256 tensorTable;
-        bytes32 setupDigest;
-        /// For each tensor, how often it was read (inputs), written (boundaries) or put out (outputs).
-        uint256[] uses;
-    }
+    /// @inheritdoc IModelRegistry
+    uint256 public immutable delay;
 
     // Gas forwarded to the pairing precompile; see `BN254.GasCaps`.
     uint256 private immutable _pairingBaseGas;
     uint256 private immutable _pairingPerPairGas;
 
+    /// @inheritdoc IModelRegistry
+    mapping(bytes32 chunkHash => address) public chunkPointer;
+
+    mapping(bytes32 modelDigest => Model) private _models;
+    /// @dev See `KeyBlobValidation.validate`.
+    mapping(bytes32 deltaX => bytes32 vkHash) private _deltaUsers;
+
+    mapping(bytes4 selector => Verifier) private _verifiers;
+    mapping(address verifier => bool) private _hadSelector;
+    /// @dev Selectors of the verifiers that are not stopped.
+    EnumerableSet.Bytes32Set private _selectors;
+
+    mapping(bytes32 name => Alias) private _aliases;
+
+    /// @dev Guardian before `_nextGuardianAt`; then `_nextGuardian` is.
+    address private _guardian;
+    address private _nextGuardian;
+    uint40 private _nextGuardianAt;
+
+    /// @inheritdoc IModelRegistry
+    bool public frozen;
+
+    struct Model {
+        Head head;
+        bytes32 transcriptHash;
+        address[] otherChunks;
+    }
+
+    /// @dev What every verification reads of a model, in one slot: most have one chunk.
+    struct Head {
+        address firstChunk;
+        /// 0 as long as the model is not registered.
+        uint32 chunkCount;
+        uint40 activeAt;
+        bool tombstoned;
+    }
+
+    struct Verifier {
+        address verifier;
+        uint40 activeAt;
+        bool tombstoned;
+    }
+
+    /// @dev Stands for `current` before `nextAt`, then for `next`.
+    struct Alias {
+        bytes32 current;
+        bytes32 next;
+        uint40 nextAt;
+    }
+
     /// @dev Tests the chain's precompiles: registration relies on the pairing to refuse points outside G2.
-    constructor(address initialOwner) Ownable(initialOwner) {
+    /// @param delay_ Seconds between adding and serving; at least a day, but on local chains.
+    constructor(address initialOwner, address initialGuardian, uint256 delay_) Ownable(initialOwner) {
+        if (initialGuardian == address(0)) revert InvalidGuardian();
+        if (delay_ < MIN_DELAY && !_isLocalChain()) revert DelayTooShort(delay_, MIN_DELAY);
+        delay = SafeCast.toUint32(delay_);
+        _nextGuardian = initialGuardian;
         BN254.GasCaps memory caps = BN254.selfTest();
         (_pairingBaseGas, _pairingPerPairGas) = (caps.pairingBase, caps.pairingPerPair);
     }
 
-    // ------------------------------------------------------------------------------------------------ writing
+    modifier onlyGuardianOrOwner() {
+        if (msg.sender != guardian() && msg.sender != owner()) revert NotGuardian(msg.sender);
+        _;
+    }
+
+    modifier whenNotFrozen() {
+        if (frozen) revert RegistryFrozen();
+        _;
+    }
+
+    // ------------------------------------------------------------------------------------------------ adding
 
     /// @inheritdoc IModelRegistry
     function writeChunk(bytes calldata chunk) external returns (bytes32 chunkHash, address pointer) {
@@ -70,36 +123,108 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
     }
 
     /// @inheritdoc IModelRegistry
-    function register(bytes32[] calldata chunkHashes) external onlyOwner returns (bytes32 modelDigest) {
+    function register(bytes32[] calldata chunkHashes, bytes32 transcriptHash)
+        external
+        onlyOwner
+        whenNotFrozen
+        returns (bytes32 modelDigest)
+    {
         address[] memory pointers = new address[](chunkHashes.length);
         for (uint256 i = 0; i < chunkHashes.length; ++i) {
             pointers[i] = chunkPointer[chunkHashes[i]];
             if (pointers[i] == address(0)) revert UnknownChunk(chunkHashes[i]);
         }
-        bytes memory data = KeyBlob.load(pointers);
+        KeyBlobValidation.Summary memory summary =
+            KeyBlobValidation.validate(KeyBlob.load(pointers), _deltaUsers, _pairingCaps());
+        if (summary.dev && !_isLocalChain()) revert DevKeysRefused(block.chainid);
+        if (summary.dev != (transcriptHash == 0)) revert TranscriptMismatch(summary.dev, transcriptHash);
 
-        Validation memory v;
-        uint256 record = _readHeader(v, data);
-        modelDigest = keccak256(_slice(v.start, record));
-        if (_chunks[modelDigest].count != 0) revert AlreadyRegistered(modelDigest);
-
-        uint256 wiring = KeyBlob.wirings(data);
-        for (uint256 k = 0; k < v.slices; ++k) {
-            uint256 next = _checkRecord(v, k, record, wiring);
-            _checkKey(v, k, record, next, bytes32(KeyBlob.read(v.vkHashes + 32 * k)));
-            _checkWiring(v, k, wiring);
-            wiring = KeyBlob.afterWiring(wiring);
-            record = next;
-        }
-        if (record != v.end) revert BlobLengthMismatch(record - v.start, data.length);
-        _checkUses(v);
-
-        Chunks storage stored = _chunks[modelDigest];
-        (stored.first, stored.count) = (pointers[0], uint32(pointers.length));
+        modelDigest = summary.modelDigest;
+        Model storage model = _models[modelDigest];
+        if (model.head.chunkCount != 0) revert AlreadyRegistered(modelDigest);
+        if (model.head.tombstoned) revert AlreadyTombstoned(modelDigest);
+        uint40 activeAt = _afterDelay();
+        model.head =
+            Head({firstChunk: pointers[0], chunkCount: uint32(pointers.length), activeAt: activeAt, tombstoned: false});
+        model.transcriptHash = transcriptHash;
         for (uint256 i = 1; i < pointers.length; ++i) {
-            stored.others.push(pointers[i]);
+            model.otherChunks.push(pointers[i]);
         }
-        emit ModelRegistered(modelDigest, v.setupDigest, v.slices, KeyBlob.read(KeyBlob.cursorOf(data, 5)) == 1);
+        emit ModelRegistered(modelDigest, summary.setupDigest, summary.slices, summary.dev, transcriptHash, activeAt);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function addVerifier(bytes4 selector, address verifier) external onlyOwner whenNotFrozen {
+        if (selector == 0 || _verifiers[selector].verifier != address(0)) revert SelectorNotAvailable(selector);
+        if (_hadSelector[verifier] || !_readsThisRegistry(verifier)) revert InvalidVerifier(verifier);
+        if (_selectors.length() == MAX_VERIFIERS) revert TooManyVerifiers(MAX_VERIFIERS);
+        uint40 activeAt = _afterDelay();
+        _verifiers[selector] = Verifier({verifier: verifier, activeAt: activeAt, tombstoned: false});
+        _hadSelector[verifier] = true;
+        _selectors.add(selector);
+        emit VerifierAdded(selector, verifier, activeAt);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function setAlias(bytes32 name, bytes32 modelDigest) external onlyOwner whenNotFrozen {
+        if (modelDigest != 0 && _models[modelDigest].head.chunkCount == 0) revert NotRegistered(modelDigest);
+        uint40 activeAt = _afterDelay();
+        _aliases[name] = Alias({current: _modelOf(_aliases[name]), next: modelDigest, nextAt: activeAt});
+        emit AliasScheduled(name, modelDigest, activeAt);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function setGuardian(address guardian_) external onlyOwner whenNotFrozen {
+        if (guardian_ == address(0)) revert InvalidGuardian();
+        uint40 activeAt = _afterDelay();
+        // The one who serves now goes on until then, also if another was to follow before.
+        _guardian = guardian();
+        (_nextGuardian, _nextGuardianAt) = (guardian_, activeAt);
+        emit GuardianScheduled(guardian_, activeAt);
+    }
+
+    // ------------------------------------------------------------------------------------------------ stopping
+
+    /// @inheritdoc IModelRegistry
+    function tombstone(bytes32 modelDigest) external onlyGuardianOrOwner {
+        _tombstone(modelDigest);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function reportEquivocation(
+        bytes4 selector,
+        IBundleVerifier.Bundle calldata first,
+        IBundleVerifier.Bundle calldata second
+    ) external {
+        IBundleVerifier verifier = IBundleVerifier(verifierOf(selector));
+        bytes32 modelDigest = first.modelDigest;
+        if (second.modelDigest != modelDigest) revert NoEquivocation(EquivocationFault.Model);
+        if (second.coverage != first.coverage) revert NoEquivocation(EquivocationFault.Coverage);
+        verifier.verifyBundle(first);
+        verifier.verifyBundle(second);
+        Equivocation.requireShown(KeyBlob.load(chunks(modelDigest)), first, second);
+
+        _tombstone(modelDigest);
+        emit EquivocationProven(modelDigest, first.coverage, msg.sender);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function tombstoneVerifier(bytes4 selector) external onlyGuardianOrOwner {
+        (Status status,,) = verifierStatus(selector);
+        if (status == Status.None || status == Status.Tombstoned) revert VerifierNotActive(selector, status);
+        _selectors.remove(selector);
+        _tombstoneVerifier(selector);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function freeze() external whenNotFrozen {
+        if (msg.sender != guardian()) revert NotGuardian(msg.sender);
+        frozen = true;
+        bytes32[] memory selectors = _selectors.values();
+        for (uint256 i = 0; i < selectors.length; ++i) {
+            _tombstoneVerifier(bytes4(selectors[i]));
+        }
+        emit Frozen(msg.sender);
     }
 
     /// @notice Always reverts.
@@ -110,306 +235,110 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
     // ------------------------------------------------------------------------------------------------ reading
 
     /// @inheritdoc IModelRegistry
-    function isRegistered(bytes32 modelDigest) external view returns (bool) {
-        return _chunks[modelDigest].count != 0;
+    function guardian() public view returns (address) {
+        return block.timestamp < _nextGuardianAt ? _guardian : _nextGuardian;
     }
 
     /// @inheritdoc IModelRegistry
-    function chunks(bytes32 modelDigest) public view returns (address[] memory pointers) {
-        Chunks storage stored = _chunks[modelDigest];
-        (address first, uint256 count) = (stored.first, stored.count);
-        if (count == 0) revert NotRegistered(modelDigest);
-        pointers = new address[](count);
-        pointers[0] = first;
-        for (uint256 i = 1; i < count; ++i) {
-            pointers[i] = stored.others[i - 1];
-        }
+    function modelStatus(bytes32 modelDigest) public view returns (Status) {
+        return _statusOf(_models[modelDigest].head);
     }
 
     /// @inheritdoc IModelRegistry
-    function blob(bytes32 modelDigest) external view returns (bytes memory) {
-        return KeyBlob.load(chunks(modelDigest));
+    function modelInfo(bytes32 modelDigest) external view returns (ModelInfo memory info) {
+        bytes memory data = blob(modelDigest);
+        info.status = modelStatus(modelDigest);
+        info.activeAt = _models[modelDigest].head.activeAt;
+        info.transcriptHash = _models[modelDigest].transcriptHash;
+        info.slices = KeyBlob.sliceCount(data);
+        info.coveragePolicy = KeyBlob.read(KeyBlob.cursorOf(data, 3));
+        info.setupDigest = bytes32(KeyBlob.read(KeyBlob.cursorOf(data, 4)));
+        info.dev = KeyBlob.read(KeyBlob.cursorOf(data, 5)) == 1;
     }
 
-    // ------------------------------------------------------------------------------------------------ header
-
-    /// @dev Checks the header's own values and that it ends within the blob. Returns the cursor just after it.
-    function _readHeader(Validation memory v, bytes memory data) private view returns (uint256 cursor) {
-        v.start = KeyBlob.cursorOf(data, 0);
-        v.end = v.start + data.length;
-        if (data.length % 32 != 0) revert BlobLengthMismatch(data.length - data.length % 32, data.length);
-        cursor = _advance(v, v.start, KeyBlob.HEADER_WORDS);
-
-        _requireWord(v, v.start, uint256(KeyBlob.MODEL_TAG));
-        v.slices = _count(v, v.start + 0x20);
-        v.tensors = _count(v, v.start + 0x40);
-        _requireWord(v, v.start + 0x60, 0); // Full coverage is the only policy.
-        v.setupDigest = bytes32(KeyBlob.read(v.start + 0x80));
-        uint256 dev = KeyBlob.read(v.start + 0xa0);
-        if (dev > 1) _malformed(v, v.start + 0xa0);
-        if (dev == 1 && !_isLocalChain()) revert DevKeysRefused(block.chainid);
-
-        v.vkHashes = cursor;
-        v.tensorTable = _advance(v, cursor, v.slices);
-        cursor = _advance(v, v.tensorTable, KeyBlob.TENSOR_WORDS * v.tensors);
-        v.uses = new uint256[](v.tensors);
-        _checkTensors(v);
-        for (uint256 k = 0; k < v.slices; ++k) {
-            cursor = _advance(v, _advance(v, cursor, 1), _count(v, cursor));
-            _advance(v, cursor, 1);
-            uint256 groups = KeyBlob.read(cursor);
-            if (groups > MAX_COUNT) _malformed(v, cursor);
-            cursor = _advance(v, cursor, 1 + groups);
-        }
+    /// @inheritdoc IModelRegistry
+    function chunks(bytes32 modelDigest) public view returns (address[] memory) {
+        Head memory head = _models[modelDigest].head;
+        Status status = _statusOf(head);
+        if (status != Status.Active) revert ModelNotActive(modelDigest, status);
+        return _chunksOf(modelDigest, head);
     }
 
-    /// @dev Inputs, at least one, then outputs, at least one, then boundaries; values within what readers rely on.
-    function _checkTensors(Validation memory v) private pure {
-        uint256 stage;
-        bool hasOutput;
-        for (uint256 t = 0; t < v.tensors; ++t) {
-            uint256 cursor = _tensorCursor(v, t);
-            uint256 kind = KeyBlob.read(cursor);
-            if (kind < KeyBlob.KIND_PUBLIC_INPUT || kind > KeyBlob.KIND_BOUNDARY) _malformed(v, cursor);
-            uint256 kindStage = kind <= KeyBlob.KIND_PRIVATE_INPUT ? 0 : kind;
-            if (kindStage < stage || (t == 0 && kindStage != 0)) _malformed(v, cursor);
-            stage = kindStage;
-            if (kind == KeyBlob.KIND_OUTPUT) hasOutput = true;
-
-            _count(v, cursor + 0x20);
-            uint256 bits = KeyBlob.read(cursor + 0x40);
-            if (bits == 0 || bits > KeyBlob.WORD_BITS) _malformed(v, cursor + 0x40);
-            if (KeyBlob.read(cursor + 0x60) >> KeyBlob.WORD_BITS != 0) _malformed(v, cursor + 0x60);
-            if (kind == KeyBlob.KIND_BOUNDARY) {
-                _requireWord(v, cursor + 0x80, 0);
-                _requireWord(v, cursor + 0xa0, 0);
-            } else {
-                uint256 scale = KeyBlob.read(cursor + 0x80);
-                if (scale == 0 || scale > type(uint128).max) _malformed(v, cursor + 0x80);
-                if (KeyBlob.read(cursor + 0xa0) > MAX_DECIMALS) _malformed(v, cursor + 0xa0);
-            }
-        }
-        if (!hasOutput) revert InvalidWiring(0, v.tensors, WiringFault.OutputMissing);
+    /// @inheritdoc IModelRegistry
+    function blob(bytes32 modelDigest) public view returns (bytes memory) {
+        Head memory head = _models[modelDigest].head;
+        if (head.chunkCount == 0) revert NotRegistered(modelDigest);
+        return KeyBlob.load(_chunksOf(modelDigest, head));
     }
 
-    // ------------------------------------------------------------------------------------------------ key records
-
-    /// @dev Checks a record's counts and layouts against the slice's wiring. Returns the cursor just after the record.
-    function _checkRecord(Validation memory v, uint256 k, uint256 record, uint256 wiring)
-        private
-        pure
-        returns (uint256 cursor)
-    {
-        cursor = _advance(v, record, 5);
-        _requireWord(v, record, uint256(KeyBlob.VK_TAG));
-        uint256 form = KeyBlob.read(record + 0x20);
-        if (form > KeyBlob.FORM_COMMITTED) _malformed(v, record + 0x20);
-        uint256 publics = KeyBlob.read(wiring);
-        _requireWord(v, record + 0x40, publics);
-
-        uint256 groupList = wiring + 32 * (1 + publics);
-        uint256 groups = KeyBlob.read(groupList);
-        _requireWord(v, record + 0x80, groups);
-        _advance(v, cursor, 2 * groups);
-        uint256 words;
-        for (uint256 g = 0; g < groups; ++g) {
-            uint256 index = KeyBlob.read(groupList + 32 * (1 + g));
-            if (index >= v.tensors) revert InvalidWiring(k, index, WiringFault.NotPublic);
-            uint256 tensor = _tensorCursor(v, index);
-            (uint256 count, uint256 bits) = (KeyBlob.read(tensor + 0x20), KeyBlob.read(tensor + 0x40));
-            if (KeyBlob.read(cursor) != count || KeyBlob.read(cursor + 0x20) != bits) {
-                revert InvalidWiring(k, index, WiringFault.LayoutMismatch);
-            }
-            words += KeyBlob.wordsOf(count, bits);
-            cursor += 0x40;
-        }
-        _requireWord(v, record + 0x60, words);
-
-        // Post-challenge publics: χ, and F iff there are words. A slice without a challenge has neither, so it has no
-        // words.
-        uint256 codes = form == KeyBlob.FORM_PLAIN ? 0 : words == 0 ? 1 : 2;
-        if (form == KeyBlob.FORM_PLAIN && groups != 0) _malformed(v, record + 0x80);
-        _advance(v, cursor, 1 + codes);
-        _requireWord(v, cursor, codes);
-        for (uint256 i = 1; i <= codes; ++i) {
-            _requireWord(v, cursor + 32 * i, i);
-        }
-        cursor = _advance(v, cursor, 1 + codes);
-        return _advance(v, cursor, 10 + 4 * (1 + form) + 2 * (1 + publics + codes));
+    /// @inheritdoc IModelRegistry
+    function verifierOf(bytes4 selector) public view returns (address verifier) {
+        Status status;
+        (status, verifier,) = verifierStatus(selector);
+        if (status != Status.Active) revert VerifierNotActive(selector, status);
     }
 
-    /// @dev Checks a record's hash and points, and claims its deltas.
-    function _checkKey(Validation memory v, uint256 k, uint256 record, uint256 end, bytes32 vkHash) private {
-        bytes32 computed = keccak256(_slice(record, end));
-        if (computed != vkHash) revert VkHashMismatch(k, vkHash, computed);
-        uint256 form = KeyBlob.read(record + 0x20);
-        uint256 key = record + 32 * (6 + 2 * KeyBlob.read(record + 0x80));
-        key += 32 * KeyBlob.read(key - 0x20); // After the codes.
-
-        computed = keccak256(abi.encodePacked(KeyBlob.SETUP_TAG, _slice(key, key + 32 * 10)));
-        if (computed != v.setupDigest) revert SetupDigestMismatch(k, v.setupDigest, computed);
-
-        _requireG1(v, key);
-        for (uint256 ic = key + 32 * (10 + 4 * (1 + form)); ic < end; ic += 0x40) {
-            _requireG1(v, ic);
-        }
-        _requireG2(k, key + 0x40, 3 + form);
-
-        if (KeyBlob.read(key) == 1 || _x(key + 0x40) == _generatorX() || _x(key + 0x40) == _x(key + 0xc0)) {
-            revert UncontributedSetup();
-        }
-        _claimDelta(k, key, key + 0x140, vkHash);
-        if (form == KeyBlob.FORM_COMMITTED) {
-            if (_x(key + 0x140) == _x(key + 0x1c0)) revert DeltaNotDistinct(k, _x(key + 0x1c0));
-            _claimDelta(k, key, key + 0x1c0, vkHash);
-        }
-        // The same key twice in one model claims nothing twice, so it is refused by name.
-        for (uint256 other = v.vkHashes; other < v.vkHashes + 32 * k; other += 32) {
-            if (bytes32(KeyBlob.read(other)) == vkHash) revert DeltaNotDistinct(k, _x(key + 0x140));
-        }
+    /// @inheritdoc IModelRegistry
+    function verifierStatus(bytes4 selector) public view returns (Status status, address verifier, uint64 activeAt) {
+        Verifier memory entry = _verifiers[selector];
+        (verifier, activeAt) = (entry.verifier, entry.activeAt);
+        status = _statusOf(verifier != address(0), activeAt, entry.tombstoned);
     }
 
-    /// @dev A delta is not ±G2, ±β, ±γ, nor ± a delta of another key.
-    function _claimDelta(uint256 k, uint256 key, uint256 cursor, bytes32 vkHash) private {
-        bytes32 delta = _x(cursor);
-        bytes32 user = _deltaUser[delta];
-        if (
-            delta == _generatorX() || delta == _x(key + 0x40) || delta == _x(key + 0xc0)
-                || (user != 0 && user != vkHash)
-        ) revert DeltaNotDistinct(k, delta);
-        _deltaUser[delta] = vkHash;
-    }
-
-    function _requireG1(Validation memory v, uint256 cursor) private pure {
-        if (!BN254.isOnCurve(KeyBlob.read(cursor), KeyBlob.read(cursor + 0x20))) {
-            revert InvalidG1((cursor - v.start) / 32);
-        }
-    }
-
-    /// @dev Checks `n` G2 points in a row.
-    function _requireG2(uint256 k, uint256 cursor, uint256 n) private view {
-        uint256[] memory input = new uint256[](6 * n);
-        for (uint256 i = 0; i < n; ++i) {
-            (input[6 * i], input[6 * i + 1]) = (1, 2);
-            uint256 nonZero;
-            for (uint256 j = 0; j < 4; ++j) {
-                uint256 coordinate = KeyBlob.read(cursor + 32 * (4 * i + j));
-                if (coordinate >= BN254.Q) revert InvalidG2(k);
-                input[6 * i + 2 + j] = coordinate;
-                nonZero |= coordinate;
-            }
-            if (nonZero == 0) revert InvalidG2(k);
-        }
-        if (!BN254.areInSubgroup(input, _pairingBaseGas + n * _pairingPerPairGas)) revert InvalidG2(k);
-    }
-
-    // ------------------------------------------------------------------------------------------------ wiring
-
-    /// @dev Checks a slice's slots and word groups, in slice order: what a slice reads was written by an earlier one.
-    function _checkWiring(Validation memory v, uint256 k, uint256 wiring) private pure {
-        uint256 publics = KeyBlob.read(wiring);
-        uint256 cursor = wiring + 0x20;
-        uint256 end = cursor + 32 * publics;
-        if (KeyBlob.read(cursor) != KeyBlob.ROLE_CONTEXT << 32) {
-            revert InvalidWiring(k, 0, WiringFault.ContextSlotMissing);
-        }
-        cursor += 0x20;
-        bool hasOwner = cursor < end && KeyBlob.read(cursor) == KeyBlob.ROLE_OWNER << 32;
-        if (hasOwner) cursor += 0x20;
-
-        bool readsPrivate;
-        uint256 next; // Least tensor index allowed.
-        for (; cursor < end; cursor += 0x20) {
-            (uint256 role, uint256 index) = (KeyBlob.read(cursor) >> 32, KeyBlob.read(cursor) & type(uint32).max);
-            if (index >= v.tensors) revert InvalidWiring(k, index, WiringFault.RoleMismatch);
-            if (index < next) revert InvalidWiring(k, index, WiringFault.NotAscending);
-            next = index + 1;
-            uint256 kind = KeyBlob.read(_tensorCursor(v, index));
-            if (role == KeyBlob.ROLE_READ && kind == KeyBlob.KIND_PRIVATE_INPUT) {
-                readsPrivate = true;
-                v.uses[index] += 1;
-            } else if (role == KeyBlob.ROLE_READ && kind == KeyBlob.KIND_BOUNDARY) {
-                if (v.uses[index] == 0) revert InvalidWiring(k, index, WiringFault.ReadBeforeWrite);
-            } else if (role == KeyBlob.ROLE_WRITTEN && kind == KeyBlob.KIND_BOUNDARY) {
-                if (v.uses[index] != 0) revert InvalidWiring(k, index, WiringFault.WrittenTwice);
-                v.uses[index] = 1;
-            } else {
-                revert InvalidWiring(k, index, WiringFault.RoleMismatch);
-            }
-        }
-        if (readsPrivate != hasOwner) revert InvalidWiring(k, 0, WiringFault.OwnerSlotMismatch);
-
-        next = 0;
-        uint256 groups = KeyBlob.read(cursor);
-        for (uint256 g = 1; g <= groups; ++g) {
-            uint256 index = KeyBlob.read(cursor + 32 * g);
-            if (index < next) revert InvalidWiring(k, index, WiringFault.NotAscending);
-            next = index + 1;
-            uint256 kind = KeyBlob.read(_tensorCursor(v, index));
-            if (kind != KeyBlob.KIND_PUBLIC_INPUT && kind != KeyBlob.KIND_OUTPUT) {
-                revert InvalidWiring(k, index, WiringFault.NotPublic);
-            }
-            if (kind == KeyBlob.KIND_OUTPUT && v.uses[index] != 0) {
-                revert InvalidWiring(k, index, WiringFault.OutputTwice);
-            }
-            v.uses[index] += 1;
-        }
-    }
-
-    /// @dev After all slices: every input is read, every output put out, every boundary written.
-    function _checkUses(Validation memory v) private pure {
-        for (uint256 t = 0; t < v.tensors; ++t) {
-            if (v.uses[t] != 0) continue;
-            uint256 kind = KeyBlob.read(_tensorCursor(v, t));
-            WiringFault fault = kind == KeyBlob.KIND_OUTPUT
-                ? WiringFault.OutputMissing
-                : kind == KeyBlob.KIND_BOUNDARY ? WiringFault.NeverWritten : WiringFault.InputUnread;
-            revert InvalidWiring(v.slices, t, fault);
-        }
+    /// @inheritdoc IModelRegistry
+    function resolveAlias(bytes32 name) external view returns (bytes32 modelDigest) {
+        modelDigest = _modelOf(_aliases[name]);
+        if (modelDigest == 0) revert UnknownAlias(name);
     }
 
     // ------------------------------------------------------------------------------------------------ helpers
 
-    /// @dev Cursor `words` further on, which must not be beyond the blob's end.
-    function _advance(Validation memory v, uint256 cursor, uint256 words) private pure returns (uint256) {
-        cursor += 32 * words;
-        if (cursor > v.end) revert BlobLengthMismatch(cursor - v.start, v.end - v.start);
-        return cursor;
+    function _tombstone(bytes32 modelDigest) private {
+        Head storage head = _models[modelDigest].head;
+        if (head.tombstoned) revert AlreadyTombstoned(modelDigest);
+        head.tombstoned = true;
+        emit ModelTombstoned(modelDigest, msg.sender);
     }
 
-    /// @dev A count between 1 and MAX_COUNT.
-    function _count(Validation memory v, uint256 cursor) private pure returns (uint256 count) {
-        count = KeyBlob.read(cursor);
-        if (count == 0 || count > MAX_COUNT) _malformed(v, cursor);
+    function _tombstoneVerifier(bytes4 selector) private {
+        _verifiers[selector].tombstoned = true;
+        emit VerifierTombstoned(selector, msg.sender);
     }
 
-    function _requireWord(Validation memory v, uint256 cursor, uint256 expected) private pure {
-        if (KeyBlob.read(cursor) != expected) _malformed(v, cursor);
+    function _statusOf(Head memory head) private view returns (Status) {
+        return _statusOf(head.chunkCount != 0, head.activeAt, head.tombstoned);
     }
 
-    function _malformed(Validation memory v, uint256 cursor) private pure {
-        revert MalformedBlob((cursor - v.start) / 32, KeyBlob.read(cursor));
+    function _statusOf(bool added, uint256 activeAt, bool tombstoned) private view returns (Status) {
+        if (tombstoned) return Status.Tombstoned;
+        if (!added) return Status.None;
+        return block.timestamp < activeAt ? Status.Pending : Status.Active;
     }
 
-    function _tensorCursor(Validation memory v, uint256 index) private pure returns (uint256) {
-        return v.tensorTable + 32 * KeyBlob.TENSOR_WORDS * index;
-    }
-
-    /// @dev Hash of a G2 point's x coordinate.
-    function _x(uint256 cursor) private pure returns (bytes32) {
-        return keccak256(abi.encode(KeyBlob.read(cursor), KeyBlob.read(cursor + 0x20)));
-    }
-
-    function _generatorX() private pure returns (bytes32) {
-        return keccak256(abi.encode(BN254.G2_X1, BN254.G2_X0));
-    }
-
-    /// @dev A copy of the memory between two cursors.
-    function _slice(uint256 from, uint256 to) private pure returns (bytes memory data) {
-        data = new bytes(to - from);
-        assembly ("memory-safe") {
-            mcopy(add(data, 0x20), from, sub(to, from))
+    function _chunksOf(bytes32 modelDigest, Head memory head) private view returns (address[] memory pointers) {
+        pointers = new address[](head.chunkCount);
+        pointers[0] = head.firstChunk;
+        for (uint256 i = 1; i < pointers.length; ++i) {
+            pointers[i] = _models[modelDigest].otherChunks[i - 1];
         }
+    }
+
+    function _modelOf(Alias storage entry) private view returns (bytes32) {
+        return block.timestamp < entry.nextAt ? entry.current : entry.next;
+    }
+
+    /// @dev Whether the account answers as a verifier whose registry is this one. One without code does not.
+    function _readsThisRegistry(address verifier) private view returns (bool) {
+        (bool answered, bytes memory answer) = verifier.staticcall(abi.encodeCall(IBundleVerifier.registry, ()));
+        return answered && answer.length == 32 && abi.decode(answer, (uint256)) == uint160(address(this));
+    }
+
+    function _afterDelay() private view returns (uint40) {
+        return SafeCast.toUint40(block.timestamp + delay);
+    }
+
+    function _pairingCaps() private view returns (BN254.GasCaps memory caps) {
+        (caps.pairingBase, caps.pairingPerPair) = (_pairingBaseGas, _pairingPerPairGas);
     }
 
     function _isLocalChain() private view returns (bool) {

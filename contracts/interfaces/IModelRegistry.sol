@@ -9,7 +9,8 @@ import {IBundleVerifier} from "./IBundleVerifier.sol";
 /// and a selector one contract, for ever: each can be stopped, none can be changed, started again or used anew.
 /// @dev What is added waits for `delay` before it serves; what is stopped stops at once. A registered blob is
 /// well-formed: readers of `chunks` need not check it again. What registration cannot see is whether the setup's
-/// secrets are gone: a self-made key passes. Consumers pin digests whose setup they trust.
+/// secrets are gone: a self-made key passes, with a transcript's hash that the owner made up. Consumers pin digests
+/// whose keys they, or somebody they trust, checked against the published transcript with that hash.
 interface IModelRegistry {
     /// @notice State of a model or of a verifier.
     enum Status {
@@ -59,9 +60,9 @@ interface IModelRegistry {
     );
     /// @notice A model was stopped for ever.
     event ModelTombstoned(bytes32 indexed modelDigest, address indexed by);
-    /// @notice Two accepting proofs of one slice with equal input and different outputs were shown: the model's keys
-    /// are worthless, and it was stopped.
-    event EquivocationProven(bytes32 indexed modelDigest, uint256 slice, address indexed reporter);
+    /// @notice Two valid bundles of the slices in `coverage` with equal inputs and different outputs were shown: the
+    /// model's keys are worthless, and it was stopped.
+    event EquivocationProven(bytes32 indexed modelDigest, uint256 coverage, address indexed reporter);
     /// @notice A verifier was added, to serve from `activeAt` on.
     event VerifierAdded(bytes4 indexed selector, address indexed verifier, uint64 activeAt);
     /// @notice A verifier was stopped for ever.
@@ -112,11 +113,13 @@ interface IModelRegistry {
     error VerifierNotActive(bytes4 selector, Status status);
     /// @notice The selector is zero, or was given to a verifier before, stopped or not.
     error SelectorNotAvailable(bytes4 selector);
-    /// @notice The contract has no code, or reads another registry.
+    /// @notice The contract has no code, reads another registry, or was added before, stopped or not.
     error InvalidVerifier(address verifier);
+    /// @notice As many verifiers as there may be at a time are added and not stopped.
+    error TooManyVerifiers(uint256 limit);
     /// @notice Keys of a ceremony come with its transcript's hash, development keys without one.
     error TranscriptMismatch(bool dev, bytes32 transcriptHash);
-    /// @notice The model is stopped already.
+    /// @notice The model is stopped already, and cannot be stopped again or registered.
     error AlreadyTombstoned(bytes32 modelDigest);
     /// @notice The registry was frozen: nothing can be added.
     error RegistryFrozen();
@@ -164,13 +167,13 @@ interface IModelRegistry {
 
     /// @notice Why two bundles show no equivocation.
     enum EquivocationFault {
-        /// The slice does not exist, or the bundles' coverage is not that slice alone.
+        /// The bundles cover different slices.
         Coverage,
-        /// The bundles are of another model than the one reported.
+        /// The bundles are of different models.
         Model,
-        /// A commitment or a public input that the slice reads differs.
+        /// A public input, or a commitment that no covered slice writes, differs in a covered slice that reads it.
         InputDiffers,
-        /// No output word of the slice differs.
+        /// No output word of a covered slice differs.
         OutputEqual
     }
 
@@ -188,28 +191,32 @@ interface IModelRegistry {
     /// @notice Stops a model for ever, registered or not yet: the digest can never serve. Guardian or owner.
     function tombstone(bytes32 modelDigest) external;
 
-    /// @notice Stops a model for ever by two bundles that prove one slice alone, each valid, with equal inputs and
-    /// different output words. Anyone.
+    /// @notice Stops a model for ever by two valid bundles of the same slices with equal inputs and different output
+    /// words. Anyone.
+    /// @dev Of one slice, of all or of some: a bundle of fewer slices can be cut out of any bundle. Inputs are what the
+    /// covered slices take in from outside: public inputs, private inputs, and boundaries that no covered slice writes.
+    /// Whoever can make the verifier accept a false proof can stop models by it, which he should.
     /// @param selector The verifier to check them with, which must be active.
-    /// @param slice The slice that both prove: their coverage is its bit alone, or 0 for a model of one slice.
     function reportEquivocation(
         bytes4 selector,
-        uint256 slice,
         IBundleVerifier.Bundle calldata first,
         IBundleVerifier.Bundle calldata second
     ) external;
 
     /// @notice Adds a verifier under a selector never used before; it serves after the delay. The owner only.
+    /// @dev That its code cannot change is by the word of the owner: the registry cannot see through a proxy.
     function addVerifier(bytes4 selector, address verifier) external;
 
     /// @notice Stops a verifier for ever. Guardian or owner.
+    /// @dev It stops for all who find it by `verifierOf`, each time anew. A contract that keeps a verifier's address
+    /// is stopped by `tombstone` alone.
     function tombstoneVerifier(bytes4 selector) external;
 
     /// @notice Stops every verifier for ever and lets nothing be added again. The guardian only.
     function freeze() external;
 
-    /// @notice Makes a name stand for a model after the delay. Names are for people: nothing that verifies or pays
-    /// looks at them. The owner only.
+    /// @notice Makes a name stand for a registered model, or for none (0), after the delay. Names are for people:
+    /// nothing that verifies or pays looks at them. The owner only.
     function setAlias(bytes32 name, bytes32 modelDigest) external;
 
     /// @notice Names another guardian, after the delay. The owner only.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
-import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {BN254} from "../../contracts/libraries/BN254.sol";
 import {ModelRegistry} from "../../contracts/ModelRegistry.sol";
-import {Deployed} from "./utils/Deployed.sol";
+import {Registered} from "./utils/Registered.sol";
 
-contract ModelRegistryTest is Deployed {
+contract ModelRegistryTest is Registered {
     string[5] internal names = ["single", "chain", "private", "plain", "mixed"];
 
     // Word indexes of a record's points, from α: see KeyBlob.
@@ -23,13 +22,20 @@ contract ModelRegistryTest is Deployed {
         for (uint256 i = 0; i < names.length; ++i) {
             Model memory model = loadModel(names[i]);
             bytes32[] memory chunks = writeChunks(model.blob);
-            assertFalse(registry.isRegistered(model.digest));
+            bytes32 setup = vm.parseJsonBytes32(readFixture(names[i]), ".setupDigest");
             vm.expectEmit();
             emit IModelRegistry.ModelRegistered(
-                model.digest, vm.parseJsonBytes32(readFixture(names[i]), ".setupDigest"), model.keys.length, true
+                model.digest, setup, model.keys.length, true, 0, uint64(block.timestamp)
             );
-            assertEq(registry.register(chunks), model.digest);
-            assertTrue(registry.isRegistered(model.digest));
+            assertEq(registry.register(chunks, 0), model.digest);
+            IModelRegistry.ModelInfo memory info = registry.modelInfo(model.digest);
+            assertEq(uint8(info.status), uint8(IModelRegistry.Status.Active));
+            assertEq(info.activeAt, block.timestamp);
+            assertTrue(info.dev);
+            assertEq(info.slices, model.keys.length);
+            assertEq(info.coveragePolicy, 0);
+            assertEq(info.setupDigest, setup);
+            assertEq(info.transcriptHash, 0);
             assertEq(registry.blob(model.digest), model.blob);
         }
     }
@@ -51,10 +57,13 @@ contract ModelRegistryTest is Deployed {
         assembly {
             mstore(hashes, count)
         }
-        assertEq(registry.register(hashes), model.digest);
+        assertEq(registry.register(hashes, 0), model.digest);
         assertEq(registry.blob(model.digest), model.blob);
-        assertEq(registry.chunks(model.digest).length, count);
-        verify(model.digest, loadBundle("chain"));
+        address[] memory pointers = registry.chunks(model.digest);
+        assertEq(pointers.length, count);
+        for (uint256 i = 0; i < count; ++i) {
+            assertEq(pointers[i], registry.chunkPointer(hashes[i]));
+        }
     }
 
     function test_WriteChunkIsIdempotentAndOpen() public {
@@ -89,7 +98,15 @@ contract ModelRegistryTest is Deployed {
         Model memory model = loadModel("single");
         setWord(model.blob, 5, 0);
         vm.chainId(1);
-        assertEq(register(model.blob), rehash(model.blob));
+        bytes32 digest = rehash(model.blob);
+        bytes32[] memory chunks = writeChunks(model.blob);
+        vm.expectEmit();
+        emit IModelRegistry.ModelRegistered(
+            digest, bytes32(wordAt(model.blob, 4)), 1, false, TRANSCRIPT, uint64(block.timestamp)
+        );
+        assertEq(registry.register(chunks, TRANSCRIPT), digest);
+        assertEq(registry.modelInfo(digest).transcriptHash, TRANSCRIPT);
+        assertFalse(registry.modelInfo(digest).dev);
     }
 
     function test_DevKeysAreRegisteredOnLocalChains() public {
@@ -104,26 +121,6 @@ contract ModelRegistryTest is Deployed {
 
     // ------------------------------------------------------------------------------------------------ who and what
 
-    function test_RevertWhen_CallerIsNotTheOwner() public {
-        bytes32[] memory chunks = writeChunks(loadModel("single").blob);
-        vm.prank(address(1));
-        vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, address(1)));
-        registry.register(chunks);
-    }
-
-    function test_OwnershipMovesInTwoSteps() public {
-        registry.transferOwnership(address(1));
-        assertEq(registry.owner(), address(this));
-        vm.prank(address(1));
-        registry.acceptOwnership();
-        assertEq(registry.owner(), address(1));
-    }
-
-    function test_RevertWhen_OwnershipIsRenounced() public {
-        vm.expectRevert(IModelRegistry.OwnershipCannotBeRenounced.selector);
-        registry.renounceOwnership();
-    }
-
     function test_RevertWhen_ChunkLengthIsOutOfRange() public {
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ChunkLengthOutOfRange.selector, 0));
         registry.writeChunk("");
@@ -135,7 +132,7 @@ contract ModelRegistryTest is Deployed {
         bytes32[] memory chunks = new bytes32[](1);
         chunks[0] = bytes32(uint256(1));
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.UnknownChunk.selector, chunks[0]));
-        registry.register(chunks);
+        registry.register(chunks, 0);
     }
 
     function test_RevertWhen_ModelIsRegisteredAlready() public {
@@ -144,10 +141,28 @@ contract ModelRegistryTest is Deployed {
     }
 
     function test_RevertWhen_ReadingAnUnknownModel() public {
-        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.NotRegistered.selector, bytes32(0)));
+        assertEq(uint8(registry.modelStatus(0)), uint8(IModelRegistry.Status.None));
+        vm.expectRevert(
+            abi.encodeWithSelector(IModelRegistry.ModelNotActive.selector, bytes32(0), IModelRegistry.Status.None)
+        );
         registry.chunks(0);
-        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.NotRegistered.selector, bytes32(0)));
+        bytes memory fault = abi.encodeWithSelector(IModelRegistry.NotRegistered.selector, bytes32(0));
+        vm.expectRevert(fault);
         registry.blob(0);
+        vm.expectRevert(fault);
+        registry.modelInfo(0);
+    }
+
+    /// P24: a ceremony has a transcript; development keys have none, and cannot borrow one.
+    function test_RevertWhen_TranscriptDoesNotFitTheDevFlag() public {
+        bytes memory blob = loadModel("single").blob;
+        bytes32[] memory chunks = writeChunks(blob);
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.TranscriptMismatch.selector, true, TRANSCRIPT));
+        registry.register(chunks, TRANSCRIPT);
+        setWord(blob, 5, 0);
+        chunks = writeChunks(blob);
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.TranscriptMismatch.selector, false, bytes32(0)));
+        registry.register(chunks, 0);
     }
 
     /// P1: development keys on a foreign chain.
@@ -171,7 +186,7 @@ contract ModelRegistryTest is Deployed {
             setWord(blob, i, wordAt(blob, i) ^ 1);
             bytes32[] memory chunks = writeChunks(blob);
             uint256 snapshot = vm.snapshotState();
-            try registry.register(chunks) returns (bytes32 digest) {
+            try registry.register(chunks, 0) returns (bytes32 digest) {
                 assertLt(i, header, "records are pinned by the header");
                 assertNotEq(digest, model.digest, "another model");
             } catch {}
@@ -187,7 +202,7 @@ contract ModelRegistryTest is Deployed {
         setWord(blob, bit / 256, wordAt(blob, bit / 256) ^ (1 << (bit % 256)));
         bytes32[] memory chunks = writeChunks(blob);
         vm.expectRevert();
-        registry.register(chunks);
+        registry.register(chunks, 0);
     }
 
     function test_RevertWhen_BlobIsCutOrExtended() public {
@@ -195,7 +210,7 @@ contract ModelRegistryTest is Deployed {
         for (uint256 words = 1; words < blob.length / 32; ++words) {
             bytes32[] memory chunks = writeChunks(slice(blob, 0, words));
             vm.expectRevert();
-            registry.register(chunks);
+            registry.register(chunks, 0);
         }
         _expect(
             bytes.concat(blob, bytes32(0)),
@@ -206,18 +221,40 @@ contract ModelRegistryTest is Deployed {
             abi.encodeWithSelector(IModelRegistry.BlobLengthMismatch.selector, blob.length, blob.length + 1)
         );
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.BlobLengthMismatch.selector, 192, 0));
-        registry.register(new bytes32[](0));
+        registry.register(new bytes32[](0), 0);
     }
 
     function test_RevertWhen_HeaderIsMalformed() public {
         _refuseWord(0, uint256(keccak256("zkslice/model/v2")));
         _refuseWord(1, 0);
+        _refuseWord(1, 257);
         _refuseWord(1, 1 << 32);
         _refuseWord(1, type(uint256).max);
         _refuseWord(2, 0);
         _refuseWord(2, type(uint256).max);
-        _refuseWord(3, 1);
         _refuseWord(5, 2);
+    }
+
+    /// B6: a policy has the slices that put out outputs; full coverage has one form, 0.
+    function test_CoveragePolicyHasTheOutputSlices() public {
+        bytes memory blob = loadModel("mixed").blob; // Outputs in slices 1 and 2 of three.
+        for (uint256 policy = 0; policy < 9; ++policy) {
+            setWord(blob, 3, policy);
+            if (policy == 0 || policy == 6) {
+                assertEq(registry.modelInfo(register(blob)).coveragePolicy, policy);
+            } else {
+                _expect(blob, abi.encodeWithSelector(IModelRegistry.MalformedBlob.selector, 3, policy));
+            }
+        }
+        uint256[4] memory beyond = [uint256(6 + 8), 6 + 256, 6 + (1 << 255), type(uint256).max];
+        for (uint256 i = 0; i < beyond.length; ++i) {
+            setWord(blob, 3, beyond[i]);
+            _expect(blob, abi.encodeWithSelector(IModelRegistry.MalformedBlob.selector, 3, beyond[i]));
+        }
+        // A model of one slice has nothing to choose.
+        blob = loadModel("single").blob;
+        setWord(blob, 3, 1);
+        _expect(blob, abi.encodeWithSelector(IModelRegistry.MalformedBlob.selector, 3, 1));
     }
 
     /// The counts of a wiring, on which every later cursor depends.
@@ -421,7 +458,7 @@ contract ModelRegistryTest is Deployed {
     function test_RevertWhen_DeployedWithoutPrecompiles() public {
         vm.mockCall(address(8), "", "");
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.SelfTestFailed.selector, address(8)));
-        new ModelRegistry(address(this));
+        new ModelRegistry(address(this), address(this), 0);
     }
 
     // ------------------------------------------------------------------------------------------------ wiring (G8)
@@ -561,7 +598,7 @@ contract ModelRegistryTest is Deployed {
         public
     {
         bytes memory blob = loadModel(names[which % 5]).blob;
-        (uint256 start, uint256 end) = (6 + wordAt(blob, 1), recordAt(blob, 0));
+        (uint256 start, uint256 end) = (1, recordAt(blob, 0));
         for (uint256 i = 0; i < 1 + which / 5 % 3; ++i) {
             uint256 value = values[i] % 8;
             // A slot, or a count, kind or index.
@@ -573,8 +610,11 @@ contract ModelRegistryTest is Deployed {
             blob = hashed;
         } catch {}
         bytes32[] memory chunks = writeChunks(blob);
-        try registry.register(chunks) {
+        bytes32 transcript = which / 15 % 2 == 0 ? bytes32(0) : TRANSCRIPT;
+        try registry.register(chunks, transcript) returns (bytes32 digest) {
             this.requireWellFormed(blob);
+            assertEq(digest, keccak256(slice(blob, 0, recordAt(blob, 0))));
+            assertEq(wordAt(blob, 5), transcript == 0 ? 1 : 0, "dev keys have no transcript, others one");
         } catch {}
     }
 
@@ -615,7 +655,9 @@ contract ModelRegistryTest is Deployed {
             }
             assertEq(owner, private_, "owner iff private");
             _requireGroups(blob, slot + slots + 1, recordAt(blob, k), written, read);
+            _requireInPolicy(blob, k, slot + slots + 1);
         }
+        assertTrue(wordAt(blob, 3) == 0 || wordAt(blob, 3) < 2 ** wordAt(blob, 1) - 1, "policy");
         for (uint256 t = 0; t < tensors; ++t) {
             uint256 kind = wordAt(blob, tensorAt(blob, t));
             assertTrue(kind != 0 && kind < 5);
@@ -625,6 +667,13 @@ contract ModelRegistryTest is Deployed {
             else assertGt(read[t], 0, "no idle input");
         }
         assertEq(recordAt(blob, wordAt(blob, 1)), blob.length / 32, "nothing after the records");
+    }
+
+    function _requireInPolicy(bytes memory blob, uint256 k, uint256 list) private pure {
+        if (wordAt(blob, 3) == 0) return;
+        for (uint256 g = 1; g <= wordAt(blob, list); ++g) {
+            if (wordAt(blob, tensorAt(blob, wordAt(blob, list + g))) == 3) assertEq(wordAt(blob, 3) / 2 ** k % 2, 1);
+        }
     }
 
     function _requireGroups(
@@ -658,13 +707,13 @@ contract ModelRegistryTest is Deployed {
     function _expect(bytes memory blob, bytes memory revertData) private {
         bytes32[] memory chunks = writeChunks(blob);
         vm.expectRevert(revertData);
-        registry.register(chunks);
+        registry.register(chunks, 0);
     }
 
     function _expectSelector(bytes memory blob, bytes4 selector) private {
         bytes32[] memory chunks = writeChunks(blob);
         vm.expectPartialRevert(selector);
-        registry.register(chunks);
+        registry.register(chunks, 0);
     }
 
     /// A value that the format does not allow in `chain`, whatever the hashes: refused with any error of the
@@ -673,7 +722,7 @@ contract ModelRegistryTest is Deployed {
         bytes memory blob = loadModel("chain").blob;
         setWord(blob, index, value);
         bytes32[] memory chunks = writeChunks(blob);
-        (bool ok, bytes memory data) = address(registry).call(abi.encodeCall(IModelRegistry.register, (chunks)));
+        (bool ok, bytes memory data) = address(registry).call(abi.encodeCall(IModelRegistry.register, (chunks, 0)));
         assertFalse(ok);
         bytes4 selector = bytes4(data);
         assertTrue(
