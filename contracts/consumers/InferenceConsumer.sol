@@ -59,8 +59,9 @@ abstract contract InferenceConsumer is IInferenceConsumer {
 
     /// @notice What the application does with an answer, once for each request.
     /// @dev A proof says that the model answers so on this input, not that the input is true: ask only about inputs
-    /// whose origin you know. If this reverts, anyone may try again until it does not. Give `callbackGas` for its
-    /// worst case and 10,000 more.
+    /// whose origin you know. If this reverts, anyone may try again until it does not, even once the model was
+    /// stopped: if answers can come late here, ask `oracle.registry()` for the model's state. Give `callbackGas` for
+    /// its worst case and 10,000 more.
     function _onInference(bytes32 requestId, uint256[] calldata outputWords) internal virtual;
 
     /// @notice What the application does when nobody answered in time. The fee is in the oracle, to be collected.

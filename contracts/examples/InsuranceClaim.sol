@@ -12,7 +12,8 @@ import {PublicWords} from "../libraries/PublicWords.sol";
 /// @notice The insurer locks a payout for a holder. An inspector, whom both trust to photograph and not to judge, files
 /// the photo; the model judges, and its class alone decides whether the holder is paid.
 /// @dev The holder cannot file: a photo that whoever gains can choose proves nothing. No answer is never a "yes": after
-/// a refund the claim can be filed again until the policy ends, and then the payout is the insurer's.
+/// a refund the claim can be filed again until the policy ends, and then the payout is the insurer's. So the holder
+/// trusts that somebody proves, and that the model is not stopped meanwhile.
 contract InsuranceClaim is InferenceConsumer {
     enum State {
         None,

@@ -4,8 +4,10 @@ pragma solidity ^0.8.24;
 import {IInferenceOracle} from "./IInferenceOracle.sol";
 
 /// @title Where a subscription's inputs come from
-/// @dev Anyone triggers a run, at a moment of their choice. So the words must not hang on anything that a caller can
-/// move for the length of a transaction, such as the spot price of a pool: use averages over time.
+/// @dev Anyone triggers a run, at a moment of their choice and with as much gas as they choose. So the words must not
+/// hang on anything that a caller can move for the length of a transaction, such as the spot price of a pool: use
+/// averages over time. Nor may the source go on when a call of its own fails, as it does for lack of gas: let it
+/// revert.
 interface IInputSource {
     /// @notice The model's input now: packed words of its public inputs, concatenated in graph order.
     function inputWords() external view returns (uint256[] memory);

@@ -29,9 +29,9 @@ contract MockInferenceOracle is IInferenceOracle {
     struct Run {
         Status status;
         bool callbackFailed;
+        bool hasFeed;
         uint64 requestedAt;
-        uint64 fulfilledAt;
-        bytes32 outputsHash;
+        bytes26 outputsHash;
         address requester;
         uint256 inputWords;
         Request request;
@@ -107,6 +107,7 @@ contract MockInferenceOracle is IInferenceOracle {
         run.status = Status.Open;
         run.requestedAt = uint64(block.timestamp);
         run.requester = msg.sender;
+        run.hasFeed = _feeds[feedIdOf(request_.modelDigest, msg.sender)].capacity != 0;
         run.inputWords = words.length;
         run.request = request_;
         emit InferenceRequested(requestId, request_.modelDigest, msg.sender, nonce, request_, words);
@@ -215,19 +216,16 @@ contract MockInferenceOracle is IInferenceOracle {
     // ------------------------------------------------------------------------------------------------ reading
 
     /// @inheritdoc IInferenceOracle
-    function result(bytes32 requestId)
-        external
-        view
-        returns (Status status_, uint64 requestedAt, uint64 fulfilledAt, bytes32 outputsHash)
-    {
+    function result(bytes32 requestId) external view returns (Status status_, uint64 requestedAt, bytes26 outputsHash) {
         Run storage run = _runs[requestId];
-        return (run.status, run.requestedAt, run.fulfilledAt, run.outputsHash);
+        return (run.status, run.requestedAt, run.outputsHash);
     }
 
     /// @inheritdoc IInferenceOracle
     function requireOutputs(bytes32 requestId, uint256[] calldata outputWords, uint256 maxAge) public view {
         Run storage run = _runs[requestId];
-        bool matches = run.status == Status.Fulfilled && keccak256(abi.encodePacked(outputWords)) == run.outputsHash;
+        bool matches =
+            run.status == Status.Fulfilled && bytes26(keccak256(abi.encodePacked(outputWords))) == run.outputsHash;
         if (!matches) revert OutputsMismatch(requestId);
         if (block.timestamp - run.requestedAt > maxAge) revert StaleResult(run.requestedAt, maxAge, block.timestamp);
     }
@@ -361,13 +359,12 @@ contract MockInferenceOracle is IInferenceOracle {
     function _fulfil(bytes32 requestId, address beneficiary, uint256[] calldata outputWords) private {
         Run storage run = _runs[requestId];
         run.status = Status.Fulfilled;
-        run.fulfilledAt = uint64(block.timestamp);
-        run.outputsHash = keccak256(abi.encodePacked(outputWords));
+        run.outputsHash = bytes26(keccak256(abi.encodePacked(outputWords)));
         balanceOf[beneficiary][run.request.feeToken] += run.request.fee;
         emit InferenceFulfilled(requestId, run.request.modelDigest, beneficiary, 0, outputWords);
 
         bytes32 feedId = feedIdOf(run.request.modelDigest, run.requester);
-        if (_feeds[feedId].capacity != 0 && run.requestedAt > _feeds[feedId].observedAt) {
+        if (run.hasFeed && run.requestedAt > _feeds[feedId].observedAt) {
             _addRound(feedId, requestId, run.requestedAt, beneficiary, outputWords);
         }
         if (run.request.callback != address(0)) _callBack(requestId, outputWords);

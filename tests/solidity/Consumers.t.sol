@@ -293,13 +293,19 @@ contract PullConsumerTest is Mocked {
         oracle.answer(id, list(7));
         vm.expectRevert(mismatch);
         puller.useOnce(request, alice, nonce, list(8), 60);
-        vm.expectRevert(); // Another request's id.
+        // Of another requester, nonce or input: another request's id, of a request that never was.
+        _expectMismatch(request, mallory, nonce);
         puller.useOnce(request, mallory, nonce, list(7), 60);
-        vm.expectRevert();
+        _expectMismatch(request, alice, nonce + 1);
         puller.useOnce(request, alice, nonce + 1, list(7), 60);
         request.inputs[0] = "y";
-        vm.expectRevert();
+        _expectMismatch(request, alice, nonce);
         puller.useOnce(request, alice, nonce, list(7), 60);
+    }
+
+    function _expectMismatch(IInferenceOracle.Request memory request, address requester, uint256 nonce) private {
+        bytes32 id = oracle.requestIdOf(request, requester, nonce);
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.OutputsMismatch.selector, id));
     }
 
     function test_RevertWhen_Stale() public {

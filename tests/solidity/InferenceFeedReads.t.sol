@@ -228,7 +228,7 @@ contract InferenceFeedReadsTest is Mocked {
         feed.getRoundData(1);
         // Any other answer than "up" is "down".
         sequencer.set(1, -1, block.timestamp - GRACE - 1, block.timestamp, 1);
-        vm.expectRevert();
+        vm.expectRevert(abi.encodeWithSelector(IInferenceFeed.SequencerDown.selector, block.timestamp - GRACE - 1));
         feed.latestRoundData();
     }
 

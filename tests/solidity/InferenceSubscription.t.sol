@@ -2,7 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {Errors} from "@openzeppelin/contracts/utils/Errors.sol";
 import {InferenceSubscription} from "../../contracts/InferenceSubscription.sol";
 import {InferenceSubscriptionFactory} from "../../contracts/InferenceSubscriptionFactory.sol";
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
@@ -10,6 +10,7 @@ import {IInferenceSubscription, IInputSource} from "../../contracts/interfaces/I
 import {KeyBlob} from "../../contracts/libraries/KeyBlob.sol";
 import {ModelLayout} from "../../contracts/libraries/ModelLayout.sol";
 import {Mocked} from "./utils/Mocked.sol";
+import {HookedToken} from "./utils/Tokens.sol";
 
 contract Source is IInputSource {
     uint256[] private _words;
@@ -44,29 +45,6 @@ contract EvilSource is IInputSource {
         (bool ok,) = address(subscription).staticcall(abi.encodeCall(InferenceSubscription.trigger, ()));
         words = new uint256[](3);
         words[0] = ok ? 1 : 0;
-    }
-}
-
-/// @notice Triggers again when its fee is taken.
-contract ReentrantToken is ERC20("Reentrant", "RE") {
-    InferenceSubscription public subscription;
-    bool public succeeded;
-    uint256 public attempts;
-
-    function mint(address to, uint256 amount) external {
-        _mint(to, amount);
-    }
-
-    function set(InferenceSubscription subscription_) external {
-        subscription = subscription_;
-    }
-
-    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
-        ++attempts;
-        try subscription.trigger() {
-            succeeded = true;
-        } catch {}
-        return super.transferFrom(from, to, amount);
     }
 }
 
@@ -184,7 +162,9 @@ contract InferenceSubscriptionTest is Mocked {
         subscription.trigger();
         vm.warp(block.timestamp + 5 * INTERVAL);
         subscription.trigger();
-        vm.expectRevert();
+        vm.expectRevert(
+            abi.encodeWithSelector(IInferenceSubscription.NotDue.selector, block.timestamp + INTERVAL, block.timestamp)
+        );
         subscription.trigger();
         assertEq(subscription.nextRunAt(), block.timestamp + INTERVAL);
     }
@@ -292,7 +272,7 @@ contract InferenceSubscriptionTest is Mocked {
 
     function test_RevertWhen_MoreIsWithdrawnThanHeld() public {
         _fund(FEE);
-        vm.expectRevert();
+        vm.expectRevert(abi.encodeWithSelector(Errors.InsufficientBalance.selector, FEE, FEE + 1));
         subscription.withdraw(address(0), alice, FEE + 1);
     }
 
@@ -336,16 +316,19 @@ contract InferenceSubscriptionTest is Mocked {
     }
 
     function test_ReentrantTokenFindsNothingDue() public {
-        ReentrantToken reentrant = new ReentrantToken();
+        HookedToken hooked = new HookedToken();
         IInferenceSubscription.Config memory config = _config();
-        config.feeToken = address(reentrant);
+        config.feeToken = address(hooked);
         subscription = new InferenceSubscription(config, address(this));
-        reentrant.mint(address(subscription), 10 * FEE);
-        reentrant.set(subscription);
+        hooked.mint(address(subscription), 10 * FEE);
+        hooked.set(address(subscription), abi.encodeCall(InferenceSubscription.trigger, ()));
         subscription.trigger();
-        assertEq(reentrant.attempts(), 1);
-        assertFalse(reentrant.succeeded());
-        assertEq(reentrant.balanceOf(address(subscription)), 9 * FEE);
+        assertFalse(hooked.succeeded());
+        assertEq(
+            hooked.outcome(),
+            abi.encodeWithSelector(IInferenceSubscription.NotDue.selector, block.timestamp + INTERVAL, block.timestamp)
+        );
+        assertEq(hooked.balanceOf(address(subscription)), 9 * FEE);
     }
 
     function test_ConfigIsAsGiven() public view {
@@ -368,7 +351,8 @@ contract InferenceSubscriptionTest is Mocked {
         }
         IInferenceSubscription.Config memory noFeed = _config();
         noFeed.capacity = 0;
-        vm.expectRevert();
+        bytes32 id = oracle.feedIdOf(MODEL, vm.computeCreateAddress(address(this), vm.getNonce(address(this))));
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.InvalidFeed.selector, id));
         new InferenceSubscription(noFeed, address(this));
     }
 

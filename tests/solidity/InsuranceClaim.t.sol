@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
+import {Errors} from "@openzeppelin/contracts/utils/Errors.sol";
 import {InferenceConsumer} from "../../contracts/consumers/InferenceConsumer.sol";
 import {InsuranceClaim} from "../../contracts/examples/InsuranceClaim.sol";
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
@@ -102,7 +103,7 @@ contract InsuranceClaimTest is Mocked {
         assertFalse(oracle.callbackFailed(requestId));
         assertEq(insurance.owed(holder), PAYOUT);
         vm.prank(holder);
-        vm.expectRevert();
+        vm.expectRevert(Errors.FailedCall.selector);
         insurance.withdraw();
         assertEq(insurance.owed(holder), PAYOUT);
     }

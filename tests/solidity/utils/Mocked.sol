@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
-import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {Test} from "forge-std/Test.sol";
 import {AggregatorV3Interface} from "../../../contracts/interfaces/IInferenceFeed.sol";
 import {KeyBlob} from "../../../contracts/libraries/KeyBlob.sol";
 import {MockInferenceOracle} from "../../../contracts/testing/MockInferenceOracle.sol";
 import {MockModelRegistry} from "../../../contracts/testing/MockModelRegistry.sol";
-
-contract Token is ERC20("Token", "TOK") {
-    function mint(address to, uint256 amount) external {
-        _mint(to, amount);
-    }
-}
+import {Token} from "./Tokens.sol";
 
 /// @notice An aggregator that answers whatever the test says.
 contract Aggregator is AggregatorV3Interface {
