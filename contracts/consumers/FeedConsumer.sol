@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {AggregatorV3Interface} from "../interfaces/IInferenceFeed.sol";
 import {IInferenceOracle} from "../interfaces/IInferenceOracle.sol";
 import {PublicWords} from "../libraries/PublicWords.sol";
@@ -41,7 +42,7 @@ abstract contract FeedConsumer {
         int256 answer = _answerOf(feed, maxAge, decimals);
         // After the conversion, which can round a small answer to zero.
         if (answer <= 0) revert AnswerNotPositive(address(feed), answer);
-        return uint256(answer);
+        return SafeCast.toUint256(answer);
     }
 
     /// @notice All output words of the newest round of one of the oracle's feeds, no older than `maxAge` seconds.

@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {FeedConsumer} from "../consumers/FeedConsumer.sol";
 import {IInferenceFeed} from "../interfaces/IInferenceFeed.sol";
 import {IInferenceOracle} from "../interfaces/IInferenceOracle.sol";
@@ -83,10 +84,11 @@ contract LendingMarket is FeedConsumer {
 
     /// @notice The most that an account may owe now. Reverts without a fresh score.
     function limitOf(address account) public view returns (uint256) {
-        int256 risk = _answerOf(riskFeed, maxAge, 18);
-        if (risk < 0) revert RiskOutOfRange(risk);
-        if (uint256(risk) >= ONE) return 0;
-        return collateralOf[account] * MAX_LOAN_TO_VALUE / ONE * (ONE - uint256(risk)) / ONE;
+        int256 score = _answerOf(riskFeed, maxAge, 18);
+        if (score < 0) revert RiskOutOfRange(score);
+        uint256 risk = SafeCast.toUint256(score);
+        if (risk >= ONE) return 0;
+        return collateralOf[account] * MAX_LOAN_TO_VALUE / ONE * (ONE - risk) / ONE;
     }
 
     function _requireWithinLimit(address account) private view {

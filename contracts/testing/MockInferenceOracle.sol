@@ -96,9 +96,9 @@ contract MockInferenceOracle is IInferenceOracle {
         _requireServing(request_.modelDigest, request_.verifier);
         if (block.timestamp > request_.deadline) revert DeadlinePassed(request_.deadline, block.timestamp);
         bool calls = request_.callback != address(0);
-        if (calls && request_.callback.code.length == 0) revert InvalidCallback(request_.callback);
         uint32 limit = calls ? MAX_CALLBACK_GAS : 0;
         if (request_.callbackGas > limit) revert InvalidCallbackGas(request_.callbackGas, limit);
+        if (calls && request_.callback.code.length == 0) revert InvalidCallback(request_.callback);
         _takeFee(request_.feeToken, request_.fee);
 
         uint256 nonce = nonces[msg.sender]++;

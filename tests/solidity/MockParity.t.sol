@@ -11,13 +11,13 @@ import {Token} from "./utils/Tokens.sol";
 
 /// What a consumer sees of the mock is what it sees of the oracle: one scenario on both, step by step.
 contract MockParityTest is Jobs {
-    Model private model;
+    bytes32 private digest;
     bytes[] private trace;
     address private mallory = makeAddr("mallory");
 
     function setUp() public override {
         super.setUp();
-        model = install("chain");
+        digest = install("chain").digest;
     }
 
     function _useMock() private {
@@ -25,7 +25,7 @@ contract MockParityTest is Jobs {
         KeyBlob.Tensor[] memory tensors = new KeyBlob.Tensor[](2);
         tensors[0] = KeyBlob.Tensor(1, 784, 8, 0, 1, 0);
         tensors[1] = KeyBlob.Tensor(3, 10, 25, 2 ** 24, 37, 6);
-        mock.mockRegistry().setModel(model.digest, tensors);
+        mock.mockRegistry().setModel(digest, tensors);
         // The helpers speak to it as to the oracle.
         oracle = InferenceOracle(address(mock));
     }
@@ -38,7 +38,7 @@ contract MockParityTest is Jobs {
     }
 
     function _see(Job memory job) private {
-        bytes32 feedId = oracle.feedIdOf(model.digest, alice);
+        bytes32 feedId = oracle.feedIdOf(digest, alice);
         _try(mallory, abi.encodeCall(oracle.status, (job.id)));
         _try(mallory, abi.encodeCall(oracle.result, (job.id)));
         _try(mallory, abi.encodeCall(oracle.callbackFailed, (job.id)));
@@ -58,6 +58,10 @@ contract MockParityTest is Jobs {
         }
     }
 
+    function _proven(Job memory job) private view returns (Job memory) {
+        return prove(loadModel("chain"), job);
+    }
+
     function _next() private returns (Job memory job) {
         vm.warp(block.timestamp + 10);
         job = draft("chain");
@@ -69,17 +73,17 @@ contract MockParityTest is Jobs {
         PausedConsumer consumer = new PausedConsumer();
         Job memory early = open(_next());
         _see(early);
-        _try(alice, abi.encodeCall(oracle.openFeed, (model.digest, 0, 60)));
+        _try(alice, abi.encodeCall(oracle.openFeed, (digest, 0, 60)));
         vm.prank(alice);
-        oracle.openFeed(model.digest, 3, 60);
-        _try(alice, abi.encodeCall(oracle.openFeed, (model.digest, 3, 60)));
-        fulfil(prove(model, early));
+        oracle.openFeed(digest, 3, 60);
+        _try(alice, abi.encodeCall(oracle.openFeed, (digest, 3, 60)));
+        fulfil(_proven(early));
         _see(early);
 
         // A callback that fails, its retries.
         Job memory job = _next();
         (job.request.callback, job.request.callbackGas) = (address(consumer), 100_000);
-        job = prove(model, open(job));
+        job = _proven(open(job));
         fulfil(job);
         _see(job);
         bytes memory retrying =
@@ -93,15 +97,15 @@ contract MockParityTest is Jobs {
         _see(job);
 
         // Rounds until the ring is full and further, of requests and published, with a held-back proof among them.
-        Job memory held = prove(model, open(_next()));
+        Job memory held = _proven(open(_next()));
         for (uint256 i = 0; i < 2; ++i) {
-            job = prove(model, open(_next()));
+            job = _proven(open(_next()));
             fulfil(job);
         }
         fulfil(held);
         _see(held);
         vm.warp(block.timestamp + 10);
-        IInferenceOracle.Publication memory publication = prove(model, publicationOf("chain", alice));
+        IInferenceOracle.Publication memory publication = prove(loadModel("chain"), publicationOf("chain", alice));
         _try(mallory, abi.encodeCall(oracle.publish, (publication, "")));
         _try(alice, abi.encodeCall(oracle.publish, (publication, "")));
         _try(alice, abi.encodeCall(oracle.publish, (publication, "")));
@@ -115,7 +119,7 @@ contract MockParityTest is Jobs {
         // Tokens, deadlines, refunds, payments.
         job = _next();
         job.request.feeToken = address(new Token());
-        job = prove(model, open(job));
+        job = _proven(open(job));
         bytes memory refunding = abi.encodeCall(oracle.refund, (job.request, alice, job.nonce));
         _try(mallory, refunding);
         vm.warp(job.request.deadline + 1);
