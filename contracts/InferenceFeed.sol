@@ -3,20 +3,35 @@ pragma solidity ^0.8.24;
 
 import {AggregatorV3Interface, IInferenceFeed} from "./interfaces/IInferenceFeed.sol";
 import {IInferenceOracle} from "./interfaces/IInferenceOracle.sol";
+import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {KeyBlob} from "./libraries/KeyBlob.sol";
+import {ModelLayout} from "./libraries/ModelLayout.sol";
 import {PublicWords} from "./libraries/PublicWords.sol";
 
 /// @title One element of a model's output as a feed
-/// @notice See `IInferenceFeed`.
+/// @notice See `IInferenceFeed`. Nobody owns it and nothing in it can be changed.
 contract InferenceFeed is IInferenceFeed {
     /// @dev With the model's own decimals (at most 77) this keeps every power of ten in a word.
     uint8 private constant MAX_DECIMALS = 36;
 
+    /// @inheritdoc IInferenceFeed
     IInferenceOracle public immutable oracle;
+    /// @inheritdoc IInferenceFeed
     bytes32 public immutable modelDigest;
-    address public immutable requester;
+    /// @inheritdoc IInferenceFeed
+    address public immutable source;
+    /// @inheritdoc IInferenceFeed
+    bytes32 public immutable feedId;
+    /// @inheritdoc IInferenceFeed
+    bytes4 public immutable verifier;
+    /// @inheritdoc IInferenceFeed
     uint256 public immutable outputIndex;
+    /// @inheritdoc IInferenceFeed
     uint256 public immutable maxAge;
+    /// @inheritdoc IInferenceFeed
+    AggregatorV3Interface public immutable sequencerUptimeFeed;
+    /// @inheritdoc IInferenceFeed
+    uint256 public immutable gracePeriod;
     /// @inheritdoc AggregatorV3Interface
     uint8 public immutable decimals;
     /// @inheritdoc AggregatorV3Interface
@@ -24,6 +39,7 @@ contract InferenceFeed is IInferenceFeed {
     /// @inheritdoc AggregatorV3Interface
     string public description;
 
+    IModelRegistry private immutable _registry;
     // Where the element is in the output words, and what its digit means.
     uint256 private immutable _word;
     uint256 private immutable _digit;
@@ -32,26 +48,23 @@ contract InferenceFeed is IInferenceFeed {
     uint256 private immutable _scale;
     uint256 private immutable _modelDecimals;
 
-    constructor(
-        IInferenceOracle oracle_,
-        bytes32 modelDigest_,
-        address requester_,
-        uint256 outputIndex_,
-        uint8 decimals_,
-        uint256 maxAge_,
-        string memory description_
-    ) {
-        if (decimals_ > MAX_DECIMALS) revert DecimalsOutOfRange(decimals_);
-        oracle = oracle_;
-        modelDigest = modelDigest_;
-        requester = requester_;
-        outputIndex = outputIndex_;
-        decimals = decimals_;
-        maxAge = maxAge_;
-        description = description_;
+    constructor(Config memory config) {
+        if (config.decimals > MAX_DECIMALS) revert DecimalsOutOfRange(config.decimals);
+        oracle = config.oracle;
+        modelDigest = config.modelDigest;
+        source = config.source;
+        feedId = config.oracle.feedIdOf(config.modelDigest, config.source);
+        verifier = config.verifier;
+        outputIndex = config.outputIndex;
+        decimals = config.decimals;
+        maxAge = config.maxAge;
+        description = config.description;
+        sequencerUptimeFeed = config.sequencerUptimeFeed;
+        gracePeriod = config.gracePeriod;
 
+        _registry = config.oracle.registry();
         (KeyBlob.Tensor memory tensor, uint256 word, uint256 element) =
-            _locate(oracle_.registry().blob(modelDigest_), outputIndex_);
+            ModelLayout.outputElement(_registry.blob(config.modelDigest), config.outputIndex);
         uint256 digitsPerWord = KeyBlob.WORD_BITS / tensor.bits;
         _word = word + element / digitsPerWord;
         _digit = element % digitsPerWord;
@@ -63,18 +76,13 @@ contract InferenceFeed is IInferenceFeed {
 
     /// @inheritdoc AggregatorV3Interface
     function latestRoundData()
-        public
+        external
         view
         returns (uint80 id, int256 answer, uint256 startedAt, uint256 updatedAt, uint80 answeredInRound)
     {
-        (bytes32 requestId, uint64 requestedAt,, uint256[] memory words) = oracle.latest(modelDigest, requester);
-        if (requestId == 0) revert NoAnswer();
-        // The age is that of the input, not of the proof: a late proof does not make old data new.
-        if (block.timestamp - requestedAt > maxAge) revert StaleAnswer(requestedAt, maxAge, block.timestamp);
-
-        uint256 digit = (words[_word] >> (_digit * _bits)) & ((1 << _bits) - 1);
-        answer = PublicWords.rescale(PublicWords.toInt(digit, _offset), _scale, _modelDecimals, decimals);
-        return (requestedAt, answer, requestedAt, requestedAt, requestedAt);
+        _requireServing();
+        (uint64 round, uint64 observedAt,, uint256[] memory words) = oracle.latest(feedId, maxAge);
+        return (round, _answerIn(words), observedAt, observedAt, round);
     }
 
     /// @inheritdoc AggregatorV3Interface
@@ -83,28 +91,51 @@ contract InferenceFeed is IInferenceFeed {
         view
         returns (uint80 id, int256 answer, uint256 startedAt, uint256 updatedAt, uint80 answeredInRound)
     {
-        (id, answer, startedAt, updatedAt, answeredInRound) = latestRoundData();
-        if (id != roundId) revert RoundNotAvailable(roundId);
+        // Cut to 64 bits, a large id would be answered with another round.
+        if (roundId > type(uint64).max) revert RoundIdOutOfRange(roundId);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        (uint64 observedAt,, uint256[] memory words) = oracle.roundOf(feedId, uint64(roundId));
+        return (roundId, _answerIn(words), observedAt, observedAt, roundId);
     }
 
-    /// @dev The output tensor that holds the element, its first word among the outputs' words, and the element's
-    /// index in it.
-    function _locate(bytes memory blob, uint256 index)
-        private
-        pure
-        returns (KeyBlob.Tensor memory tensor, uint256 word, uint256 element)
-    {
-        element = index;
-        uint256 elements;
-        uint256 tensors = KeyBlob.tensorCount(blob);
-        for (uint256 t = 0; t < tensors; ++t) {
-            tensor = KeyBlob.tensor(blob, t);
-            if (tensor.kind != KeyBlob.KIND_OUTPUT) continue;
-            if (element < tensor.count) return (tensor, word, element);
-            element -= tensor.count;
-            elements += tensor.count;
-            word += KeyBlob.wordsOf(tensor.count, tensor.bits);
+    /// @inheritdoc IInferenceFeed
+    function valueNoOlderThan(uint256 age) external view returns (Value memory) {
+        _requireServing();
+        return _newest(age);
+    }
+
+    /// @inheritdoc IInferenceFeed
+    function valueUnsafe() external view returns (Value memory) {
+        return _newest(type(uint256).max);
+    }
+
+    function _newest(uint256 age) private view returns (Value memory) {
+        (, uint64 observedAt,, uint256[] memory words) = oracle.latest(feedId, age);
+        return Value({value: _answerIn(words), expo: -int32(uint32(decimals)), publishTime: observedAt});
+    }
+
+    /// @dev The oracle verified the words against the model, so they are as many as its layout says.
+    function _answerIn(uint256[] memory words) private view returns (int256) {
+        uint256 digit = (words[_word] >> (_digit * _bits)) & ((1 << _bits) - 1);
+        return PublicWords.rescale(PublicWords.toInt(digit, _offset), _scale, _modelDecimals, decimals);
+    }
+
+    /// @dev A round stays in the oracle when its model or verifier is stopped, which says that it may be forged.
+    function _requireServing() private view {
+        _requireSequencer();
+        IModelRegistry.Status status = _registry.modelStatus(modelDigest);
+        if (status != IModelRegistry.Status.Active) revert IModelRegistry.ModelNotActive(modelDigest, status);
+        _registry.verifierOf(verifier);
+    }
+
+    function _requireSequencer() private view {
+        if (address(sequencerUptimeFeed) == address(0)) return;
+        (, int256 down, uint256 startedAt,,) = sequencerUptimeFeed.latestRoundData();
+        // Chainlink: zero on Arbitrum until the uptime feed's first report.
+        if (startedAt == 0) revert SequencerStatusUnknown();
+        if (down != 0) revert SequencerDown(startedAt);
+        if (block.timestamp <= startedAt + gracePeriod) {
+            revert SequencerGracePeriod(startedAt, gracePeriod, block.timestamp);
         }
-        revert OutputIndexOutOfRange(index, elements);
     }
 }

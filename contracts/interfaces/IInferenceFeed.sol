@@ -19,34 +19,86 @@ interface AggregatorV3Interface {
 }
 
 /// @title One element of a model's output as a feed
-/// @notice Serves the newest fulfilled request that one trusted requester made of one model. A proof shows the
-/// computation, not where the input came from, so a feed is as good as its requester.
-/// @dev A round's id is its request time, which only grows. Only the newest round can be answered.
+/// @notice Serves one feed of the oracle: the rounds that one source made of one model. A proof shows the computation,
+/// not where the input came from, so a feed is as good as its source.
+/// @dev Round ids are the oracle's. A round's `startedAt` and `updatedAt` are both the time of its input: a late proof
+/// does not make old data new. Newest reads (`latestRoundData`, `valueNoOlderThan`) revert rather than answer with
+/// something that should not be acted upon: no round, a stale one, a stopped model or verifier (the oracle's and the
+/// registry's errors), or a sequencer that is down. Reads of history (`getRoundData`) and `valueUnsafe` check none of
+/// this but that the round is kept.
 interface IInferenceFeed is AggregatorV3Interface {
-    /// @notice There is no fulfilled request yet.
-    /// @dev Selector 0x2b0bb828.
-    error NoAnswer();
-    /// @notice The newest answer's input is older than the feed allows.
-    /// @dev Selector 0x5f725aba.
-    error StaleAnswer(uint256 requestedAt, uint256 maxAge, uint256 timestamp);
-    /// @notice The round is not the newest one; older rounds are not kept.
-    /// @dev Selector 0xca5aaa2c.
-    error RoundNotAvailable(uint80 roundId);
-    /// @notice The model has no such output element.
-    /// @dev Selector 0xab553ef5.
-    error OutputIndexOutOfRange(uint256 outputIndex, uint256 elements);
+    /// @notice What a feed serves, and when it refuses to.
+    /// @param oracle The oracle read.
+    /// @param modelDigest The model whose output is served.
+    /// @param source The one account whose rounds are served.
+    /// @param verifier Selector of the verifier whose stop stops this feed: the one that the source's rounds are
+    /// proven to.
+    /// @param outputIndex Index of the element, over all output tensors in graph order.
+    /// @param decimals Decimals of the answers, which are rounded towards zero.
+    /// @param maxAge Greatest age of a newest answer, in seconds, from the time of its input.
+    /// @param description What the answers are, for people.
+    /// @param sequencerUptimeFeed On a rollup, the feed that says whether its sequencer is up; zero elsewhere.
+    /// @param gracePeriod Seconds after the sequencer's return in which nothing is served yet.
+    struct Config {
+        IInferenceOracle oracle;
+        bytes32 modelDigest;
+        address source;
+        bytes4 verifier;
+        uint256 outputIndex;
+        uint8 decimals;
+        uint256 maxAge;
+        string description;
+        AggregatorV3Interface sequencerUptimeFeed;
+        uint256 gracePeriod;
+    }
+
+    /// @notice An answer for those who pull: value·10^expo.
+    /// @param publishTime Unix time of the input.
+    struct Value {
+        int256 value;
+        int32 expo;
+        uint64 publishTime;
+    }
+
+    /// @notice The oracle has no rounds with so large an id.
+    /// @dev Selector 0xf968a76f.
+    error RoundIdOutOfRange(uint80 roundId);
     /// @notice The feed would have more decimals than its arithmetic holds.
     /// @dev Selector 0xf6f3acb9.
     error DecimalsOutOfRange(uint8 decimals);
+    /// @notice The rollup's sequencer is down: those who cannot force transactions could not act on an answer.
+    /// @dev Selector 0x1323efd1.
+    error SequencerDown(uint256 since);
+    /// @notice The sequencer is back for too short a time.
+    /// @dev Selector 0x018cce43.
+    error SequencerGracePeriod(uint256 startedAt, uint256 gracePeriod, uint256 timestamp);
+    /// @notice The sequencer's uptime feed has no valid round yet.
+    /// @dev Selector 0xd5f7fd9c.
+    error SequencerStatusUnknown();
+
+    /// @notice The newest answer, if its input is no older than `age` seconds; the caller's limit takes the place of
+    /// the feed's.
+    function valueNoOlderThan(uint256 age) external view returns (Value memory);
+
+    /// @notice The newest answer, however old it is and whatever has been stopped since.
+    function valueUnsafe() external view returns (Value memory);
 
     /// @notice The oracle read.
     function oracle() external view returns (IInferenceOracle);
     /// @notice The model whose output is served.
     function modelDigest() external view returns (bytes32);
-    /// @notice The one account whose requests are served.
-    function requester() external view returns (address);
+    /// @notice The one account whose rounds are served.
+    function source() external view returns (address);
+    /// @notice The oracle's id of the feed served.
+    function feedId() external view returns (bytes32);
+    /// @notice Selector of the verifier whose stop stops this feed.
+    function verifier() external view returns (bytes4);
     /// @notice Index of the element, over all output tensors in graph order.
     function outputIndex() external view returns (uint256);
-    /// @notice Greatest age of an answer, in seconds, from the time of its request.
+    /// @notice Greatest age of a newest answer, in seconds, from the time of its input.
     function maxAge() external view returns (uint256);
+    /// @notice The feed that says whether the rollup's sequencer is up, or zero.
+    function sequencerUptimeFeed() external view returns (AggregatorV3Interface);
+    /// @notice Seconds after the sequencer's return in which nothing is served yet.
+    function gracePeriod() external view returns (uint256);
 }

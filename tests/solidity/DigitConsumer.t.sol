@@ -3,7 +3,9 @@ pragma solidity ^0.8.24;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {InferenceFeed} from "../../contracts/InferenceFeed.sol";
+import {InferenceConsumer} from "../../contracts/consumers/InferenceConsumer.sol";
 import {DigitConsumer} from "../../contracts/examples/DigitConsumer.sol";
+import {AggregatorV3Interface, IInferenceFeed} from "../../contracts/interfaces/IInferenceFeed.sol";
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
 import {PublicWords} from "../../contracts/libraries/PublicWords.sol";
 import {Jobs} from "./utils/Jobs.sol";
@@ -19,7 +21,7 @@ contract DigitConsumerTest is Jobs {
     /// feed.
     function test_ClassifiesPublicWords() public {
         Model memory model = install("chain");
-        DigitConsumer consumer = new DigitConsumer(oracle, model.digest);
+        DigitConsumer consumer = new DigitConsumer(oracle, model.digest, VERIFIER);
         assertEq(consumer.classes(), 10);
         assertEq(consumer.bits(), 25);
         Job memory job = _job("chain", consumer);
@@ -31,14 +33,27 @@ contract DigitConsumerTest is Jobs {
 
         _fulfilAndCheck(model, job, consumer);
         uint256[] memory words = outputWords(job);
-        InferenceFeed feed = new InferenceFeed(oracle, model.digest, address(consumer), 3, 6, 60, "score of 3");
+        InferenceFeed feed = new InferenceFeed(
+            IInferenceFeed.Config({
+                oracle: oracle,
+                modelDigest: model.digest,
+                source: address(consumer),
+                verifier: VERIFIER,
+                outputIndex: 3,
+                decimals: 6,
+                maxAge: 60,
+                description: "score of 3",
+                sequencerUptimeFeed: AggregatorV3Interface(address(0)),
+                gracePeriod: 0
+            })
+        );
         (, int256 answer,,,) = feed.latestRoundData();
         assertEq(answer, PublicWords.toInt(PublicWords.digit(words, 3, 25), 2 ** 24) * 37);
     }
 
     function test_ClassifiesByCommitment() public {
         Model memory model = install("private");
-        DigitConsumer consumer = new DigitConsumer(oracle, model.digest);
+        DigitConsumer consumer = new DigitConsumer(oracle, model.digest, VERIFIER);
         Job memory job = _job("private", consumer);
         job.id = consumer.classifyCommitted{value: FEE}(bytes32(job.bundle.commitments[0]), job.request.deadline);
         _fulfilAndCheck(model, job, consumer);
@@ -53,7 +68,7 @@ contract DigitConsumerTest is Jobs {
         setWord(model.blob, record + 3, 100);
         model.digest = rehash(model.blob);
         register(model.blob);
-        DigitConsumer consumer = new DigitConsumer(oracle, model.digest);
+        DigitConsumer consumer = new DigitConsumer(oracle, model.digest, VERIFIER);
 
         Job memory job = _job("chain", consumer);
         job.request.modelDigest = model.digest;
@@ -72,7 +87,7 @@ contract DigitConsumerTest is Jobs {
 
     function test_RefundsAreCollected() public {
         Model memory model = install("chain");
-        DigitConsumer consumer = new DigitConsumer(oracle, model.digest);
+        DigitConsumer consumer = new DigitConsumer(oracle, model.digest, VERIFIER);
         Job memory job = _job("chain", consumer);
         consumer.classify{value: FEE}(inputWords(job), job.request.deadline);
         vm.warp(job.request.deadline + 1);
@@ -83,7 +98,7 @@ contract DigitConsumerTest is Jobs {
     }
 
     function test_RevertWhen_CallerIsNotTheOwner() public {
-        DigitConsumer consumer = new DigitConsumer(oracle, install("chain").digest);
+        DigitConsumer consumer = new DigitConsumer(oracle, install("chain").digest, VERIFIER);
         bytes memory unauthorized = abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, alice);
         vm.startPrank(alice);
         vm.expectRevert(unauthorized);
@@ -95,21 +110,21 @@ contract DigitConsumerTest is Jobs {
     }
 
     function test_RevertWhen_CallbackIsNotTheOracles() public {
-        DigitConsumer consumer = new DigitConsumer(oracle, install("chain").digest);
-        vm.expectRevert(abi.encodeWithSelector(DigitConsumer.NotOracle.selector, address(this)));
+        DigitConsumer consumer = new DigitConsumer(oracle, install("chain").digest, VERIFIER);
+        vm.expectRevert(abi.encodeWithSelector(InferenceConsumer.NotOracle.selector, address(this)));
         consumer.onInference(0, 0, new uint256[](1));
     }
 
     /// Anyone may name the consumer as the target of a request of theirs: it is recorded as a failed callback.
     function test_OthersRequestsAreRefused() public {
         Model memory model = install("chain");
-        DigitConsumer consumer = new DigitConsumer(oracle, model.digest);
+        DigitConsumer consumer = new DigitConsumer(oracle, model.digest, VERIFIER);
         Job memory job = draft("chain");
         (job.request.callback, job.request.callbackGas) = (address(consumer), 200_000);
         job = prove(model, open(job));
         vm.expectEmit(address(oracle));
         emit IInferenceOracle.CallbackFailed(
-            job.id, abi.encodeWithSelector(DigitConsumer.UnknownRequest.selector, job.id)
+            job.id, abi.encodeWithSelector(InferenceConsumer.UnknownRequest.selector, job.id)
         );
         fulfil(job);
         (bool known,) = consumer.classOf(job.id);
@@ -119,11 +134,11 @@ contract DigitConsumerTest is Jobs {
     function test_RevertWhen_ModelIsNoClassifier() public {
         Model memory model = install("mixed");
         vm.expectRevert(abi.encodeWithSelector(DigitConsumer.NotAClassifier.selector, model.digest));
-        new DigitConsumer(oracle, model.digest);
+        new DigitConsumer(oracle, model.digest, VERIFIER);
     }
 
-    function test_RevertWhen_EtherIsNotTheOracles() public {
-        DigitConsumer consumer = new DigitConsumer(oracle, install("chain").digest);
+    function test_RevertWhen_EtherIsSent() public {
+        DigitConsumer consumer = new DigitConsumer(oracle, install("chain").digest, VERIFIER);
         (bool ok,) = address(consumer).call{value: 1}("");
         assertFalse(ok);
     }

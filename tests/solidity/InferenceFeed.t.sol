@@ -2,21 +2,41 @@
 pragma solidity ^0.8.24;
 
 import {InferenceFeed} from "../../contracts/InferenceFeed.sol";
-import {IInferenceFeed} from "../../contracts/interfaces/IInferenceFeed.sol";
+import {AggregatorV3Interface, IInferenceFeed} from "../../contracts/interfaces/IInferenceFeed.sol";
+import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
+import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {Jobs} from "./utils/Jobs.sol";
 
+/// A feed over proven rounds; `InferenceFeedReads.t.sol` has the edges of reading.
 contract InferenceFeedTest is Jobs {
     uint256 private constant MAX_AGE = 3600;
+    uint16 private constant CAPACITY = 3;
 
     bytes32 private digest;
+    bytes32 private feedId;
 
     function _feed(uint256 index, uint8 decimals) private returns (InferenceFeed) {
-        return new InferenceFeed(oracle, digest, alice, index, decimals, MAX_AGE, "a feed");
+        return new InferenceFeed(
+            IInferenceFeed.Config({
+                oracle: oracle,
+                modelDigest: digest,
+                source: alice,
+                verifier: VERIFIER,
+                outputIndex: index,
+                decimals: decimals,
+                maxAge: MAX_AGE,
+                description: "a feed",
+                sequencerUptimeFeed: AggregatorV3Interface(address(0)),
+                gracePeriod: 0
+            })
+        );
     }
 
     function setUp() public override {
         super.setUp();
         digest = install("mixed").digest;
+        vm.prank(alice);
+        feedId = oracle.openFeed(digest, CAPACITY, 600);
     }
 
     function _proven(Job memory job) private view returns (Job memory) {
@@ -37,7 +57,8 @@ contract InferenceFeedTest is Jobs {
                 ? (int256((job.bundle.words[3] >> (20 * i)) % 2 ** 20) - 1000) * 2 * 10 ** 5
                 : (int256((job.bundle.words[4 + (i - 3) / 25] >> (10 * ((i - 3) % 25))) % 2 ** 10) - 512) * 10 ** 6;
             assertEq(answer, expected);
-            assertEq(id, requestedAt);
+            assertEq(feed.valueNoOlderThan(100).value, expected);
+            assertEq(id, 1);
             assertEq(answeredIn, id);
             assertEq(startedAt, requestedAt);
             assertEq(updatedAt, requestedAt, "the input's time, not the proof's");
@@ -51,33 +72,56 @@ contract InferenceFeedTest is Jobs {
         assertEq(feed.version(), 1);
         assertEq(address(feed.oracle()), address(oracle));
         assertEq(feed.modelDigest(), digest);
-        assertEq(feed.requester(), alice);
+        assertEq(feed.source(), alice);
+        assertEq(feed.feedId(), feedId);
         assertEq(feed.outputIndex(), 2);
         assertEq(feed.maxAge(), MAX_AGE);
     }
 
-    function test_RoundsOtherThanTheNewestAreRefused() public {
+    /// P20: each round that the ring still has is answered with its own words and time, others are refused.
+    function test_HistoryComesFromTheRing() public {
         InferenceFeed feed = _feed(0, 8);
-        Job memory first = _proven(open(draft("mixed")));
-        fulfil(first);
-        uint80 round = uint80(block.timestamp);
-        (uint80 id,,,,) = feed.getRoundData(round);
-        assertEq(id, round);
-        vm.warp(block.timestamp + 1);
-        fulfil(_proven(open(draft("mixed"))));
-        vm.expectRevert(abi.encodeWithSelector(IInferenceFeed.RoundNotAvailable.selector, round));
-        feed.getRoundData(round);
-        feed.getRoundData(round + 1);
-        vm.expectRevert(abi.encodeWithSelector(IInferenceFeed.RoundNotAvailable.selector, round + 2));
-        feed.getRoundData(round + 2);
+        uint64 start = uint64(block.timestamp);
+        for (uint256 i = 1; i <= 4; ++i) {
+            Job memory job = draft("mixed");
+            job.bundle.words[3] = (job.bundle.words[3] >> 20 << 20) | (1000 + i);
+            job = open(job);
+            fulfil(_proven(job));
+            vm.warp(block.timestamp + 10);
+        }
+        for (uint80 i = 2; i <= 4; ++i) {
+            (uint80 id, int256 answer, uint256 startedAt, uint256 updatedAt,) = feed.getRoundData(i);
+            assertEq(id, i);
+            assertEq(answer, int256(uint256(i)) * 2 * 10 ** 5);
+            assertEq(startedAt, start + 10 * (i - 1));
+            assertEq(updatedAt, startedAt);
+        }
+        uint64[3] memory refused = [uint64(0), 1, 5];
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.RoundNotAvailable.selector, feedId, refused[i]));
+            feed.getRoundData(refused[i]);
+        }
+    }
+
+    function test_PublishedRoundsCountToo() public {
+        InferenceFeed feed = _feed(0, 8);
+        IInferenceOracle.Publication memory publication = publicationOf("mixed", alice);
+        publication.observedAt -= 100;
+        publication = prove(loadModel("mixed"), publication);
+        vm.prank(alice);
+        oracle.publish(publication, "");
+        (uint80 id,, uint256 startedAt,,) = feed.latestRoundData();
+        assertEq(id, 1);
+        assertEq(startedAt, block.timestamp - 100);
     }
 
     function test_RevertWhen_Empty() public {
         InferenceFeed feed = _feed(0, 8);
-        vm.expectRevert(IInferenceFeed.NoAnswer.selector);
+        bytes memory empty = abi.encodeWithSelector(IInferenceOracle.NoRound.selector, feedId);
+        vm.expectRevert(empty);
         feed.latestRoundData();
         open(draft("mixed")); // Asked is not answered.
-        vm.expectRevert(IInferenceFeed.NoAnswer.selector);
+        vm.expectRevert(empty);
         feed.latestRoundData();
     }
 
@@ -90,13 +134,13 @@ contract InferenceFeedTest is Jobs {
         fulfil(job);
         feed.latestRoundData();
         vm.warp(requestedAt + MAX_AGE + 1);
-        bytes memory stale = abi.encodeWithSelector(
-            IInferenceFeed.StaleAnswer.selector, requestedAt, MAX_AGE, requestedAt + MAX_AGE + 1
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IInferenceOracle.StaleResult.selector, requestedAt, MAX_AGE, requestedAt + MAX_AGE + 1
+            )
         );
-        vm.expectRevert(stale);
         feed.latestRoundData();
-        vm.expectRevert(stale);
-        feed.getRoundData(uint80(requestedAt));
+        feed.getRoundData(1);
     }
 
     /// B7: anyone's paid request on an input of their choice does not move the feed.
@@ -105,15 +149,29 @@ contract InferenceFeedTest is Jobs {
         Job memory job = draft("mixed");
         job.requester = makeAddr("mallory");
         fulfil(_proven(open(job)));
-        vm.expectRevert(IInferenceFeed.NoAnswer.selector);
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.NoRound.selector, feedId));
         feed.latestRoundData();
     }
 
-    function test_RevertWhen_ElementOrDecimalsAreOutOfRange() public {
-        vm.expectRevert(abi.encodeWithSelector(IInferenceFeed.OutputIndexOutOfRange.selector, 103, 103));
-        _feed(103, 8);
-        vm.expectRevert(abi.encodeWithSelector(IInferenceFeed.DecimalsOutOfRange.selector, 37));
-        _feed(0, 37);
-        _feed(102, 36);
+    /// What stops proofs stops answers, at once.
+    function test_RevertWhen_Stopped() public {
+        InferenceFeed feed = _feed(0, 8);
+        fulfil(_proven(open(draft("mixed"))));
+        uint256 snapshot = vm.snapshotState();
+        registry.tombstone(digest);
+        vm.expectRevert(
+            abi.encodeWithSelector(IModelRegistry.ModelNotActive.selector, digest, IModelRegistry.Status.Tombstoned)
+        );
+        feed.latestRoundData();
+        feed.getRoundData(1);
+        vm.revertToState(snapshot);
+        registry.freeze();
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IModelRegistry.VerifierNotActive.selector, VERIFIER, IModelRegistry.Status.Tombstoned
+            )
+        );
+        feed.latestRoundData();
+        feed.getRoundData(1);
     }
 }

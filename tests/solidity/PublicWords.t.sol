@@ -19,6 +19,18 @@ contract PublicWordsHarness {
         return PublicWords.rescale(value, scale, from, to);
     }
 
+    function valueAt(
+        uint256[] memory words,
+        uint256 index,
+        uint256 bits,
+        uint256 offset,
+        uint256 scale,
+        uint256 from,
+        uint256 to
+    ) external pure returns (int256) {
+        return PublicWords.valueAt(words, index, bits, offset, scale, from, to);
+    }
+
     function argMax(uint256[] memory words, uint256 count, uint256 bits) external pure returns (uint256) {
         return PublicWords.argMax(words, count, bits);
     }
@@ -73,6 +85,33 @@ contract PublicWordsTest is Test {
         assertEq(harness.rescale(19, 1, 1, 0), 1);
         assertEq(harness.rescale(-19, 3, 1, 2), -570);
         assertEq(harness.rescale(0, 3, 77, 0), 0);
+    }
+
+    /// In one what `digit`, `toInt` and `rescale` are in three: value 20 of 12 bits is the last of the first word.
+    function test_ValueAt() public {
+        uint256[] memory words = new uint256[](2);
+        words[0] = 2047 << 240;
+        words[1] = 2049;
+        assertEq(harness.valueAt(words, 20, 12, 2048, 15, 1, 0), -1, "-1.5 towards zero");
+        assertEq(harness.valueAt(words, 20, 12, 2048, 15, 1, 18), -1.5e18);
+        assertEq(harness.valueAt(words, 21, 12, 2048, 15, 1, 2), 150);
+        assertEq(harness.valueAt(words, 19, 12, 0, 15, 1, 2), 0);
+        vm.expectRevert(abi.encodeWithSelector(PublicWords.DigitOutOfRange.selector, 42, 2));
+        harness.valueAt(words, 42, 12, 2048, 15, 1, 2);
+    }
+
+    function testFuzz_ValueAt(uint256 word, uint256 index, uint256 bits, uint64 scale, uint256 from, uint256 to)
+        public
+        view
+    {
+        (bits, from, to) = (bound(bits, 1, 64), bound(from, 0, 18), bound(to, 0, 18));
+        index = bound(index, 0, 253 / bits - 1);
+        uint256[] memory words = new uint256[](1);
+        words[0] = word >> 3;
+        uint256 offset = 1 << (bits - 1);
+        int256 integer = int256((words[0] / 2 ** (bits * index)) % 2 ** bits) - int256(offset);
+        int256 exact = integer * int256(uint256(scale)) * int256(10 ** to);
+        assertEq(harness.valueAt(words, index, bits, offset, scale, from, to), exact / int256(10 ** from));
     }
 
     function test_RevertWhen_DigitIsBeyondTheWords() public {

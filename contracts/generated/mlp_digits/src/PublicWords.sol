@@ -53,6 +53,21 @@ library PublicWords {
         return value < 0 ? -scaled : scaled;
     }
 
+    /// @notice Value `index` of a tensor, as a fixed-point number with `toDecimals` decimals: `digit`, `toInt` and
+    /// `rescale` in one, with their errors; rounded towards zero.
+    /// @dev The tensor's words must begin at the array's start; bits, offset, scale and decimals are its layout's.
+    function valueAt(
+        uint256[] memory words,
+        uint256 index,
+        uint256 bits,
+        uint256 offset,
+        uint256 scale,
+        uint256 fromDecimals,
+        uint256 toDecimals
+    ) internal pure returns (int256) {
+        return rescale(toInt(digit(words, index, bits), offset), scale, fromDecimals, toDecimals);
+    }
+
     /// @notice The first `count` digits as integers.
     function decode(uint256[] memory words, uint256 count, uint256 bits, uint256 offset)
         internal

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.24;
+
+import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
+import {KeyBlob} from "../libraries/KeyBlob.sol";
+
+/// @title FOR TESTS ONLY: stands in for a registry beside `MockInferenceOracle`
+/// @notice Answers what consumers and feeds ask of a registry, and nothing else. Every model and verifier serves until
+/// the test stops it.
+contract MockModelRegistry {
+    mapping(bytes32 modelDigest => bytes) private _headers;
+    mapping(bytes32 modelDigest => IModelRegistry.Status) private _modelStatus;
+    mapping(bytes4 selector => IModelRegistry.Status) private _verifierStatus;
+
+    /// @notice Says how a model's tensors are packed: inputs, then outputs, in graph order.
+    function setModel(bytes32 modelDigest, KeyBlob.Tensor[] calldata tensors) external {
+        // A header of no slices; readers of layouts look no further.
+        bytes memory header = abi.encode(KeyBlob.MODEL_TAG, 0, tensors.length, 0, 0, 1);
+        for (uint256 t = 0; t < tensors.length; ++t) {
+            header = bytes.concat(header, abi.encode(tensors[t]));
+        }
+        _headers[modelDigest] = header;
+    }
+
+    /// @notice Stops a model, or lets it wait or serve again.
+    function setModelStatus(bytes32 modelDigest, IModelRegistry.Status status) external {
+        _modelStatus[modelDigest] = status;
+    }
+
+    /// @notice Stops a verifier, or lets it wait or serve again.
+    function setVerifierStatus(bytes4 selector, IModelRegistry.Status status) external {
+        _verifierStatus[selector] = status;
+    }
+
+    /// @notice As `IModelRegistry.blob`, without records.
+    function blob(bytes32 modelDigest) external view returns (bytes memory) {
+        if (!isKnown(modelDigest)) revert IModelRegistry.NotRegistered(modelDigest);
+        return _headers[modelDigest];
+    }
+
+    /// @notice As `IModelRegistry.modelStatus`.
+    function modelStatus(bytes32 modelDigest) external view returns (IModelRegistry.Status) {
+        return _orActive(_modelStatus[modelDigest]);
+    }
+
+    /// @notice As `IModelRegistry.verifierOf`; the address is this contract's.
+    function verifierOf(bytes4 selector) external view returns (address) {
+        IModelRegistry.Status status = verifierStatus(selector);
+        if (status != IModelRegistry.Status.Active) revert IModelRegistry.VerifierNotActive(selector, status);
+        return address(this);
+    }
+
+    /// @notice A verifier's state; of what `IModelRegistry.verifierStatus` returns, the first.
+    function verifierStatus(bytes4 selector) public view returns (IModelRegistry.Status) {
+        return _orActive(_verifierStatus[selector]);
+    }
+
+    /// @notice Whether the test said how the model's tensors are packed.
+    function isKnown(bytes32 modelDigest) public view returns (bool) {
+        return _headers[modelDigest].length != 0;
+    }
+
+    function _orActive(IModelRegistry.Status status) private pure returns (IModelRegistry.Status) {
+        return status == IModelRegistry.Status.None ? IModelRegistry.Status.Active : status;
+    }
+}
