@@ -8,18 +8,22 @@ import {KeyBlob} from "./libraries/KeyBlob.sol";
 
 /// @title Verifier of bundles
 /// @notice See `IBundleVerifier`.
-/// @dev For a slice k with public inputs x_1 … x_p (from the wiring) and public words w_1 … w_n:
+/// @dev For a slice with public inputs x_1 … x_p (from the wiring) and public words w_1 … w_n:
 ///
 ///     h0 = keccak256(CHALLENGE_TAG ‖ vkHash ‖ p ‖ x ‖ n ‖ w ‖ C1),  χ = h0 mod r,  F = Σ w_j·χ^j
 ///     L  = IC_0 + Σ x_j·IC_j + χ·IC_χ + F·IC_F
 ///     e(−A, B)·e(α, β)·e(L, γ)·e(C1, δ1)·e(C2, δ2) = 1
 ///
-/// and in plain form (no challenge) h0 = keccak256(vkHash ‖ x), L = IC_0 + Σ x_j·IC_j, without C1. All slices share
-/// α, β, γ. The equations are checked at once, to the powers ρ_0 = 1 and ρ_k = keccak256(seed ‖ k) mod r, where the
-/// seed hashes the model's digest and every h0, A, B, C1, C2: nobody knows a ρ before all that it multiplies is fixed.
+/// and in plain form (no challenge) h0 = keccak256(vkHash ‖ x), L = IC_0 + Σ x_j·IC_j, without C1. The equations of
+/// all slices of all bundles are checked at once, to the powers ρ_0 = 1 and ρ_i = keccak256(seed ‖ i) mod r, where the
+/// seed hashes every model digest, coverage, h0, A, B, C1 and C2: nobody knows a ρ before all that it multiplies is
+/// fixed. Equal second arguments share a pairing: β and γ in neighbouring models of one setup, the deltas in
+/// neighbouring bundles of one model. So n bundles of one model of S slices take n·S + 2·S + 2 pairings.
+///
+/// First pass: every bundle is checked for form and hashed. Second pass: the curve.
 contract BundleVerifier is IBundleVerifier {
     bytes32 private constant CHALLENGE_TAG = keccak256("zkslice/challenge/v1");
-    bytes32 private constant BATCH_TAG = keccak256("zkslice/batch/v1");
+    bytes32 private constant BATCH_TAG = keccak256("zkslice/batch/v2");
 
     /// @dev `BN254.R` and `BN254.Q` once more: inline assembly takes literal constants only.
     uint256 private constant R = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001;
@@ -27,8 +31,9 @@ contract BundleVerifier is IBundleVerifier {
 
     /// @dev Words of a slice's proof: A (2), B (4), C1 (2), C2 (2).
     uint256 private constant PROOF_WORDS = 10;
-    /// @dev Words of a pair in the pairing precompile's input.
-    uint256 private constant PAIR_WORDS = 6;
+    uint256 private constant PROOF_BYTES = 0x140;
+    /// @dev Bytes of a pair in the pairing precompile's input: a G1 point, then a G2 point.
+    uint256 private constant PAIR_BYTES = 0xc0;
 
     IModelRegistry public immutable registry;
 
@@ -38,28 +43,58 @@ contract BundleVerifier is IBundleVerifier {
     uint256 private immutable _pairingBaseGas;
     uint256 private immutable _pairingPerPairGas;
 
-    /// @dev What is being verified.
+    // Three layouts of raw memory, by their offsets: structs would be allocated anew wherever one is named, and the
+    // second pass allocates nothing.
+
+    // A bundle: calldata offsets of its head and of its arrays' lengths; its model's blob, which neighbours of one
+    // model share; its equations not combined yet.
+    uint256 private constant HEAD = 0x00;
+    uint256 private constant WORDS = 0x20;
+    uint256 private constant COMMITMENTS = 0x40;
+    uint256 private constant PROOFS = 0x60;
+    uint256 private constant BLOB = 0x80;
+    uint256 private constant NEXT_EQUATION = 0xa0;
+    uint256 private constant LAST_EQUATION = 0xc0;
+    uint256 private constant JOB_BYTES = 0xe0;
+
+    // A slice's equation on its way from hashing to the pairing. In the key record: the first delta (one in plain form,
+    // two in committed form), then IC_0 …; their scalars: 1, x, then χ and F where the slice has them; the proof in the
+    // transcript.
+    uint256 private constant DELTAS = 0x00;
+    uint256 private constant IC = 0x20;
+    uint256 private constant SCALARS = 0x40;
+    uint256 private constant SCALARS_END = 0x60;
+    uint256 private constant PROOF = 0x80;
+    uint256 private constant EQUATION_BYTES = 0xa0;
+
+    /// @dev A bundle being hashed. Assembly below knows the offsets.
     struct Statement {
-        bytes32 modelDigest;
+        uint256 bundle;
         uint256 context;
         uint256 owner;
-        bytes blob;
-        /// For each tensor, where its words or its commitment are: see `_placeTensors`.
+        /// For each tensor, its commitment or where its words are: see `_placeTensors`.
         uint256[] sources;
-        /// Calldata offset of slice 0's proof; the others follow.
-        uint256 proofs;
+        uint256 job;
+        /// Where the next slice's h0 goes, and where its proof is.
+        uint256 entry;
+        uint256 proof;
     }
 
-    /// @dev A slice on its way from hashing to the pairing.
-    struct Slice {
-        /// Memory address of IC_0 in the key record.
-        uint256 ic;
-        /// Memory address of the first delta in the key record: one in plain form, two in committed form, then IC.
-        uint256 deltas;
-        /// `KeyBlob.FORM_PLAIN` or `KeyBlob.FORM_COMMITTED`.
-        uint256 form;
-        /// Scalars of IC_1 …: x, then χ and F where the slice has them.
-        uint256[] scalars;
+    /// @dev What the pairing will take.
+    /// Assembly below knows the offsets.
+    struct Combination {
+        bytes32 seed;
+        /// The equation whose ρ is 1.
+        uint256 firstEquation;
+        /// Where the next pair goes.
+        uint256 end;
+        /// Of the setup at hand: the pair of Σρ·L, whether nothing is in it yet, and Σρ.
+        uint256 l;
+        bool empty;
+        uint256 rhoSum;
+        /// For `_explain`.
+        uint256 jobs;
+        uint256 jobsEnd;
     }
 
     constructor(IModelRegistry registry_) {
@@ -73,479 +108,707 @@ contract BundleVerifier is IBundleVerifier {
     }
 
     /// @inheritdoc IBundleVerifier
-    function verifyBundle(
-        bytes32 modelDigest,
-        uint256 context,
-        uint256 owner,
-        uint256[] calldata words,
-        uint256[] calldata commitments,
-        uint256[] calldata proofs
-    ) external view {
-        _requireCanonicalCalldata(words, commitments, proofs);
-        if (context == 0 || context >= R) revert ContextOutOfRange(context);
-        if (owner >= R) revert OwnerOutOfRange(owner);
-
-        Statement memory statement;
-        (statement.modelDigest, statement.context, statement.owner) = (modelDigest, context, owner);
-        statement.blob = KeyBlob.fetch(registry, modelDigest);
-        statement.sources = _placeTensors(statement.blob, words, commitments);
-        statement.proofs = _placeProofs(statement.blob, proofs);
-
-        (Slice[] memory slices, bytes32 seed) = _hashSlices(statement);
-        _checkPairing(slices, seed, statement.proofs);
+    function verifyBundle(bytes32, uint256, uint256, uint256[] calldata, uint256[] calldata, uint256[] calldata)
+        external
+        view
+    {
+        uint256 jobs = _allocateJobs(1);
+        // The arguments, from the selector on, are a bundle's.
+        if (_place(jobs, 0x04) != msg.data.length) revert NonCanonicalCalldata();
+        _verify(jobs, jobs + JOB_BYTES);
     }
 
-    // ------------------------------------------------------------------------------------------------ statement
+    function _verify(uint256 jobs, uint256 jobsEnd) private view {
+        Combination memory combination;
+        (combination.jobs, combination.jobsEnd) = (jobs, jobsEnd);
+        _hash(combination, jobs, jobsEnd);
+        _combine(combination, jobs, jobsEnd);
+    }
 
-    /// @dev The arrays follow one another in calldata, which ends with the last: one encoding for each list of
-    /// arguments.
-    function _requireCanonicalCalldata(
-        uint256[] calldata words,
-        uint256[] calldata commitments,
-        uint256[] calldata proofs
-    ) private pure {
+    // ------------------------------------------------------------------------------------------------ statements
+
+    function _allocateJobs(uint256 n) private pure returns (uint256 jobs) {
+        assembly ("memory-safe") {
+            jobs := mload(0x40)
+            mstore(0x40, add(jobs, mul(n, JOB_BYTES)))
+        }
+    }
+
+    /// @dev Notes where the bundle with this calldata offset is, whose arrays must follow its head and one another: one
+    /// encoding for each list of arguments. Returns where it ends.
+    function _place(uint256 job, uint256 head) private pure returns (uint256 end) {
         bool canonical;
         assembly ("memory-safe") {
-            // Selector, six words of head, the first array's length.
-            canonical := eq(words.offset, 0xe4)
-            canonical := and(canonical, eq(commitments.offset, add(add(words.offset, shl(5, words.length)), 0x20)))
-            canonical := and(
-                canonical,
-                eq(proofs.offset, add(add(commitments.offset, shl(5, commitments.length)), 0x20))
-            )
-            canonical := and(canonical, eq(calldatasize(), add(proofs.offset, shl(5, proofs.length))))
+            // Six words of head; the last three are the arrays' offsets from the head.
+            let words := add(head, 0xc0)
+            let length := calldataload(words)
+            let limit := length
+            let commitments := add(words, add(0x20, shl(5, length)))
+            length := calldataload(commitments)
+            limit := or(limit, length)
+            let proofs := add(commitments, add(0x20, shl(5, length)))
+            length := calldataload(proofs)
+            limit := or(limit, length)
+            end := add(proofs, add(0x20, shl(5, length)))
+
+            canonical := and(lt(limit, 0x100000000), eq(calldataload(add(head, 0x60)), 0xc0))
+            canonical := and(canonical, eq(calldataload(add(head, 0x80)), sub(commitments, head)))
+            canonical := and(canonical, eq(calldataload(add(head, 0xa0)), sub(proofs, head)))
+            mstore(job, head)
+            mstore(add(job, WORDS), words)
+            mstore(add(job, COMMITMENTS), commitments)
+            mstore(add(job, PROOFS), proofs)
         }
         if (!canonical) revert NonCanonicalCalldata();
     }
 
+    function _blobOf(uint256 job) private pure returns (bytes memory blob) {
+        assembly ("memory-safe") {
+            blob := mload(add(job, BLOB))
+        }
+    }
+
+    /// @dev The array whose length is at this calldata offset.
+    function _arrayAt(uint256 offset) private pure returns (uint256[] calldata array) {
+        assembly ("memory-safe") {
+            array.offset := add(offset, 0x20)
+            array.length := calldataload(offset)
+        }
+    }
+
+    /// @dev The word at this calldata offset.
+    function _calldataAt(uint256 offset) private pure returns (uint256 word) {
+        assembly ("memory-safe") {
+            word := calldataload(offset)
+        }
+    }
+
     /// @dev Checks counts and ranges of words and commitments.
-    /// @return sources For each tensor, the calldata offset of its first word or its commitment, and 2^128 times its
-    /// length in words.
-    function _placeTensors(bytes memory blob, uint256[] calldata words, uint256[] calldata commitments)
+    /// @return sources For each tensor its commitment, or the calldata offset of its first word plus 2^128 times the
+    /// number of words.
+    function _placeTensors(uint256 index, uint256 job, bytes memory blob)
         private
         pure
         returns (uint256[] memory sources)
     {
-        sources = new uint256[](KeyBlob.tensorCount(blob));
-        uint256 tensor = KeyBlob.tensors(blob);
-        uint256 wordCount;
-        uint256 commitmentCount;
         unchecked {
-            for (uint256 t = 0; t < sources.length; ++t) {
+            uint256[] calldata words = _arrayAt(KeyBlob.read(job + WORDS));
+            uint256 wordCount;
+            // Calldata offset of the next commitment. Beyond calldata there are zeros; the count is checked after.
+            uint256 commitment = KeyBlob.read(job + COMMITMENTS) + 0x20;
+            uint256 tensor = KeyBlob.tensors(blob);
+            sources = new uint256[](KeyBlob.tensorCount(blob));
+            uint256 source;
+            uint256 end;
+            assembly ("memory-safe") {
+                source := add(sources, 0x20)
+                end := add(source, shl(5, mload(sources)))
+            }
+            // Inputs and outputs come first: boundaries are left to the loop after this one.
+            for (; source != end; source += 0x20) {
                 uint256 kind = KeyBlob.read(tensor);
-                uint256 place;
-                if (kind == KeyBlob.KIND_PUBLIC_INPUT || kind == KeyBlob.KIND_OUTPUT) {
-                    (uint256 n, uint256 full, uint256 last) =
-                        KeyBlob.packing(KeyBlob.read(tensor + 0x20), KeyBlob.read(tensor + 0x40));
-                    if (wordCount + n <= words.length) _requireWords(words, wordCount, n, full, last);
-                    assembly ("memory-safe") {
-                        place := or(add(words.offset, shl(5, wordCount)), shl(128, n))
-                    }
-                    wordCount += n;
+                if (kind == KeyBlob.KIND_BOUNDARY) break;
+                uint256 value;
+                if (kind == KeyBlob.KIND_PRIVATE_INPUT) {
+                    value = _calldataAt(commitment);
+                    commitment += 0x20;
                 } else {
-                    assembly ("memory-safe") {
-                        place := or(add(commitments.offset, shl(5, commitmentCount)), shl(128, 1))
-                    }
-                    ++commitmentCount;
+                    value = _placeWords(index, words, wordCount, tensor);
+                    wordCount += value >> 128;
                 }
                 assembly ("memory-safe") {
-                    mstore(add(add(sources, 0x20), shl(5, t)), place)
+                    mstore(source, value)
                 }
                 tensor += 32 * KeyBlob.TENSOR_WORDS;
             }
-            if (wordCount != words.length) revert WordCountMismatch(wordCount, words.length);
-            if (commitmentCount != commitments.length) {
-                revert CommitmentCountMismatch(commitmentCount, commitments.length);
+            assembly ("memory-safe") {
+                calldatacopy(source, commitment, sub(end, source))
+                commitment := add(commitment, sub(end, source))
             }
-            for (uint256 i = 0; i < commitmentCount; ++i) {
+            if (wordCount != words.length) revert WordCountMismatch(wordCount, words.length);
+            _requireCommitments(index, _arrayAt(KeyBlob.read(job + COMMITMENTS)), commitment);
+        }
+    }
+
+    /// @dev The commitments end at this calldata offset, and each is below r.
+    function _requireCommitments(uint256 index, uint256[] calldata commitments, uint256 end) private pure {
+        unchecked {
+            uint256 expected;
+            bool inRange = true;
+            assembly ("memory-safe") {
+                let cursor := commitments.offset
+                expected := shr(5, sub(end, cursor))
+                for {} lt(cursor, end) { cursor := add(cursor, 0x20) } {
+                    inRange := and(inRange, lt(calldataload(cursor), R))
+                }
+            }
+            if (expected != commitments.length) revert CommitmentCountMismatch(expected, commitments.length);
+            if (inRange) return;
+            for (uint256 i = 0; i < commitments.length; ++i) {
                 if (commitments[i] >= R) revert CommitmentOutOfRange(i, commitments[i]);
             }
         }
     }
 
-    /// @dev Each of a tensor's words has no bits but those of its digits.
-    function _requireWords(uint256[] calldata words, uint256 start, uint256 n, uint256 full, uint256 last)
+    /// @dev Where the words of a public tensor are, from `start` on. Each has no bits but those of its digits. Words
+    /// that are not there are not looked at: the caller will find that they are too few.
+    function _placeWords(uint256 index, uint256[] calldata words, uint256 start, uint256 tensor)
         private
         pure
+        returns (uint256 place)
     {
-        bool outOfRange;
-        assembly ("memory-safe") {
-            let cursor := add(words.offset, shl(5, start))
-            let end := add(cursor, shl(5, sub(n, 1)))
-            let union := 0
-            for { let fours := add(cursor, and(sub(end, cursor), not(0x7f))) } lt(cursor, fours) {
-                cursor := add(cursor, 0x80)
-            } {
-                let low := or(calldataload(cursor), calldataload(add(cursor, 0x20)))
-                let high := or(calldataload(add(cursor, 0x40)), calldataload(add(cursor, 0x60)))
-                union := or(union, or(low, high))
+        unchecked {
+            (uint256 n, uint256 full, uint256 last) =
+                KeyBlob.packing(KeyBlob.read(tensor + 0x20), KeyBlob.read(tensor + 0x40));
+            bool outOfRange;
+            assembly ("memory-safe") {
+                let cursor := add(words.offset, shl(5, start))
+                place := or(cursor, shl(128, n))
+                if iszero(gt(add(start, n), words.length)) {
+                    let end := add(cursor, shl(5, sub(n, 1)))
+                    let union := 0
+                    for { let eights := add(cursor, and(sub(end, cursor), not(0xff))) } lt(cursor, eights) {
+                        cursor := add(cursor, 0x100)
+                    } {
+                        union := or(union, or(calldataload(cursor), calldataload(add(cursor, 0x20))))
+                        union := or(union, or(calldataload(add(cursor, 0x40)), calldataload(add(cursor, 0x60))))
+                        union := or(union, or(calldataload(add(cursor, 0x80)), calldataload(add(cursor, 0xa0))))
+                        union := or(union, or(calldataload(add(cursor, 0xc0)), calldataload(add(cursor, 0xe0))))
+                    }
+                    for {} lt(cursor, end) { cursor := add(cursor, 0x20) } { union := or(union, calldataload(cursor)) }
+                    outOfRange := or(shr(full, union), shr(last, calldataload(end)))
+                }
             }
-            for {} lt(cursor, end) { cursor := add(cursor, 0x20) } { union := or(union, calldataload(cursor)) }
-            outOfRange := or(shr(full, union), shr(last, calldataload(end)))
-        }
-        if (!outOfRange) return;
-        for (uint256 i = 0; i < n; ++i) {
-            uint256 maxBits = i == n - 1 ? last : full;
-            if (words[start + i] >> maxBits != 0) revert WordOutOfRange(start + i, words[start + i], maxBits);
+            if (!outOfRange) return place;
+            for (uint256 i = start; i < start + n; ++i) {
+                uint256 maxBits = i == start + n - 1 ? last : full;
+                if (words[i] >> maxBits != 0) revert WordOutOfRange(i, words[i], maxBits);
+            }
         }
     }
 
-    /// @dev Checks that there is the right number of proof words, each below q. Returns their calldata offset.
-    function _placeProofs(bytes memory blob, uint256[] calldata proofs) private pure returns (uint256 offset) {
-        unchecked {
-            uint256 expected = PROOF_WORDS * KeyBlob.sliceCount(blob);
-            if (proofs.length != expected) revert ProofLengthMismatch(expected, proofs.length);
-            bool inRange = true;
-            assembly ("memory-safe") {
-                offset := proofs.offset
-                let cursor := offset
-                // Five at a time: a proof has ten.
-                for { let end := add(cursor, shl(5, expected)) } lt(cursor, end) { cursor := add(cursor, 0xa0) } {
-                    let low := and(lt(calldataload(cursor), Q), lt(calldataload(add(cursor, 0x20)), Q))
-                    let high := and(lt(calldataload(add(cursor, 0x40)), Q), lt(calldataload(add(cursor, 0x60)), Q))
-                    inRange := and(inRange, and(lt(calldataload(add(cursor, 0x80)), Q), and(low, high)))
-                }
-            }
-            if (inRange) return offset;
-            for (uint256 i = 0; i < expected; ++i) {
-                if (proofs[i] >= Q) revert CoordinateOutOfRange(i, proofs[i]);
-            }
+    /// @dev That there are as many proofs as slices, all of which are proven: a bitmap of them.
+    function _coverageOf(uint256 job, uint256 slices) private pure returns (uint256 covered) {
+        uint256 received = _calldataAt(KeyBlob.read(job + PROOFS));
+        if (received != PROOF_WORDS * slices) revert ProofLengthMismatch(PROOF_WORDS * slices, received);
+        covered = (1 << slices) - 1;
+    }
+
+    /// @dev After a precompile failed: names the first proof with a coordinate ≥ q or a G1 point off the curve.
+    function _explain(Combination memory combination) private pure {
+        uint256 index;
+        for (uint256 job = combination.jobs; job != combination.jobsEnd; job += JOB_BYTES) {
+            _requirePoints(index++, job);
+        }
+        revert PrecompileFailed();
+    }
+
+    /// @dev All coordinates of a bundle's proofs are below q, and all G1 points on the curve. The precompiles see to it
+    /// as well, but say nothing.
+    function _requirePoints(uint256 index, uint256 job) private pure {
+        uint256[] calldata proofs = _arrayAt(KeyBlob.read(job + PROOFS));
+        for (uint256 i = 0; i < proofs.length; i += 2) {
+            (uint256 x, uint256 y) = (proofs[i], proofs[i + 1]);
+            if (x >= Q) revert CoordinateOutOfRange(i, x);
+            if (y >= Q) revert CoordinateOutOfRange(i + 1, y);
+            bool ofB = i % PROOF_WORDS == 2 || i % PROOF_WORDS == 4;
+            if (!ofB && x | y != 0 && !BN254.isOnCurve(x, y)) revert PointNotOnCurve(i);
         }
     }
 
     // ------------------------------------------------------------------------------------------------ hashing
 
-    /// @dev Gathers each slice's public inputs by the wiring, derives χ and F, and hashes everything into the seed of
-    /// the ρs.
-    function _hashSlices(Statement memory statement) private pure returns (Slice[] memory slices, bytes32 seed) {
+    /// @dev First pass. The transcript: BATCH_TAG, the number of bundles, then for each its model's digest, the bitmap of
+    /// the slices proven, their h0s, and their proofs with −A in the place of A.
+    function _hash(Combination memory combination, uint256 jobs, uint256 jobsEnd) private view {
         unchecked {
-            bytes memory blob = statement.blob;
-            slices = new Slice[](KeyBlob.sliceCount(blob));
-            uint256 wiring = KeyBlob.wirings(blob);
-            uint256 record = wiring;
-            for (uint256 k = 0; k < slices.length; ++k) {
-                record = KeyBlob.afterWiring(record);
-            }
-
-            // Transcript: BATCH_TAG, model digest, then for each slice h0 and its proof.
-            uint256[] memory transcript = new uint256[](2 + (1 + PROOF_WORDS) * slices.length);
-            transcript[0] = uint256(BATCH_TAG);
-            transcript[1] = uint256(statement.modelDigest);
+            uint256 transcript;
             uint256 entry;
+            uint256 equation;
+            bytes32 tag = BATCH_TAG;
             assembly ("memory-safe") {
-                entry := add(transcript, 0x60)
+                transcript := mload(0x40)
+                mstore(transcript, tag)
+                mstore(add(transcript, 0x20), div(sub(jobsEnd, jobs), JOB_BYTES))
+                entry := add(transcript, 0x40)
+                // Room for the greatest number of proofs; that there are no more, `_coverageOf` checks for each.
+                let slices := 0
+                for { let job := jobs } lt(job, jobsEnd) { job := add(job, JOB_BYTES) } {
+                    slices := add(slices, div(calldataload(mload(add(job, PROOFS))), PROOF_WORDS))
+                    entry := add(entry, 0x40)
+                }
+                equation := add(entry, mul(slices, add(0x20, PROOF_BYTES)))
+                mstore(0x40, add(equation, mul(slices, EQUATION_BYTES)))
+                entry := add(transcript, 0x40)
             }
-            uint256 proof = statement.proofs;
-            for (uint256 k = 0; k < slices.length; ++k) {
-                uint256 vkHash = KeyBlob.read(KeyBlob.vkHashes(blob) + 32 * k);
-                bytes32 h0;
-                (record, h0) = _hashSlice(statement, slices[k], vkHash, record, wiring, proof);
-                wiring = KeyBlob.afterWiring(wiring);
-
-                uint256 c1;
+            uint256 transcriptEnd = equation;
+            combination.firstEquation = equation;
+            bytes memory blob;
+            bytes32 digest;
+            for (uint256 job = jobs; job != jobsEnd; job += JOB_BYTES) {
+                bytes32 next = bytes32(_calldataAt(KeyBlob.read(job)));
+                if (next != digest || job == jobs) blob = KeyBlob.fetch(registry, next);
+                digest = next;
                 assembly ("memory-safe") {
-                    mstore(entry, h0)
-                    calldatacopy(add(entry, 0x20), proof, mul(32, PROOF_WORDS))
-                    c1 := or(mload(add(entry, 0xe0)), mload(add(entry, 0x100)))
+                    mstore(add(job, BLOB), blob)
+                    mstore(add(job, NEXT_EQUATION), equation)
                 }
-                if (slices[k].form == KeyBlob.FORM_PLAIN && c1 != 0) revert UnexpectedFirstCommitment(k);
-                entry += 32 * (1 + PROOF_WORDS);
-                proof += 32 * PROOF_WORDS;
+                (entry, equation) = _hashBundle((job - jobs) / JOB_BYTES, job, entry, equation);
+                assembly ("memory-safe") {
+                    mstore(add(job, LAST_EQUATION), equation)
+                }
             }
             assembly ("memory-safe") {
-                seed := keccak256(add(transcript, 0x20), shl(5, mload(transcript)))
+                mstore(combination, keccak256(transcript, sub(transcriptEnd, transcript)))
             }
         }
     }
 
-    /// @dev Fills in the slice. Returns the cursor after its key record, and h0.
-    function _hashSlice(
-        Statement memory statement,
-        Slice memory slice,
-        uint256 vkHash,
-        uint256 record,
-        uint256 wiring,
-        uint256 proof
-    ) private pure returns (uint256 next, bytes32 h0) {
+    /// @dev Checks a bundle, and writes its part of the transcript at `entry` and its equations at `equation`. Returns
+    /// where each ends.
+    function _hashBundle(uint256 index, uint256 job, uint256 entry, uint256 equation)
+        private
+        pure
+        returns (uint256, uint256)
+    {
         unchecked {
-            uint256 publics = KeyBlob.read(wiring);
-            slice.form = KeyBlob.read(record + 0x20);
-            uint256 codeCount = record + 32 * (5 + 2 * KeyBlob.read(record + 0x80));
-            uint256 posts = KeyBlob.read(codeCount);
-            slice.deltas = codeCount + 32 * (11 + posts);
-            slice.ic = slice.deltas + 0x80 * (1 + slice.form);
-            next = slice.ic + 0x40 * (1 + publics + posts);
-
-            slice.scalars = new uint256[](publics + posts);
-            _gatherPublics(statement, slice.scalars, wiring);
-            h0 = slice.form == KeyBlob.FORM_PLAIN
-                ? _hashPlain(slice.scalars, vkHash)
-                : _hashCommitted(statement.sources, slice.scalars, vkHash, wiring, proof);
-        }
-    }
-
-    /// @dev Puts x_1 … x_p at the start of `scalars`.
-    function _gatherPublics(Statement memory statement, uint256[] memory scalars, uint256 wiring) private pure {
-        uint256 context = statement.context;
-        uint256 owner = statement.owner;
-        uint256[] memory sources = statement.sources;
-        assembly ("memory-safe") {
-            let x := add(scalars, 0x20)
-            let slot := add(wiring, 0x20)
-            for { let end := add(slot, shl(5, mload(wiring))) } lt(slot, end) { slot := add(slot, 0x20) } {
-                let role := shr(32, mload(slot))
-                switch role
-                case 1 { mstore(x, context) }
-                case 2 { mstore(x, owner) }
-                default {
-                    // A commitment, read or written: `sources[tensor]` has its calldata offset in the low half.
-                    let source := mload(add(add(sources, 0x20), shl(5, and(mload(slot), 0xffffffff))))
-                    mstore(x, calldataload(and(source, 0xffffffffffffffffffffffffffffffff)))
-                }
-                x := add(x, 0x20)
+            Statement memory statement;
+            uint256 head = KeyBlob.read(job);
+            (statement.context, statement.owner) = (_calldataAt(head + 0x20), _calldataAt(head + 0x40));
+            if (statement.context == 0 || statement.context >= R) revert ContextOutOfRange(statement.context);
+            if (statement.owner >= R) revert OwnerOutOfRange(statement.owner);
+            bytes memory blob = _blobOf(job);
+            uint256 covered = _coverageOf(job, KeyBlob.sliceCount(blob));
+            statement.sources = _placeTensors(index, job, blob);
+            (statement.bundle, statement.job, statement.entry) = (index, job, entry + 0x40);
+            assembly ("memory-safe") {
+                mstore(entry, calldataload(head))
+                mstore(add(entry, 0x20), covered)
+                let proofs := mload(add(job, PROOFS))
+                let words := calldataload(proofs)
+                let proof := add(entry, add(0x40, shl(5, div(words, PROOF_WORDS))))
+                calldatacopy(proof, add(proofs, 0x20), shl(5, words))
+                mstore(add(statement, 0xc0), proof)
             }
+
+            uint256 vkHash = KeyBlob.vkHashes(blob);
+            uint256 wiring = KeyBlob.wirings(blob);
+            uint256 record = KeyBlob.records(blob, wiring);
+            for (uint256 k = 0; covered >> k != 0; ++k) {
+                uint256 deltas;
+                uint256 ic;
+                (deltas, ic, record) = KeyBlob.points(record);
+                if ((covered >> k) & 1 == 1) {
+                    assembly ("memory-safe") {
+                        mstore(equation, deltas)
+                        mstore(add(equation, IC), ic)
+                    }
+                    _hashSlice(statement, equation, k, vkHash, wiring);
+                    equation += EQUATION_BYTES;
+                }
+                wiring = KeyBlob.afterWiring(wiring);
+                vkHash += 0x20;
+            }
+            return (statement.proof, equation);
         }
     }
 
-    /// @dev h0 of a slice without a challenge, whose scalars are x alone.
-    function _hashPlain(uint256[] memory scalars, uint256 vkHash) private pure returns (bytes32 h0) {
+    /// @dev Writes a slice's h0 and the rest of its equation, and moves on to the next.
+    function _hashSlice(Statement memory statement, uint256 equation, uint256 k, uint256 vkHash, uint256 wiring)
+        private
+        pure
+    {
+        bool ok;
+        bool plain;
+        bool unexpected;
         assembly ("memory-safe") {
-            let size := shl(5, mload(scalars))
-            let buffer := mload(0x40)
-            mstore(buffer, vkHash)
-            mcopy(add(buffer, 0x20), add(scalars, 0x20), size)
-            h0 := keccak256(buffer, add(size, 0x20))
+            let proof := mload(add(statement, 0xc0))
+            mstore(add(statement, 0xc0), add(proof, PROOF_BYTES))
+            mstore(add(equation, PROOF), proof)
+            // −(x, y) = (x, (q − y) mod q): the outer reduction keeps (0, 0) what it is, and y ≥ q would be y − q.
+            let y := mload(add(proof, 0x20))
+            ok := lt(y, Q)
+            mstore(add(proof, 0x20), mod(sub(Q, y), Q))
+            // One delta.
+            if eq(sub(mload(add(equation, IC)), mload(equation)), 0x80) {
+                plain := 1
+                unexpected := iszero(iszero(or(mload(add(proof, 0xc0)), mload(add(proof, 0xe0)))))
+            }
+            vkHash := mload(vkHash)
+        }
+        if (!ok) _requirePoints(statement.bundle, statement.job);
+        if (unexpected) revert UnexpectedFirstCommitment(k);
+        bytes32 h0 = _hashPublics(statement, equation, vkHash, wiring, plain);
+        assembly ("memory-safe") {
+            let entry := mload(add(statement, 0xa0))
+            mstore(entry, h0)
+            mstore(add(statement, 0xa0), add(entry, 0x20))
         }
     }
 
-    /// @dev h0 of a slice with a challenge; puts χ, and F if there are words, after x in `scalars`.
-    function _hashCommitted(
-        uint256[] memory sources,
-        uint256[] memory scalars,
-        uint256 vkHash,
-        uint256 wiring,
-        uint256 proof
-    ) private pure returns (bytes32 h0) {
+    /// @dev h0 of a slice; notes its scalars: 1, x, then in committed form χ, and F if there are words.
+    function _hashPublics(Statement memory statement, uint256 equation, uint256 vkHash, uint256 wiring, bool plain)
+        private
+        pure
+        returns (bytes32 h0)
+    {
         bytes32 tag = CHALLENGE_TAG;
-        // Memory map of the buffer, in words, beyond the free memory pointer (nothing is allocated before it is
-        // hashed):
+        // Memory map, in words, from the free memory pointer on:
         //   0 CHALLENGE_TAG   1 vkHash   2 p   3 x (p words)   3+p n   4+p words (n words)   4+p+n C1 (2 words)
+        // In plain form vkHash is in the place of p, and x is the end. The scalars stay where x is: 1 overwrites word 2,
+        // χ overwrites n, F the word after it.
         assembly ("memory-safe") {
-            let publics := mload(wiring)
-            let buffer := mload(0x40)
-            mstore(buffer, tag)
-            mstore(add(buffer, 0x20), vkHash)
-            mstore(add(buffer, 0x40), publics)
-            mcopy(add(buffer, 0x60), add(scalars, 0x20), shl(5, publics))
-            let wordsLength := add(buffer, add(0x60, shl(5, publics)))
-            let firstWord := add(wordsLength, 0x20)
-
-            let end := firstWord
-            let group := add(wiring, shl(5, add(publics, 1)))
-            for { let last := add(group, shl(5, mload(group))) } lt(group, last) {} {
-                group := add(group, 0x20)
-                let source := mload(add(add(sources, 0x20), shl(5, mload(group))))
-                let size := shl(5, shr(128, source))
-                calldatacopy(end, and(source, 0xffffffffffffffffffffffffffffffff), size)
-                end := add(end, size)
-            }
-            mstore(wordsLength, shr(5, sub(end, firstWord)))
-            calldatacopy(end, add(proof, 0xc0), 0x40)
-            h0 := keccak256(buffer, sub(add(end, 0x40), buffer))
-
-            let challenge := mod(h0, R)
-            let post := add(add(scalars, 0x20), shl(5, publics))
-            mstore(post, challenge)
-            if gt(end, firstWord) {
-                // F = (w_1 + (w_2 + …)·χ)·χ, from the last word: first those beyond a multiple of four, then four at
-                // a time. The sums are below 2^256: a word has at most 253 bits, r has 254.
-                let fingerprint := 0
-                let cursor := end
-                for { let fours := add(firstWord, and(sub(end, firstWord), not(0x7f))) } gt(cursor, fours) {} {
-                    cursor := sub(cursor, 0x20)
-                    fingerprint := mulmod(add(fingerprint, mload(cursor)), challenge, R)
+            let scalars := add(mload(0x40), 0x40)
+            let x := add(scalars, 0x20)
+            let post := add(x, shl(5, mload(wiring)))
+            let sources := add(mload(add(statement, 0x60)), 0x20)
+            // The registry sees to it that the context comes first, then the owner if it comes at all, then commitments
+            // only, read or written.
+            mstore(x, mload(add(statement, 0x20)))
+            x := add(x, 0x20)
+            let slot := add(wiring, 0x40)
+            if lt(x, post) {
+                if eq(shr(32, mload(slot)), 2) {
+                    mstore(x, mload(add(statement, 0x40)))
+                    x := add(x, 0x20)
+                    slot := add(slot, 0x20)
                 }
-                for {} gt(cursor, firstWord) {} {
-                    cursor := sub(cursor, 0x80)
-                    fingerprint := mulmod(add(fingerprint, mload(add(cursor, 0x60))), challenge, R)
-                    fingerprint := mulmod(add(fingerprint, mload(add(cursor, 0x40))), challenge, R)
-                    fingerprint := mulmod(add(fingerprint, mload(add(cursor, 0x20))), challenge, R)
-                    fingerprint := mulmod(add(fingerprint, mload(cursor)), challenge, R)
+                for {} lt(x, post) {} {
+                    mstore(x, mload(add(sources, shl(5, and(mload(slot), 0xffffffff)))))
+                    x := add(x, 0x20)
+                    slot := add(slot, 0x20)
                 }
-                mstore(add(post, 0x20), fingerprint)
             }
+
+            let end := post
+            switch plain
+            case 0 {
+                mstore(sub(scalars, 0x40), tag)
+                mstore(sub(scalars, 0x20), vkHash)
+                mstore(scalars, mload(wiring))
+                let firstWord := add(post, 0x20)
+                end := firstWord
+                for { let last := add(slot, shl(5, mload(slot))) } lt(slot, last) {} {
+                    slot := add(slot, 0x20)
+                    let source := mload(add(sources, shl(5, mload(slot))))
+                    let size := shl(5, shr(128, source))
+                    calldatacopy(end, and(source, 0xffffffffffffffffffffffffffffffff), size)
+                    end := add(end, size)
+                }
+                mstore(post, shr(5, sub(end, firstWord)))
+                mcopy(end, add(mload(add(equation, PROOF)), 0xc0), 0x40)
+                h0 := keccak256(sub(scalars, 0x40), add(sub(end, scalars), 0x80))
+
+                let challenge := mod(h0, R)
+                switch gt(end, firstWord)
+                case 0 { end := firstWord }
+                default {
+                    // F = (w_1 + (w_2 + …)·χ)·χ, from the last word: first those beyond a multiple of four, then four
+                    // at a time. The sums are below 2^256: a word has at most 253 bits, r has 254.
+                    let fingerprint := 0
+                    for { let fours := add(firstWord, and(sub(end, firstWord), not(0x7f))) } gt(end, fours) {} {
+                        end := sub(end, 0x20)
+                        fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
+                    }
+                    for {} gt(end, firstWord) {} {
+                        end := sub(end, 0x80)
+                        fingerprint := mulmod(add(fingerprint, mload(add(end, 0x60))), challenge, R)
+                        fingerprint := mulmod(add(fingerprint, mload(add(end, 0x40))), challenge, R)
+                        fingerprint := mulmod(add(fingerprint, mload(add(end, 0x20))), challenge, R)
+                        fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
+                    }
+                    mstore(firstWord, fingerprint)
+                    end := add(firstWord, 0x20)
+                }
+                mstore(post, challenge)
+            }
+            default {
+                mstore(scalars, vkHash)
+                h0 := keccak256(scalars, sub(post, scalars))
+            }
+            mstore(scalars, 1)
+            mstore(add(equation, SCALARS), scalars)
+            mstore(add(equation, SCALARS_END), end)
+            mstore(0x40, end)
         }
     }
 
     // ------------------------------------------------------------------------------------------------ curve
 
-    /// @dev Combines the slices' equations and checks their pairing product.
-    function _checkPairing(Slice[] memory slices, bytes32 seed, uint256 proof) private view {
+    /// @dev Second pass: writes the pairs from the free memory pointer on, setup by setup, model by model and slice by
+    /// slice, and checks their product. A pair's second half is scratch until its G2 point is written.
+    function _combine(Combination memory combination, uint256 jobs, uint256 jobsEnd) private view {
         unchecked {
-            uint256[] memory pairs = new uint256[](PAIR_WORDS * (2 + 3 * slices.length));
-            uint256 end;
+            uint256 pairs;
             assembly ("memory-safe") {
-                end := add(pairs, 0x20)
+                pairs := mload(0x40)
             }
-            // Σ ρ_k·L_k, and scratch for the terms.
-            uint256[2] memory sum;
-            uint256[5] memory work;
-            uint256 rhoSum;
-            for (uint256 k = 0; k < slices.length; ++k) {
-                uint256 rho = 1;
-                if (k != 0) {
-                    assembly ("memory-safe") {
-                        mstore(0x00, seed)
-                        mstore(0x20, k)
-                        rho := mod(keccak256(0x00, 0x40), R)
-                    }
+            combination.end = pairs;
+            while (jobs != jobsEnd) {
+                bytes32 setupDigest = KeyBlob.setupDigest(_blobOf(jobs));
+                // α, β, γ come just before the first delta, in every slice of the setup alike.
+                uint256 key = KeyBlob.read(KeyBlob.read(jobs + NEXT_EQUATION)) - 0x140;
+                uint256 alpha = combination.end;
+                (combination.l, combination.empty, combination.rhoSum) = (alpha + PAIR_BYTES, true, 0);
+                combination.end = alpha + 2 * PAIR_BYTES;
+                do {
+                    uint256 blob = KeyBlob.read(jobs + BLOB);
+                    uint256 from = jobs;
+                    do {
+                        jobs += JOB_BYTES;
+                    } while (jobs != jobsEnd && KeyBlob.read(jobs + BLOB) == blob);
+                    _combineModel(combination, from, jobs);
+                } while (jobs != jobsEnd && KeyBlob.setupDigest(_blobOf(jobs)) == setupDigest);
+
+                // (Σρ·α, β) and (Σρ·L, γ).
+                _multiply(combination, alpha, key, combination.rhoSum);
+                assembly ("memory-safe") {
+                    mcopy(add(alpha, 0x40), add(key, 0x40), 0x80)
+                    mcopy(add(alpha, 0x100), add(key, 0xc0), 0x80)
                 }
-                rhoSum = addmod(rhoSum, rho, R);
-
-                _linearCombination(work, slices[k]);
-                if (k == 0) {
-                    assembly ("memory-safe") {
-                        mcopy(sum, work, 0x40)
-                    }
-                } else {
-                    _scale(work, rho);
-                    _accumulate(sum, work);
-                }
-
-                end = _appendProof(end, work, rho, proof, slices[k]);
-                proof += 32 * PROOF_WORDS;
             }
-
-            // α, β, γ come just before the first slice's deltas, as in every slice of the setup.
-            uint256 key = slices[0].deltas - 0x140;
-            assembly ("memory-safe") {
-                mcopy(work, key, 0x40)
-            }
-            _scale(work, rhoSum);
-            assembly ("memory-safe") {
-                mcopy(end, work, 0x40)
-                mcopy(add(end, 0x40), add(key, 0x40), 0x80)
-                mcopy(add(end, 0xc0), sum, 0x40)
-                mcopy(add(end, 0x100), add(key, 0xc0), 0x80)
-                end := add(end, 0x180)
-            }
-            _requirePairingProductIsOne(pairs, end);
+            _requirePairingProductIsOne(combination, pairs);
         }
     }
 
-    /// @dev work[0..1] = L = IC_0 + Σ scalar_j·IC_j.
-    function _linearCombination(uint256[5] memory work, Slice memory slice) private view {
+    /// @dev Combines the bundles of some jobs, all of one model, slice by slice. Each has its equations in the order of
+    /// slices, and so are the key records, whose addresses tell the slices apart.
+    function _combineModel(Combination memory combination, uint256 jobs, uint256 jobsEnd) private view {
+        unchecked {
+            if (jobs + JOB_BYTES == jobsEnd) {
+                uint256 last = KeyBlob.read(jobs + LAST_EQUATION);
+                for (uint256 e = KeyBlob.read(jobs + NEXT_EQUATION); e != last; e += EQUATION_BYTES) {
+                    uint256 rho = _rho(combination, e);
+                    _begin(combination, e, rho);
+                    _finish(combination, e, rho, rho);
+                }
+                return;
+            }
+            while (true) {
+                uint256 deltas = type(uint256).max;
+                for (uint256 job = jobs; job != jobsEnd; job += JOB_BYTES) {
+                    uint256 equation = KeyBlob.read(job + NEXT_EQUATION);
+                    if (equation == KeyBlob.read(job + LAST_EQUATION)) continue;
+                    uint256 candidate = KeyBlob.read(equation);
+                    if (candidate < deltas) deltas = candidate;
+                }
+                if (deltas == type(uint256).max) return;
+                _combineSlice(combination, jobs, jobsEnd, deltas);
+            }
+        }
+    }
+
+    /// @dev Combines the equations of the slice with these deltas.
+    function _combineSlice(Combination memory combination, uint256 jobs, uint256 jobsEnd, uint256 deltas) private view {
+        unchecked {
+            uint256 commitments;
+            // The first equation, to whose scalars the others' are added; and what these are yet to be multiplied by.
+            uint256 sum;
+            uint256 factor;
+            uint256 rhoSum;
+            for (uint256 job = jobs; job != jobsEnd; job += JOB_BYTES) {
+                uint256 equation = KeyBlob.read(job + NEXT_EQUATION);
+                if (equation == KeyBlob.read(job + LAST_EQUATION) || KeyBlob.read(equation) != deltas) continue;
+                assembly ("memory-safe") {
+                    mstore(add(job, NEXT_EQUATION), add(equation, EQUATION_BYTES))
+                }
+                uint256 rho = _rho(combination, equation);
+                rhoSum = addmod(rhoSum, rho, R);
+                if (sum == 0) {
+                    (sum, factor, commitments) = (equation, rho, combination.end);
+                    _begin(combination, equation, rho);
+                } else {
+                    if (factor != 1) _scaleScalars(sum, factor);
+                    factor = 1;
+                    _addScalars(sum, equation, rho);
+                    _join(combination, commitments, equation, rho);
+                }
+            }
+            _finish(combination, sum, factor, rhoSum);
+        }
+    }
+
+    /// @dev Begins a slice with its first equation: appends (ρ·C1, δ1) and (ρ·C2, δ2), in plain form the second alone,
+    /// then (−ρ·A, B).
+    function _begin(Combination memory combination, uint256 equation, uint256 rho) private view {
+        uint256 mulGas = _ecMulGas;
+        bool ok = true;
+        // Memory map of a pair, here and below: G1 point (2 words), G2 point (4), whose first word holds ECMUL's scalar
+        // before. Arguments are evaluated from the last to the first: a call comes before its returndatasize().
+        assembly ("memory-safe") {
+            let pair := mload(add(combination, 0x40))
+            let proof := mload(add(equation, PROOF))
+            let delta := mload(equation)
+            let last := sub(mload(add(equation, IC)), 0x80)
+            if lt(delta, last) {
+                mcopy(pair, add(proof, 0xc0), 0x40)
+                if iszero(eq(rho, 1)) {
+                    mstore(add(pair, 0x40), rho)
+                    ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40))
+                }
+                mcopy(add(pair, 0x40), delta, 0x80)
+                pair := add(pair, PAIR_BYTES)
+            }
+            let a := add(pair, PAIR_BYTES)
+            mcopy(pair, add(proof, 0x100), 0x40)
+            mcopy(a, proof, 0x40)
+            if iszero(eq(rho, 1)) {
+                mstore(add(pair, 0x40), rho)
+                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40)), ok)
+                mstore(add(a, 0x40), rho)
+                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, a, 0x60, a, 0x40)), ok)
+            }
+            mcopy(add(pair, 0x40), last, 0x80)
+            mcopy(add(a, 0x40), add(proof, 0x40), 0x80)
+            mstore(add(combination, 0x40), add(a, PAIR_BYTES))
+        }
+        if (!ok) _explain(combination);
+    }
+
+    /// @dev Adds another equation of the slice, of which the first pair is at `commitments`: its ρ·C1 and ρ·C2, and a
+    /// pair (−ρ·A, B).
+    function _join(Combination memory combination, uint256 commitments, uint256 equation, uint256 rho) private view {
         (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
-        uint256 ic = slice.ic;
-        uint256[] memory scalars = slice.scalars;
-        uint256 failed;
-        // Memory map of work: sum (2 words), term (2), scalar (1). ECMUL reads term and scalar and writes the term;
+        bool ok = true;
+        assembly ("memory-safe") {
+            // Memory map of the scratch, where the next pair goes: the pair's point (2 words), term (2), scalar (1).
+            let pair := mload(add(combination, 0x40))
+            let term := add(pair, 0x40)
+            let proof := mload(add(equation, PROOF))
+            let end := add(proof, PROOF_BYTES)
+            let point := sub(end, shr(1, sub(mload(add(equation, IC)), mload(equation))))
+            for {} lt(point, end) { point := add(point, 0x40) } {
+                mcopy(pair, commitments, 0x40)
+                mcopy(term, point, 0x40)
+                mstore(add(pair, 0x80), rho)
+                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
+                ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, pair, 0x80, commitments, 0x40)), ok)
+                if iszero(ok) { break }
+                commitments := add(commitments, PAIR_BYTES)
+            }
+            mcopy(pair, proof, 0x40)
+            mstore(term, rho)
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40)), ok)
+            mcopy(term, add(proof, 0x40), 0x80)
+            mstore(add(combination, 0x40), add(pair, PAIR_BYTES))
+        }
+        if (!ok) _explain(combination);
+    }
+
+    /// @dev Ends a slice: its part of Σρ and, from the scalars times `factor`, of Σρ·L.
+    function _finish(Combination memory combination, uint256 equation, uint256 factor, uint256 rhoSum) private view {
+        (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
+        bool ok = true;
+        combination.rhoSum = addmod(combination.rhoSum, rhoSum, R);
+        // Memory map of L's pair: sum (2 words), term (2), scalar (1). ECMUL reads term and scalar and writes the term;
         // ECADD reads sum and term and writes the sum.
         assembly ("memory-safe") {
-            mcopy(work, ic, 0x40)
-            let term := add(work, 0x40)
-            let scalar := add(scalars, 0x20)
-            for { let last := add(scalar, shl(5, mload(scalars))) } lt(scalar, last) { scalar := add(scalar, 0x20) } {
+            let l := mload(add(combination, 0x60))
+            let term := add(l, 0x40)
+            let ic := mload(add(equation, IC))
+            let scalar := mload(add(equation, SCALARS))
+            let end := mload(add(equation, SCALARS_END))
+            if mload(add(combination, 0x80)) {
+                mstore(add(combination, 0x80), 0)
+                mcopy(l, ic, 0x40)
+                let first := mulmod(mload(scalar), factor, R)
+                if iszero(eq(first, 1)) {
+                    mstore(term, first)
+                    ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, l, 0x60, l, 0x40))
+                }
                 ic := add(ic, 0x40)
+                scalar := add(scalar, 0x20)
+            }
+            // An odd one first, then two at a time: half the jumps.
+            if and(sub(end, scalar), 0x20) {
                 mcopy(term, ic, 0x40)
-                mstore(add(work, 0x80), mload(scalar))
-                // Arguments are evaluated from the last to the first: the call comes before its returndatasize().
-                if iszero(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))) {
-                    failed := 7
-                    break
-                }
-                if iszero(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, work, 0x80, work, 0x40))) {
-                    failed := 6
-                    break
-                }
+                mstore(add(l, 0x80), mulmod(mload(scalar), factor, R))
+                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
+                ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
+                ic := add(ic, 0x40)
+                scalar := add(scalar, 0x20)
+            }
+            for {} and(lt(scalar, end), ok) {} {
+                mcopy(term, ic, 0x40)
+                mstore(add(l, 0x80), mulmod(mload(scalar), factor, R))
+                ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
+                ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
+                mcopy(term, add(ic, 0x40), 0x40)
+                mstore(add(l, 0x80), mulmod(mload(add(scalar, 0x20)), factor, R))
+                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
+                ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
+                ic := add(ic, 0x80)
+                scalar := add(scalar, 0x40)
             }
         }
-        if (failed != 0) revert PrecompileFailed(failed == 6 ? BN254.ECADD : BN254.ECMUL);
+        if (!ok) _explain(combination);
     }
 
-    /// @dev work[0..1] = scalar·work[0..1].
-    function _scale(uint256[5] memory work, uint256 scalar) private view {
-        if (scalar == 1) return;
+    /// @dev ρ of an equation.
+    function _rho(Combination memory combination, uint256 equation) private pure returns (uint256 rho) {
+        assembly ("memory-safe") {
+            rho := 1
+            let index := div(sub(equation, mload(add(combination, 0x20))), EQUATION_BYTES)
+            if index {
+                mstore(0x00, mload(combination))
+                mstore(0x20, index)
+                rho := mod(keccak256(0x00, 0x40), R)
+            }
+        }
+    }
+
+    /// @dev Multiplies the equation's scalars in place.
+    function _scaleScalars(uint256 equation, uint256 factor) private pure {
+        assembly ("memory-safe") {
+            let scalar := mload(add(equation, SCALARS))
+            for { let end := mload(add(equation, SCALARS_END)) } lt(scalar, end) {
+                scalar := add(scalar, 0x20)
+            } { mstore(scalar, mulmod(mload(scalar), factor, R)) }
+        }
+    }
+
+    /// @dev Adds ρ times the other's scalars, of the same slice, to the sum's.
+    function _addScalars(uint256 sum, uint256 other, uint256 rho) private pure {
+        assembly ("memory-safe") {
+            let scalar := mload(add(sum, SCALARS))
+            let term := mload(add(other, SCALARS))
+            for { let end := mload(add(sum, SCALARS_END)) } lt(scalar, end) {
+                scalar := add(scalar, 0x20)
+                term := add(term, 0x20)
+            } { mstore(scalar, addmod(mload(scalar), mulmod(mload(term), rho, R), R)) }
+        }
+    }
+
+    /// @dev pair.G1 = scalar·point.
+    function _multiply(Combination memory combination, uint256 pair, uint256 point, uint256 scalar) private view {
         uint256 mulGas = _ecMulGas;
-        bool ok;
+        bool ok = true;
         assembly ("memory-safe") {
-            mstore(add(work, 0x40), scalar)
-            ok := staticcall(mulGas, 7, work, 0x60, work, 0x40)
-            ok := and(ok, eq(returndatasize(), 0x40))
+            mcopy(pair, point, 0x40)
+            if iszero(eq(scalar, 1)) {
+                mstore(add(pair, 0x40), scalar)
+                ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40))
+            }
         }
-        if (!ok) revert PrecompileFailed(BN254.ECMUL);
+        if (!ok) _explain(combination);
     }
 
-    /// @dev sum = sum + work[0..1].
-    function _accumulate(uint256[2] memory sum, uint256[5] memory work) private view {
-        uint256 addGas = _ecAddGas;
-        bool ok;
-        assembly ("memory-safe") {
-            mcopy(add(work, 0x40), sum, 0x40)
-            ok := staticcall(addGas, 6, work, 0x80, sum, 0x40)
-            ok := and(ok, eq(returndatasize(), 0x40))
-        }
-        if (!ok) revert PrecompileFailed(BN254.ECADD);
-    }
-
-    /// @dev Appends the pairs (−ρA, B), (ρC1, δ1) and (ρC2, δ2), without the second in plain form. Returns the new end.
-    function _appendProof(uint256 end, uint256[5] memory work, uint256 rho, uint256 proof, Slice memory slice)
-        private
-        view
-        returns (uint256)
-    {
-        unchecked {
-            assembly ("memory-safe") {
-                // −(x, y) = (x, (q − y) mod q): the outer reduction keeps (0, 0) what it is.
-                calldatacopy(work, proof, 0x20)
-                mstore(add(work, 0x20), mod(sub(Q, calldataload(add(proof, 0x20))), Q))
-                calldatacopy(add(end, 0x40), add(proof, 0x40), 0x80)
-            }
-            _scale(work, rho);
-            assembly ("memory-safe") {
-                mcopy(end, work, 0x40)
-            }
-            end += 0xc0;
-
-            // The last commitment goes with the last delta, so a plain proof skips the first.
-            uint256 delta = slice.deltas;
-            uint256 point = proof + 0xc0 + 0x40 * (1 - slice.form);
-            for (; delta < slice.ic; delta += 0x80) {
-                assembly ("memory-safe") {
-                    calldatacopy(work, point, 0x40)
-                }
-                _scale(work, rho);
-                assembly ("memory-safe") {
-                    mcopy(end, work, 0x40)
-                    mcopy(add(end, 0x40), delta, 0x80)
-                }
-                point += 0x40;
-                end += 0xc0;
-            }
-            return end;
-        }
-    }
-
-    /// @dev The pairing precompile on all pairs up to `end`.
-    function _requirePairingProductIsOne(uint256[] memory pairs, uint256 end) private view {
-        uint256 size;
-        assembly ("memory-safe") {
-            size := sub(end, add(pairs, 0x20))
-        }
+    /// @dev The pairing precompile on all pairs.
+    function _requirePairingProductIsOne(Combination memory combination, uint256 pairs) private view {
+        uint256 end = combination.end;
         uint256 cap;
         unchecked {
-            cap = _pairingBaseGas + _pairingPerPairGas * (size / 0xc0);
+            cap = _pairingBaseGas + _pairingPerPairGas * ((end - pairs) / PAIR_BYTES);
         }
         bool ok;
         uint256 product;
         assembly ("memory-safe") {
             // A word apart from the input, and zero beforehand: without a precompile nothing would be written.
             mstore(0x00, 0)
-            ok := staticcall(cap, 8, add(pairs, 0x20), size, 0x00, 0x20)
-            ok := and(ok, eq(returndatasize(), 0x20))
+            ok := and(eq(returndatasize(), 0x20), staticcall(cap, 8, pairs, sub(end, pairs), 0x00, 0x20))
             product := mload(0x00)
         }
-        if (!ok) revert PrecompileFailed(BN254.PAIRING);
+        if (!ok) _explain(combination);
         if (product != 1) revert InvalidBundle();
     }
 }

@@ -41,10 +41,13 @@ interface IBundleVerifier {
     /// @notice A slice without a challenge has no first commitment: C1 must be (0, 0).
     /// @dev Selector 0xed585b28.
     error UnexpectedFirstCommitment(uint256 slice);
-    /// @notice A precompile failed, is missing, or returned the wrong number of bytes: a malformed point, or too
-    /// little gas.
-    /// @dev Selector 0xeb8d043a.
-    error PrecompileFailed(address precompile);
+    /// @notice A point of the proof (index of its x in `proofs`) is not on the curve.
+    /// @dev Selector 0x8be2934e.
+    error PointNotOnCurve(uint256 index);
+    /// @notice A precompile failed, is missing, or returned the wrong number of bytes: too little gas, or a B outside
+    /// the curve or the subgroup.
+    /// @dev Selector 0x84e81692.
+    error PrecompileFailed();
     /// @notice The pairing product is not one: at least one proof is not valid for this statement.
     /// @dev Selector 0xf363b677.
     error InvalidBundle();

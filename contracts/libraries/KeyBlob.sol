@@ -108,6 +108,11 @@ library KeyBlob {
         }
     }
 
+    /// @notice Digest of the α, β, γ that the model's keys share.
+    function setupDigest(bytes memory blob) internal pure returns (bytes32) {
+        return bytes32(read(cursorOf(blob, 4)));
+    }
+
     /// @notice Number of slices.
     function sliceCount(bytes memory blob) internal pure returns (uint256) {
         return read(cursorOf(blob, 1));
@@ -138,10 +143,35 @@ library KeyBlob {
     }
 
     /// @notice Cursor just after a slice's wiring: the next slice's, or the first key record.
-    function afterWiring(uint256 wiring) internal pure returns (uint256) {
-        unchecked {
-            uint256 groups = wiring + 32 * (1 + read(wiring));
-            return groups + 32 * (1 + read(groups));
+    function afterWiring(uint256 wiring) internal pure returns (uint256 next) {
+        assembly ("memory-safe") {
+            let groups := add(wiring, add(0x20, shl(5, mload(wiring))))
+            next := add(groups, add(0x20, shl(5, mload(groups))))
+        }
+    }
+
+    /// @notice Cursor of slice 0's key record, which comes after the wirings, the first of which is at `cursor`.
+    function records(bytes memory blob, uint256 cursor) internal pure returns (uint256) {
+        assembly ("memory-safe") {
+            for { let lists := shl(1, mload(add(blob, 0x40))) } lists { lists := sub(lists, 1) } {
+                // A wiring is two lists, each with its length before it.
+                cursor := add(cursor, add(0x20, shl(5, mload(cursor))))
+            }
+        }
+        return cursor;
+    }
+
+    /// @notice Where things are in a key record.
+    /// @return deltas Cursor of the first delta; α, β and γ come just before it.
+    /// @return ic Cursor of IC_0, which comes after the last delta.
+    /// @return next Cursor just after the record: the next slice's.
+    function points(uint256 record) internal pure returns (uint256 deltas, uint256 ic, uint256 next) {
+        assembly ("memory-safe") {
+            let codes := add(record, add(0xa0, shl(6, mload(add(record, 0x80)))))
+            let m := mload(codes)
+            deltas := add(codes, add(0x160, shl(5, m)))
+            ic := add(deltas, shl(7, add(1, mload(add(record, 0x20)))))
+            next := add(ic, shl(6, add(1, add(m, mload(add(record, 0x40))))))
         }
     }
 
