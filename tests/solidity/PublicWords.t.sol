@@ -74,6 +74,16 @@ contract PublicWordsTest is Test {
         assertEq(PublicWords.rescale(value, scale, from, to), exact / int256(10 ** from));
     }
 
+    /// The largest scale that the registry takes, with the widest digits that are compiled and a feed's most decimals.
+    function test_RescaleHoldsTheLargestScales() public view {
+        int256 widest = int256(uint256(type(uint32).max));
+        uint256 scale = type(uint128).max;
+        assertEq(harness.rescale(-widest, scale, 18, 36), -widest * int256(scale) * 1e18);
+        assertEq(harness.rescale(widest, scale, 18, 0), widest * int256(scale) / 1e18);
+        // A step of 1953.13, 512 of them.
+        assertEq(harness.rescale(512, 1_953_130_000_000_000_000_000, 18, 2), 100_000_256);
+    }
+
     function test_ArgMaxTakesTheFirstOfEquals() public view {
         uint256[] memory words = new uint256[](1);
         words[0] = 1 + (7 << 8) + (7 << 16) + (7 << 24);

@@ -75,6 +75,11 @@ const logits = tensor(OUTPUT, 10, 25, 1 << 24, 37, 6);
 const MODELS = {
   // One slice, 26 words in, 1 word out: the shape of the gas target.
   single: { tensors: [image, logits], slices: [slice([context], [0, 1])] },
+  // The same in two slices: what the second adds.
+  pair: {
+    tensors: [image, logits, tensor(BOUNDARY, 300, 12)],
+    slices: [slice([context, written(2)], [0]), slice([context, read(2)], [1])],
+  },
   // Three slices in a row.
   chain: {
     tensors: [image, logits, tensor(BOUNDARY, 300, 12), tensor(BOUNDARY, 84, 12)],

@@ -80,8 +80,8 @@ pub struct Encoding {
 /// A decimal scale: `mantissa · 10^−18`, exact on chain and off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scale {
-    /// Units of 10^−18.
-    pub mantissa: u64,
+    /// Units of 10^−18. The key blob's word has room for all of it.
+    pub mantissa: u128,
 }
 
 impl Scale {

@@ -38,7 +38,7 @@ const MAX_COMMON_COUNT: u64 = 1 << 16;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum QuantiseError {
     /// A scale cannot be written as a decimal.
-    #[error("{side} `{name}`: its values up to {magnitude} need a scale outside 10^-18 to 18.4; rescale the model's {side}")]
+    #[error("{side} `{name}`: its values up to {magnitude} need a scale outside 10^-18 to 3.4·10^20; rescale the model's {side}")]
     Scale {
         /// `input` or `output`.
         side: &'static str,

@@ -1,6 +1,7 @@
 //! The complete check of a graph that comes from outside, and the intervals that its checks enforce.
 //!
-//! After [`Graph::validate`] nothing that walks the graph can go out of bounds, overflow or run for ever.
+//! After [`Graph::validate`] nothing that walks the graph can go out of bounds, overflow or run for ever. The check itself
+//! takes time in proportion to the graph's bytes, not to the sizes they state: a few bytes can state 2^26 windows of 2^26 taps.
 
 use crate::model::{Affine, Conv, Dense, Encoding, Graph, Node, Op, SumPool, Tensor, TensorId, Window};
 
@@ -179,6 +180,7 @@ impl Graph {
             let (min, max) = port.encoding.range();
             *slot = Some(Interval { min: min.into(), max: max.into() });
         }
+        let given: Vec<bool> = intervals.iter().map(Option::is_some).collect();
         let mut work = 0_u128;
         for node in &self.nodes {
             let wrong = |reason: String| GraphError::Node { node: node.name.chars().take(200).collect(), reason };
@@ -194,15 +196,16 @@ impl Graph {
             }
             *slot = Some(interval);
         }
+        let mut handed_out = vec![false; self.tensors.len()];
         for (index, port) in self.outputs.iter().enumerate() {
             let wrong = |reason: String| GraphError::Port { side: "output", index, reason };
             port.encoding.check().map_err(wrong)?;
             let interval =
                 intervals.get(port.tensor).copied().flatten().ok_or_else(|| wrong(format!("nothing produces tensor {}", port.tensor)))?;
-            if self.inputs.iter().any(|input| input.tensor == port.tensor) {
+            if given[port.tensor] {
                 return Err(wrong("it is an input as it stands".into()));
             }
-            if self.outputs[..index].iter().any(|output| output.tensor == port.tensor) {
+            if std::mem::replace(&mut handed_out[port.tensor], true) {
                 return Err(wrong(format!("tensor {} is an output twice", port.tensor)));
             }
             let (min, max) = port.encoding.range();
@@ -360,27 +363,51 @@ fn check_window(window: &Window, input: &Tensor, output: &Tensor, out_channels: 
     if !axes(out_channels, &window.output).contains(&output.shape) || input.shape.len() != output.shape.len() {
         return Err(format!("output shape {:?} does not fit {out_channels} channels of {:?}", output.shape, window.output));
     }
-    for axis in 0..2 {
-        let (size, out) = (window.input[axis + 1], window.output[axis]);
-        if taps_work(window, 1) > limits::MAX_ELEMENTS as u128
-            || (covered && window.pads[axis] > window.kernel[axis] * window.dilations[axis])
-        {
-            return Err("the kernel is too large, or its padding larger than the kernel".into());
-        }
-        if covered {
-            let hit = |position: usize| {
-                (0..window.kernel[axis]).any(|tap| {
-                    (position * window.strides[axis] + tap * window.dilations[axis])
-                        .checked_sub(window.pads[axis])
-                        .is_some_and(|at| at < size)
-                })
-            };
-            if !(0..out).all(hit) {
-                return Err("a window lies wholly in the padding".into());
-            }
-        }
+    if taps_work(window, 1) > limits::MAX_ELEMENTS as u128 {
+        return Err("the kernel is too large".into());
+    }
+    if covered && !(0..2).all(|axis| every_window_holds_an_element(window, axis)) {
+        return Err("a window lies wholly in the padding".into());
     }
     Ok(())
+}
+
+/// Whether every window of an axis holds an element of the input: for each position some tap t with
+/// `0 ≤ position·stride + t·dilation − pad < size`.
+///
+/// A window that starts at the input or after it is decided by its start, and the last starts last. One that starts before
+/// the input, at `position·stride − pad < 0`, is decided by its first tap that is not before it: there must be one, which is
+/// hardest for the first window, and it lands at `(position·stride − pad) mod dilation`, which must be below the size.
+fn every_window_holds_an_element(window: &Window, axis: usize) -> bool {
+    let size = window.input[axis + 1] as u128;
+    let [windows, kernel, stride, dilation, pad] =
+        [window.output[axis], window.kernel[axis], window.strides[axis], window.dilations[axis], window.pads[axis]].map(|n| n as u128);
+    if (windows - 1) * stride >= pad + size || (kernel - 1) * dilation < pad {
+        return false;
+    }
+    let before = windows.min(pad.div_ceil(stride));
+    if before == 0 || dilation <= size {
+        return true;
+    }
+    // x mod m ≥ s where ⌊(x + m − s) / m⌋ is one more than ⌊x / m⌋.
+    let first = (dilation - pad % dilation) % dilation;
+    floor_sum(before, dilation, stride, first + dilation - size) == floor_sum(before, dilation, stride, first)
+}
+
+/// `Σ_{i < n} ⌊(a·i + b) / m⌋` for n and m from 1 on, by Euclid's algorithm on m and a: in every round the sum counts points
+/// of a lattice below a line, and axes are swapped.
+fn floor_sum(mut n: u128, mut m: u128, mut a: u128, mut b: u128) -> u128 {
+    let mut sum = 0;
+    loop {
+        sum += n * (n - 1) / 2 * (a / m) + n * (b / m);
+        (a, b) = (a % m, b % m);
+        let top = a * n + b;
+        if top < m {
+            return sum;
+        }
+        (n, b) = (top / m, top % m);
+        (m, a) = (a, m);
+    }
 }
 
 /// The interval of `Σ weights·x + bias`, refused where the sum of magnitudes could leave 2^62.
@@ -474,19 +501,145 @@ fn affine_interval(affine: &Affine, shape: &[usize], inputs: &[Interval]) -> Res
             return Err(format!("{} coefficients where 1 or {length} are needed", list.len()));
         }
     }
-    let pick = |list: &[i64], channel: usize| if list.len() == 1 { list[0] } else { list[channel] };
+    // Factors for all elements are summed once; where there are no others, one element stands for all.
+    let terms = affine.coefficients.iter().zip(inputs.iter().copied()).chain([(&affine.bias, Interval::point(1))]);
+    let (common, varying): (Vec<_>, Vec<_>) = terms.partition(|(list, _)| list.len() == 1);
+    let add = |(magnitude, sum): (i128, Interval), factor: i64, input: Interval| {
+        let scaled = input.scaled(factor);
+        (magnitude.saturating_add(scaled.magnitude()), sum.plus(scaled))
+    };
+    let base = common.iter().fold((0, Interval::ZERO), |sum, (list, input)| add(sum, list[0], *input));
     let mut joined = None;
-    for channel in 0..length {
-        let bias = pick(&affine.bias, channel);
-        let mut sum = Interval::point(bias);
-        let mut magnitude = i128::from(bias).abs();
-        for (list, input) in affine.coefficients.iter().zip(inputs) {
-            let scaled = input.scaled(pick(list, channel));
-            magnitude = magnitude.saturating_add(scaled.magnitude());
-            sum = sum.plus(scaled);
-        }
+    for channel in 0..if varying.is_empty() { 1 } else { length } {
+        let (magnitude, sum) = varying.iter().fold(base, |sum, (list, input)| add(sum, list[channel], *input));
         bounded(magnitude)?;
         joined = Some(joined.map_or(sum, |other: Interval| other.join(sum)));
     }
     joined.ok_or_else(|| "it has no element".into())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::{Port, Scale};
+
+    fn line(size: usize, windows: usize, kernel: usize, stride: usize, dilation: usize, pad: usize) -> Window {
+        let pair = |n: usize| [1, n];
+        Window {
+            input: [1, 1, size],
+            output: pair(windows),
+            kernel: pair(kernel),
+            strides: pair(stride),
+            dilations: pair(dilation),
+            pads: [0, pad],
+        }
+    }
+
+    /// One node that reads a tensor of `input` elements as often as `reads` says, and writes `output`.
+    fn one_node(op: Op, input: &[usize], reads: usize, output: &[usize]) -> Graph {
+        let tensor = |name: &str, shape: &[usize]| Tensor { name: name.into(), shape: shape.to_vec() };
+        let port = |tensor: TensorId| Port { tensor, encoding: Encoding { bits: 8, offset: 128, scale: Scale { mantissa: 1 } } };
+        Graph {
+            table_bits: 8,
+            tensors: vec![tensor("x", input), tensor("y", output)],
+            nodes: vec![Node { name: "node".into(), op, inputs: vec![0; reads], output: 1 }],
+            inputs: vec![port(0)],
+            outputs: vec![port(1)],
+        }
+    }
+
+    fn read(graph: &Graph) -> Result<Graph, String> {
+        Graph::from_bytes(&graph.to_bytes().unwrap()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn windows_in_the_padding_are_found_as_a_scan_of_all_taps_finds_them() {
+        let mut found = [0, 0];
+        for (size, windows, kernel) in (1..=5).flat_map(|a| (1..=7).flat_map(move |b| (1..=5).map(move |c| (a, b, c)))) {
+            for (stride, dilation, pad) in (1..=5).flat_map(|a| (1..=8).flat_map(move |b| (0..=14).map(move |c| (a, b, c)))) {
+                let window = line(size, windows, kernel, stride, dilation, pad);
+                let scanned = (0..windows).all(|x| window.taps(0, x).next().is_some());
+                assert_eq!(every_window_holds_an_element(&window, 1), scanned, "{window:?}");
+                assert!(every_window_holds_an_element(&window, 0), "the other axis has one window of one tap, on the element");
+                found[usize::from(scanned && dilation > size && pad > 0)] += 1;
+            }
+        }
+        assert!(found[1] > 1000, "the case that needs a sum is hardly met: {found:?}");
+    }
+
+    #[test]
+    fn floor_sums_are_the_sums_they_say() {
+        for (n, m) in (1..=12_u128).flat_map(|n| (1..=10_u128).map(move |m| (n, m))) {
+            for (a, b) in (0..=14_u128).flat_map(|a| (0..=22_u128).map(move |b| (a, b))) {
+                assert_eq!(floor_sum(n, m, a, b), (0..n).map(|i| (a * i + b) / m).sum(), "{n} {m} {a} {b}");
+            }
+        }
+    }
+
+    /// A few bytes that state up to 2^52 taps or terms. A check that walks them never comes back.
+    #[test]
+    fn statements_of_huge_work_are_answered_without_doing_it() {
+        const MOST: usize = limits::MAX_ELEMENTS;
+        let (too_much, padding) = ("more multiplications than are allowed", "lies wholly in the padding");
+        for (window, says) in [
+            // Every window's first tap on the input is among its last.
+            (line(1, MOST, MOST, 1, 1, MOST - 1), Some(too_much)),
+            // As before, but the last window is past the input.
+            (line(1, MOST, MOST, 1, 1, MOST - 2), Some(padding)),
+            // Taps two apart that all meet the one element, or where only the last of them misses it.
+            (line(1, MOST / 2 + 1, MOST / 2 + 1, 2, 2, MOST), Some(too_much)),
+            (line(MOST - 1, MOST, 2, 1, MOST, MOST - 1), Some(padding)),
+            (line(MOST, MOST, MOST, 1, 1, MOST - 1), Some(too_much)),
+            // Allowed: as much work as a graph may state, nearly all of it in the padding.
+            (line(1 << 19, 1 << 19, 1 << 18, 1, 1, (1 << 18) - 1), None),
+        ] {
+            let (input, output) = ([1, 1, window.input[2]], [1, 1, window.output[1]]);
+            for op in
+                [Op::MaxPool { window: window.clone(), limbs: 1 }, Op::SumPool(SumPool { window: window.clone(), multipliers: vec![] })]
+            {
+                let graph = one_node(op, &input, 1, &output);
+                match (says, read(&graph)) {
+                    (Some(says), Err(error)) => assert!(error.contains(says), "{window:?}: {error}"),
+                    // A sum of so many does not fit the output's digits; a maximum does.
+                    (None, Err(error)) => assert!(error.contains("do not fit its digits"), "{window:?}: {error}"),
+                    (None, Ok(read)) => assert_eq!(read, graph),
+                    (Some(_), Ok(_)) => unreachable!("{window:?} is accepted"),
+                }
+            }
+        }
+        for (reads, says) in [(1 << 12, Some(too_much)), (1 << 11, None)] {
+            let affine = Affine { axis: 0, coefficients: vec![vec![0]; reads], bias: vec![1] };
+            let graph = one_node(Op::Affine(affine), &[MOST], reads, &[MOST]);
+            assert!(graph.to_bytes().unwrap().len() < 1 << 14);
+            assert_eq!(read(&graph).err().is_some_and(|error| error.contains(too_much)), says.is_some());
+            assert_eq!(read(&graph).is_ok(), says.is_none());
+        }
+    }
+
+    /// Factors for all elements and factors for one are summed apart; what comes out is what a walk over elements gives.
+    #[test]
+    fn affine_intervals_are_those_of_their_elements() {
+        let inputs = [Interval { min: -3, max: 5 }, Interval { min: 0, max: 7 }];
+        for (first, second, bias) in [
+            (vec![2], vec![-1], vec![10]),
+            (vec![2, -4, 0], vec![-1], vec![10]),
+            (vec![2], vec![3, 0, -3], vec![1, -2, 3]),
+            (vec![1, 2, 3], vec![-3, -2, -1], vec![0, 50, -50]),
+        ] {
+            let pick = |list: &[i64], channel: usize| list[channel.min(list.len() - 1)];
+            let element = |c: usize| {
+                let terms = inputs[0].scaled(pick(&first, c)).plus(inputs[1].scaled(pick(&second, c)));
+                terms.plus(Interval::point(pick(&bias, c)))
+            };
+            let walked = element(0).join(element(1)).join(element(2));
+            let affine = Affine { axis: 1, coefficients: vec![first.clone(), second.clone()], bias: bias.clone() };
+            assert_eq!(affine_interval(&affine, &[1, 3], &inputs), Ok(walked));
+        }
+        let edge = |coefficient: i64| {
+            let affine = Affine { axis: 1, coefficients: vec![vec![1], vec![0, coefficient]], bias: vec![-1] };
+            affine_interval(&affine, &[1, 2], &[Interval { min: -1, max: 0 }, Interval { min: -1, max: 1 }])
+        };
+        assert!(edge((1 << 62) - 2).is_ok() && edge((1 << 62) - 1).is_err() && edge(i64::MIN).is_err());
+    }
 }

@@ -189,26 +189,27 @@ fn flatten(value: &Json, depth: usize, dims: &mut Vec<Option<usize>>, flat: &mut
 }
 
 impl Scale {
-    /// The scale as a real number: the nearest `f64`.
+    /// The scale as a real number, to the precision of an `f64`.
     pub fn value(&self) -> f64 {
         self.mantissa as f64 / 1e18
     }
 
-    /// The smallest scale of six significant decimals that is not below `value`, or `None` outside 10^−18 … 18.4.
+    /// The smallest scale of six significant decimals that is not below `value`, or `None` unless `value` is positive and at
+    /// most 3.40282·10^20, the largest that 128 bits hold.
     pub fn at_least(value: f64) -> Option<Scale> {
-        if !value.is_finite() || value <= 0.0 || value > 18.4 {
+        if !value.is_finite() || value <= 0.0 {
             return None;
         }
-        let mut unit = 1_u64;
+        let mut unit = 1_u128;
         let units = value * 1e18;
         while units / unit as f64 >= 1e6 {
-            unit *= 10;
+            unit = unit.checked_mul(10)?;
         }
         // Division and multiplication round; a quotient that is a whole number but for that stays.
         let quotient = units / unit as f64;
         let nearest = quotient.round();
         let digits = if (quotient - nearest).abs() < 1e-7 { nearest } else { quotient.ceil() };
-        (digits as u64).max(1).checked_mul(unit).map(|mantissa| Scale { mantissa })
+        (digits as u128).max(1).checked_mul(unit).map(|mantissa| Scale { mantissa })
     }
 }
 
@@ -290,7 +291,40 @@ mod tests {
         assert_eq!(Scale::at_least(1.0 / 255.0), Some(Scale { mantissa: 3_921_570_000_000_000 }));
         assert_eq!(Scale::at_least(0.0), None);
         assert_eq!(Scale::at_least(f64::NAN), None);
-        assert_eq!(Scale::at_least(19.0), None);
+        assert_eq!(Scale::at_least(f64::INFINITY), None);
+        assert_eq!(Scale::at_least(1e-30), Some(Scale { mantissa: 1 }));
+    }
+
+    #[test]
+    fn scales_reach_as_far_as_128_bits() {
+        // Around 2^64 units, where they once ended.
+        for (value, mantissa) in [
+            (18.4, 18_400_000_000_000_000_000),
+            (18.4467, 18_446_700_000_000_000_000),
+            (18.446_744_1, 18_446_800_000_000_000_000),
+            (19.0, 19_000_000_000_000_000_000),
+            (1e6, 1_000_000_000_000_000_000_000_000),
+            (3.40282e20, 340_282_000_000_000_000_000_000_000_000_000_000_000),
+        ] {
+            assert_eq!(Scale::at_least(value), Some(Scale { mantissa }), "{value}");
+        }
+        for value in [3.402_821e20, 3.5e20, 1e30, 1e300, f64::MAX] {
+            assert_eq!(Scale::at_least(value), None, "{value}");
+        }
+    }
+
+    /// Quantisation finds an output's scale a second time from the accumulator's: it must be the same decimal.
+    #[test]
+    fn scales_are_found_again_from_their_value() {
+        for power in -12..=20 {
+            for digits in [1.0, 1.234_56, 1.999_999, 2.5, 3.333_333, 3.402_82] {
+                let value = digits * 10_f64.powi(power);
+                let scale = Scale::at_least(value).unwrap();
+                assert!(scale.value() >= value * (1.0 - 1e-12) && scale.value() <= value * (1.0 + 1.1e-5), "{value} {scale:?}");
+                assert_eq!(Scale::at_least(scale.value()), Some(scale), "{value}");
+                assert_eq!(Scale::at_least(scale.value() / 1024.0 * 1024.0), Some(scale), "{value}");
+            }
+        }
     }
 
     #[test]

@@ -347,3 +347,68 @@ fn graph_files_are_checked_completely() {
     }
     assert!(accepted > 100, "{accepted}");
 }
+
+/// `[a, b] ↦ magnitude·[a + b/2, a − b]`.
+fn of_magnitude(magnitude: f64) -> FloatGraph {
+    let value = |name: &str| Value { name: name.into(), shape: vec![1, 2] };
+    let weights = [1.0, 0.5, 1.0, -1.0].map(|w| w * magnitude).to_vec();
+    FloatGraph {
+        values: vec![value("x"), value("y")],
+        nodes: vec![FloatNode {
+            name: "dense".into(),
+            op: FloatOp::Dense { rows: 1, k: 2, n: 2, weights, bias: vec![0.0; 2] },
+            inputs: vec![0],
+            output: 1,
+        }],
+        inputs: vec![0],
+        outputs: vec![("y".into(), 1)],
+    }
+}
+
+/// Prices, counts, populations: outputs beyond 2^64 units of 10^−18 a step, up to where 2^128 ends.
+#[test]
+fn large_outputs_are_compiled_and_decoded() {
+    let samples = Samples([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.25, 0.75]].map(|x| Input(vec![x.to_vec()])).to_vec());
+    let compile = |magnitude: f64, margin: f64| {
+        let options = Options { table_bits: Some(10), margin, ..Options::default() };
+        compile_float(of_magnitude(magnitude), Some(&samples), &options)
+    };
+    for magnitude in [1.0, 5_000.0, 5_100.0, 1e6, 3.7e9, 1e18, 9e22] {
+        let (graph, report) = compile(magnitude, 1.25).unwrap();
+        assert!(report.largest_error < magnitude / 200.0, "{magnitude}: {report:?}");
+        assert_eq!(graph.outputs[0].encoding.scale.mantissa > u64::MAX.into(), magnitude > 5_050.0, "{magnitude}");
+        assert_eq!(Graph::from_bytes(&graph.to_bytes().unwrap()).unwrap(), graph);
+        for x in [[0.5, 0.25], [0.9, 0.1], [0.0, 0.0]] {
+            let values = execute(&graph, &encode(&graph, &Input(vec![x.to_vec()])).unwrap()).unwrap();
+            let outputs = decode_outputs(&graph, &[values[graph.outputs[0].tensor].clone()]);
+            for (output, expected) in outputs[0].iter().zip([x[0] + x[1] / 2.0, x[0] - x[1]]) {
+                assert!((output - expected * magnitude).abs() < magnitude / 100.0, "{magnitude} at {x:?}: {output}");
+            }
+        }
+    }
+    // 512 steps of at most 3.40282·10^20 each, for outputs up to 1.5 times the magnitude and a margin.
+    let most = 3.40282e20 * 512.0 / 1.5 / 1.25;
+    assert_eq!(compile(most * 0.999_999, 1.25).unwrap().0.outputs[0].encoding.scale.mantissa, 340_282 * 10_u128.pow(33));
+    for (magnitude, margin) in [(most * 1.000_01, 1.25), (most * 0.6, 2.5), (1e30, 1.25)] {
+        let error = compile(magnitude, margin).unwrap_err().to_string();
+        for part in ["output `y`", "10^-18 to 3.4·10^20", "rescale the model's output"] {
+            assert!(error.contains(part), "{magnitude}: {error}");
+        }
+    }
+}
+
+/// Files written when scales had 64 bits are read, and written again byte for byte.
+#[test]
+fn wider_scales_leave_older_files_as_they_are() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus/graph");
+    for name in ["mlp", "residual", "two_outputs"] {
+        let bytes = std::fs::read(corpus.join(name)).unwrap();
+        let graph = Graph::from_bytes(&bytes).unwrap();
+        assert_eq!(graph.to_bytes().unwrap(), bytes, "{name}");
+        for mantissa in [1, u64::MAX.into(), 1 << 64, u128::MAX] {
+            let mut scaled = graph.clone();
+            scaled.outputs[0].encoding.scale.mantissa = mantissa;
+            assert_eq!(Graph::from_bytes(&scaled.to_bytes().unwrap()).unwrap(), scaled);
+        }
+    }
+}

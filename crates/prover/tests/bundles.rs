@@ -6,7 +6,10 @@ use std::sync::OnceLock;
 
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
-use zkslice_graph::{Dense, Encoding, Graph, Node, Op, Port, Scale, Tensor};
+use zkslice_graph::{
+    Dense, Encoding, FloatGraph, FloatNode, FloatOp, Graph, Input, Node, Op, Options, Port, Samples, Scale, Tensor, Value as FloatValue,
+    compile_float,
+};
 use zkslice_prover::{Bound, Bundle, BundleError, Inference, Openings, Proven, ProverError, Verifier, Word, encode_request, prove};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, TensorKind, setup};
 
@@ -308,4 +311,53 @@ fn slices_proven_apart_compose() {
     assert!(world.verifier.verify(&bundle).is_err());
     bundle.tensors[boundary] = forged.bundle.tensors[boundary].clone();
     assert!(world.verifier.verify(&bundle).is_err());
+}
+
+/// Outputs around a million, a step of which is more than 2^64 units of 10^−18: compiled, packed, proven and decoded.
+#[test]
+fn large_outputs_are_proven() {
+    let value = |name: &str, size: usize| FloatValue { name: name.into(), shape: vec![1, size] };
+    let dense = |k: usize, n: usize, size: f64| FloatOp::Dense {
+        rows: 1,
+        k,
+        n,
+        weights: (0..k * n).map(|i| size * (((i * 37) % 11) as f64 - 4.0) / 11.0).collect(),
+        bias: vec![0.0; n],
+    };
+    let node = |name: &str, op: FloatOp, input: usize| FloatNode { name: name.into(), op, inputs: vec![input], output: input + 1 };
+    let model = FloatGraph {
+        values: vec![value("x", 4), value("a", 6), value("b", 6), value("y", 2)],
+        nodes: vec![node("a", dense(4, 6, 1.0), 0), node("b", FloatOp::Relu, 1), node("y", dense(6, 2, 1e6), 2)],
+        inputs: vec![0],
+        outputs: vec![("y".into(), 3)],
+    };
+    let inputs: Vec<Input> = (0..16).map(|s| Input(vec![(0..4).map(|i| f64::from((s * 5 + i * 7) % 16) / 15.0).collect()])).collect();
+    let options = Options { table_bits: Some(10), margin: 2.0, ..Options::default() };
+    let (graph, report) = compile_float(model.clone(), Some(&Samples(inputs.clone())), &options).unwrap();
+    assert!((3e5..3e6).contains(&report.largest_output), "{report:?}");
+    let scale = graph.outputs[0].encoding.scale.mantissa;
+    assert!(scale > u64::MAX.into(), "{scale}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let options = PackageOptions { name: "million".into(), inputs: InputMode::Public, strategy: Strategy::Slices(2) };
+    let package = Package::create(&folder.path().join("package"), &graph, &options, Value::Null).unwrap();
+    let manifest: Value = serde_json::from_slice(&std::fs::read(folder.path().join("package/manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["tensors"][1]["scale"], json!(scale.to_string()));
+    let mut rng = StdRng::seed_from_u64(6);
+    setup(std::slice::from_ref(&package), &mut rng, |_, _| ()).unwrap();
+    let verifier = Verifier::new(&package).unwrap();
+    for input in &inputs[3..5] {
+        let inference = Inference::of_inputs(&package, package.encode(input).unwrap()).unwrap();
+        let bundle = prove(&package, inference, 0..2, &mut rng, |_| ()).unwrap().bundle;
+        let outputs = package.decode(&verifier.verify(&bundle).unwrap());
+        // The two layers again, as floats.
+        let layer = |x: &[f64], op: &FloatOp| -> Vec<f64> {
+            let FloatOp::Dense { k, weights, .. } = op else { panic!("{op:?}") };
+            weights.chunks(*k).map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum()).collect()
+        };
+        let hidden: Vec<f64> = layer(&input.0[0], &model.nodes[0].op).iter().map(|x| x.max(0.0)).collect();
+        for (output, expected) in outputs[0].iter().zip(layer(&hidden, &model.nodes[2].op)) {
+            assert!((output - expected).abs() < report.largest_output / 50.0, "{output} for {expected}");
+        }
+    }
 }

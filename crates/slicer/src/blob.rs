@@ -69,10 +69,11 @@ impl KeyBlob {
     pub(crate) fn new(manifest: &Manifest, keys: Vec<VerifyingKey>, dev: bool) -> Self {
         let setup = keys.first().map(VerifyingKey::setup_digest).unwrap_or_default();
         let mut bytes = tag("zkslice/model/v1").to_vec();
-        let number = |bytes: &mut Vec<u8>, n: u64| {
-            bytes.extend_from_slice(&[0; 24]);
+        let wide = |bytes: &mut Vec<u8>, n: u128| {
+            bytes.extend_from_slice(&[0; 16]);
             bytes.extend_from_slice(&n.to_be_bytes());
         };
+        let number = |bytes: &mut Vec<u8>, n: u64| wide(bytes, n.into());
         number(&mut bytes, manifest.slices.len() as u64);
         number(&mut bytes, manifest.tensors.len() as u64);
         number(&mut bytes, 0);
@@ -85,7 +86,7 @@ impl KeyBlob {
             number(&mut bytes, tensor.count() as u64);
             number(&mut bytes, u64::from(tensor.bits));
             number(&mut bytes, tensor.offset.unsigned_abs());
-            number(&mut bytes, if boundary { 0 } else { tensor.scale });
+            wide(&mut bytes, if boundary { 0 } else { tensor.scale });
             number(&mut bytes, if boundary { 0 } else { DECIMALS });
         }
         for slice in &manifest.slices {

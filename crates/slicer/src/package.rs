@@ -96,7 +96,40 @@ pub struct TensorEntry {
     /// Added to integers to make digits.
     pub offset: i64,
     /// One unit in 10^−18; 0 for a boundary.
-    pub scale: u64,
+    #[serde(with = "scale")]
+    pub scale: u128,
+}
+
+/// A scale in JSON: a number below 2^64, decimal text from there on, since readers of JSON differ in how much of a larger
+/// number they keep.
+mod scale {
+    use serde::de::{Error, Unexpected};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(scale: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        match u64::try_from(*scale) {
+            Ok(number) => serializer.serialize_u64(number),
+            Err(_) => serializer.collect_str(scale),
+        }
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a scale: a whole number below 2^64, or from there on its decimal digits as text")]
+    enum Form {
+        Number(u64),
+        Text(String),
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        match Form::deserialize(deserializer)? {
+            Form::Number(number) => Ok(number.into()),
+            Form::Text(text) => text
+                .parse()
+                .ok()
+                .filter(|number: &u128| *number > u64::MAX.into() && number.to_string() == text)
+                .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &"a scale from 2^64 to 2^128 in decimal digits")),
+        }
+    }
 }
 
 impl TensorEntry {

@@ -13,7 +13,7 @@ use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use zkslice_graph::Graph;
 use zkslice_groth16::{VerifyingKey, keccak};
-use zkslice_slicer::{InputMode, Package, PackageError, PackageOptions, Strategy, partition, setup};
+use zkslice_slicer::{InputMode, Package, PackageError, PackageOptions, Strategy, TensorEntry, TensorKind, partition, setup};
 
 /// A random graph that can be cut into three.
 fn graph(skip: usize) -> Graph {
@@ -283,4 +283,55 @@ fn other_peoples_folders_are_left_alone() {
         fs::remove_dir_all(&theirs).unwrap();
     }
     Package::create(&folder, &graph(0), &options, Value::Null).unwrap();
+}
+
+/// Scales keep every digit in JSON, in one form each: numbers where all readers keep them, text from 2^64 on.
+#[test]
+fn scales_are_exact_in_json_and_in_the_key_blob() {
+    let entry = |scale: u128| TensorEntry { name: "y".into(), kind: TensorKind::Output, shape: vec![3], bits: 10, offset: 512, scale };
+    let most = u128::MAX.to_string();
+    for (scale, written) in [
+        (1, json!(1)),
+        (63_849_600_000_000_000, json!(63_849_600_000_000_000_u64)),
+        (u64::MAX.into(), json!(u64::MAX)),
+        (1 << 64, json!("18446744073709551616")),
+        (1_953_130_000_000_000_000_000, json!("1953130000000000000000")),
+        (u128::MAX, json!(most)),
+    ] {
+        let value = serde_json::to_value(entry(scale)).unwrap();
+        assert_eq!(value["scale"], written);
+        assert_eq!(serde_json::from_value::<TensorEntry>(value).unwrap(), entry(scale));
+        let text = serde_json::to_string(&entry(scale)).unwrap();
+        assert_eq!(serde_json::from_str::<TensorEntry>(&text).unwrap(), entry(scale));
+    }
+    let text = serde_json::to_string(&entry(1)).unwrap();
+    for scale in ["-1", "1.0", "1e3", "18446744073709551616", "null", r#""1""#, r#""18446744073709551615""#, r#""+18446744073709551616""#] {
+        let changed = text.replace(r#""scale":1"#, &format!(r#""scale":{scale}"#));
+        let error = serde_json::from_str::<TensorEntry>(&changed).expect_err(scale).to_string();
+        assert!(error.contains("a scale"), "{scale}: {error}");
+    }
+    for scale in ["018446744073709551616", "340282366920938463463374607431768211456", "18446744073709551616 ", ""] {
+        let changed = text.replace(r#""scale":1"#, &format!(r#""scale":"{scale}""#));
+        assert!(serde_json::from_str::<TensorEntry>(&changed).is_err(), "{scale}");
+    }
+
+    let place = tempfile::tempdir().unwrap();
+    for (i, mantissa) in [u128::from(u64::MAX), 1 << 64, u128::MAX].into_iter().enumerate() {
+        let mut graph = graph(0);
+        graph.outputs[0].encoding.scale.mantissa = mantissa;
+        let package = with_keys(&place.path().join(i.to_string()), &graph, 3);
+        let manifest = package.manifest();
+        let output = manifest.tensors.iter().position(|t| t.kind == TensorKind::Output).unwrap();
+        assert_eq!(manifest.tensors[output].scale, mantissa);
+        // The blob: six words, a hash a slice, six words a tensor, of which the fifth is the scale.
+        let at = 32 * (6 + manifest.slices.len() + 6 * output + 4);
+        let blob = package.key_blob().unwrap();
+        assert_eq!(blob.bytes()[at..at + 16], [0; 16]);
+        assert_eq!(blob.bytes()[at + 16..at + 32], mantissa.to_be_bytes());
+        assert_eq!(blob.bytes()[at + 63], 18);
+        // Another scale in the manifest is not what the slices compute.
+        edit_manifest(package.folder(), |m| m["tensors"][output]["scale"] = json!(((1_u128 << 64) + 5).to_string()));
+        let error = Package::open(package.folder()).unwrap_err().to_string();
+        assert!(error.contains("graph.bin"), "{error}");
+    }
 }

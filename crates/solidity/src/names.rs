@@ -43,8 +43,8 @@ pub(crate) fn package(name: &str) -> String {
 }
 
 /// With an underscore every three digits from five digits on.
-pub(crate) fn number(n: u64) -> String {
-    let digits = n.to_string();
+pub(crate) fn number(n: impl Into<u128>) -> String {
+    let digits = n.into().to_string();
     if digits.len() < 5 {
         return digits;
     }
@@ -84,6 +84,7 @@ mod tests {
     fn packages_and_numbers() {
         assert_eq!(package("@Mlp_Digits"), "mlp-digits-verifier");
         assert_eq!(package("漢"), "verifier");
-        assert_eq!([1, 1337, 31_337, 1_000_000].map(number), ["1", "1337", "31_337", "1_000_000"]);
+        assert_eq!([1_u64, 1337, 31_337, 1_000_000].map(number), ["1", "1337", "31_337", "1_000_000"]);
+        assert_eq!(number(1_u128 << 64), "18_446_744_073_709_551_616");
     }
 }

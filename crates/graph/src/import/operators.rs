@@ -5,7 +5,7 @@ use tract_onnx::pb::NodeProto;
 use super::attributes::Attributes;
 use super::constant::{Constant, Elements};
 use super::{ImportError, Importer, Known, node_name};
-use crate::executor::{concat, transpose};
+use crate::executor::{concat, inside, transpose};
 use crate::float::{FloatOp, ValueId};
 use crate::model::Window;
 use crate::validate::{checked_elements, limits};
@@ -292,8 +292,14 @@ impl Importer<'_> {
         let full = (window.kernel[0] * window.kernel[1]) as u32;
         let mut counts: Vec<u32> = vec![full];
         if !include {
-            let positions = (0..window.output[0]).flat_map(|y| (0..window.output[1]).map(move |x| (y, x)));
-            let each: Vec<u32> = positions.map(|(y, x)| window.taps(y, x).count() as u32).collect();
+            let taps = |axis: usize, position: usize| {
+                let (size, offset) = (window.input[axis + 1], position * window.strides[axis]);
+                let (start, end) = inside(size, window.kernel[axis], window.dilations[axis], offset, window.pads[axis]);
+                (end - start) as u32
+            };
+            let columns: Vec<u32> = (0..window.output[1]).map(|x| taps(1, x)).collect();
+            let rows = (0..window.output[0]).map(|y| taps(0, y));
+            let each: Vec<u32> = rows.flat_map(|row| columns.iter().map(move |column| row * column)).collect();
             if each.contains(&0) {
                 return Err(c.wrong("a window lies wholly in the padding"));
             }
