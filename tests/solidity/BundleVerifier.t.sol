@@ -245,7 +245,7 @@ contract BundleVerifierTest is Deployed {
         Bundle memory bundle = loadBundle("single");
         bundle.context = 0;
         bundle.proofs = simulate(model, bundle, 1);
-        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.ContextOutOfRange.selector, 0));
+        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.ContextOutOfRange.selector, 0, 0));
         verify(model.digest, bundle);
     }
 
@@ -254,7 +254,7 @@ contract BundleVerifierTest is Deployed {
         Bundle memory bundle = loadBundle("single");
         for (uint256 i = 1; i < 5; ++i) {
             bundle.context += BN254.R;
-            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.ContextOutOfRange.selector, bundle.context));
+            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.ContextOutOfRange.selector, 0, bundle.context));
             verify(model.digest, bundle);
         }
     }
@@ -263,7 +263,7 @@ contract BundleVerifierTest is Deployed {
         Model memory model = install("private");
         Bundle memory bundle = loadBundle("private");
         bundle.owner += BN254.R;
-        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.OwnerOutOfRange.selector, bundle.owner));
+        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.OwnerOutOfRange.selector, 0, bundle.owner));
         verify(model.digest, bundle);
     }
 
@@ -275,7 +275,7 @@ contract BundleVerifierTest is Deployed {
             // Valid by the curve: the proof is made for this very hash, and ECMUL reduces.
             bundle.proofs = simulate(model, bundle, 1);
             vm.expectRevert(
-                abi.encodeWithSelector(IBundleVerifier.CommitmentOutOfRange.selector, i, bundle.commitments[i])
+                abi.encodeWithSelector(IBundleVerifier.CommitmentOutOfRange.selector, 0, i, bundle.commitments[i])
             );
             verify(model.digest, bundle);
         }
@@ -285,15 +285,15 @@ contract BundleVerifierTest is Deployed {
         Model memory model = install("private");
         Bundle memory bundle = loadBundle("private");
         bundle.context = BN254.R;
-        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.ContextOutOfRange.selector, BN254.R));
+        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.ContextOutOfRange.selector, 0, BN254.R));
         verify(model.digest, bundle);
         bundle = loadBundle("private");
         bundle.owner = BN254.R;
-        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.OwnerOutOfRange.selector, BN254.R));
+        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.OwnerOutOfRange.selector, 0, BN254.R));
         verify(model.digest, bundle);
         bundle = loadBundle("private");
         bundle.commitments[1] = BN254.R;
-        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.CommitmentOutOfRange.selector, 1, BN254.R));
+        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.CommitmentOutOfRange.selector, 0, 1, BN254.R));
         verify(model.digest, bundle);
     }
 
@@ -305,7 +305,7 @@ contract BundleVerifierTest is Deployed {
             bundle.words[i] += BN254.R;
             bundle.proofs = simulate(model, bundle, 1);
             uint256 bits = i == 25 ? 72 : i == 26 ? 250 : 248;
-            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.WordOutOfRange.selector, i, bundle.words[i], bits));
+            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.WordOutOfRange.selector, 0, i, bundle.words[i], bits));
             verify(model.digest, bundle);
         }
     }
@@ -322,7 +322,7 @@ contract BundleVerifierTest is Deployed {
             bundle.words[i] += 1;
             bundle.proofs = simulate(model, bundle, 1);
             vm.expectRevert(
-                abi.encodeWithSelector(IBundleVerifier.WordOutOfRange.selector, i, bundle.words[i], bits[i])
+                abi.encodeWithSelector(IBundleVerifier.WordOutOfRange.selector, 0, i, bundle.words[i], bits[i])
             );
             verify(model.digest, bundle);
         }
@@ -335,10 +335,10 @@ contract BundleVerifierTest is Deployed {
         for (uint256 i = 0; i < 30; ++i) {
             Bundle memory bundle = loadBundle("chain");
             bundle.proofs[i] += BN254.Q;
-            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.CoordinateOutOfRange.selector, i, bundle.proofs[i]));
+            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.CoordinateOutOfRange.selector, 0, i, bundle.proofs[i]));
             verify(model.digest, bundle);
             bundle.proofs[i] = BN254.Q;
-            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.CoordinateOutOfRange.selector, i, BN254.Q));
+            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.CoordinateOutOfRange.selector, 0, i, BN254.Q));
             verify(model.digest, bundle);
         }
     }
@@ -377,7 +377,7 @@ contract BundleVerifierTest is Deployed {
             vm.expectRevert(
                 ofB
                     ? abi.encodeWithSelector(IBundleVerifier.PrecompileFailed.selector)
-                    : abi.encodeWithSelector(IBundleVerifier.PointNotOnCurve.selector, i & ~uint256(1))
+                    : abi.encodeWithSelector(IBundleVerifier.PointNotOnCurve.selector, 0, i & ~uint256(1))
             );
             verify(model.digest, bundle);
         }
@@ -412,7 +412,7 @@ contract BundleVerifierTest is Deployed {
         Bundle memory bundle = loadBundle("plain");
         for (uint256 i = 16; i < 18; ++i) {
             bundle.proofs[i] = 1;
-            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.UnexpectedFirstCommitment.selector, 1));
+            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.UnexpectedFirstCommitment.selector, 0, 1));
             verify(model.digest, bundle);
             bundle.proofs[i] = 0;
         }
@@ -448,7 +448,7 @@ contract BundleVerifierTest is Deployed {
                 proofs[i] = bundle.proofs[i % 30];
             }
             bundle.proofs = proofs;
-            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.ProofLengthMismatch.selector, 30, length));
+            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.ProofLengthMismatch.selector, 0, 30, length));
             verify(model.digest, bundle);
         }
     }
@@ -459,7 +459,7 @@ contract BundleVerifierTest is Deployed {
         for (uint256 length = 0; length < 30; ++length) {
             if (length == 27) continue;
             bundle.words = new uint256[](length);
-            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.WordCountMismatch.selector, 27, length));
+            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.WordCountMismatch.selector, 0, 27, length));
             verify(model.digest, bundle);
         }
     }
@@ -470,7 +470,7 @@ contract BundleVerifierTest is Deployed {
         for (uint256 length = 0; length < 5; ++length) {
             if (length == 2) continue;
             bundle.commitments = new uint256[](length);
-            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.CommitmentCountMismatch.selector, 2, length));
+            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.CommitmentCountMismatch.selector, 0, 2, length));
             verify(model.digest, bundle);
         }
     }

@@ -23,16 +23,34 @@ abstract contract Deployed is Registered {
     }
 
     function verify(bytes32 digest, Bundle memory bundle) internal view {
-        verifier.verifyBundle(
-            IBundleVerifier.Bundle({
-                modelDigest: digest,
-                context: bundle.context,
-                owner: bundle.owner,
-                coverage: 0,
-                words: bundle.words,
-                commitments: bundle.commitments,
-                proofs: bundle.proofs
-            })
-        );
+        verifier.verifyBundle(covering(digest, bundle, 0));
+    }
+
+    /// @notice The bundle with the proofs of the slices covered only; 0 for all.
+    function covering(bytes32 digest, Bundle memory bundle, uint256 coverage)
+        internal
+        pure
+        returns (IBundleVerifier.Bundle memory)
+    {
+        uint256[] memory proofs = bundle.proofs;
+        if (coverage != 0) {
+            proofs = new uint256[](bundle.proofs.length);
+            uint256 count;
+            for (uint256 i = 0; i < proofs.length; ++i) {
+                if ((coverage >> (i / 10)) & 1 == 1) proofs[count++] = bundle.proofs[i];
+            }
+            assembly ("memory-safe") {
+                mstore(proofs, count)
+            }
+        }
+        return IBundleVerifier.Bundle({
+            modelDigest: digest,
+            context: bundle.context,
+            owner: bundle.owner,
+            coverage: coverage,
+            words: bundle.words,
+            commitments: bundle.commitments,
+            proofs: proofs
+        });
     }
 }
