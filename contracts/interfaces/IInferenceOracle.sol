@@ -135,7 +135,11 @@ interface IInferenceOracle {
     event CallbackRetried(bytes32 indexed requestId);
     /// @notice A source opened its feed of a model.
     event FeedOpened(
-        bytes32 indexed feedId, bytes32 indexed modelDigest, address indexed source, uint16 capacity, uint32 publishWindow
+        bytes32 indexed feedId,
+        bytes32 indexed modelDigest,
+        address indexed source,
+        uint16 capacity,
+        uint32 publishWindow
     );
     /// @notice A feed has a new round. `requestId` is zero if it was published.
     event FeedUpdated(
@@ -264,7 +268,11 @@ interface IInferenceOracle {
     function balanceOf(address account, address token) external view returns (uint256);
 
     /// @notice A request's state.
-    /// @return outputsHash keccak256 of the output words, once fulfilled; zero before.
+    /// @return status_ Its state.
+    /// @return requestedAt Unix time at which it was made; zero if never.
+    /// @return fulfilledAt Unix time at which its result was stored; zero before.
+    /// @return outputsHash keccak256 of the output words, once fulfilled; zero before. Of a partial result, another hash,
+    /// of words and coverage.
     function result(bytes32 requestId)
         external
         view
@@ -320,7 +328,8 @@ interface IInferenceOracle {
     /// @notice Context that the proofs of a publication must carry.
     function publicationContextOf(Publication calldata publication) external view returns (uint256);
 
-    /// @notice EIP-712 hash that the source signs for others to publish: model, inputs, round and observation time.
+    /// @notice EIP-712 hash that the source signs for others to publish: source, model, inputs, verifier, round and
+    /// observation time.
     function publicationHashOf(Publication calldata publication) external view returns (bytes32);
 
     /// @notice Owner that is part of commitments to private inputs for this model and requester (or source).
