@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
 import {IInferenceConsumer, IPartialInferenceConsumer} from "./interfaces/IInferenceConsumer.sol";
 import {IInferenceOracle} from "./interfaces/IInferenceOracle.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
@@ -13,15 +14,16 @@ import {Escrow} from "./oracle/Escrow.sol";
 import {Fault} from "./oracle/Fault.sol";
 import {Feeds} from "./oracle/Feeds.sol";
 import {ModelInputs} from "./oracle/ModelInputs.sol";
-import {Statements} from "./oracle/Statements.sol";
+import {Run, Runs} from "./oracle/Run.sol";
+import {Statement, Statements} from "./oracle/Statements.sol";
 
 /// @title Inference oracle
 /// @notice See `IInferenceOracle`. Nobody owns it and nothing in it can be changed.
 /// @dev Every path checks, then writes all state, then calls out. The registry and its verifiers are trusted; what
 /// requesters name (fee tokens, callback targets) and sources (contracts that sign) is not.
 contract InferenceOracle is Escrow, Feeds, EIP712 {
-    using Statements for Statements.Statement;
-    using Statements for Statements.Statement[];
+    using Statements for Statement;
+    using Statements for Statement[];
 
     bytes32 private constant CONTEXT_TAG = keccak256("zkslice/context/v1");
     bytes32 private constant PUBLISH_TAG = keccak256("zkslice/publish/v1");
@@ -38,32 +40,14 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
     /// @inheritdoc IInferenceOracle
     IModelRegistry public immutable registry;
 
-    /// @dev A request's one record. Both slots are filled by `request`, so that `fulfil` only overwrites.
-    struct Run {
-        Status status;
-        bool callbackFailed;
-        uint64 requestedAt;
-        uint64 fulfilledAt;
-        /// While open the model's digest, which only fills the slot; then see `_outputsHash`.
-        bytes32 outputsHash;
-    }
-
-    /// @dev An item of a batch that can be fulfilled.
-    struct Item {
-        uint256 index;
-        bytes32 requestId;
-        /// Where the words of the outputs start.
-        uint256 outputStart;
-        /// Whether it was; the batch may hold a request twice.
-        bool settled;
-    }
-
     /// @dev What was looked up for a batch's last item: neighbours of one model share it.
     struct Lookup {
         bytes4 verifier;
         bytes32 modelDigest;
         bool serves;
         bytes header;
+        /// The verifier of the batch's first item that can be fulfilled.
+        bytes4 lane;
     }
 
     mapping(bytes32 requestId => Run) private _runs;
@@ -87,12 +71,12 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
     /// @inheritdoc IInferenceOracle
     function refund(Request calldata request_, address requester, uint256 nonce) external nonReentrant {
         bytes32 requestId = requestIdOf(request_, requester, nonce);
-        Status current = _runs[requestId].status;
-        if (current != Status.Open) revert NotOpen(requestId, current);
+        Run run = _runs[requestId];
+        if (run.status() != Status.Open) revert NotOpen(requestId, run.status());
         if (block.timestamp <= request_.deadline && _serves(request_.verifier, request_.modelDigest)) {
             revert DeadlineNotPassed(request_.deadline, block.timestamp);
         }
-        _runs[requestId].status = Status.Refunded;
+        _runs[requestId] = run.refunded();
         _credit(requester, request_.feeToken, request_.fee);
         emit InferenceRefunded(requestId);
     }
@@ -115,13 +99,7 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
 
         uint256 nonce = nonces[msg.sender]++;
         requestId = requestIdOf(request_, msg.sender, nonce);
-        _runs[requestId] = Run({
-            status: Status.Open,
-            callbackFailed: false,
-            requestedAt: uint64(block.timestamp),
-            fulfilledAt: 0,
-            outputsHash: request_.modelDigest
-        });
+        _runs[requestId] = Runs.opened(_isFeed(feedIdOf(request_.modelDigest, msg.sender)));
         emit InferenceRequested(requestId, request_.modelDigest, msg.sender, nonce, request_, words);
         _take(request_.feeToken, request_.fee);
     }
@@ -156,101 +134,130 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
     /// @inheritdoc IInferenceOracle
     function fulfil(Fulfilment calldata fulfilment) external nonReentrant {
         Request calldata request_ = fulfilment.request;
-        (bytes32 requestId, uint256 context) = _bind(fulfilment);
-        Status current = _runs[requestId].status;
-        if (!_isOpenFor(current, fulfilment.coverage)) revert NotOpen(requestId, current);
+        Statement[] memory statements = new Statement[](1);
+        Statement memory statement = statements[0];
+        _bind(statement, fulfilment, request_);
+        Status current = _runs[statement.requestId].status();
+        if (!_isOpenFor(current, fulfilment.coverage)) revert NotOpen(statement.requestId, current);
         if (block.timestamp > request_.deadline) revert DeadlinePassed(request_.deadline, block.timestamp);
         address verifier = _verifierOf(request_.verifier);
         bytes memory header = ModelInputs.load(registry, request_.modelDigest, request_.inputs.length);
-        uint256 outputStart = _requireAnswer(fulfilment, header, Fault.ALONE);
-        _verify(verifier, _statementOf(fulfilment, context));
+        statement.index = Fault.ALONE;
+        _state(statement, fulfilment, request_, header);
+        _verify(statements, verifier);
 
-        _settle(fulfilment, requestId, outputStart);
-        if (request_.callback != address(0)) _callBackOrRecord(fulfilment, requestId, outputStart);
+        _settle(statement, fulfilment, request_);
+        if (request_.callback != address(0)) _callBackOrRecord(statement, fulfilment, request_);
     }
 
     /// @inheritdoc IInferenceOracle
     function fulfilBatch(Fulfilment[] calldata fulfilments) external nonReentrant {
-        (Item[] memory items, Statements.Statement[] memory statements) = _gather(fulfilments);
-        _verifyBatch(_verifierOf(fulfilments[items[0].index].request.verifier), items, statements);
+        (Statement[] memory statements, bytes4 lane) = _gather(fulfilments);
+        _verify(statements, _verifierOf(lane));
 
-        for (uint256 i = 0; i < items.length; ++i) {
-            Item memory item = items[i];
-            Fulfilment calldata fulfilment = fulfilments[item.index];
-            item.settled = _isOpenFor(_runs[item.requestId].status, fulfilment.coverage);
-            if (item.settled) _settle(fulfilment, item.requestId, item.outputStart);
-            else emit FulfilmentSkipped(item.requestId, SkipReason.NotOpen);
+        for (uint256 i = 0; i < statements.length; ++i) {
+            Statement memory statement = statements[i];
+            // The batch may hold a request twice.
+            statement.settled = _isOpenFor(_runs[statement.requestId].status(), statement.coverage);
+            if (!statement.settled) {
+                emit FulfilmentSkipped(statement.requestId, SkipReason.NotOpen);
+                continue;
+            }
+            Fulfilment calldata fulfilment = fulfilments[statement.index];
+            _settle(statement, fulfilment, fulfilment.request);
         }
-        for (uint256 i = 0; i < items.length; ++i) {
-            Item memory item = items[i];
-            Fulfilment calldata fulfilment = fulfilments[item.index];
-            if (!item.settled || fulfilment.request.callback == address(0)) continue;
-            _callBackOrRecord(fulfilment, item.requestId, item.outputStart);
+        for (uint256 i = 0; i < statements.length; ++i) {
+            Statement memory statement = statements[i];
+            Fulfilment calldata fulfilment = fulfilments[statement.index];
+            Request calldata request_ = fulfilment.request;
+            if (!statement.settled || request_.callback == address(0)) continue;
+            _callBackOrRecord(statement, fulfilment, request_);
         }
     }
 
     /// @dev Passes over what cannot be fulfilled any more, before anything else of it is looked at: a bundle copied
     /// from the batch and sent first must not take the others with it. Checks the rest, and that one verifier decides.
-    function _gather(Fulfilment[] calldata fulfilments)
-        private
-        returns (Item[] memory items, Statements.Statement[] memory statements)
-    {
-        items = new Item[](fulfilments.length);
-        statements = new Statements.Statement[](fulfilments.length);
+    function _gather(Fulfilment[] calldata fulfilments) private returns (Statement[] memory statements, bytes4 lane) {
+        statements = new Statement[](fulfilments.length);
         Lookup memory lookup;
         uint256 count;
         for (uint256 i = 0; i < fulfilments.length; ++i) {
             Fulfilment calldata fulfilment = fulfilments[i];
-            (bytes32 requestId, uint256 context) = _bind(fulfilment);
-            (bool fulfillable, SkipReason reason) = _isFulfillable(fulfilment, requestId, lookup);
+            Request calldata request_ = fulfilment.request;
+            Statement memory statement = statements[count];
+            _bind(statement, fulfilment, request_);
+            (bool fulfillable, SkipReason reason) =
+                _isFulfillable(statement.requestId, fulfilment.coverage, request_, lookup);
             if (!fulfillable) {
-                emit FulfilmentSkipped(requestId, reason);
+                emit FulfilmentSkipped(statement.requestId, reason);
                 continue;
             }
-            bytes4 lane = fulfilments[count == 0 ? i : items[0].index].request.verifier;
-            if (fulfilment.request.verifier != lane) revert VerifierMismatch(lane, fulfilment.request.verifier);
-            items[count] = Item(i, requestId, _requireAnswer(fulfilment, lookup.header, i), false);
-            statements[count] = _statementOf(fulfilment, context);
+            if (count == 0) lookup.lane = lookup.verifier;
+            if (lookup.verifier != lookup.lane) revert VerifierMismatch(lookup.lane, lookup.verifier);
+            statement.index = i;
+            _state(statement, fulfilment, request_, lookup.header);
             ++count;
         }
         if (count == 0) revert NothingToFulfil();
         assembly ("memory-safe") {
-            mstore(items, count)
             mstore(statements, count)
         }
+        return (statements, lookup.lane);
     }
 
-    /// @dev Whether the request can be fulfilled with this coverage now; if so, `lookup` has the model's header.
-    function _isFulfillable(Fulfilment calldata fulfilment, bytes32 requestId, Lookup memory lookup)
+    /// @dev Whether the request can be fulfilled with this coverage now; if so, `lookup` is of its model and verifier.
+    function _isFulfillable(bytes32 requestId, uint256 coverage, Request calldata request_, Lookup memory lookup)
         private
         view
         returns (bool, SkipReason)
     {
-        Request calldata request_ = fulfilment.request;
-        if (!_isOpenFor(_runs[requestId].status, fulfilment.coverage)) return (false, SkipReason.NotOpen);
+        if (!_isOpenFor(_runs[requestId].status(), coverage)) return (false, SkipReason.NotOpen);
         if (block.timestamp > request_.deadline) return (false, SkipReason.DeadlinePassed);
-        if (lookup.verifier != request_.verifier || lookup.modelDigest != request_.modelDigest) {
-            (lookup.verifier, lookup.modelDigest) = (request_.verifier, request_.modelDigest);
-            lookup.serves = _serves(lookup.verifier, lookup.modelDigest);
-            if (lookup.serves) {
-                lookup.header = ModelInputs.load(registry, lookup.modelDigest, request_.inputs.length);
-            }
+        (bytes4 verifier, bytes32 modelDigest) = (request_.verifier, request_.modelDigest);
+        if (lookup.verifier != verifier || lookup.modelDigest != modelDigest) {
+            (lookup.verifier, lookup.modelDigest) = (verifier, modelDigest);
+            lookup.serves = _serves(verifier, modelDigest);
+            if (lookup.serves) lookup.header = ModelInputs.load(registry, modelDigest, request_.inputs.length);
         }
         return (lookup.serves, SkipReason.Stopped);
     }
 
-    function _verify(address verifier, Statements.Statement memory statement) private view {
-        Statements.Statement[] memory statements = new Statements.Statement[](1);
-        statements[0] = statement;
-        (bool ok, bytes memory reason) = statements.verify(verifier);
-        if (!ok) Fault.raise(Fault.ALONE, reason);
+    /// @dev The statement's request, and the context that its proofs must carry.
+    function _bind(Statement memory statement, Fulfilment calldata fulfilment, Request calldata request_) private view {
+        bytes32 requestHash = requestHashOf(request_);
+        statement.requestId = _requestId(requestHash, fulfilment.requester, fulfilment.nonce);
+        statement.context = _context(statement.requestId, requestHash, fulfilment.beneficiary);
     }
 
-    /// @dev Where the verifier names a bundle, the error names the item.
-    function _verifyBatch(address verifier, Item[] memory items, Statements.Statement[] memory statements)
-        private
-        view
-    {
+    /// @dev What must hold of a bundle beside that it verifies: it answers the request. Fills in the rest of the
+    /// statement.
+    function _state(
+        Statement memory statement,
+        Fulfilment calldata fulfilment,
+        Request calldata request_,
+        bytes memory header
+    ) private pure {
+        if (fulfilment.beneficiary == address(0)) {
+            Fault.raise(statement.index, abi.encodeWithSelector(InvalidBeneficiary.selector));
+        }
+        _requireCoverage(request_.minCoverage, fulfilment.coverage, statement.index);
+        statement.modelDigest = request_.modelDigest;
+        statement.owner = inputOwnerOf(statement.modelDigest, fulfilment.requester);
+        statement.coverage = fulfilment.coverage;
+        uint256[] calldata words = fulfilment.words;
+        uint256[] calldata commitments = fulfilment.commitments;
+        statement.outputStart = ModelInputs.requireSame(header, request_.inputs, words, commitments, statement.index);
+        statement.place(words, commitments, fulfilment.proofs);
+    }
+
+    /// @dev 0 is full: it satisfies everything, and asks for nothing less.
+    function _requireCoverage(uint256 least, uint256 coverage, uint256 item) private pure {
+        if (coverage == 0 || (least != 0 && coverage & least == least)) return;
+        Fault.raise(item, abi.encodeWithSelector(CoverageTooLow.selector, least, coverage));
+    }
+
+    /// @dev Where the verifier names a bundle of a batch, the error names the item.
+    function _verify(Statement[] memory statements, address verifier) private view {
         (bool ok, bytes memory reason) = statements.verify(verifier);
         if (ok) return;
         // Errors that name a bundle have its index first, and something more.
@@ -260,50 +267,29 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
                 bundle := mload(add(reason, 0x24))
             }
         }
-        if (bundle >= items.length) Fault.raise(Fault.ALONE, reason);
+        if (bundle >= statements.length) Fault.raise(Fault.ALONE, reason);
         // As `fulfil` gives it: there the bundle is the only one.
         assembly ("memory-safe") {
             mstore(add(reason, 0x24), 0)
         }
-        Fault.raise(items[bundle].index, reason);
-    }
-
-    /// @dev What must hold of a bundle beside that it verifies: it answers the request.
-    /// @return outputStart Where the words of the outputs start.
-    function _requireAnswer(Fulfilment calldata fulfilment, bytes memory header, uint256 item)
-        private
-        pure
-        returns (uint256 outputStart)
-    {
-        if (fulfilment.beneficiary == address(0)) {
-            Fault.raise(item, abi.encodeWithSelector(InvalidBeneficiary.selector));
-        }
-        (uint256 least, uint256 coverage) = (fulfilment.request.minCoverage, fulfilment.coverage);
-        // 0 is full: it satisfies everything, and asks for nothing less.
-        if (coverage != 0 && (least == 0 || coverage & least != least)) {
-            Fault.raise(item, abi.encodeWithSelector(CoverageTooLow.selector, least, coverage));
-        }
-        return
-            ModelInputs.requireSame(header, fulfilment.request.inputs, fulfilment.words, fulfilment.commitments, item);
+        Fault.raise(statements[bundle].index, reason);
     }
 
     /// @dev Overwrites the request's record with its result, credits the fee unless it was paid for a partial result,
     /// and moves the requester's feed on.
-    function _settle(Fulfilment calldata fulfilment, bytes32 requestId, uint256 outputStart) private {
-        Request calldata request_ = fulfilment.request;
-        uint256[] calldata outputWords = fulfilment.words[outputStart:];
-        Run storage run = _runs[requestId];
-        if (run.status == Status.Open) _credit(fulfilment.beneficiary, request_.feeToken, request_.fee);
-        run.status = fulfilment.coverage == 0 ? Status.Fulfilled : Status.PartiallyFulfilled;
-        run.callbackFailed = false;
-        run.fulfilledAt = uint64(block.timestamp);
-        run.outputsHash = _outputsHash(fulfilment.coverage, outputWords);
-        emit InferenceFulfilled(
-            requestId, request_.modelDigest, fulfilment.beneficiary, fulfilment.coverage, outputWords
+    function _settle(Statement memory statement, Fulfilment calldata fulfilment, Request calldata request_) private {
+        uint256[] calldata outputWords = fulfilment.words[statement.outputStart:];
+        (bytes32 requestId, uint256 coverage) = (statement.requestId, statement.coverage);
+        address beneficiary = fulfilment.beneficiary;
+        Run run = _runs[requestId];
+        _runs[requestId] = run.fulfilled(
+            coverage == 0 ? Status.Fulfilled : Status.PartiallyFulfilled, _outputsHash(coverage, outputWords)
         );
-        if (fulfilment.coverage == 0) {
-            bytes32 feedId = feedIdOf(request_.modelDigest, fulfilment.requester);
-            _advance(feedId, requestId, run.requestedAt, fulfilment.beneficiary, outputWords);
+        if (run.status() == Status.Open) _credit(beneficiary, request_.feeToken, request_.fee);
+        emit InferenceFulfilled(requestId, statement.modelDigest, beneficiary, coverage, outputWords);
+        if (coverage == 0 && run.hasFeed()) {
+            bytes32 feedId = feedIdOf(statement.modelDigest, fulfilment.requester);
+            _advance(feedId, requestId, run.requestedAt(), beneficiary, outputWords);
         }
     }
 
@@ -335,23 +321,27 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         uint256[] calldata outputWords
     ) external nonReentrant {
         bytes32 requestId = requestIdOf(request_, requester, nonce);
-        Run storage run = _runs[requestId];
-        if (!run.callbackFailed) revert NoFailedCallback(requestId);
-        if (run.outputsHash != _outputsHash(coverage, outputWords)) revert OutputsMismatch(requestId);
-        run.callbackFailed = false;
+        Run run = _runs[requestId];
+        if (!run.callbackFailed()) revert NoFailedCallback(requestId);
+        if (run.outputsHash() != _outputsHash(coverage, outputWords)) revert OutputsMismatch(requestId);
+        _runs[requestId] = run.withCallbackFailed(false);
         emit CallbackRetried(requestId);
         (bool ok,) = _callBack(request_, requestId, coverage, outputWords);
         if (!ok) revert CallbackFailedAgain(requestId);
     }
 
     /// @dev A failing callback is recorded and blocks nothing.
-    function _callBackOrRecord(Fulfilment calldata fulfilment, bytes32 requestId, uint256 outputStart) private {
-        uint256[] calldata outputWords = fulfilment.words[outputStart:];
+    function _callBackOrRecord(Statement memory statement, Fulfilment calldata fulfilment, Request calldata request_)
+        private
+    {
+        uint256[] calldata outputWords = fulfilment.words[statement.outputStart:];
+        (bytes32 requestId, uint256 coverage) = (statement.requestId, statement.coverage);
+        Run run = _runs[requestId];
         // A full bundle of the same batch may have replaced this partial result.
-        if (_runs[requestId].outputsHash != _outputsHash(fulfilment.coverage, outputWords)) return;
-        (bool ok, bytes memory returndata) = _callBack(fulfilment.request, requestId, fulfilment.coverage, outputWords);
+        if (run.outputsHash() != _outputsHash(coverage, outputWords)) return;
+        (bool ok, bytes memory returndata) = _callBack(request_, requestId, coverage, outputWords);
         if (ok) return;
-        _runs[requestId].callbackFailed = true;
+        _runs[requestId] = run.withCallbackFailed(true);
         emit CallbackFailed(requestId, returndata);
     }
 
@@ -379,10 +369,26 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
                 revert NotSource(publication.source);
             }
         }
-        address verifier = _verifierOf(publication.verifier);
-        uint256 outputStart = _requireObservedInputs(publication);
-        _verify(verifier, _statementOf(publication));
-        _advance(feedId, 0, publication.observedAt, publication.beneficiary, publication.words[outputStart:]);
+        Statement[] memory statements = new Statement[](1);
+        _state(statements[0], publication);
+        _verify(statements, _verifierOf(publication.verifier));
+        uint256[] calldata outputWords = publication.words[statements[0].outputStart:];
+        _advance(feedId, 0, publication.observedAt, publication.beneficiary, outputWords);
+    }
+
+    /// @dev As for fulfilments; coverage stays 0, full.
+    function _state(Statement memory statement, Publication calldata publication) private view {
+        bytes32 modelDigest = publication.modelDigest;
+        statement.index = Fault.ALONE;
+        statement.modelDigest = modelDigest;
+        statement.context = publicationContextOf(publication);
+        statement.owner = inputOwnerOf(modelDigest, publication.source);
+        statement.place(publication.words, publication.commitments, publication.proofs);
+        bytes memory header = ModelInputs.load(registry, modelDigest, type(uint256).max);
+        ModelInputs.requireCount(header, publication.inputs.length);
+        statement.outputStart = ModelInputs.requireSame(
+            header, publication.inputs, publication.words, publication.commitments, Fault.ALONE
+        );
     }
 
     /// @dev Once only (the round after the newest), of a later observation, and of a recent one.
@@ -397,50 +403,50 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         }
     }
 
-    function _requireObservedInputs(Publication calldata publication) private view returns (uint256 outputStart) {
-        bytes memory header = ModelInputs.load(registry, publication.modelDigest, type(uint256).max);
-        ModelInputs.requireCount(header, publication.inputs.length);
-        return
-            ModelInputs.requireSame(header, publication.inputs, publication.words, publication.commitments, Fault.ALONE);
-    }
-
     // ------------------------------------------------------------------------------------------------ reading
 
     /// @inheritdoc IInferenceOracle
-    function result(bytes32 requestId)
-        external
-        view
-        returns (Status status_, uint64 requestedAt, uint64 fulfilledAt, bytes32 outputsHash)
-    {
-        Run memory run = _runs[requestId];
-        (status_, requestedAt, fulfilledAt) = (run.status, run.requestedAt, run.fulfilledAt);
-        if (fulfilledAt != 0) outputsHash = run.outputsHash;
+    function result(bytes32 requestId) external view returns (Status status_, uint64 requestedAt, bytes26 outputsHash) {
+        Run run = _runs[requestId];
+        return (run.status(), run.requestedAt(), run.outputsHash());
     }
 
     /// @inheritdoc IInferenceOracle
     function requireOutputs(bytes32 requestId, uint256[] calldata outputWords, uint256 maxAge) external view {
-        Run memory run = _runs[requestId];
-        if (run.status != Status.Fulfilled || run.outputsHash != _outputsHash(0, outputWords)) {
+        Run run = _runs[requestId];
+        if (run.status() != Status.Fulfilled || run.outputsHash() != _outputsHash(0, outputWords)) {
             revert OutputsMismatch(requestId);
         }
-        _requireFresh(run.requestedAt, maxAge);
+        _requireFresh(run.requestedAt(), maxAge);
     }
 
     /// @inheritdoc IInferenceOracle
     function status(bytes32 requestId) external view returns (Status) {
-        return _runs[requestId].status;
+        return _runs[requestId].status();
     }
 
     /// @inheritdoc IInferenceOracle
     function callbackFailed(bytes32 requestId) external view returns (bool) {
-        return _runs[requestId].callbackFailed;
+        return _runs[requestId].callbackFailed();
     }
 
     // ------------------------------------------------------------------------------------------------ hashes
 
     /// @inheritdoc IInferenceOracle
-    function requestHashOf(Request calldata request_) public pure returns (bytes32) {
-        return keccak256(abi.encode(request_));
+    function requestHashOf(Request calldata request_) public pure returns (bytes32 hash) {
+        bytes32[] calldata inputs = request_.inputs;
+        // keccak256(abi.encode(request_)), copied as it is. Bits where there should be none make the hash of no request:
+        // `request` reverts on them.
+        assembly ("memory-safe") {
+            // Memory: 0x20, the request's nine words, the second of which is the inputs' offset, the inputs.
+            let data := mload(0x40)
+            let size := shl(5, add(inputs.length, 1))
+            mstore(data, 0x20)
+            calldatacopy(add(data, 0x20), request_, 0x120)
+            mstore(add(data, 0x40), 0x120)
+            calldatacopy(add(data, 0x140), sub(inputs.offset, 0x20), size)
+            hash := keccak256(data, add(size, 0x140))
+        }
     }
 
     /// @inheritdoc IInferenceOracle
@@ -496,53 +502,28 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
 
     /// @inheritdoc IInferenceOracle
     function inputOwnerOf(bytes32 modelDigest, address requester) public pure returns (uint256) {
-        return uint256(keccak256(abi.encode(modelDigest, requester))) % BN254.R;
-    }
-
-    /// @dev What binds a fulfilment: its request's id, and the context that its proofs must carry.
-    function _bind(Fulfilment calldata fulfilment) private view returns (bytes32 requestId, uint256 context) {
-        bytes32 requestHash = requestHashOf(fulfilment.request);
-        requestId = _requestId(requestHash, fulfilment.requester, fulfilment.nonce);
-        context = _context(requestId, requestHash, fulfilment.beneficiary);
-    }
-
-    function _statementOf(Fulfilment calldata fulfilment, uint256 context)
-        private
-        pure
-        returns (Statements.Statement memory statement)
-    {
-        statement.modelDigest = fulfilment.request.modelDigest;
-        statement.context = context;
-        statement.owner = inputOwnerOf(statement.modelDigest, fulfilment.requester);
-        statement.coverage = fulfilment.coverage;
-        statement.place(fulfilment.words, fulfilment.commitments, fulfilment.proofs);
-    }
-
-    /// @dev Coverage stays 0: full.
-    function _statementOf(Publication calldata publication)
-        private
-        view
-        returns (Statements.Statement memory statement)
-    {
-        statement.modelDigest = publication.modelDigest;
-        statement.context = publicationContextOf(publication);
-        statement.owner = inputOwnerOf(statement.modelDigest, publication.source);
-        statement.place(publication.words, publication.commitments, publication.proofs);
+        return uint256(EfficientHashLib.hash(modelDigest, _word(requester))) % BN254.R;
     }
 
     function _requestId(bytes32 requestHash, address requester, uint256 nonce) private pure returns (bytes32) {
-        return keccak256(abi.encode(requester, nonce, requestHash));
+        return EfficientHashLib.hash(_word(requester), bytes32(nonce), requestHash);
     }
 
     function _context(bytes32 requestId, bytes32 requestHash, address beneficiary) private view returns (uint256) {
-        return uint256(
-            keccak256(abi.encode(CONTEXT_TAG, block.chainid, address(this), requestId, requestHash, beneficiary))
-        ) % BN254.R;
+        bytes32 hash = EfficientHashLib.hash(
+            CONTEXT_TAG, bytes32(block.chainid), _word(address(this)), requestId, requestHash, _word(beneficiary)
+        );
+        return uint256(hash) % BN254.R;
+    }
+
+    function _word(address account) private pure returns (bytes32) {
+        return bytes32(uint256(uint160(account)));
     }
 
     /// @dev A partial result has a hash of another kind: who compares hashes only cannot take it for a full one.
-    function _outputsHash(uint256 coverage, uint256[] calldata outputWords) private pure returns (bytes32 hash) {
-        hash = keccak256(abi.encodePacked(outputWords));
-        if (coverage != 0) hash = keccak256(abi.encode(PARTIAL_TAG, coverage, hash));
+    function _outputsHash(uint256 coverage, uint256[] calldata outputWords) private pure returns (bytes26) {
+        bytes32 hash = keccak256(abi.encodePacked(outputWords));
+        if (coverage != 0) hash = EfficientHashLib.hash(PARTIAL_TAG, bytes32(coverage), hash);
+        return bytes26(hash);
     }
 }

@@ -253,8 +253,8 @@ interface IInferenceOracle {
     /// @notice Pays out the caller's credits in a token (zero for ether).
     function withdraw(address token, address to) external;
 
-    /// @notice Opens the caller's feed of a model: fulfilled requests of the caller become its rounds, and what the
-    /// caller publishes.
+    /// @notice Opens the caller's feed of a model: what the caller requests from then on becomes its rounds once
+    /// fulfilled, and what the caller publishes.
     /// @param capacity Number of rounds kept.
     /// @param publishWindow Greatest age of an observation that is published, in seconds; 0 to take none.
     function openFeed(bytes32 modelDigest, uint16 capacity, uint32 publishWindow) external returns (bytes32 feedId);
@@ -270,13 +270,9 @@ interface IInferenceOracle {
     /// @notice A request's state.
     /// @return status_ Its state.
     /// @return requestedAt Unix time at which it was made; zero if never.
-    /// @return fulfilledAt Unix time at which its result was stored; zero before.
-    /// @return outputsHash keccak256 of the output words, once fulfilled; zero before. Of a partial result, another hash,
-    /// of words and coverage.
-    function result(bytes32 requestId)
-        external
-        view
-        returns (Status status_, uint64 requestedAt, uint64 fulfilledAt, bytes32 outputsHash);
+    /// @return outputsHash First 26 bytes of keccak256 of the output words, once fulfilled; zero before. Of a partial
+    /// result, another hash, of words and coverage. `requireOutputs` compares.
+    function result(bytes32 requestId) external view returns (Status status_, uint64 requestedAt, bytes26 outputsHash);
 
     /// @notice Reverts unless these are the outputs of a request that was fulfilled with full coverage, and its input
     /// is no older than `maxAge` seconds.

@@ -77,7 +77,11 @@ abstract contract Feeds is IInferenceOracle {
         if (block.timestamp - observedAt > maxAge) revert StaleResult(observedAt, maxAge, block.timestamp);
     }
 
-    /// @dev Appends a round, if the feed was opened and the input is newer than its newest.
+    function _isFeed(bytes32 feedId) internal view returns (bool) {
+        return _feeds[feedId].capacity != 0;
+    }
+
+    /// @dev Appends a round, if the input is newer than that of the feed's newest. The feed was opened.
     function _advance(
         bytes32 feedId,
         bytes32 requestId,
@@ -86,12 +90,11 @@ abstract contract Feeds is IInferenceOracle {
         uint256[] calldata outputWords
     ) internal {
         Feed storage feed_ = _feeds[feedId];
-        uint256 capacity = feed_.capacity;
-        if (capacity == 0 || observedAt <= feed_.observedAt) return;
+        if (observedAt <= feed_.observedAt) return;
         uint64 round = feed_.round + 1;
         (feed_.round, feed_.observedAt) = (round, observedAt);
 
-        uint256 place = round % capacity;
+        uint256 place = round % feed_.capacity;
         Round storage kept = _rounds[feedId][place];
         (kept.round, kept.observedAt) = (round, observedAt);
         (kept.updatedAt, kept.words) = (uint64(block.timestamp), uint32(outputWords.length));

@@ -3,21 +3,27 @@ pragma solidity ^0.8.24;
 
 import {IBundleVerifier} from "../interfaces/IBundleVerifier.sol";
 
+/// @notice An `IBundleVerifier.Bundle` whose arrays are in calldata: for each, where its length is, just before
+/// its items.
+struct Statement {
+    bytes32 modelDigest;
+    uint256 context;
+    uint256 owner;
+    uint256 coverage;
+    uint256 words;
+    uint256 commitments;
+    uint256 proofs;
+    /// From here on what the verifier is not told: which item of a batch it is, which request it answers, where the
+    /// outputs' words start, and whether it became the request's result.
+    uint256 index;
+    bytes32 requestId;
+    uint256 outputStart;
+    bool settled;
+}
+
 /// @title Statements on their way to a verifier
 /// @notice Calls `verifyBatch` with arrays that lie in calldata, copied once.
 library Statements {
-    /// @notice An `IBundleVerifier.Bundle` whose arrays are in calldata: for each, where its length is, just before
-    /// its items.
-    struct Statement {
-        bytes32 modelDigest;
-        uint256 context;
-        uint256 owner;
-        uint256 coverage;
-        uint256 words;
-        uint256 commitments;
-        uint256 proofs;
-    }
-
     /// @notice Sets the arrays: dynamic arrays of an external function's arguments, no slices of such.
     function place(
         Statement memory statement,
