@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IInferenceOracle} from "../../../contracts/interfaces/IInferenceOracle.sol";
 import {Deployed} from "./Deployed.sol";
-import {Token} from "./Tokens.sol";
+import {SilentToken} from "./Tokens.sol";
 
 /// @notice Requests, publications and their bundles, simulated for whatever context they have.
 abstract contract Jobs is Deployed {
@@ -53,7 +53,8 @@ abstract contract Jobs is Deployed {
             vm.deal(job.requester, job.requester.balance + job.request.fee);
             return;
         }
-        Token token = Token(job.request.feeToken);
+        // Its `approve` returns nothing, so what any token's returns is left alone.
+        SilentToken token = SilentToken(job.request.feeToken);
         token.mint(job.requester, job.request.fee);
         vm.prank(job.requester);
         token.approve(address(oracle), job.request.fee);
