@@ -1,180 +1,452 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {IBundleVerifier} from "./interfaces/IBundleVerifier.sol";
-import {IInferenceConsumer} from "./interfaces/IInferenceConsumer.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
+import {IInferenceConsumer, IPartialInferenceConsumer} from "./interfaces/IInferenceConsumer.sol";
 import {IInferenceOracle} from "./interfaces/IInferenceOracle.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {BN254} from "./libraries/BN254.sol";
 import {KeyBlob} from "./libraries/KeyBlob.sol";
+import {Callback} from "./oracle/Callback.sol";
+import {Escrow} from "./oracle/Escrow.sol";
+import {Fault} from "./oracle/Fault.sol";
+import {Feeds} from "./oracle/Feeds.sol";
+import {ModelInputs} from "./oracle/ModelInputs.sol";
+import {Run, Runs} from "./oracle/Run.sol";
+import {Statement, Statements} from "./oracle/Statements.sol";
 
 /// @title Inference oracle
 /// @notice See `IInferenceOracle`. Nobody owns it and nothing in it can be changed.
-/// @dev Every path checks, then writes all state, then calls out. Ether held = fees of open requests + credits.
-contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
+/// @dev Every path checks, then writes all state, then calls out. The registry and its verifiers are trusted; what
+/// requesters name (fee tokens, callback targets) and sources (contracts that sign) is not.
+contract InferenceOracle is Escrow, Feeds, EIP712 {
+    using Statements for Statement;
+    using Statements for Statement[];
+
     bytes32 private constant CONTEXT_TAG = keccak256("zkslice/context/v1");
+    bytes32 private constant PUBLISH_TAG = keccak256("zkslice/publish/v1");
+    bytes32 private constant PARTIAL_TAG = keccak256("zkslice/partial/v1");
+    bytes32 private constant PUBLICATION_TYPEHASH = keccak256(
+        "Publication(address source,bytes32 modelDigest,bytes32[] inputs,bytes4 verifier,uint64 round,uint64 observedAt)"
+    );
 
     /// @inheritdoc IInferenceOracle
     uint32 public constant MAX_CALLBACK_GAS = 5_000_000;
-    /// @dev Of what a callback returns or reverts with: a selector and four words.
-    uint256 private constant MAX_RETURNDATA = 132;
-    /// @dev Gas for what comes between the check of the gas left and the callback: its account is warm by then, but
-    /// if that account's code is delegated (EIP-7702), the delegate may be cold.
-    uint256 private constant CALL_OVERHEAD = 4000;
     /// @dev Addresses up to here are precompiles, present or to come.
     uint256 private constant LAST_PRECOMPILE = 0xffff;
 
+    /// @inheritdoc IInferenceOracle
     IModelRegistry public immutable registry;
-    IBundleVerifier public immutable verifier;
 
-    /// @dev A request's one record; its output words are in `_outputs`.
-    struct Run {
-        Status status;
-        bool callbackFailed;
-        uint64 requestedAt;
-        uint64 fulfilledAt;
-        uint32 outputWords;
+    /// @dev What was looked up for a batch's last item: neighbours of one model share it.
+    struct Lookup {
+        bytes4 verifier;
+        bytes32 modelDigest;
+        bool serves;
+        bytes header;
+        /// The verifier of the batch's first item that can be fulfilled.
+        bytes4 lane;
     }
 
     mapping(bytes32 requestId => Run) private _runs;
-    mapping(bytes32 requestId => mapping(uint256 index => uint256)) private _outputs;
-    mapping(bytes32 modelDigest => mapping(address requester => bytes32 requestId)) private _latest;
-    mapping(address account => uint256) public balanceOf;
+    /// @inheritdoc IInferenceOracle
     mapping(address requester => uint256) public nonces;
 
-    constructor(IModelRegistry registry_, IBundleVerifier verifier_) {
-        if (address(registry_).code.length == 0 || address(verifier_).code.length == 0) revert InvalidDeployment();
-        if (verifier_.registry() != registry_) revert InvalidDeployment();
+    constructor(IModelRegistry registry_) EIP712("zkslice InferenceOracle", "1") {
+        if (address(registry_).code.length == 0) revert InvalidDeployment();
         registry = registry_;
-        verifier = verifier_;
     }
 
-    // ------------------------------------------------------------------------------------------------ writing
+    // ------------------------------------------------------------------------------------------------ requests
 
     /// @inheritdoc IInferenceOracle
     function request(Request calldata request_, uint256[] calldata words) external payable returns (bytes32 requestId) {
-        if (!registry.isRegistered(request_.modelDigest)) revert UnknownModel(request_.modelDigest);
-        if (request_.minCoverage != 0) revert UnsupportedCoverage(request_.minCoverage);
-        if (request_.feeToken != address(0)) revert UnsupportedFeeToken(request_.feeToken);
-        if (request_.fee != msg.value) revert FeeMismatch(request_.fee, msg.value);
-        if (block.timestamp > request_.deadline) revert DeadlinePassed(request_.deadline, block.timestamp);
-        _requireCallback(request_.callback, request_.callbackGas);
-
-        bytes memory blob = KeyBlob.fetch(registry, request_.modelDigest);
-        _requireProvableInputs(blob, request_.inputs, words);
-
-        uint256 nonce = nonces[msg.sender]++;
-        requestId = requestIdOf(request_, msg.sender, nonce);
-        _runs[requestId] = Run(Status.Open, false, uint64(block.timestamp), 0, 0);
-        emit InferenceRequested(requestId, request_.modelDigest, msg.sender, nonce, request_, words);
-    }
-
-    /// @inheritdoc IInferenceOracle
-    function fulfil(
-        Request calldata request_,
-        address requester,
-        uint256 nonce,
-        address beneficiary,
-        uint256[] calldata words,
-        uint256[] calldata commitments,
-        uint256[] calldata proofs
-    ) external nonReentrant {
-        (bytes32 requestId, uint256 context) = _requireOpenFor(request_, requester, nonce, beneficiary);
-        if (block.timestamp > request_.deadline) {
-            revert DeadlinePassed(request_.deadline, block.timestamp);
-        }
-        if (beneficiary == address(0)) revert InvalidBeneficiary();
-        uint256[] memory outputWords = _requireRequestedInputs(request_, words, commitments);
-        _verify(request_.modelDigest, context, requester, words, commitments, proofs);
-        _settle(request_, requestId, requester, beneficiary, outputWords);
-        if (request_.callback != address(0)) _callBackOrRecord(requestId, request_, outputWords);
-    }
-
-    /// @inheritdoc IInferenceOracle
-    function retryCallback(Request calldata request_, address requester, uint256 nonce) external nonReentrant {
-        bytes32 requestId = requestIdOf(request_, requester, nonce);
-        if (!_runs[requestId].callbackFailed) revert NoFailedCallback(requestId);
-        _runs[requestId].callbackFailed = false;
-        emit CallbackRetried(requestId);
-        (,,, uint256[] memory outputWords) = result(requestId);
-        (bool ok,) = _callBack(requestId, request_, outputWords);
-        if (!ok) revert CallbackFailedAgain(requestId);
+        // While a fee token runs nothing but another request can be made; that, a callback may do as well.
+        if (_reentrancyGuardEntered()) return _request(request_, words);
+        return _guardedRequest(request_, words);
     }
 
     /// @inheritdoc IInferenceOracle
     function refund(Request calldata request_, address requester, uint256 nonce) external nonReentrant {
-        bytes32 requestId = _requireOpen(requestHashOf(request_), requester, nonce);
-        if (block.timestamp <= request_.deadline) revert DeadlineNotPassed(request_.deadline, block.timestamp);
-        _runs[requestId].status = Status.Refunded;
-        balanceOf[requester] += request_.fee;
+        bytes32 requestId = requestIdOf(request_, requester, nonce);
+        Run run = _runs[requestId];
+        if (run.status() != Status.Open) revert NotOpen(requestId, run.status());
+        if (block.timestamp <= request_.deadline && _serves(request_.verifier, request_.modelDigest)) {
+            revert DeadlineNotPassed(request_.deadline, block.timestamp);
+        }
+        _runs[requestId] = run.refunded();
+        _credit(requester, request_.feeToken, request_.fee);
         emit InferenceRefunded(requestId);
     }
 
-    /// @inheritdoc IInferenceOracle
-    function withdraw() external nonReentrant {
-        uint256 amount = balanceOf[msg.sender];
-        if (amount == 0) revert NothingToWithdraw(msg.sender);
-        balanceOf[msg.sender] = 0;
-        emit Withdrawn(msg.sender, amount);
-        bool ok;
-        // No return data is copied: the caller pays for what it returns, and only its own call fails.
-        assembly ("memory-safe") {
-            ok := call(gas(), caller(), amount, 0x00, 0x00, 0x00, 0x00)
+    function _guardedRequest(Request calldata request_, uint256[] calldata words)
+        private
+        nonReentrant
+        returns (bytes32)
+    {
+        return _request(request_, words);
+    }
+
+    function _request(Request calldata request_, uint256[] calldata words) private returns (bytes32 requestId) {
+        if (block.timestamp > request_.deadline) revert DeadlinePassed(request_.deadline, block.timestamp);
+        _requireCallback(request_, _verifierOf(request_.verifier));
+        bytes memory header = ModelInputs.load(registry, request_.modelDigest, type(uint256).max);
+        _requireServedCoverage(header, request_.minCoverage);
+        ModelInputs.requireCount(header, request_.inputs.length);
+        ModelInputs.requireProvable(header, request_.inputs, words);
+
+        uint256 nonce = nonces[msg.sender]++;
+        requestId = requestIdOf(request_, msg.sender, nonce);
+        _runs[requestId] = Runs.opened(_isFeed(feedIdOf(request_.modelDigest, msg.sender)));
+        emit InferenceRequested(requestId, request_.modelDigest, msg.sender, nonce, request_, words);
+        _take(request_.feeToken, request_.fee);
+    }
+
+    /// @dev The target can be nothing of the oracle's own, and its code must exist now: a call to no code succeeds.
+    function _requireCallback(Request calldata request_, address verifier) private view {
+        (address target, uint32 callbackGas) = (request_.callback, request_.callbackGas);
+        if (callbackGas > MAX_CALLBACK_GAS) revert InvalidCallbackGas(callbackGas, MAX_CALLBACK_GAS);
+        if (target == address(0)) {
+            if (callbackGas != 0) revert InvalidCallbackGas(callbackGas, 0);
+            return;
         }
-        if (!ok) revert WithdrawFailed(msg.sender);
+        if (
+            target == address(this) || target == address(registry) || target == verifier || target == request_.feeToken
+                || uint160(target) <= LAST_PRECOMPILE || target.code.length == 0
+        ) revert InvalidCallback(target);
+    }
+
+    /// @dev Below full, the model must have a policy, and the coverage must include it. Full is written 0 only.
+    function _requireServedCoverage(bytes memory header, uint256 minCoverage) private pure {
+        if (minCoverage == 0) return;
+        uint256 policy = KeyBlob.read(KeyBlob.cursorOf(header, 3));
+        // A registered model has at most 256 slices.
+        uint256 full = type(uint256).max >> (256 - KeyBlob.sliceCount(header));
+        if (policy == 0 || minCoverage & policy != policy || minCoverage >= full) {
+            revert UnsupportedCoverage(minCoverage, policy);
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------ fulfilment
+
+    /// @inheritdoc IInferenceOracle
+    function fulfil(Fulfilment calldata fulfilment) external nonReentrant {
+        Request calldata request_ = fulfilment.request;
+        Statement[] memory statements = new Statement[](1);
+        Statement memory statement = statements[0];
+        _bind(statement, fulfilment, request_);
+        Status current = _runs[statement.requestId].status();
+        if (!_isOpenFor(current, fulfilment.coverage)) revert NotOpen(statement.requestId, current);
+        if (block.timestamp > request_.deadline) revert DeadlinePassed(request_.deadline, block.timestamp);
+        address verifier = _verifierOf(request_.verifier);
+        bytes memory header = ModelInputs.load(registry, request_.modelDigest, request_.inputs.length);
+        statement.index = Fault.ALONE;
+        _state(statement, fulfilment, request_, header);
+        _verify(statements, verifier);
+
+        _settle(statement, fulfilment, request_);
+        if (request_.callback != address(0)) _callBackOrRecord(statement, fulfilment, request_);
+    }
+
+    /// @inheritdoc IInferenceOracle
+    function fulfilBatch(Fulfilment[] calldata fulfilments) external nonReentrant {
+        (Statement[] memory statements, bytes4 lane) = _gather(fulfilments);
+        _verify(statements, _verifierOf(lane));
+
+        for (uint256 i = 0; i < statements.length; ++i) {
+            Statement memory statement = statements[i];
+            // The batch may hold a request twice.
+            statement.settled = _isOpenFor(_runs[statement.requestId].status(), statement.coverage);
+            if (!statement.settled) {
+                emit FulfilmentSkipped(statement.requestId, SkipReason.NotOpen);
+                continue;
+            }
+            Fulfilment calldata fulfilment = fulfilments[statement.index];
+            _settle(statement, fulfilment, fulfilment.request);
+        }
+        for (uint256 i = 0; i < statements.length; ++i) {
+            Statement memory statement = statements[i];
+            Fulfilment calldata fulfilment = fulfilments[statement.index];
+            Request calldata request_ = fulfilment.request;
+            if (!statement.settled || request_.callback == address(0)) continue;
+            _callBackOrRecord(statement, fulfilment, request_);
+        }
+    }
+
+    /// @dev Passes over what cannot be fulfilled any more, before anything else of it is looked at: a bundle copied
+    /// from the batch and sent first must not take the others with it. Checks the rest, and that one verifier decides.
+    function _gather(Fulfilment[] calldata fulfilments) private returns (Statement[] memory statements, bytes4 lane) {
+        statements = new Statement[](fulfilments.length);
+        Lookup memory lookup;
+        uint256 count;
+        for (uint256 i = 0; i < fulfilments.length; ++i) {
+            Fulfilment calldata fulfilment = fulfilments[i];
+            Request calldata request_ = fulfilment.request;
+            Statement memory statement = statements[count];
+            _bind(statement, fulfilment, request_);
+            (bool fulfillable, SkipReason reason) =
+                _isFulfillable(statement.requestId, fulfilment.coverage, request_, lookup);
+            if (!fulfillable) {
+                emit FulfilmentSkipped(statement.requestId, reason);
+                continue;
+            }
+            if (count == 0) lookup.lane = lookup.verifier;
+            if (lookup.verifier != lookup.lane) revert VerifierMismatch(lookup.lane, lookup.verifier);
+            statement.index = i;
+            _state(statement, fulfilment, request_, lookup.header);
+            ++count;
+        }
+        if (count == 0) revert NothingToFulfil();
+        assembly ("memory-safe") {
+            mstore(statements, count)
+        }
+        return (statements, lookup.lane);
+    }
+
+    /// @dev Whether the request can be fulfilled with this coverage now; if so, `lookup` is of its model and verifier.
+    function _isFulfillable(bytes32 requestId, uint256 coverage, Request calldata request_, Lookup memory lookup)
+        private
+        view
+        returns (bool, SkipReason)
+    {
+        if (!_isOpenFor(_runs[requestId].status(), coverage)) return (false, SkipReason.NotOpen);
+        if (block.timestamp > request_.deadline) return (false, SkipReason.DeadlinePassed);
+        (bytes4 verifier, bytes32 modelDigest) = (request_.verifier, request_.modelDigest);
+        if (lookup.verifier != verifier || lookup.modelDigest != modelDigest) {
+            (lookup.verifier, lookup.modelDigest) = (verifier, modelDigest);
+            lookup.serves = _serves(verifier, modelDigest);
+            if (lookup.serves) lookup.header = ModelInputs.load(registry, modelDigest, request_.inputs.length);
+        }
+        return (lookup.serves, SkipReason.Stopped);
+    }
+
+    /// @dev The statement's request, and the context that its proofs must carry.
+    function _bind(Statement memory statement, Fulfilment calldata fulfilment, Request calldata request_) private view {
+        bytes32 requestHash = requestHashOf(request_);
+        statement.requestId = _requestId(requestHash, fulfilment.requester, fulfilment.nonce);
+        statement.context = _context(statement.requestId, requestHash, fulfilment.beneficiary);
+    }
+
+    /// @dev What must hold of a bundle beside that it verifies: it answers the request. Fills in the rest of the
+    /// statement.
+    function _state(
+        Statement memory statement,
+        Fulfilment calldata fulfilment,
+        Request calldata request_,
+        bytes memory header
+    ) private pure {
+        if (fulfilment.beneficiary == address(0)) {
+            Fault.raise(statement.index, abi.encodeWithSelector(InvalidBeneficiary.selector));
+        }
+        _requireCoverage(request_.minCoverage, fulfilment.coverage, statement.index);
+        statement.modelDigest = request_.modelDigest;
+        statement.owner = inputOwnerOf(statement.modelDigest, fulfilment.requester);
+        statement.coverage = fulfilment.coverage;
+        uint256[] calldata words = fulfilment.words;
+        uint256[] calldata commitments = fulfilment.commitments;
+        statement.outputStart = ModelInputs.requireSame(header, request_.inputs, words, commitments, statement.index);
+        statement.place(words, commitments, fulfilment.proofs);
+    }
+
+    /// @dev 0 is full: it satisfies everything, and asks for nothing less.
+    function _requireCoverage(uint256 least, uint256 coverage, uint256 item) private pure {
+        if (coverage == 0 || (least != 0 && coverage & least == least)) return;
+        Fault.raise(item, abi.encodeWithSelector(CoverageTooLow.selector, least, coverage));
+    }
+
+    /// @dev Where the verifier names a bundle of a batch, the error names the item.
+    function _verify(Statement[] memory statements, address verifier) private view {
+        (bool ok, bytes memory reason) = statements.verify(verifier);
+        if (ok) return;
+        // Errors that name a bundle have its index first, and something more.
+        uint256 bundle = type(uint256).max;
+        if (reason.length >= 68) {
+            assembly ("memory-safe") {
+                bundle := mload(add(reason, 0x24))
+            }
+        }
+        if (bundle >= statements.length) Fault.raise(Fault.ALONE, reason);
+        // As `fulfil` gives it: there the bundle is the only one.
+        assembly ("memory-safe") {
+            mstore(add(reason, 0x24), 0)
+        }
+        Fault.raise(statements[bundle].index, reason);
+    }
+
+    /// @dev Overwrites the request's record with its result, credits the fee unless it was paid for a partial result,
+    /// and moves the requester's feed on.
+    function _settle(Statement memory statement, Fulfilment calldata fulfilment, Request calldata request_) private {
+        uint256[] calldata outputWords = fulfilment.words[statement.outputStart:];
+        (bytes32 requestId, uint256 coverage) = (statement.requestId, statement.coverage);
+        address beneficiary = fulfilment.beneficiary;
+        Run run = _runs[requestId];
+        _runs[requestId] = run.fulfilled(
+            coverage == 0 ? Status.Fulfilled : Status.PartiallyFulfilled, _outputsHash(coverage, outputWords)
+        );
+        if (run.status() == Status.Open) _credit(beneficiary, request_.feeToken, request_.fee);
+        emit InferenceFulfilled(requestId, statement.modelDigest, beneficiary, coverage, outputWords);
+        if (coverage == 0 && run.hasFeed()) {
+            bytes32 feedId = feedIdOf(statement.modelDigest, fulfilment.requester);
+            _advance(feedId, requestId, run.requestedAt(), beneficiary, outputWords);
+        }
+    }
+
+    /// @dev An open request takes any bundle, one fulfilled in part a full one.
+    function _isOpenFor(Status current, uint256 coverage) private pure returns (bool) {
+        return current == Status.Open || (current == Status.PartiallyFulfilled && coverage == 0);
+    }
+
+    /// @dev Reverts with `VerifierNotActive`.
+    function _verifierOf(bytes4 selector) private view returns (address) {
+        return registry.verifierOf(selector);
+    }
+
+    /// @dev Whether model and verifier serve. Both did at the request, so if not, one was stopped.
+    function _serves(bytes4 verifier, bytes32 modelDigest) private view returns (bool) {
+        (IModelRegistry.Status verifierStatus,,) = registry.verifierStatus(verifier);
+        return verifierStatus == IModelRegistry.Status.Active
+            && registry.modelStatus(modelDigest) == IModelRegistry.Status.Active;
+    }
+
+    // ------------------------------------------------------------------------------------------------ callbacks
+
+    /// @inheritdoc IInferenceOracle
+    function retryCallback(
+        Request calldata request_,
+        address requester,
+        uint256 nonce,
+        uint256 coverage,
+        uint256[] calldata outputWords
+    ) external nonReentrant {
+        bytes32 requestId = requestIdOf(request_, requester, nonce);
+        Run run = _runs[requestId];
+        if (!run.callbackFailed()) revert NoFailedCallback(requestId);
+        if (run.outputsHash() != _outputsHash(coverage, outputWords)) revert OutputsMismatch(requestId);
+        _runs[requestId] = run.withCallbackFailed(false);
+        emit CallbackRetried(requestId);
+        (bool ok,) = _callBack(request_, requestId, coverage, outputWords);
+        if (!ok) revert CallbackFailedAgain(requestId);
+    }
+
+    /// @dev A failing callback is recorded and blocks nothing.
+    function _callBackOrRecord(Statement memory statement, Fulfilment calldata fulfilment, Request calldata request_)
+        private
+    {
+        uint256[] calldata outputWords = fulfilment.words[statement.outputStart:];
+        (bytes32 requestId, uint256 coverage) = (statement.requestId, statement.coverage);
+        Run run = _runs[requestId];
+        // A full bundle of the same batch may have replaced this partial result.
+        if (run.outputsHash() != _outputsHash(coverage, outputWords)) return;
+        (bool ok, bytes memory returndata) = _callBack(request_, requestId, coverage, outputWords);
+        if (ok) return;
+        _runs[requestId] = run.withCallbackFailed(true);
+        emit CallbackFailed(requestId, returndata);
+    }
+
+    function _callBack(Request calldata request_, bytes32 requestId, uint256 coverage, uint256[] calldata outputWords)
+        private
+        returns (bool ok, bytes memory returndata)
+    {
+        bytes memory data = coverage == 0
+            ? abi.encodeCall(IInferenceConsumer.onInference, (requestId, request_.modelDigest, outputWords))
+            : abi.encodeCall(
+                IPartialInferenceConsumer.onPartialInference, (requestId, request_.modelDigest, coverage, outputWords)
+            );
+        return Callback.call(request_.callback, request_.callbackGas, data);
+    }
+
+    // ------------------------------------------------------------------------------------------------ publication
+
+    /// @inheritdoc IInferenceOracle
+    function publish(Publication calldata publication, bytes calldata signature) external nonReentrant {
+        bytes32 feedId = feedIdOf(publication.modelDigest, publication.source);
+        _requireNextRound(publication, feed(feedId));
+        if (msg.sender != publication.source) {
+            bytes32 hash = publicationHashOf(publication);
+            if (!SignatureChecker.isValidSignatureNowCalldata(publication.source, hash, signature)) {
+                revert NotSource(publication.source);
+            }
+        }
+        Statement[] memory statements = new Statement[](1);
+        _state(statements[0], publication);
+        _verify(statements, _verifierOf(publication.verifier));
+        uint256[] calldata outputWords = publication.words[statements[0].outputStart:];
+        _advance(feedId, 0, publication.observedAt, publication.beneficiary, outputWords);
+    }
+
+    /// @dev As for fulfilments; coverage stays 0, full.
+    function _state(Statement memory statement, Publication calldata publication) private view {
+        bytes32 modelDigest = publication.modelDigest;
+        statement.index = Fault.ALONE;
+        statement.modelDigest = modelDigest;
+        statement.context = publicationContextOf(publication);
+        statement.owner = inputOwnerOf(modelDigest, publication.source);
+        statement.place(publication.words, publication.commitments, publication.proofs);
+        bytes memory header = ModelInputs.load(registry, modelDigest, type(uint256).max);
+        ModelInputs.requireCount(header, publication.inputs.length);
+        statement.outputStart = ModelInputs.requireSame(
+            header, publication.inputs, publication.words, publication.commitments, Fault.ALONE
+        );
+    }
+
+    /// @dev Once only (the round after the newest), of a later observation, and of a recent one.
+    function _requireNextRound(Publication calldata publication, Feed memory feed_) private view {
+        (uint64 round, uint64 observedAt) = (publication.round, publication.observedAt);
+        if (
+            feed_.publishWindow == 0 || observedAt > block.timestamp
+                || block.timestamp - observedAt > feed_.publishWindow
+        ) revert ObservationOutOfWindow(observedAt, feed_.publishWindow, block.timestamp);
+        if (round != feed_.round + 1 || observedAt <= feed_.observedAt) {
+            revert NotNextRound(feed_.round + 1, round, feed_.observedAt, observedAt);
+        }
     }
 
     // ------------------------------------------------------------------------------------------------ reading
 
     /// @inheritdoc IInferenceOracle
-    function result(bytes32 requestId)
-        public
-        view
-        returns (Status status_, uint64 requestedAt, uint64 fulfilledAt, uint256[] memory outputWords)
-    {
-        Run memory run = _runs[requestId];
-        (status_, requestedAt, fulfilledAt) = (run.status, run.requestedAt, run.fulfilledAt);
-        outputWords = new uint256[](run.outputWords);
-        for (uint256 i = 0; i < outputWords.length; ++i) {
-            outputWords[i] = _outputs[requestId][i];
-        }
+    function result(bytes32 requestId) external view returns (Status status_, uint64 requestedAt, bytes26 outputsHash) {
+        Run run = _runs[requestId];
+        return (run.status(), run.requestedAt(), run.outputsHash());
     }
 
     /// @inheritdoc IInferenceOracle
-    function latest(bytes32 modelDigest, address requester)
-        external
-        view
-        returns (bytes32 requestId, uint64 requestedAt, uint64 fulfilledAt, uint256[] memory outputWords)
-    {
-        requestId = _latest[modelDigest][requester];
-        (, requestedAt, fulfilledAt, outputWords) = result(requestId);
+    function requireOutputs(bytes32 requestId, uint256[] calldata outputWords, uint256 maxAge) external view {
+        Run run = _runs[requestId];
+        if (run.status() != Status.Fulfilled || run.outputsHash() != _outputsHash(0, outputWords)) {
+            revert OutputsMismatch(requestId);
+        }
+        _requireFresh(run.requestedAt(), maxAge);
     }
 
     /// @inheritdoc IInferenceOracle
     function status(bytes32 requestId) external view returns (Status) {
-        return _runs[requestId].status;
+        return _runs[requestId].status();
     }
 
     /// @inheritdoc IInferenceOracle
     function callbackFailed(bytes32 requestId) external view returns (bool) {
-        return _runs[requestId].callbackFailed;
+        return _runs[requestId].callbackFailed();
     }
 
+    // ------------------------------------------------------------------------------------------------ hashes
+
     /// @inheritdoc IInferenceOracle
-    function requestHashOf(Request calldata request_) public pure returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                request_.modelDigest,
-                request_.inputs,
-                request_.minCoverage,
-                request_.feeToken,
-                request_.fee,
-                request_.deadline,
-                request_.callback,
-                request_.callbackGas
-            )
-        );
+    function requestHashOf(Request calldata request_) public pure returns (bytes32 hash) {
+        bytes32[] calldata inputs = request_.inputs;
+        // keccak256(abi.encode(request_)), copied as it is. Bits where there should be none make the hash of no request:
+        // `request` reverts on them.
+        assembly ("memory-safe") {
+            // Memory: 0x20, the request's nine words, the second of which is the inputs' offset, the inputs.
+            let data := mload(0x40)
+            let size := shl(5, add(inputs.length, 1))
+            mstore(data, 0x20)
+            calldatacopy(add(data, 0x20), request_, 0x120)
+            mstore(add(data, 0x40), 0x120)
+            calldatacopy(add(data, 0x140), sub(inputs.offset, 0x20), size)
+            hash := keccak256(data, add(size, 0x140))
+        }
     }
 
     /// @inheritdoc IInferenceOracle
@@ -184,7 +456,7 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
 
     /// @inheritdoc IInferenceOracle
     function contextOf(Request calldata request_, address requester, uint256 nonce, address beneficiary)
-        public
+        external
         view
         returns (uint256)
     {
@@ -193,204 +465,65 @@ contract InferenceOracle is IInferenceOracle, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IInferenceOracle
-    function inputOwnerOf(bytes32 modelDigest, address requester) public pure returns (uint256) {
-        return uint256(keccak256(abi.encode(modelDigest, requester))) % BN254.R;
-    }
-
-    // ------------------------------------------------------------------------------------------------ checks
-
-    function _requestId(bytes32 requestHash, address requester, uint256 nonce) private pure returns (bytes32) {
-        return keccak256(abi.encode(requester, nonce, requestHash));
-    }
-
-    function _context(bytes32 requestId, bytes32 requestHash, address beneficiary) private view returns (uint256) {
+    function publicationContextOf(Publication calldata publication) public view returns (uint256) {
         return uint256(
-            keccak256(abi.encode(CONTEXT_TAG, block.chainid, address(this), requestId, requestHash, beneficiary))
+            keccak256(
+            abi.encode(
+            PUBLISH_TAG,
+            block.chainid,
+            address(this),
+            feedIdOf(publication.modelDigest, publication.source),
+            publication.round,
+            publication.modelDigest,
+            keccak256(abi.encode(publication.inputs)),
+            publication.observedAt,
+            publication.beneficiary
+        )
+        )
         ) % BN254.R;
     }
 
-    function _requireOpen(bytes32 requestHash, address requester, uint256 nonce)
-        private
-        view
-        returns (bytes32 requestId)
-    {
-        requestId = _requestId(requestHash, requester, nonce);
-        Status current = _runs[requestId].status;
-        if (current != Status.Open) revert NotOpen(requestId, current);
+    /// @inheritdoc IInferenceOracle
+    function publicationHashOf(Publication calldata publication) public view returns (bytes32) {
+        return _hashTypedDataV4(
+            keccak256(
+                abi.encode(
+                    PUBLICATION_TYPEHASH,
+                    publication.source,
+                    publication.modelDigest,
+                    keccak256(abi.encodePacked(publication.inputs)),
+                    publication.verifier,
+                    publication.round,
+                    publication.observedAt
+                )
+            )
+        );
     }
 
-    function _requireOpenFor(Request calldata request_, address requester, uint256 nonce, address beneficiary)
-        private
-        view
-        returns (bytes32 requestId, uint256 context)
-    {
-        bytes32 requestHash = requestHashOf(request_);
-        requestId = _requireOpen(requestHash, requester, nonce);
-        context = _context(requestId, requestHash, beneficiary);
+    /// @inheritdoc IInferenceOracle
+    function inputOwnerOf(bytes32 modelDigest, address requester) public pure returns (uint256) {
+        return uint256(EfficientHashLib.hash(modelDigest, _word(requester))) % BN254.R;
     }
 
-    function _verify(
-        bytes32 modelDigest,
-        uint256 context,
-        address requester,
-        uint256[] calldata words,
-        uint256[] calldata commitments,
-        uint256[] calldata proofs
-    ) private view {
-        verifier.verifyBundle(modelDigest, context, inputOwnerOf(modelDigest, requester), words, commitments, proofs);
+    function _requestId(bytes32 requestHash, address requester, uint256 nonce) private pure returns (bytes32) {
+        return EfficientHashLib.hash(_word(requester), bytes32(nonce), requestHash);
     }
 
-    /// @dev The target can be nothing of the oracle's own, and its code must exist now: a call to no code succeeds.
-    function _requireCallback(address target, uint32 callbackGas) private view {
-        if (callbackGas > MAX_CALLBACK_GAS) revert InvalidCallbackGas(callbackGas, MAX_CALLBACK_GAS);
-        if (target == address(0)) {
-            if (callbackGas != 0) revert InvalidCallbackGas(callbackGas, 0);
-            return;
-        }
-        if (
-            target == address(this) || target == address(registry) || target == address(verifier)
-                || uint160(target) <= LAST_PRECOMPILE || target.code.length == 0
-        ) revert InvalidCallback(target);
+    function _context(bytes32 requestId, bytes32 requestHash, address beneficiary) private view returns (uint256) {
+        bytes32 hash = EfficientHashLib.hash(
+            CONTEXT_TAG, bytes32(block.chainid), _word(address(this)), requestId, requestHash, _word(beneficiary)
+        );
+        return uint256(hash) % BN254.R;
     }
 
-    /// @dev What `request` checks of its inputs: as many as the model has; words in range and hashing to what the
-    /// request says; commitments below r. A request that passes can be proven.
-    function _requireProvableInputs(bytes memory blob, bytes32[] calldata inputs, uint256[] calldata words)
-        private
-        pure
-    {
-        uint256 expected = _inputCount(blob);
-        if (inputs.length != expected) revert InputCountMismatch(expected, inputs.length);
-        uint256 start;
-        for (uint256 i = 0; i < inputs.length; ++i) {
-            KeyBlob.Tensor memory tensor = KeyBlob.tensor(blob, i);
-            if (tensor.kind == KeyBlob.KIND_PRIVATE_INPUT) {
-                if (uint256(inputs[i]) >= BN254.R) revert InputCommitmentOutOfRange(i, inputs[i]);
-                continue;
-            }
-            uint256 end = _requirePublicInput(tensor, i, inputs[i], words, start);
-            (, uint256 full, uint256 last) = KeyBlob.packing(tensor.count, tensor.bits);
-            for (uint256 w = start; w < end; ++w) {
-                uint256 maxBits = w + 1 == end ? last : full;
-                if (words[w] >> maxBits != 0) revert InputWordOutOfRange(w, words[w], maxBits);
-            }
-            start = end;
-        }
-        if (words.length != start) revert InputWordCountMismatch(start, words.length);
+    function _word(address account) private pure returns (bytes32) {
+        return bytes32(uint256(uint160(account)));
     }
 
-    /// @dev What `fulfil` checks: the bundle's public and private inputs are the request's. The verifier checks all
-    /// lengths and ranges. Returns the words after the inputs': the outputs'.
-    function _requireRequestedInputs(
-        Request calldata request_,
-        uint256[] calldata words,
-        uint256[] calldata commitments
-    ) private view returns (uint256[] memory outputWords) {
-        bytes memory blob = KeyBlob.fetch(registry, request_.modelDigest);
-        uint256 start;
-        uint256 commitment;
-        for (uint256 i = 0; i < request_.inputs.length; ++i) {
-            KeyBlob.Tensor memory tensor = KeyBlob.tensor(blob, i);
-            bytes32 expected = request_.inputs[i];
-            if (tensor.kind == KeyBlob.KIND_PRIVATE_INPUT) {
-                if (commitment >= commitments.length) {
-                    revert InputCommitmentCountMismatch(commitment + 1, commitments.length);
-                }
-                bytes32 received = bytes32(commitments[commitment++]);
-                if (received != expected) revert InputCommitmentMismatch(i, expected, received);
-            } else {
-                start = _requirePublicInput(tensor, i, expected, words, start);
-            }
-        }
-        return words[start:];
-    }
-
-    /// @dev The words of public input `i`, from `start`, hash to what the request says. Returns where they end.
-    function _requirePublicInput(
-        KeyBlob.Tensor memory tensor,
-        uint256 i,
-        bytes32 expected,
-        uint256[] calldata words,
-        uint256 start
-    ) private pure returns (uint256 end) {
-        end = start + KeyBlob.wordsOf(tensor.count, tensor.bits);
-        if (words.length < end) revert InputWordCountMismatch(end, words.length);
-        bytes32 computed = keccak256(abi.encodePacked(words[start:end]));
-        if (computed != expected) revert InputHashMismatch(i, expected, computed);
-    }
-
-    /// @dev Inputs come first among a model's tensors.
-    function _inputCount(bytes memory blob) private pure returns (uint256 count) {
-        uint256 tensors = KeyBlob.tensorCount(blob);
-        while (count < tensors && KeyBlob.tensor(blob, count).kind <= KeyBlob.KIND_PRIVATE_INPUT) ++count;
-    }
-
-    // ------------------------------------------------------------------------------------------------ effects
-
-    /// @dev Overwrites the request's record with its result, credits the fee, and moves `latest` on if this request
-    /// is newer.
-    function _settle(
-        Request calldata request_,
-        bytes32 requestId,
-        address requester,
-        address beneficiary,
-        uint256[] memory outputWords
-    ) private {
-        Run storage run = _runs[requestId];
-        uint64 requestedAt = run.requestedAt;
-        _runs[requestId] =
-            Run(Status.Fulfilled, false, requestedAt, uint64(block.timestamp), uint32(outputWords.length));
-        for (uint256 i = 0; i < outputWords.length; ++i) {
-            _outputs[requestId][i] = outputWords[i];
-        }
-        balanceOf[beneficiary] += request_.fee;
-
-        bytes32 modelDigest = request_.modelDigest;
-        // Strictly newer: a fulfiller who holds a proof back, or orders two of one block, cannot move it backwards.
-        bytes32 newest = _latest[modelDigest][requester];
-        if (newest == 0 || requestedAt > _runs[newest].requestedAt) _latest[modelDigest][requester] = requestId;
-        emit InferenceFulfilled(requestId, modelDigest, beneficiary, outputWords);
-    }
-
-    /// @dev A failing callback is recorded and blocks nothing.
-    function _callBackOrRecord(bytes32 requestId, Request calldata request_, uint256[] memory outputWords) private {
-        (bool ok, bytes memory returndata) = _callBack(requestId, request_, outputWords);
-        if (ok) return;
-        _runs[requestId].callbackFailed = true;
-        emit CallbackFailed(requestId, returndata);
-    }
-
-    /// @dev Calls back with exactly the requested gas, or reverts for lack of it. Returns whether the callback
-    /// succeeded, and if not, the start of what it reverted with.
-    function _callBack(bytes32 requestId, Request calldata request_, uint256[] memory outputWords)
-        private
-        returns (bool ok, bytes memory returndata)
-    {
-        address target = request_.callback;
-        uint256 callbackGas = request_.callbackGas;
-        bytes memory data =
-            abi.encodeCall(IInferenceConsumer.onInference, (requestId, request_.modelDigest, outputWords));
-
-        // The code may have gone since the request, and a call to no code succeeds.
-        ok = target.code.length != 0;
-        if (ok) {
-            // A call forwards at most 63/64 of what is left (EIP-150): with less than this the callback would get
-            // less than it was promised, and a fulfiller could make it fail at will.
-            uint256 required = callbackGas + callbackGas / 63 + CALL_OVERHEAD;
-            if (gasleft() < required) revert InsufficientCallbackGas(required, gasleft());
-            assembly ("memory-safe") {
-                ok := call(callbackGas, target, 0, add(data, 0x20), mload(data), 0x00, 0x00)
-            }
-            if (!ok) {
-                assembly ("memory-safe") {
-                    let size := returndatasize()
-                    if gt(size, MAX_RETURNDATA) { size := MAX_RETURNDATA }
-                    returndata := mload(0x40)
-                    mstore(returndata, size)
-                    returndatacopy(add(returndata, 0x20), 0, size)
-                    mstore(0x40, and(add(add(returndata, 0x3f), size), not(0x1f)))
-                }
-            }
-        }
+    /// @dev A partial result has a hash of another kind: who compares hashes only cannot take it for a full one.
+    function _outputsHash(uint256 coverage, uint256[] calldata outputWords) private pure returns (bytes26) {
+        bytes32 hash = keccak256(abi.encodePacked(outputWords));
+        if (coverage != 0) hash = EfficientHashLib.hash(PARTIAL_TAG, bytes32(coverage), hash);
+        return bytes26(hash);
     }
 }

@@ -135,7 +135,11 @@ interface IInferenceOracle {
     event CallbackRetried(bytes32 indexed requestId);
     /// @notice A source opened its feed of a model.
     event FeedOpened(
-        bytes32 indexed feedId, bytes32 indexed modelDigest, address indexed source, uint16 capacity, uint32 publishWindow
+        bytes32 indexed feedId,
+        bytes32 indexed modelDigest,
+        address indexed source,
+        uint16 capacity,
+        uint32 publishWindow
     );
     /// @notice A feed has a new round. `requestId` is zero if it was published.
     event FeedUpdated(
@@ -249,8 +253,8 @@ interface IInferenceOracle {
     /// @notice Pays out the caller's credits in a token (zero for ether).
     function withdraw(address token, address to) external;
 
-    /// @notice Opens the caller's feed of a model: fulfilled requests of the caller become its rounds, and what the
-    /// caller publishes.
+    /// @notice Opens the caller's feed of a model: what the caller requests from then on becomes its rounds once
+    /// fulfilled, and what the caller publishes.
     /// @param capacity Number of rounds kept.
     /// @param publishWindow Greatest age of an observation that is published, in seconds; 0 to take none.
     function openFeed(bytes32 modelDigest, uint16 capacity, uint32 publishWindow) external returns (bytes32 feedId);
@@ -264,11 +268,11 @@ interface IInferenceOracle {
     function balanceOf(address account, address token) external view returns (uint256);
 
     /// @notice A request's state.
-    /// @return outputsHash keccak256 of the output words, once fulfilled; zero before.
-    function result(bytes32 requestId)
-        external
-        view
-        returns (Status status_, uint64 requestedAt, uint64 fulfilledAt, bytes32 outputsHash);
+    /// @return status_ Its state.
+    /// @return requestedAt Unix time at which it was made; zero if never.
+    /// @return outputsHash First 26 bytes of keccak256 of the output words, once fulfilled; zero before. Of a partial
+    /// result, another hash, of words and coverage. `requireOutputs` compares.
+    function result(bytes32 requestId) external view returns (Status status_, uint64 requestedAt, bytes26 outputsHash);
 
     /// @notice Reverts unless these are the outputs of a request that was fulfilled with full coverage, and its input
     /// is no older than `maxAge` seconds.
@@ -320,7 +324,8 @@ interface IInferenceOracle {
     /// @notice Context that the proofs of a publication must carry.
     function publicationContextOf(Publication calldata publication) external view returns (uint256);
 
-    /// @notice EIP-712 hash that the source signs for others to publish: model, inputs, round and observation time.
+    /// @notice EIP-712 hash that the source signs for others to publish: source, model, inputs, verifier, round and
+    /// observation time.
     function publicationHashOf(Publication calldata publication) external view returns (bytes32);
 
     /// @notice Owner that is part of commitments to private inputs for this model and requester (or source).

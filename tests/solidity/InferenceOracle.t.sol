@@ -7,19 +7,8 @@ import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
 import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {BN254} from "../../contracts/libraries/BN254.sol";
-import {ModelRegistry} from "../../contracts/ModelRegistry.sol";
-import {
-    BombConsumer,
-    GasBurningConsumer,
-    GreedyReceiver,
-    PausedConsumer,
-    RecordingConsumer,
-    ReenteringConsumer,
-    RefusingReceiver,
-    RevertingConsumer
-} from "./utils/Consumers.sol";
+import {GreedyReceiver, RefusingReceiver} from "./utils/Consumers.sol";
 import {Jobs} from "./utils/Jobs.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 contract InferenceOracleTest is Jobs {
     string[5] internal names = ["single", "chain", "private", "plain", "mixed"];
@@ -43,15 +32,13 @@ contract InferenceOracleTest is Jobs {
             assertEq(oracle.inputOwnerOf(job.request.modelDigest, job.requester), job.bundle.owner, "owner");
 
             vm.expectEmit(address(oracle));
-            emit IInferenceOracle.InferenceFulfilled(job.id, job.request.modelDigest, job.beneficiary, outputWords(job));
+            emit IInferenceOracle.InferenceFulfilled(
+                job.id, job.request.modelDigest, job.beneficiary, 0, outputWords(job)
+            );
             fulfil(job);
-            (IInferenceOracle.Status status, uint64 requestedAt, uint64 fulfilledAt, uint256[] memory words) =
-                oracle.result(job.id);
-            assertTrue(status == IInferenceOracle.Status.Fulfilled);
-            assertEq(requestedAt, block.timestamp);
-            assertEq(fulfilledAt, block.timestamp);
-            assertEq(words, outputWords(job));
-            assertEq(oracle.balanceOf(job.beneficiary), job.request.fee);
+            _requireResult(job, uint64(block.timestamp));
+            oracle.requireOutputs(job.id, outputWords(job), 0);
+            assertEq(oracle.balanceOf(job.beneficiary, address(0)), job.request.fee);
             vm.revertToState(snapshot);
         }
     }
@@ -79,7 +66,7 @@ contract InferenceOracleTest is Jobs {
         fulfil(prove(model, first));
         assertTrue(oracle.status(second.id) == IInferenceOracle.Status.Open);
         fulfil(prove(model, second));
-        assertEq(oracle.balanceOf(prover), 2 * first.request.fee);
+        assertEq(oracle.balanceOf(prover, address(0)), 2 * first.request.fee);
     }
 
     function testFuzz_FulfilsForAnyBeneficiaryAndTime(address beneficiary, uint64 wait) public {
@@ -91,10 +78,8 @@ contract InferenceOracleTest is Jobs {
         uint64 requestedAt = uint64(block.timestamp);
         vm.warp(bound(wait, block.timestamp, job.request.deadline));
         fulfil(prove(model, job));
-        assertEq(oracle.balanceOf(beneficiary), job.request.fee);
-        (, uint64 storedRequestedAt, uint64 fulfilledAt,) = oracle.result(job.id);
-        assertEq(storedRequestedAt, requestedAt);
-        assertEq(fulfilledAt, block.timestamp);
+        assertEq(oracle.balanceOf(beneficiary, address(0)), job.request.fee);
+        _requireResult(job, requestedAt);
     }
 
     // ------------------------------------------------------------------------------------------------ replays (P6–P8)
@@ -129,7 +114,7 @@ contract InferenceOracleTest is Jobs {
     function test_RevertWhen_BundleIsReplayedAtAnotherOracle() public {
         Model memory model = install("chain");
         Job memory job = prove(model, open(draft("chain")));
-        oracle = new InferenceOracle(registry, verifier);
+        oracle = new InferenceOracle(registry);
         Job memory there = open(draft("chain"));
         assertEq(there.id, job.id, "the same request");
         vm.expectRevert(IBundleVerifier.InvalidBundle.selector);
@@ -150,15 +135,15 @@ contract InferenceOracleTest is Jobs {
             abi.encodeWithSelector(IInferenceOracle.NotOpen.selector, job.id, IInferenceOracle.Status.Fulfilled)
         );
         fulfil(job);
-        assertEq(oracle.balanceOf(prover), job.request.fee);
+        assertEq(oracle.balanceOf(prover, address(0)), job.request.fee);
     }
 
     /// The fee, the callback, the deadline: everything of a request is in its id.
     function test_RevertWhen_RequestIsAltered() public {
         Model memory model = install("single");
         Job memory original = prove(model, open(draft("single")));
-        for (uint256 i = 0; i < 9; ++i) {
-            Job memory job = prove(model, _copyOf(original));
+        for (uint256 i = 0; i < 10; ++i) {
+            Job memory job = prove(model, copyOf(original));
             if (i == 0) job.request.fee += 1;
             if (i == 1) job.request.deadline += 1;
             if (i == 2) job.request.callback = address(this);
@@ -168,6 +153,7 @@ contract InferenceOracleTest is Jobs {
             if (i == 6) job.requester = prover;
             if (i == 7) job.nonce = 1;
             if (i == 8) job.request.inputs[0] = bytes32(uint256(1));
+            if (i == 9) job.request.verifier = 0x00000002;
             bytes32 id = oracle.requestIdOf(job.request, job.requester, job.nonce);
             vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.NotOpen.selector, id, IInferenceOracle.Status.None));
             fulfil(job);
@@ -281,27 +267,37 @@ contract InferenceOracleTest is Jobs {
             proofs[i] = job.bundle.proofs[10 + i];
         }
         job.bundle.proofs = proofs;
-        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.ProofLengthMismatch.selector, 30, 20));
+        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.ProofLengthMismatch.selector, 0, 30, 20));
         fulfil(job);
     }
 
     // ------------------------------------------------------------------------------------------------ requests refused
 
-    function test_RevertWhen_ModelIsUnknown() public {
+    function test_RevertWhen_ModelOrVerifierDoesNotServe() public {
         install("single");
         Job memory job = draft("single");
+        uint256[] memory words = inputWords(job);
+        bytes32 digest = job.request.modelDigest;
         job.request.modelDigest = bytes32(uint256(1));
-        _refuse(job, new uint256[](0), abi.encodeWithSelector(IInferenceOracle.UnknownModel.selector, 1));
-    }
-
-    function test_RevertWhen_CoverageOrTokenIsUnsupported() public {
-        install("single");
-        Job memory job = draft("single");
-        job.request.minCoverage = 1;
-        _refuse(job, abi.encodeWithSelector(IInferenceOracle.UnsupportedCoverage.selector, 1));
-        job = draft("single");
-        job.request.feeToken = address(this);
-        _refuse(job, abi.encodeWithSelector(IInferenceOracle.UnsupportedFeeToken.selector, address(this)));
+        _refuse(job, words, abi.encodeWithSelector(IModelRegistry.ModelNotActive.selector, 1, 0));
+        job.request.modelDigest = digest;
+        job.request.verifier = 0x00000002;
+        _refuse(job, words, abi.encodeWithSelector(IModelRegistry.VerifierNotActive.selector, bytes4(0x00000002), 0));
+        job.request.verifier = VERIFIER;
+        registry.tombstone(digest);
+        _refuse(
+            job,
+            words,
+            abi.encodeWithSelector(IModelRegistry.ModelNotActive.selector, digest, IModelRegistry.Status.Tombstoned)
+        );
+        registry.tombstoneVerifier(VERIFIER);
+        _refuse(
+            job,
+            words,
+            abi.encodeWithSelector(
+                IModelRegistry.VerifierNotActive.selector, VERIFIER, IModelRegistry.Status.Tombstoned
+            )
+        );
     }
 
     function test_RevertWhen_FeeIsNotSent() public {
@@ -409,11 +405,10 @@ contract InferenceOracleTest is Jobs {
         vm.expectEmit(address(oracle));
         emit IInferenceOracle.InferenceRefunded(job.id);
         oracle.refund(job.request, alice, job.nonce);
-        assertEq(oracle.balanceOf(alice), job.request.fee);
-        assertEq(oracle.balanceOf(prover), 0);
+        assertEq(oracle.balanceOf(alice, address(0)), job.request.fee);
+        assertEq(oracle.balanceOf(prover, address(0)), 0);
         assertTrue(oracle.status(job.id) == IInferenceOracle.Status.Refunded);
-        (bytes32 newest,,,) = oracle.latest(job.request.modelDigest, alice);
-        assertEq(newest, 0, "a refund is no answer");
+        _requireNoResult(job);
     }
 
     function test_RevertWhen_RefundedTwiceOrAfterFulfilment() public {
@@ -454,6 +449,93 @@ contract InferenceOracleTest is Jobs {
         fulfil(job);
     }
 
+    // ------------------------------------------------------------------------------------------------ stopping (G8)
+
+    /// Model tombstoned, verifier tombstoned, everything frozen: nothing is fulfilled any more, and fees come back at
+    /// once.
+    function test_StoppedRequestsAreRefundedAtOnce() public {
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Model memory model = install("single");
+            Job memory job = prove(model, open(draft("single")));
+            vm.expectPartialRevert(IInferenceOracle.DeadlineNotPassed.selector);
+            oracle.refund(job.request, alice, job.nonce);
+
+            if (i == 0) registry.tombstone(model.digest);
+            if (i == 1) registry.tombstoneVerifier(VERIFIER);
+            if (i == 2) registry.freeze();
+            vm.expectPartialRevert(
+                i == 0 ? IModelRegistry.ModelNotActive.selector : IModelRegistry.VerifierNotActive.selector
+            );
+            fulfil(job);
+            oracle.refund(job.request, alice, job.nonce);
+            assertEq(oracle.balanceOf(alice, address(0)), job.request.fee);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// Another verifier of the registry, or one added later, is not the one that was asked for.
+    function test_RequestsStayWithTheirVerifier() public {
+        Model memory model = install("single");
+        Job memory job = prove(model, open(draft("single")));
+        registry.addVerifier(0x00000002, address(new BundleVerifier(registry)));
+        registry.tombstoneVerifier(VERIFIER);
+        vm.expectPartialRevert(IModelRegistry.VerifierNotActive.selector);
+        fulfil(job);
+        job.request.verifier = 0x00000002;
+        vm.expectPartialRevert(IInferenceOracle.NotOpen.selector);
+        fulfil(job);
+    }
+
+    /// A verifier whose code is gone accepts nothing.
+    function test_RevertWhen_VerifierHasNoCode() public {
+        Model memory model = install("single");
+        Job memory job = prove(model, open(draft("single")));
+        vm.etch(address(verifier), "");
+        vm.expectRevert(bytes(""));
+        fulfil(job);
+    }
+
+    // ------------------------------------------------------------------------------------------------ reading
+
+    function test_RequireOutputs() public {
+        Model memory model = install("single");
+        Job memory job = prove(model, open(draft("single")));
+        _requireNoResult(job);
+        vm.warp(block.timestamp + 100);
+        fulfil(job);
+        uint256[] memory words = outputWords(job);
+        oracle.requireOutputs(job.id, words, 100);
+        vm.expectRevert(
+            abi.encodeWithSelector(IInferenceOracle.StaleResult.selector, block.timestamp - 100, 99, block.timestamp)
+        );
+        oracle.requireOutputs(job.id, words, 99);
+        words[0] ^= 1;
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.OutputsMismatch.selector, job.id));
+        oracle.requireOutputs(job.id, words, 100);
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.OutputsMismatch.selector, job.id));
+        oracle.requireOutputs(job.id, new uint256[](0), 100);
+    }
+
+    /// The header is read from however many chunks it lies in.
+    function test_HeaderInSmallChunks() public {
+        for (uint256 size = 32; size <= 1056; size += 256) {
+            uint256 snapshot = vm.snapshotState();
+            Model memory model = loadModel("mixed");
+            bytes32[] memory hashes = new bytes32[]((model.blob.length + size - 1) / size);
+            for (uint256 i = 0; i < hashes.length; ++i) {
+                bytes memory chunk = new bytes(i + 1 < hashes.length ? size : model.blob.length - i * size);
+                for (uint256 j = 0; j < chunk.length; ++j) {
+                    chunk[j] = model.blob[i * size + j];
+                }
+                (hashes[i],) = registry.writeChunk(chunk);
+            }
+            registry.register(hashes, 0);
+            fulfil(prove(model, open(draft("mixed"))));
+            vm.revertToState(snapshot);
+        }
+    }
+
     // ------------------------------------------------------------------------------------------------ money
 
     function test_WithdrawPaysOnce() public {
@@ -461,13 +543,14 @@ contract InferenceOracleTest is Jobs {
         Job memory job = prove(model, open(draft("single")));
         fulfil(job);
         vm.startPrank(prover);
+        address to = makeAddr("purse");
         vm.expectEmit(address(oracle));
-        emit IInferenceOracle.Withdrawn(prover, job.request.fee);
-        oracle.withdraw();
-        assertEq(prover.balance, job.request.fee);
+        emit IInferenceOracle.Withdrawn(prover, address(0), to, job.request.fee);
+        oracle.withdraw(address(0), to);
+        assertEq(to.balance, job.request.fee);
         assertEq(address(oracle).balance, 0);
-        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.NothingToWithdraw.selector, prover));
-        oracle.withdraw();
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.NothingToWithdraw.selector, prover, address(0)));
+        oracle.withdraw(address(0), to);
     }
 
     function test_ReenteringWithdrawPaysOnce() public {
@@ -490,8 +573,18 @@ contract InferenceOracleTest is Jobs {
         job.beneficiary = address(refusing);
         fulfil(prove(model, open(job))); // Does not block the fulfilment.
         vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.WithdrawFailed.selector, address(refusing)));
-        refusing.withdraw(oracle);
-        assertEq(oracle.balanceOf(address(refusing)), job.request.fee);
+        refusing.withdraw(oracle, address(refusing));
+        assertEq(oracle.balanceOf(address(refusing), address(0)), job.request.fee);
+        refusing.withdraw(oracle, alice);
+        assertEq(alice.balance, job.request.fee);
+    }
+
+    function test_RevertWhen_WithdrawnToNobody() public {
+        Model memory model = install("single");
+        fulfil(prove(model, open(draft("single"))));
+        vm.prank(prover);
+        vm.expectRevert(IInferenceOracle.InvalidBeneficiary.selector);
+        oracle.withdraw(address(0), address(0));
     }
 
     function test_RevertWhen_EtherIsSentOutright() public {
@@ -501,330 +594,33 @@ contract InferenceOracleTest is Jobs {
         assertFalse(ok);
     }
 
-    // ------------------------------------------------------------------------------------------------ latest (B7)
-
-    function test_LatestMovesToNewerRequestsOnly() public {
-        Model memory model = install("single");
-        (bytes32 newest, uint64 requestedAt, uint64 fulfilledAt, uint256[] memory words) =
-            oracle.latest(model.digest, alice);
-        assertEq(newest, 0);
-        assertEq(uint256(requestedAt) + fulfilledAt + words.length, 0);
-
-        Job memory older = prove(model, open(draft("single")));
-        vm.warp(block.timestamp + 10);
-        Job memory newer = prove(model, open(draft("single")));
-        Job memory twin = prove(model, open(draft("single")));
-        vm.warp(block.timestamp + 10);
-        Job memory newestOfAll = prove(model, open(draft("single")));
-
-        fulfil(newer);
-        _requireLatest(newer.id);
-        fulfil(older); // Held back, and no newer for it.
-        _requireLatest(newer.id);
-        fulfil(twin); // Of the same second: the first fulfilled stays.
-        _requireLatest(newer.id);
-        fulfil(newestOfAll);
-        _requireLatest(newestOfAll.id);
-        (, requestedAt,, words) = oracle.latest(model.digest, alice);
-        assertEq(requestedAt, block.timestamp);
-        assertEq(words, outputWords(newestOfAll));
-    }
-
-    function test_LatestIsPerRequesterAndModel() public {
-        Model memory model = install("single");
-        Model memory other = install("chain");
-        Job memory job = prove(model, open(draft("single")));
-        fulfil(job);
-        Job memory mallorys = draft("single");
-        mallorys.requester = makeAddr("mallory");
-        vm.warp(block.timestamp + 1);
-        fulfil(prove(model, open(mallorys)));
-        _requireLatest(job.id);
-        (bytes32 newest,,,) = oracle.latest(other.digest, alice);
-        assertEq(newest, 0);
-    }
-
-    // ------------------------------------------------------------------------------------------------ callbacks
-    // (P11, B11)
-
-    function test_CallbackGetsTheResultWithExactlyItsGas() public {
-        RecordingConsumer consumer = new RecordingConsumer();
-        Job memory job = _fulfilWith(address(consumer), 300_000);
-        assertEq(consumer.caller(), address(oracle));
-        assertEq(consumer.requestId(), job.id);
-        assertEq(consumer.modelDigest(), job.request.modelDigest);
-        assertEq(consumer.words(0), job.bundle.words[26]);
-        // Less what its own dispatch takes.
-        assertLe(consumer.gasAtStart(), 300_000);
-        assertGt(consumer.gasAtStart(), 299_000);
-        assertFalse(oracle.callbackFailed(job.id));
-    }
-
-    /// A fulfiller cannot starve the callback: with too little gas the whole fulfilment reverts.
-    function test_RevertWhen_GasIsTooLowForTheCallback() public {
-        RecordingConsumer consumer = new RecordingConsumer();
-        Model memory model = install("single");
-        Job memory job = draft("single");
-        (job.request.callback, job.request.callbackGas) = (address(consumer), 1_000_000);
-        job = prove(model, open(job));
-        _requireLeastGasSuffices(job, consumer);
-    }
-
-    /// An account with delegated code costs more to call (EIP-7702), and the callback is not who pays for it.
-    /// forge-config: default.evm_version = "prague"
-    /// forge-config: default.isolate = true
-    function test_DelegatedCallbackHasAllItsGas() public {
-        address code = address(new RecordingConsumer());
-        address account = makeAddr("delegating");
-        vm.etch(account, abi.encodePacked(hex"ef0100", code));
-        Job memory job = _prepareWith(account, 1_000_000);
-        _requireLeastGasSuffices(job, RecordingConsumer(account));
-    }
-
-    function test_RevertingCallbackIsRecorded() public {
-        Job memory job = _prepareWith(address(new RevertingConsumer()), 100_000);
-        bytes memory full = abi.encodeWithSelector(RevertingConsumer.No.selector, 1, 2, 3, 4, 5);
-        bytes memory capped = new bytes(132);
-        for (uint256 i = 0; i < 132; ++i) {
-            capped[i] = full[i];
-        }
-        vm.expectEmit(address(oracle));
-        emit IInferenceOracle.CallbackFailed(job.id, capped);
-        fulfil(job);
-        _requireFulfilledDespiteCallback(job);
-    }
-
-    function test_GasBurningCallbackIsRecorded() public {
-        Job memory job = _prepareWith(address(new GasBurningConsumer()), 500_000);
-        vm.expectEmit(address(oracle));
-        emit IInferenceOracle.CallbackFailed(job.id, "");
-        uint256 before = gasleft();
-        fulfil(job);
-        assertLt(before - gasleft(), 1_000_000);
-        _requireFulfilledDespiteCallback(job);
-    }
-
-    function test_ReturnBombCostsTheOracleNothing() public {
-        for (uint256 i = 0; i < 2; ++i) {
-            uint256 snapshot = vm.snapshotState();
-            Job memory job = _prepareWith(address(new BombConsumer(i == 1)), 3_000_000);
-            uint256 before = gasleft();
-            fulfil(job);
-            // The callback pays for its megabyte (2.2 million) from its own gas; copying it would cost as much again.
-            assertLt(before - gasleft(), 3_000_000);
-            assertEq(oracle.callbackFailed(job.id), i == 1);
-            vm.revertToState(snapshot);
-        }
-    }
-
-    function test_CallbackToVanishedCodeIsRecorded() public {
-        RecordingConsumer consumer = new RecordingConsumer();
-        Job memory job = _prepareWith(address(consumer), 100_000);
-        vm.etch(address(consumer), "");
-        fulfil(job);
-        _requireFulfilledDespiteCallback(job);
-    }
-
-    function test_ReenteringFulfilAndRefundAndWithdrawFail() public {
-        for (uint256 i = 0; i < 3; ++i) {
-            uint256 snapshot = vm.snapshotState();
-            ReenteringConsumer consumer = new ReenteringConsumer();
-            Job memory job = _prepareWith(address(consumer), 3_000_000);
-            bytes memory action = i == 0
-                ? _fulfilData(job)
-                : i == 1
-                    ? abi.encodeCall(IInferenceOracle.refund, (job.request, job.requester, job.nonce))
-                    : abi.encodeCall(IInferenceOracle.withdraw, ());
-            consumer.set(action, 0);
-            fulfil(job);
-            assertFalse(consumer.succeeded());
-            assertEq(
-                consumer.outcome(),
-                abi.encodeWithSelector(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector)
-            );
-            assertEq(oracle.balanceOf(prover), job.request.fee);
-            vm.revertToState(snapshot);
-        }
-    }
-
-    /// P11: who fulfils chooses the moment, perhaps one at which the callback fails; that is not the end of it.
-    function test_FailedCallbackIsRetried() public {
-        PausedConsumer consumer = new PausedConsumer();
-        Job memory job = _fulfilWith(address(consumer), 100_000);
-        _requireFulfilledDespiteCallback(job);
-        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.CallbackFailedAgain.selector, job.id));
-        oracle.retryCallback(job.request, job.requester, job.nonce);
-        assertTrue(oracle.callbackFailed(job.id));
-
-        consumer.unpause();
-        vm.warp(job.request.deadline + 1);
-        vm.prank(makeAddr("anyone"));
-        vm.expectEmit(address(oracle));
-        emit IInferenceOracle.CallbackRetried(job.id);
-        oracle.retryCallback(job.request, job.requester, job.nonce);
-        assertEq(consumer.calls(), 1);
-        assertEq(consumer.word(), job.bundle.words[26]);
-        assertFalse(oracle.callbackFailed(job.id));
-        assertEq(oracle.balanceOf(prover), job.request.fee, "the fee is paid once");
-        _refuseRetry(job, abi.encodeWithSelector(IInferenceOracle.NoFailedCallback.selector, job.id));
-    }
-
-    function test_RevertWhen_RetryingWhatDidNotFail() public {
-        Model memory model = install("single");
-        RecordingConsumer consumer = new RecordingConsumer();
-        Job memory job = draft("single");
-        (job.request.callback, job.request.callbackGas) = (address(consumer), 300_000);
-        job = prove(model, open(job));
-        bytes memory none = abi.encodeWithSelector(IInferenceOracle.NoFailedCallback.selector, job.id);
-        _refuseRetry(job, none);
-        fulfil(job);
-        _refuseRetry(job, none);
-        job.request.callbackGas += 1;
-        bytes32 id = oracle.requestIdOf(job.request, job.requester, job.nonce);
-        _refuseRetry(job, abi.encodeWithSelector(IInferenceOracle.NoFailedCallback.selector, id));
-    }
-
-    /// Nor can a retry starve the callback.
-    function test_RevertWhen_GasIsTooLowForTheRetry() public {
-        PausedConsumer consumer = new PausedConsumer();
-        Job memory job = _fulfilWith(address(consumer), 1_000_000);
-        consumer.unpause();
-        vm.expectPartialRevert(IInferenceOracle.InsufficientCallbackGas.selector);
-        oracle.retryCallback{gas: 1_010_000}(job.request, job.requester, job.nonce);
-        assertTrue(oracle.callbackFailed(job.id));
-    }
-
-    function test_ReenteringRetryFails() public {
-        ReenteringConsumer consumer = new ReenteringConsumer();
-        Job memory job = _prepareWith(address(consumer), 3_000_000);
-        bytes memory code = address(consumer).code;
-        vm.etch(address(consumer), "");
-        fulfil(job);
-        vm.etch(address(consumer), code);
-        consumer.set(abi.encodeCall(IInferenceOracle.retryCallback, (job.request, job.requester, job.nonce)), 0);
-        oracle.retryCallback(job.request, job.requester, job.nonce);
-        assertFalse(consumer.succeeded());
-        assertEq(
-            consumer.outcome(), abi.encodeWithSelector(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector)
-        );
-    }
-
-    /// A callback may well ask the next question.
-    function test_CallbackMayRequestAgain() public {
-        ReenteringConsumer consumer = new ReenteringConsumer();
-        Job memory job = _prepareWith(address(consumer), 3_000_000);
-        Job memory next = draft("single");
-        vm.deal(address(consumer), next.request.fee);
-        consumer.set(abi.encodeCall(IInferenceOracle.request, (next.request, inputWords(next))), next.request.fee);
-        fulfil(job);
-        assertTrue(consumer.succeeded());
-        assertTrue(oracle.status(abi.decode(consumer.outcome(), (bytes32))) == IInferenceOracle.Status.Open);
-    }
-
-    /// B11: nothing of the oracle's own can be the target.
-    function test_RevertWhen_CallbackTargetIsForbidden() public {
-        install("single");
-        address[8] memory targets = [
-            address(oracle),
-            address(registry),
-            address(verifier),
-            address(1),
-            address(8),
-            address(0x100),
-            address(0xffff),
-            makeAddr("no code")
-        ];
-        for (uint256 i = 0; i < targets.length; ++i) {
-            if (i == 5 || i == 6) vm.etch(targets[i], hex"00");
-            Job memory job = draft("single");
-            (job.request.callback, job.request.callbackGas) = (targets[i], 100_000);
-            _refuse(job, abi.encodeWithSelector(IInferenceOracle.InvalidCallback.selector, targets[i]));
-        }
-    }
-
-    function test_RevertWhen_CallbackGasIsOutOfRange() public {
-        install("single");
-        Job memory job = draft("single");
-        job.request.callbackGas = 1;
-        _refuse(job, abi.encodeWithSelector(IInferenceOracle.InvalidCallbackGas.selector, 1, 0));
-        (job.request.callback, job.request.callbackGas) = (address(new RecordingConsumer()), 5_000_001);
-        _refuse(job, abi.encodeWithSelector(IInferenceOracle.InvalidCallbackGas.selector, 5_000_001, 5_000_000));
-    }
-
     // ------------------------------------------------------------------------------------------------ deployment
 
     function test_RevertWhen_DeployedOnStrangeParts() public {
         vm.expectRevert(IInferenceOracle.InvalidDeployment.selector);
-        new InferenceOracle(IModelRegistry(address(1)), verifier);
-        vm.expectRevert(IInferenceOracle.InvalidDeployment.selector);
-        new InferenceOracle(registry, IBundleVerifier(makeAddr("nothing")));
-        ModelRegistry other = new ModelRegistry(address(this));
-        vm.expectRevert(IInferenceOracle.InvalidDeployment.selector);
-        new InferenceOracle(other, verifier);
+        new InferenceOracle(IModelRegistry(address(1)));
     }
 
     // ------------------------------------------------------------------------------------------------ helpers
 
-    function fulfilExternal(Job memory job) external {
-        fulfil(job);
-    }
-
-    function _prepareWith(address callback, uint32 callbackGas) private returns (Job memory job) {
-        Model memory model = install("single");
-        job = draft("single");
-        (job.request.callback, job.request.callbackGas) = (callback, callbackGas);
-        return prove(model, open(job));
-    }
-
-    /// The least gas that succeeds, by bisection: even then the callback has all of its 1,000,000.
-    function _requireLeastGasSuffices(Job memory job, RecordingConsumer consumer) private {
-        (uint256 fails, uint256 succeeds) = (1_000_000, 2_000_000);
-        uint256 snapshot = vm.snapshotState();
-        while (succeeds - fails > 1) {
-            uint256 limit = (fails + succeeds) / 2;
-            try this.fulfilExternal{gas: limit}(job) {
-                assertFalse(oracle.callbackFailed(job.id));
-                assertGt(consumer.gasAtStart(), 999_000);
-                succeeds = limit;
-            } catch {
-                assertTrue(oracle.status(job.id) == IInferenceOracle.Status.Open);
-                fails = limit;
-            }
-            vm.revertToState(snapshot);
-        }
-        vm.expectPartialRevert(IInferenceOracle.InsufficientCallbackGas.selector);
-        this.fulfilExternal{gas: fails}(job);
-    }
-
-    function _fulfilWith(address callback, uint32 callbackGas) private returns (Job memory job) {
-        job = _prepareWith(callback, callbackGas);
-        fulfil(job);
-    }
-
-    function _requireFulfilledDespiteCallback(Job memory job) private view {
-        assertTrue(oracle.callbackFailed(job.id));
-        (IInferenceOracle.Status status,,, uint256[] memory words) = oracle.result(job.id);
+    function _requireResult(Job memory job, uint64 expectedRequestedAt) private view {
+        (IInferenceOracle.Status status, uint64 requestedAt, bytes26 outputsHash) = oracle.result(job.id);
         assertTrue(status == IInferenceOracle.Status.Fulfilled);
-        assertEq(words, outputWords(job));
-        assertEq(oracle.balanceOf(prover), job.request.fee);
+        assertTrue(oracle.status(job.id) == status);
+        assertEq(requestedAt, expectedRequestedAt);
+        assertEq(outputsHash, bytes26(hashOf(outputWords(job))));
     }
 
-    function _refuseRetry(Job memory job, bytes memory revertData) private {
-        vm.expectRevert(revertData);
-        oracle.retryCallback(job.request, job.requester, job.nonce);
-    }
-
-    function _requireLatest(bytes32 id) private view {
-        (bytes32 newest,,,) = oracle.latest(loadModelDigest("single"), alice);
-        assertEq(newest, id);
-    }
-
-    function loadModelDigest(string memory name) private view returns (bytes32) {
-        return vm.parseJsonBytes32(readFixture(name), ".modelDigest");
+    function _requireNoResult(Job memory job) private {
+        (,, bytes26 outputsHash) = oracle.result(job.id);
+        assertEq(outputsHash, bytes26(0));
+        uint256[] memory words = outputWords(job);
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.OutputsMismatch.selector, job.id));
+        oracle.requireOutputs(job.id, words, type(uint256).max);
     }
 
     function _refuse(Job memory job, bytes memory revertData) private {
-        _refuse(job, job.request.modelDigest == 0 ? new uint256[](0) : inputWords(job), revertData);
+        _refuse(job, inputWords(job), revertData);
     }
 
     function _refuse(Job memory job, uint256[] memory words, bytes memory revertData) private {
@@ -838,24 +634,5 @@ contract InferenceOracleTest is Jobs {
     function _hashInputs(Job memory job, uint256[] memory words) private pure {
         job.request.inputs[0] = keccak256(abi.encode(words[0], words[1]));
         job.request.inputs[2] = keccak256(abi.encode(words[2]));
-    }
-
-    function _fulfilData(Job memory job) private pure returns (bytes memory) {
-        return abi.encodeCall(
-            IInferenceOracle.fulfil,
-            (
-                job.request,
-                job.requester,
-                job.nonce,
-                job.beneficiary,
-                job.bundle.words,
-                job.bundle.commitments,
-                job.bundle.proofs
-            )
-        );
-    }
-
-    function _copyOf(Job memory job) private pure returns (Job memory) {
-        return abi.decode(abi.encode(job), (Job));
     }
 }

@@ -11,7 +11,7 @@
 // so that no JSON number is rounded):
 //     chainId, oracle, requester, nonce, beneficiary     what the context binds
 //     modelDigest, setupDigest, blob                     the key blob, whole
-//     request { modelDigest, inputs[], minCoverage, feeToken, fee, deadline, callback, callbackGas }
+//     request { modelDigest, inputs[], verifier, minCoverage, feeToken, fee, deadline, callback, callbackGas }
 //     requestHash, requestId, context, owner             derived
 //     words[], commitments[], proofs[]                   as `fulfil` and `verifyBundle` take them
 // <name>.trapdoor.json (simulated models only): the exponents, with which the Solidity tests simulate bundles for
@@ -223,12 +223,12 @@ for (const [name, model] of Object.entries(MODELS)) {
   const [oracle, requester, beneficiary] = [address("oracle"), address("requester"), address("beneficiary")];
   const [chainId, nonce] = [31337n, 0n];
   const request = {
-    modelDigest: hex(model.digest), inputs, minCoverage: 0n, feeToken: utils.getAddress("0x" + "00".repeat(20)),
+    modelDigest: hex(model.digest), inputs, verifier: "0x00000001", minCoverage: 0n, feeToken: utils.getAddress("0x" + "00".repeat(20)),
     fee: 10n ** 15n, deadline: 2_000_000_000n, callback: utils.getAddress("0x" + "00".repeat(20)), callbackGas: 0n,
   };
   const requestHash = encode(
-    ["bytes32", "bytes32[]", "uint256", "address", "uint256", "uint64", "address", "uint32"],
-    Object.values(request),
+    ["tuple(bytes32, bytes32[], bytes4, uint256, address, uint256, uint64, address, uint32)"],
+    [Object.values(request)],
   );
   const requestId = encode(["address", "uint256", "bytes32"], [requester, nonce, hex(requestHash)]);
   const statement = {

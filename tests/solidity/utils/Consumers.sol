@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
-import {IInferenceConsumer} from "../../../contracts/interfaces/IInferenceConsumer.sol";
+import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
+import {IInferenceConsumer, IPartialInferenceConsumer} from "../../../contracts/interfaces/IInferenceConsumer.sol";
 import {IInferenceOracle} from "../../../contracts/interfaces/IInferenceOracle.sol";
 
 /// @notice Records what it is called with, and how much gas it gets.
@@ -15,6 +16,33 @@ contract RecordingConsumer is IInferenceConsumer {
     function onInference(bytes32 requestId_, bytes32 modelDigest_, uint256[] calldata words_) external {
         gasAtStart = gasleft();
         (caller, requestId, modelDigest, words) = (msg.sender, requestId_, modelDigest_, words_);
+    }
+}
+
+/// @notice Takes both kinds of results, and counts them.
+contract PartialConsumer is IInferenceConsumer, IPartialInferenceConsumer {
+    uint256 public fullCalls;
+    uint256 public partialCalls;
+    uint256 public coverage;
+    uint256 public word;
+    bool public refuses;
+
+    error Refused();
+
+    function setRefuses(bool refuses_) external {
+        refuses = refuses_;
+    }
+
+    function onInference(bytes32, bytes32, uint256[] calldata words_) external {
+        if (refuses) revert Refused();
+        ++fullCalls;
+        word = words_[0];
+    }
+
+    function onPartialInference(bytes32, bytes32, uint256 coverage_, uint256[] calldata words_) external {
+        if (refuses) revert Refused();
+        ++partialCalls;
+        (coverage, word) = (coverage_, words_[0]);
     }
 }
 
@@ -97,17 +125,34 @@ contract GreedyReceiver {
     }
 
     function withdraw() external {
-        _oracle.withdraw();
+        _oracle.withdraw(address(0), address(this));
     }
 
     receive() external payable {
         ++received;
-        try _oracle.withdraw() {} catch {}
+        try _oracle.withdraw(address(0), address(this)) {} catch {}
     }
 }
 
 contract RefusingReceiver {
-    function withdraw(IInferenceOracle oracle) external {
-        oracle.withdraw();
+    function withdraw(IInferenceOracle oracle, address to) external {
+        oracle.withdraw(address(0), to);
+    }
+}
+
+/// @notice Signs by a flag (EIP-1271).
+contract ContractSource is IERC1271 {
+    bytes32 public signed;
+
+    function sign(bytes32 hash) external {
+        signed = hash;
+    }
+
+    function openFeed(IInferenceOracle oracle, bytes32 modelDigest, uint16 capacity, uint32 publishWindow) external {
+        oracle.openFeed(modelDigest, capacity, publishWindow);
+    }
+
+    function isValidSignature(bytes32 hash, bytes calldata) external view returns (bytes4) {
+        return hash == signed ? IERC1271.isValidSignature.selector : bytes4(0xffffffff);
     }
 }

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.24;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {IInferenceOracle} from "../interfaces/IInferenceOracle.sol";
+
+/// @title Money of the oracle
+/// @notice Takes fees in, keeps credits, pays out to whoever asks for their own.
+/// @dev For each currency: taken = paid out + credits + fees of open requests. Each has books of its own, so a token
+/// that lies about its balances harms those who deal in it.
+abstract contract Escrow is IInferenceOracle, ReentrancyGuardTransient {
+    using SafeERC20 for IERC20;
+
+    /// @dev The fee token that stands for ether.
+    address internal constant ETHER = address(0);
+
+    /// @inheritdoc IInferenceOracle
+    mapping(address account => mapping(address token => uint256)) public balanceOf;
+
+    /// @inheritdoc IInferenceOracle
+    function withdraw(address token, address to) external nonReentrant {
+        if (to == address(0)) revert InvalidBeneficiary();
+        uint256 amount = balanceOf[msg.sender][token];
+        if (amount == 0) revert NothingToWithdraw(msg.sender, token);
+        balanceOf[msg.sender][token] = 0;
+        emit Withdrawn(msg.sender, token, to, amount);
+        if (token == ETHER) _sendEther(to, amount);
+        else IERC20(token).safeTransfer(to, amount);
+    }
+
+    /// @dev Takes a fee from the caller. Called once all else of the request is written.
+    function _take(address token, uint256 fee) internal {
+        uint256 expectedEther = token == ETHER ? fee : 0;
+        if (msg.value != expectedEther) revert FeeMismatch(expectedEther, msg.value);
+        if (token == ETHER || fee == 0) return;
+        // What comes in is what is owed later: tokens that keep a part, or do nothing, are not taken.
+        uint256 before = IERC20(token).balanceOf(address(this));
+        IERC20(token).safeTransferFrom(msg.sender, address(this), fee);
+        uint256 held = IERC20(token).balanceOf(address(this));
+        uint256 received = held > before ? held - before : 0;
+        if (received != fee) revert UnsupportedFeeToken(token, fee, received);
+    }
+
+    function _credit(address account, address token, uint256 amount) internal {
+        balanceOf[account][token] += amount;
+    }
+
+    function _sendEther(address to, uint256 amount) private {
+        bool ok;
+        // No return data is copied: the caller pays for what it returns, and only its own call fails.
+        assembly ("memory-safe") {
+            ok := call(gas(), to, amount, 0x00, 0x00, 0x00, 0x00)
+        }
+        if (!ok) revert WithdrawFailed(to);
+    }
+}

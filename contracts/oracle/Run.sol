@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.24;
+
+import {IInferenceOracle} from "../interfaces/IInferenceOracle.sol";
+
+/// @notice A request's one record, in one slot: what a request and its fulfilment cost is mostly this.
+///
+///     bits 0–7     status
+///     bit  8       the requester had a feed of the model at the request
+///     bit  9       the callback failed
+///     bits 10–47   Unix time of the request
+///     bits 48–255  first 26 bytes of the outputs' hash
+///
+/// Two lists of outputs with one such hash take about 2^104 hashes to find, no less than a forged proof takes.
+type Run is uint256;
+
+using Runs for Run global;
+
+/// @title Reader and writer of records
+library Runs {
+    uint256 private constant STATUS = 0xff;
+    uint256 private constant HAS_FEED = 1 << 8;
+    uint256 private constant CALLBACK_FAILED = 1 << 9;
+    uint256 private constant REQUESTED_AT_SHIFT = 10;
+    uint256 private constant HASH_SHIFT = 48;
+
+    /// @notice The record of a request that is made now.
+    function opened(bool hasFeed_) internal view returns (Run) {
+        uint256 run = uint256(IInferenceOracle.Status.Open) | (block.timestamp << REQUESTED_AT_SHIFT);
+        return Run.wrap(hasFeed_ ? run | HAS_FEED : run);
+    }
+
+    /// @notice The record with a result, or another result; its callback has not failed yet.
+    function fulfilled(Run run, IInferenceOracle.Status status_, bytes26 outputsHash_) internal pure returns (Run) {
+        uint256 kept = Run.unwrap(run) & ((1 << HASH_SHIFT) - 1) & ~(STATUS | CALLBACK_FAILED);
+        return Run.wrap(kept | uint256(status_) | (uint256(uint208(outputsHash_)) << HASH_SHIFT));
+    }
+
+    function refunded(Run run) internal pure returns (Run) {
+        return Run.wrap((Run.unwrap(run) & ~STATUS) | uint256(IInferenceOracle.Status.Refunded));
+    }
+
+    function withCallbackFailed(Run run, bool failed) internal pure returns (Run) {
+        uint256 rest = Run.unwrap(run) & ~CALLBACK_FAILED;
+        return Run.wrap(failed ? rest | CALLBACK_FAILED : rest);
+    }
+
+    function status(Run run) internal pure returns (IInferenceOracle.Status) {
+        return IInferenceOracle.Status(Run.unwrap(run) & STATUS);
+    }
+
+    function hasFeed(Run run) internal pure returns (bool) {
+        return Run.unwrap(run) & HAS_FEED != 0;
+    }
+
+    function callbackFailed(Run run) internal pure returns (bool) {
+        return Run.unwrap(run) & CALLBACK_FAILED != 0;
+    }
+
+    function requestedAt(Run run) internal pure returns (uint64) {
+        return uint64(uint256(uint48(Run.unwrap(run))) >> REQUESTED_AT_SHIFT);
+    }
+
+    /// @notice Zero before there is a result.
+    function outputsHash(Run run) internal pure returns (bytes26) {
+        return bytes26(uint208(Run.unwrap(run) >> HASH_SHIFT));
+    }
+}
