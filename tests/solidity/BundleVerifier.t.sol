@@ -305,7 +305,9 @@ contract BundleVerifierTest is Deployed {
             bundle.words[i] += BN254.R;
             bundle.proofs = simulate(model, bundle, 1);
             uint256 bits = i == 25 ? 72 : i == 26 ? 250 : 248;
-            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.WordOutOfRange.selector, 0, i, bundle.words[i], bits));
+            vm.expectRevert(
+                abi.encodeWithSelector(IBundleVerifier.WordOutOfRange.selector, 0, i, bundle.words[i], bits)
+            );
             verify(model.digest, bundle);
         }
     }
@@ -335,7 +337,9 @@ contract BundleVerifierTest is Deployed {
         for (uint256 i = 0; i < 30; ++i) {
             Bundle memory bundle = loadBundle("chain");
             bundle.proofs[i] += BN254.Q;
-            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.CoordinateOutOfRange.selector, 0, i, bundle.proofs[i]));
+            vm.expectRevert(
+                abi.encodeWithSelector(IBundleVerifier.CoordinateOutOfRange.selector, 0, i, bundle.proofs[i])
+            );
             verify(model.digest, bundle);
             bundle.proofs[i] = BN254.Q;
             vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.CoordinateOutOfRange.selector, 0, i, BN254.Q));
@@ -422,7 +426,11 @@ contract BundleVerifierTest is Deployed {
 
     function test_RevertWhen_ModelIsUnknown() public {
         Bundle memory bundle = loadBundle("single");
-        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.NotRegistered.selector, bytes32(uint256(1))));
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IModelRegistry.ModelNotActive.selector, bytes32(uint256(1)), IModelRegistry.Status.None
+            )
+        );
         verify(bytes32(uint256(1)), bundle);
     }
 
@@ -485,23 +493,23 @@ contract BundleVerifierTest is Deployed {
         _requireCall(bytes.concat(data, bytes32(0)), nonCanonical);
         // Trailing commitments array, and the head pointing there.
         _requireCall(
-            _withHead(bytes.concat(data, abi.encode(2), abi.encodePacked(bundle.commitments)), 4, data.length - 4),
+            _withHead(bytes.concat(data, abi.encode(2), abi.encodePacked(bundle.commitments)), 6, data.length - 0x24),
             nonCanonical
         );
         // A gap between the head and the first array, with every offset moved along.
-        bytes memory head = new bytes(4 + 32 * 6);
+        bytes memory head = new bytes(4 + 32 * 8);
         bytes memory tail = new bytes(data.length - head.length);
         for (uint256 i = 0; i < data.length; ++i) {
             if (i < head.length) head[i] = data[i];
             else tail[i - head.length] = data[i];
         }
         bytes memory gap = bytes.concat(head, bytes32(0), tail);
-        for (uint256 i = 3; i < 6; ++i) {
+        for (uint256 i = 5; i < 8; ++i) {
             gap = _withHead(gap, i, uint256(_head(data, i)) + 32);
         }
         _requireCall(gap, nonCanonical);
         // Two arrays that are one.
-        bytes memory shared = _withHead(data, 4, uint256(_head(data, 3)));
+        bytes memory shared = _withHead(data, 6, uint256(_head(data, 5)));
         (bool ok,) = address(verifier).staticcall(shared);
         assertFalse(ok);
         // Cut anywhere.
@@ -662,10 +670,7 @@ contract BundleVerifierTest is Deployed {
     }
 
     function _encode(bytes32 digest, Bundle memory bundle) private pure returns (bytes memory) {
-        return abi.encodeCall(
-            IBundleVerifier.verifyBundle,
-            (digest, bundle.context, bundle.owner, bundle.words, bundle.commitments, bundle.proofs)
-        );
+        return abi.encodeCall(IBundleVerifier.verifyBundle, (covering(digest, bundle, 0)));
     }
 
     function _head(bytes memory data, uint256 index) private pure returns (bytes32 word) {

@@ -4,11 +4,13 @@ pragma solidity ^0.8.24;
 import {console2} from "forge-std/console2.sol";
 import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
-import {Deployed} from "./utils/Deployed.sol";
+import {BN254} from "../../contracts/libraries/BN254.sol";
+import {Jobs} from "./utils/Jobs.sol";
 
-/// @notice Gas of whole transactions: `script/forge test --match-contract GasTest -vv`.
+/// @notice Gas of whole transactions, with their 21,000 and calldata of full entropy; docs/gas.md:
+/// `script/forge test --match-contract GasTest -vv`.
 /// forge-config: default.isolate = true
-contract GasTest is Deployed {
+contract GasTest is Jobs {
     /// One slice with 26 words in and one word out, straight to the verifier, and what each further slice adds.
     function test_VerifyBundle() public {
         uint256 single = _verifyBundle("single");
@@ -21,48 +23,51 @@ contract GasTest is Deployed {
         assertLt(single, 300_000);
         // The second slice brings the first ρ that is not 1, and with it the multiplication of α.
         assertLt(pair - single, 175_000);
-        assertLt(chain - pair, 175_000);
+        assertLt(chain - pair, 165_000);
     }
 
-    function test_RequestFulfilWithdraw() public {
-        Model memory model = install("single");
-        Bundle memory bundle = loadBundle("single");
-        string memory json = readFixture("single");
-        address requester = vm.parseJsonAddress(json, ".requester");
-        address beneficiary = vm.parseJsonAddress(json, ".beneficiary");
-        IInferenceOracle.Request memory request;
-        request.modelDigest = model.digest;
-        request.inputs = vm.parseJsonBytes32Array(json, ".request.inputs");
-        request.fee = vm.parseJsonUint(json, ".request.fee");
-        request.deadline = uint64(vm.parseJsonUint(json, ".request.deadline"));
+    /// The aims of docs/gas.md: one slice, a committed input, 16 output words, a beneficiary who has credits, no
+    /// callback.
+    function test_FulfilOneSliceOfACommittedInput() public {
+        Model memory model = install("wide");
+        Job[] memory jobs = _jobs(model, "wide", 18);
+        fulfil(jobs[0]);
+        console2.log("request:", vm.lastCallGas().gasTotalUsed);
+        uint256 gas = _gasOf(address(oracle), abi.encodeCall(IInferenceOracle.fulfil, (fulfilmentOf(jobs[1]))), 0);
+        console2.log("fulfil, 1 slice, committed input, 16 words out:", gas);
+        assertLt(gas, 320_000);
 
-        uint256[] memory inputWords = new uint256[](26);
-        for (uint256 i = 0; i < 26; ++i) {
-            inputWords[i] = bundle.words[i];
+        Job[] memory rest = new Job[](16);
+        for (uint256 i = 0; i < 16; ++i) {
+            rest[i] = jobs[i + 2];
         }
-        vm.deal(requester, 1 ether);
-        vm.startPrank(requester);
-        bytes memory data = abi.encodeCall(IInferenceOracle.request, (request, inputWords));
-        console2.log("request:", _gasOf(address(oracle), data, request.fee));
-        vm.stopPrank();
-        data = abi.encodeCall(
-            IInferenceOracle.fulfil,
-            (request, requester, 0, beneficiary, bundle.words, bundle.commitments, bundle.proofs)
-        );
-        uint256 fulfil = _gasOf(address(oracle), data, 0);
-        console2.log("fulfil, 1 slice, 26 + 1 words, first of its kind:", fulfil);
-        assertLt(fulfil, 400_000);
-        vm.startPrank(beneficiary);
-        console2.log("withdraw:", _gasOf(address(oracle), abi.encodeCall(IInferenceOracle.withdraw, ()), 0));
+        gas = _gasOf(address(oracle), abi.encodeCall(IInferenceOracle.fulfilBatch, (fulfilmentsOf(rest))), 0);
+        console2.log("fulfilBatch of 16 such, each:", gas / 16);
+        assertLt(gas / 16, 100_000);
+    }
+
+    function test_FulfilFurtherSlices() public {
+        uint256[3] memory gas;
+        string[3] memory names = ["single", "pair", "chain"];
+        for (uint256 i = 0; i < 3; ++i) {
+            Job[] memory jobs = _jobs(install(names[i]), names[i], 2);
+            fulfil(jobs[0]);
+            gas[i] = _gasOf(address(oracle), abi.encodeCall(IInferenceOracle.fulfil, (fulfilmentOf(jobs[1]))), 0);
+            console2.log("fulfil, 26 + 1 words, slices and gas:", i + 1, gas[i]);
+        }
+        assertLt((gas[2] - gas[0]) / 2, 170_000);
+    }
+
+    function _jobs(Model memory model, string memory name, uint256 n) private returns (Job[] memory jobs) {
+        jobs = new Job[](n);
+        for (uint256 i = 0; i < n; ++i) {
+            jobs[i] = prove(model, open(draft(name)));
+        }
     }
 
     function _verifyBundle(string memory name) private returns (uint256) {
         Model memory model = install(name);
-        Bundle memory bundle = loadBundle(name);
-        bytes memory data = abi.encodeCall(
-            IBundleVerifier.verifyBundle,
-            (model.digest, bundle.context, bundle.owner, bundle.words, bundle.commitments, bundle.proofs)
-        );
+        bytes memory data = abi.encodeCall(IBundleVerifier.verifyBundle, (covering(model.digest, loadBundle(name), 0)));
         return _gasOf(address(verifier), data, 0);
     }
 

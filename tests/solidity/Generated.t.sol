@@ -73,7 +73,7 @@ contract GeneratedTest is Deployed {
     }
 
     function _requireRefused(bytes32 digest, Bundle memory b) private view {
-        try verifier.verifyBundle(digest, b.context, b.owner, b.words, b.commitments, b.proofs) {
+        try verifier.verifyBundle(covering(digest, b, 0)) {
             revert("accepted");
         } catch {}
     }
@@ -88,6 +88,7 @@ contract GeneratedTest is Deployed {
             Bundle memory bundle = loadBundle(names[i]);
             IInferenceOracle.Request memory request;
             request.modelDigest = digest;
+            request.verifier = VERIFIER;
             request.inputs = vm.parseJsonBytes32Array(json, ".request.inputs");
             request.fee = vm.parseJsonUint(json, ".request.fee");
             request.deadline = uint64(vm.parseJsonUint(json, ".request.deadline"));
@@ -101,11 +102,25 @@ contract GeneratedTest is Deployed {
             vm.prank(requester);
             bytes32 id = oracle.request{value: request.fee}(request, inputs);
             assertEq(id, vm.parseJsonBytes32(json, ".requestId"));
-            oracle.fulfil(request, requester, 0, beneficiary, bundle.words, bundle.commitments, bundle.proofs);
-            (IInferenceOracle.Status status,,, uint256[] memory stored) = oracle.result(id);
-            assertEq(uint256(status), uint256(IInferenceOracle.Status.Fulfilled));
-            assertEq(stored[0], bundle.words[bundle.words.length - outputs]);
-            assertEq(oracle.balanceOf(beneficiary), request.fee);
+            oracle.fulfil(
+                IInferenceOracle.Fulfilment({
+                    request: request,
+                    requester: requester,
+                    nonce: 0,
+                    beneficiary: beneficiary,
+                    coverage: 0,
+                    words: bundle.words,
+                    commitments: bundle.commitments,
+                    proofs: bundle.proofs
+                })
+            );
+            assertEq(uint256(oracle.status(id)), uint256(IInferenceOracle.Status.Fulfilled));
+            uint256[] memory outputWords = new uint256[](outputs);
+            for (uint256 w = 0; w < outputs; ++w) {
+                outputWords[w] = bundle.words[bundle.words.length - outputs + w];
+            }
+            oracle.requireOutputs(id, outputWords, 0);
+            assertEq(oracle.balanceOf(beneficiary, address(0)), request.fee);
             vm.revertToState(snapshot);
         }
     }

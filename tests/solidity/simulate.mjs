@@ -75,6 +75,11 @@ const logits = tensor(OUTPUT, 10, 25, 1 << 24, 37, 6);
 const MODELS = {
   // One slice, 26 words in, 1 word out: the shape of the gas target.
   single: { tensors: [image, logits], slices: [slice([context], [0, 1])] },
+  // One slice, a committed input and 16 words out: the shape of the oracle's gas targets.
+  wide: {
+    tensors: [tensor(PRIVATE, 784, 8), tensor(OUTPUT, 16, 253, 0, 1, 0)],
+    slices: [slice([context, owner, read(0)], [1])],
+  },
   // The same in two slices: what the second adds.
   pair: {
     tensors: [image, logits, tensor(BOUNDARY, 300, 12)],
