@@ -95,11 +95,11 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         bytes memory header = ModelInputs.load(registry, request_.modelDigest, type(uint256).max);
         _requireServedCoverage(header, request_.minCoverage);
         ModelInputs.requireCount(header, request_.inputs.length);
-        ModelInputs.requireProvable(header, request_.inputs, words);
+        bool allPrivate = ModelInputs.requireProvable(header, request_.inputs, words);
 
         uint256 nonce = nonces[msg.sender]++;
         requestId = requestIdOf(request_, msg.sender, nonce);
-        _runs[requestId] = Runs.opened(_isFeed(feedIdOf(request_.modelDigest, msg.sender)));
+        _runs[requestId] = Runs.opened(_isFeed(feedIdOf(request_.modelDigest, msg.sender)), allPrivate);
         emit InferenceRequested(requestId, request_.modelDigest, msg.sender, nonce, request_, words);
         _take(request_.feeToken, request_.fee);
     }
@@ -137,17 +137,20 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         Statement[] memory statements = new Statement[](1);
         Statement memory statement = statements[0];
         _bind(statement, fulfilment, request_);
-        Status current = _runs[statement.requestId].status();
-        if (!_isOpenFor(current, fulfilment.coverage)) revert NotOpen(statement.requestId, current);
+        Run run = _runs[statement.requestId];
+        if (!_isOpenFor(run, fulfilment.coverage)) revert NotOpen(statement.requestId, run.status());
         if (block.timestamp > request_.deadline) revert DeadlinePassed(request_.deadline, block.timestamp);
         address verifier = _verifierOf(request_.verifier);
-        bytes memory header = ModelInputs.load(registry, request_.modelDigest, request_.inputs.length);
+        bytes memory header;
+        if (!run.allPrivate()) {
+            header = ModelInputs.load(registry, request_.modelDigest, request_.inputs.length);
+        }
         statement.index = Fault.ALONE;
         _state(statement, fulfilment, request_, header);
         _verify(statements, verifier);
 
         _settle(statement, fulfilment, request_);
-        if (request_.callback != address(0)) _callBackOrRecord(statement, fulfilment, request_);
+        if (request_.callback != address(0)) _callBackOrRecord(statement, request_);
     }
 
     /// @inheritdoc IInferenceOracle
@@ -155,24 +158,21 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         (Statement[] memory statements, bytes4 lane) = _gather(fulfilments);
         _verify(statements, _verifierOf(lane));
 
+        bool callsBack;
         for (uint256 i = 0; i < statements.length; ++i) {
             Statement memory statement = statements[i];
             // The batch may hold a request twice.
-            statement.settled = _isOpenFor(_runs[statement.requestId].status(), statement.coverage);
+            statement.settled = _isOpenFor(_runs[statement.requestId], statement.coverage);
             if (!statement.settled) {
                 emit FulfilmentSkipped(statement.requestId, SkipReason.NotOpen);
                 continue;
             }
             Fulfilment calldata fulfilment = fulfilments[statement.index];
-            _settle(statement, fulfilment, fulfilment.request);
-        }
-        for (uint256 i = 0; i < statements.length; ++i) {
-            Statement memory statement = statements[i];
-            Fulfilment calldata fulfilment = fulfilments[statement.index];
             Request calldata request_ = fulfilment.request;
-            if (!statement.settled || request_.callback == address(0)) continue;
-            _callBackOrRecord(statement, fulfilment, request_);
+            _settle(statement, fulfilment, request_);
+            if (request_.callback != address(0)) callsBack = true;
         }
+        if (callsBack) _callBackAll(statements, fulfilments);
     }
 
     /// @dev Passes over what cannot be fulfilled any more, before anything else of it is looked at: a bundle copied
@@ -186,8 +186,8 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
             Request calldata request_ = fulfilment.request;
             Statement memory statement = statements[count];
             _bind(statement, fulfilment, request_);
-            (bool fulfillable, SkipReason reason) =
-                _isFulfillable(statement.requestId, fulfilment.coverage, request_, lookup);
+            Run run = _runs[statement.requestId];
+            (bool fulfillable, SkipReason reason) = _isFulfillable(run, fulfilment.coverage, request_, lookup);
             if (!fulfillable) {
                 emit FulfilmentSkipped(statement.requestId, reason);
                 continue;
@@ -206,18 +206,20 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
     }
 
     /// @dev Whether the request can be fulfilled with this coverage now; if so, `lookup` is of its model and verifier.
-    function _isFulfillable(bytes32 requestId, uint256 coverage, Request calldata request_, Lookup memory lookup)
+    function _isFulfillable(Run run, uint256 coverage, Request calldata request_, Lookup memory lookup)
         private
         view
         returns (bool, SkipReason)
     {
-        if (!_isOpenFor(_runs[requestId].status(), coverage)) return (false, SkipReason.NotOpen);
+        if (!_isOpenFor(run, coverage)) return (false, SkipReason.NotOpen);
         if (block.timestamp > request_.deadline) return (false, SkipReason.DeadlinePassed);
         (bytes4 verifier, bytes32 modelDigest) = (request_.verifier, request_.modelDigest);
         if (lookup.verifier != verifier || lookup.modelDigest != modelDigest) {
             (lookup.verifier, lookup.modelDigest) = (verifier, modelDigest);
             lookup.serves = _serves(verifier, modelDigest);
-            if (lookup.serves) lookup.header = ModelInputs.load(registry, modelDigest, request_.inputs.length);
+            lookup.header = lookup.serves && !run.allPrivate()
+                ? ModelInputs.load(registry, modelDigest, request_.inputs.length)
+                : bytes("");
         }
         return (lookup.serves, SkipReason.Stopped);
     }
@@ -231,6 +233,7 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
 
     /// @dev What must hold of a bundle beside that it verifies: it answers the request. Fills in the rest of the
     /// statement.
+    /// @param header Of the model, or nothing if all its inputs are private.
     function _state(
         Statement memory statement,
         Fulfilment calldata fulfilment,
@@ -246,8 +249,13 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         statement.coverage = fulfilment.coverage;
         uint256[] calldata words = fulfilment.words;
         uint256[] calldata commitments = fulfilment.commitments;
-        statement.outputStart = ModelInputs.requireSame(header, request_.inputs, words, commitments, statement.index);
         statement.place(words, commitments, fulfilment.proofs);
+        if (header.length == 0) {
+            ModelInputs.requireSamePrivate(request_.inputs, commitments, statement.index);
+        } else {
+            statement.outputStart =
+                ModelInputs.requireSame(header, request_.inputs, words, commitments, statement.index);
+        }
     }
 
     /// @dev 0 is full: it satisfies everything, and asks for nothing less.
@@ -278,7 +286,7 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
     /// @dev Overwrites the request's record with its result, credits the fee unless it was paid for a partial result,
     /// and moves the requester's feed on.
     function _settle(Statement memory statement, Fulfilment calldata fulfilment, Request calldata request_) private {
-        uint256[] calldata outputWords = fulfilment.words[statement.outputStart:];
+        uint256[] calldata outputWords = statement.outputsOf();
         (bytes32 requestId, uint256 coverage) = (statement.requestId, statement.coverage);
         address beneficiary = fulfilment.beneficiary;
         Run run = _runs[requestId];
@@ -294,7 +302,8 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
     }
 
     /// @dev An open request takes any bundle, one fulfilled in part a full one.
-    function _isOpenFor(Status current, uint256 coverage) private pure returns (bool) {
+    function _isOpenFor(Run run, uint256 coverage) private pure returns (bool) {
+        Status current = run.status();
         return current == Status.Open || (current == Status.PartiallyFulfilled && coverage == 0);
     }
 
@@ -330,11 +339,18 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         if (!ok) revert CallbackFailedAgain(requestId);
     }
 
+    /// @dev Once all state is written.
+    function _callBackAll(Statement[] memory statements, Fulfilment[] calldata fulfilments) private {
+        for (uint256 i = 0; i < statements.length; ++i) {
+            Statement memory statement = statements[i];
+            Request calldata request_ = fulfilments[statement.index].request;
+            if (statement.settled && request_.callback != address(0)) _callBackOrRecord(statement, request_);
+        }
+    }
+
     /// @dev A failing callback is recorded and blocks nothing.
-    function _callBackOrRecord(Statement memory statement, Fulfilment calldata fulfilment, Request calldata request_)
-        private
-    {
-        uint256[] calldata outputWords = fulfilment.words[statement.outputStart:];
+    function _callBackOrRecord(Statement memory statement, Request calldata request_) private {
+        uint256[] calldata outputWords = statement.outputsOf();
         (bytes32 requestId, uint256 coverage) = (statement.requestId, statement.coverage);
         Run run = _runs[requestId];
         // A full bundle of the same batch may have replaced this partial result.
@@ -372,8 +388,7 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         Statement[] memory statements = new Statement[](1);
         _state(statements[0], publication);
         _verify(statements, _verifierOf(publication.verifier));
-        uint256[] calldata outputWords = publication.words[statements[0].outputStart:];
-        _advance(feedId, 0, publication.observedAt, publication.beneficiary, outputWords);
+        _advance(feedId, 0, publication.observedAt, publication.beneficiary, statements[0].outputsOf());
     }
 
     /// @dev As for fulfilments; coverage stays 0, full.
@@ -522,7 +537,7 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
 
     /// @dev A partial result has a hash of another kind: who compares hashes only cannot take it for a full one.
     function _outputsHash(uint256 coverage, uint256[] calldata outputWords) private pure returns (bytes26) {
-        bytes32 hash = keccak256(abi.encodePacked(outputWords));
+        bytes32 hash = ModelInputs.hashOf(outputWords);
         if (coverage != 0) hash = EfficientHashLib.hash(PARTIAL_TAG, bytes32(coverage), hash);
         return bytes26(hash);
     }

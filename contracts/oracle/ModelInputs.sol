@@ -55,7 +55,13 @@ library ModelInputs {
 
     /// @notice Reverts unless a bundle can exist for these inputs: public words in range, hashing to what the inputs
     /// say, none left over; commitments below r. The number of inputs is right.
-    function requireProvable(bytes memory header, bytes32[] calldata inputs, uint256[] calldata words) internal pure {
+    /// @return allPrivate Whether all inputs are private.
+    function requireProvable(bytes memory header, bytes32[] calldata inputs, uint256[] calldata words)
+        internal
+        pure
+        returns (bool allPrivate)
+    {
+        allPrivate = true;
         uint256 cursor = KeyBlob.tensors(header);
         uint256 start;
         for (uint256 i = 0; i < inputs.length; ++i) {
@@ -64,6 +70,7 @@ library ModelInputs {
             } else {
                 (uint256 n, uint256 full, uint256 last) = _packing(cursor);
                 uint256 end = start + n;
+                allPrivate = false;
                 _requireHash(i, inputs[i], words, start, end, Fault.ALONE);
                 for (uint256 w = start; w < end; ++w) {
                     uint256 maxBits = w + 1 == end ? last : full;
@@ -98,6 +105,22 @@ library ModelInputs {
                 start += n;
             }
             cursor += 32 * KeyBlob.TENSOR_WORDS;
+        }
+    }
+
+    /// @notice The same for a model whose inputs are all private, for which no header is needed.
+    function requireSamePrivate(bytes32[] calldata inputs, uint256[] calldata commitments, uint256 item) internal pure {
+        for (uint256 i = 0; i < inputs.length; ++i) {
+            _requireCommitment(i, inputs[i], commitments, i, item);
+        }
+    }
+
+    /// @notice keccak256 of words as they are, without a length.
+    function hashOf(uint256[] calldata words) internal pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            calldatacopy(data, words.offset, shl(5, words.length))
+            hash := keccak256(data, shl(5, words.length))
         }
     }
 
@@ -140,7 +163,7 @@ library ModelInputs {
                 item, abi.encodeWithSelector(IInferenceOracle.InputWordCountMismatch.selector, end, words.length)
             );
         }
-        bytes32 computed = keccak256(abi.encodePacked(words[start:end]));
+        bytes32 computed = hashOf(words[start:end]);
         if (computed == expected) return;
         Fault.raise(item, abi.encodeWithSelector(IInferenceOracle.InputHashMismatch.selector, i, expected, computed));
     }

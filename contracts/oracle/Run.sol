@@ -7,8 +7,9 @@ import {IInferenceOracle} from "../interfaces/IInferenceOracle.sol";
 ///
 ///     bits 0–7     status
 ///     bit  8       the requester had a feed of the model at the request
-///     bit  9       the callback failed
-///     bits 10–47   Unix time of the request
+///     bit  9       all inputs of the model are private
+///     bit  10      the callback failed
+///     bits 11–47   Unix time of the request
 ///     bits 48–255  first 26 bytes of the outputs' hash
 ///
 /// Two lists of outputs with one such hash take about 2^104 hashes to find, no less than a forged proof takes.
@@ -20,14 +21,17 @@ using Runs for Run global;
 library Runs {
     uint256 private constant STATUS = 0xff;
     uint256 private constant HAS_FEED = 1 << 8;
-    uint256 private constant CALLBACK_FAILED = 1 << 9;
-    uint256 private constant REQUESTED_AT_SHIFT = 10;
+    uint256 private constant ALL_PRIVATE = 1 << 9;
+    uint256 private constant CALLBACK_FAILED = 1 << 10;
+    uint256 private constant REQUESTED_AT_SHIFT = 11;
     uint256 private constant HASH_SHIFT = 48;
 
     /// @notice The record of a request that is made now.
-    function opened(bool hasFeed_) internal view returns (Run) {
+    function opened(bool hasFeed_, bool allPrivate_) internal view returns (Run) {
         uint256 run = uint256(IInferenceOracle.Status.Open) | (block.timestamp << REQUESTED_AT_SHIFT);
-        return Run.wrap(hasFeed_ ? run | HAS_FEED : run);
+        if (hasFeed_) run |= HAS_FEED;
+        if (allPrivate_) run |= ALL_PRIVATE;
+        return Run.wrap(run);
     }
 
     /// @notice The record with a result, or another result; its callback has not failed yet.
@@ -51,6 +55,10 @@ library Runs {
 
     function hasFeed(Run run) internal pure returns (bool) {
         return Run.unwrap(run) & HAS_FEED != 0;
+    }
+
+    function allPrivate(Run run) internal pure returns (bool) {
+        return Run.unwrap(run) & ALL_PRIVATE != 0;
     }
 
     function callbackFailed(Run run) internal pure returns (bool) {

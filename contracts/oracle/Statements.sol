@@ -38,6 +38,15 @@ library Statements {
         }
     }
 
+    /// @notice The words from `outputStart` on, which is no further than they go.
+    function outputsOf(Statement memory statement) internal pure returns (uint256[] calldata outputs) {
+        (uint256 words, uint256 start) = (statement.words, statement.outputStart);
+        assembly ("memory-safe") {
+            outputs.offset := add(add(words, 0x20), shl(5, start))
+            outputs.length := sub(calldataload(words), start)
+        }
+    }
+
     /// @notice Whether the verifier accepts, and if not, what it reverted with.
     function verify(Statement[] memory statements, address verifier)
         internal
