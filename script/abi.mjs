@@ -11,8 +11,14 @@ const { keccak256 } = createRequire(join(root, "package.json"))("js-sha3");
 const check = process.argv.includes("--check");
 const stale = [];
 
-const DEPLOYABLE = ["ModelRegistry", "BundleVerifier", "InferenceOracle", "InferenceFeed", "DigitConsumer"];
-const INTERFACES = ["IModelRegistry", "IBundleVerifier", "IInferenceOracle", "IInferenceConsumer", "IInferenceFeed"];
+const DEPLOYABLE = [
+  "ModelRegistry", "BundleVerifier", "InferenceOracle", "InferenceFeed", "InferenceSubscription",
+  "InferenceSubscriptionFactory", "DigitConsumer",
+];
+const INTERFACES = [
+  "IModelRegistry", "IBundleVerifier", "IInferenceOracle", "IInferenceConsumer", "IInferenceFeed",
+  "IInferenceSubscription",
+];
 
 function put(path, text) {
   if (existsSync(path) && readFileSync(path, "utf8") === text) return;
@@ -34,7 +40,9 @@ for (const name of INTERFACES) {
 }
 
 // Natspec: each `error Name(type name, …);` is preceded by `/// @dev Selector 0x…`.
-const CANONICAL = { Status: "uint8", WiringFault: "uint8" };
+const CANONICAL = {
+  Status: "uint8", WiringFault: "uint8", EquivocationFault: "uint8", State: "uint8", "IInferenceOracle.Status": "uint8",
+};
 function selectorOf(declaration) {
   const [, name, params] = declaration.match(/error (\w+)\(([^)]*)\)/);
   const types = params.split(",").map((p) => p.trim().split(/\s+/)[0]).filter(Boolean);
@@ -45,7 +53,9 @@ function sources(folder) {
     .filter((entry) => entry.isFile() && entry.name.endsWith(".sol"))
     .map((entry) => join(root, folder, entry.name));
 }
-for (const path of ["contracts/interfaces", "contracts/libraries", "contracts/examples"].flatMap(sources)) {
+for (const path of [
+  "contracts/interfaces", "contracts/libraries", "contracts/consumers", "contracts/testing", "contracts/examples",
+].flatMap(sources)) {
   const lines = readFileSync(path, "utf8").split("\n").filter((line) => !/^\s*\/\/\/ @dev [Ss]elector/.test(line));
   const out = lines.flatMap((line) =>
     /^\s*error \w+\(.*\);/.test(line)

@@ -32,40 +32,57 @@ interface IBundleVerifier {
 
     /// @notice Calldata is not the one strict encoding of the arguments (offsets, lengths, nothing after the last
     /// array).
+    /// @dev Selector 0xf26c0d4b.
     error NonCanonicalCalldata();
     /// @notice The batch has no bundle.
+    /// @dev Selector 0xc2e5347d.
     error EmptyBatch();
     /// @notice The context is zero (the off-chain default, never accepted) or ≥ r.
+    /// @dev Selector 0xef65aae2.
     error ContextOutOfRange(uint256 bundle, uint256 context);
     /// @notice The owner is ≥ r.
+    /// @dev Selector 0x0a60bf90.
     error OwnerOutOfRange(uint256 bundle, uint256 owner);
     /// @notice The coverage names slices that the model has not, or all of them, which is written 0.
+    /// @dev Selector 0x71630925.
     error CoverageOutOfRange(uint256 bundle, uint256 coverage, uint256 slices);
     /// @notice The number of public words is not the model's.
+    /// @dev Selector 0x08830640.
     error WordCountMismatch(uint256 bundle, uint256 expected, uint256 received);
     /// @notice The number of commitments is not the model's.
+    /// @dev Selector 0x0fab4dab.
     error CommitmentCountMismatch(uint256 bundle, uint256 expected, uint256 received);
     /// @notice The number of proof words is not 10 a slice.
+    /// @dev Selector 0x577a6722.
     error ProofLengthMismatch(uint256 bundle, uint256 expected, uint256 received);
     /// @notice A public word has bits above those of its digits.
+    /// @dev Selector 0xf3533d4e.
     error WordOutOfRange(uint256 bundle, uint256 index, uint256 word, uint256 maxBits);
     /// @notice A commitment is ≥ r.
+    /// @dev Selector 0x1c2c028a.
     error CommitmentOutOfRange(uint256 bundle, uint256 index, uint256 commitment);
     /// @notice A proof coordinate (index in `proofs`) is ≥ q.
+    /// @dev Selector 0xee3733a1.
     error CoordinateOutOfRange(uint256 bundle, uint256 index, uint256 coordinate);
     /// @notice A slice without a challenge has no first commitment: C1 must be (0, 0).
+    /// @dev Selector 0x9a502fb4.
     error UnexpectedFirstCommitment(uint256 bundle, uint256 slice);
     /// @notice A point of the proof (index of its x in `proofs`) is not on the curve.
+    /// @dev Selector 0xa779cbbb.
     error PointNotOnCurve(uint256 bundle, uint256 index);
     /// @notice A precompile failed, is missing, or returned the wrong number of bytes: too little gas, or a B outside
     /// the curve or the subgroup. `findInvalid` says whose.
+    /// @dev Selector 0x84e81692.
     error PrecompileFailed();
     /// @notice The pairing product is not one: at least one proof is not valid for its statement. `findInvalid` says
     /// whose.
+    /// @dev Selector 0xf363b677.
     error InvalidBundle();
     /// @notice At deployment: this chain's precompile does not do what EIP-196 and EIP-197 say.
+    /// @dev Selector 0x9b0128f7.
     error SelfTestFailed(address precompile);
     /// @notice At deployment: there is no code where the registry should be.
+    /// @dev Selector 0x540b9601.
     error InvalidRegistry(address registry);
 
     /// @notice The registry whose blobs are read.

@@ -154,73 +154,107 @@ interface IInferenceOracle {
     event Withdrawn(address indexed account, address indexed token, address to, uint256 amount);
 
     /// @notice The number of inputs is not the model's.
+    /// @dev Selector 0xf070b4b9.
     error InputCountMismatch(uint256 expected, uint256 received);
     /// @notice The number of public input words is not the model's.
+    /// @dev Selector 0xfebd375b.
     error InputWordCountMismatch(uint256 expected, uint256 received);
     /// @notice A public input word has bits above those of its digits: no bundle could prove it.
+    /// @dev Selector 0x0928781c.
     error InputWordOutOfRange(uint256 index, uint256 word, uint256 maxBits);
     /// @notice The words of a public input do not hash to what the request says.
+    /// @dev Selector 0x2a10d875.
     error InputHashMismatch(uint256 input, bytes32 expected, bytes32 computed);
     /// @notice There are fewer commitments than private inputs.
+    /// @dev Selector 0x1ec4b1cd.
     error InputCommitmentCountMismatch(uint256 expected, uint256 received);
     /// @notice The commitment to a private input is not the request's.
+    /// @dev Selector 0xeba8e8db.
     error InputCommitmentMismatch(uint256 input, bytes32 expected, bytes32 received);
     /// @notice The commitment to a private input is ≥ r: no bundle could prove it.
+    /// @dev Selector 0x479001ee.
     error InputCommitmentOutOfRange(uint256 input, bytes32 commitment);
     /// @notice The model does not serve this coverage (0 is full): see `IModelRegistry.ModelInfo.coveragePolicy`.
+    /// @dev Selector 0x351639af.
     error UnsupportedCoverage(uint256 minCoverage, uint256 coveragePolicy);
     /// @notice The bundle does not cover what the request asks for at least.
+    /// @dev Selector 0x6812fc1e.
     error CoverageTooLow(uint256 minCoverage, uint256 coverage);
     /// @notice The ether sent is not the request's fee, or is sent beside a fee in a token.
+    /// @dev Selector 0xe1065931.
     error FeeMismatch(uint256 expected, uint256 received);
     /// @notice The token passed on another amount than the fee: tokens that charge for transfers are not taken.
+    /// @dev Selector 0x7a07ddff.
     error UnsupportedFeeToken(address feeToken, uint256 expected, uint256 received);
     /// @notice The deadline is over.
+    /// @dev Selector 0x3dee80f2.
     error DeadlinePassed(uint64 deadline, uint256 timestamp);
     /// @notice The deadline is not over yet, and model and verifier still serve.
+    /// @dev Selector 0x43c5d47b.
     error DeadlineNotPassed(uint64 deadline, uint256 timestamp);
     /// @notice The callback target is the oracle, its registry, verifier or fee token, a precompile, or has no code.
+    /// @dev Selector 0xb028a63a.
     error InvalidCallback(address callback);
     /// @notice The callback gas is above the limit, or given without a callback.
+    /// @dev Selector 0x383f3f7c.
     error InvalidCallbackGas(uint32 callbackGas, uint32 limit);
     /// @notice The transaction has too little gas left to call back with exactly the requested gas.
+    /// @dev Selector 0x588700c7.
     error InsufficientCallbackGas(uint256 required, uint256 available);
     /// @notice The request has no failed callback: it is not fulfilled, has no callback, or the callback succeeded.
+    /// @dev Selector 0x5f59668e.
     error NoFailedCallback(bytes32 requestId);
     /// @notice The callback failed once more.
+    /// @dev Selector 0x3818e9b3.
     error CallbackFailedAgain(bytes32 requestId);
     /// @notice The request is not open: never made, fulfilled or refunded.
+    /// @dev Selector 0x09b9bfa8.
     error NotOpen(bytes32 requestId, Status status);
     /// @notice The beneficiary is the zero address.
+    /// @dev Selector 0x5566df5c.
     error InvalidBeneficiary();
     /// @notice The items of a batch name different verifiers.
+    /// @dev Selector 0xf587b715.
     error VerifierMismatch(bytes4 expected, bytes4 received);
     /// @notice Of a batch's items none can be fulfilled any more.
+    /// @dev Selector 0x65b62d65.
     error NothingToFulfil();
     /// @notice An item of a batch is not as it must be, whenever it is sent.
     /// @param reason The error that `fulfil` gives for it.
+    /// @dev Selector 0x890cf1c5.
     error InvalidFulfilment(uint256 item, bytes reason);
     /// @notice The account has no credits in this token.
+    /// @dev Selector 0xac46653e.
     error NothingToWithdraw(address account, address token);
     /// @notice The account refused its ether.
+    /// @dev Selector 0x7ae187a0.
     error WithdrawFailed(address account);
     /// @notice These are not the outputs of a fulfilled request of full coverage.
+    /// @dev Selector 0xff5e1904.
     error OutputsMismatch(bytes32 requestId);
     /// @notice The result's input is older than the reader allows.
+    /// @dev Selector 0xa91b60d6.
     error StaleResult(uint256 observedAt, uint256 maxAge, uint256 timestamp);
     /// @notice The feed was opened before, or its capacity is zero.
+    /// @dev Selector 0xa25b0b96.
     error InvalidFeed(bytes32 feedId);
     /// @notice The feed takes no publications, or the observation is in the future or too old.
+    /// @dev Selector 0x30ad20df.
     error ObservationOutOfWindow(uint64 observedAt, uint32 publishWindow, uint256 timestamp);
     /// @notice The publication is not for the round after the newest, or not of a later observation.
+    /// @dev Selector 0x5ab2ed8c.
     error NotNextRound(uint64 expectedRound, uint64 round, uint64 newestObservedAt, uint64 observedAt);
     /// @notice The publication is neither sent nor signed by the feed's source.
+    /// @dev Selector 0xae1b844c.
     error NotSource(address source);
     /// @notice The feed has no round yet.
+    /// @dev Selector 0x9c34c127.
     error NoRound(bytes32 feedId);
     /// @notice The round is not kept: it is to come, or was overwritten.
+    /// @dev Selector 0x82f8b274.
     error RoundNotAvailable(bytes32 feedId, uint64 round);
     /// @notice The oracle has no code where its registry should be.
+    /// @dev Selector 0x7483e907.
     error InvalidDeployment();
 
     /// @notice Opens a request and escrows its fee: the ether sent, or tokens that the caller approved.

@@ -75,66 +75,95 @@ interface IModelRegistry {
     event GuardianScheduled(address indexed guardian, uint64 activeAt);
 
     /// @notice The chunk is empty or longer than 24,575 bytes (an SSTORE2 contract's largest content).
+    /// @dev Selector 0xab2fb586.
     error ChunkLengthOutOfRange(uint256 length);
     /// @notice No chunk with this hash was written.
+    /// @dev Selector 0x331540a6.
     error UnknownChunk(bytes32 chunkHash);
     /// @notice The model is registered already.
+    /// @dev Selector 0x77caf672.
     error AlreadyRegistered(bytes32 modelDigest);
     /// @notice No model with this digest is registered.
+    /// @dev Selector 0x8cc00d16.
     error NotRegistered(bytes32 modelDigest);
     /// @notice The blob's length is not what its header and records say.
+    /// @dev Selector 0x2a9bfe2d.
     error BlobLengthMismatch(uint256 expected, uint256 received);
     /// @notice A word of the blob (index from its start) has a value that the format does not allow there.
+    /// @dev Selector 0x98735169.
     error MalformedBlob(uint256 wordIndex, uint256 value);
     /// @notice Development keys are accepted on local chains only (chain ids 1337 and 31337–31346).
+    /// @dev Selector 0xc3e2e08b.
     error DevKeysRefused(uint256 chainId);
     /// @notice The record of this slice does not hash to the verifying key hash in the header.
+    /// @dev Selector 0x53829f90.
     error VkHashMismatch(uint256 slice, bytes32 expected, bytes32 computed);
     /// @notice α, β, γ of this slice's record do not hash to the header's setup digest.
+    /// @dev Selector 0xa19125b7.
     error SetupDigestMismatch(uint256 slice, bytes32 expected, bytes32 computed);
     /// @notice The wiring is wrong at this slice and tensor: see `WiringFault`.
+    /// @dev Selector 0x96f04d8d.
     error InvalidWiring(uint256 slice, uint256 tensor, WiringFault fault);
     /// @notice A G1 point (word index in the blob) is at infinity, off the curve or has a coordinate ≥ q.
+    /// @dev Selector 0x37d3f683.
     error InvalidG1(uint256 wordIndex);
     /// @notice A G2 point of this slice's record is at infinity, off the curve, outside the subgroup or has a
     /// coordinate ≥ q.
+    /// @dev Selector 0x7335a6e8.
     error InvalidG2(uint256 slice);
     /// @notice α or β is the curve's generator (up to sign), or β is ±γ: the setup had no contribution.
+    /// @dev Selector 0x5e845e24.
     error UncontributedSetup();
     /// @notice A delta of this slice is, up to sign, the generator, β, γ, or a delta of another key.
+    /// @dev Selector 0xf83b8d37.
     error DeltaNotDistinct(uint256 slice, bytes32 deltaX);
 
     /// @notice At deployment: this chain's precompile does not do what EIP-196 and EIP-197 say.
+    /// @dev Selector 0x9b0128f7.
     error SelfTestFailed(address precompile);
 
     /// @notice The model does not serve: it is unknown, waits for its activation, or was stopped.
+    /// @dev Selector 0xdf535de3.
     error ModelNotActive(bytes32 modelDigest, Status status);
     /// @notice The verifier does not serve: it is unknown, waits for its activation, or was stopped.
+    /// @dev Selector 0x31ba890e.
     error VerifierNotActive(bytes4 selector, Status status);
     /// @notice The selector is zero, or was given to a verifier before, stopped or not.
+    /// @dev Selector 0x072c086b.
     error SelectorNotAvailable(bytes4 selector);
     /// @notice The contract has no code, reads another registry, or was added before, stopped or not.
+    /// @dev Selector 0x44c6515e.
     error InvalidVerifier(address verifier);
     /// @notice As many verifiers as there may be at a time are added and not stopped.
+    /// @dev Selector 0x842ed7de.
     error TooManyVerifiers(uint256 limit);
     /// @notice Keys of a ceremony come with its transcript's hash, development keys without one.
+    /// @dev Selector 0x6e94d633.
     error TranscriptMismatch(bool dev, bytes32 transcriptHash);
     /// @notice The model is stopped already, and cannot be stopped again or registered.
+    /// @dev Selector 0x2e8754be.
     error AlreadyTombstoned(bytes32 modelDigest);
     /// @notice The registry was frozen: nothing can be added.
+    /// @dev Selector 0xb81274ce.
     error RegistryFrozen();
     /// @notice The caller is neither the guardian nor the owner.
+    /// @dev Selector 0xa252c151.
     error NotGuardian(address caller);
     /// @notice The two bundles do not show an equivocation of the slice: see `EquivocationFault`.
+    /// @dev Selector 0x6c0c1425.
     error NoEquivocation(EquivocationFault fault);
     /// @notice The name stands for no model.
+    /// @dev Selector 0xa69cf323.
     error UnknownAlias(bytes32 name);
     /// @notice At deployment: less than the least delay of a chain that is not local.
+    /// @dev Selector 0xd6ef4a31.
     error DelayTooShort(uint256 delay, uint256 minimum);
     /// @notice At deployment, or as guardian: the zero address.
+    /// @dev Selector 0xa6c1146b.
     error InvalidGuardian();
 
     /// @notice Ownership can be handed over, not given up: nobody could register any more.
+    /// @dev Selector 0x2fab92ca.
     error OwnershipCannotBeRenounced();
 
     /// @notice What is wrong with a wiring.
