@@ -11,7 +11,7 @@ use alloy::primitives::{Address, B256, U256};
 #[non_exhaustive]
 pub enum ChainError {
     /// The RPC URL cannot be used.
-    #[error("[ZKS-CHAIN-001] `{url}` is no RPC address: {reason}; give one such as http://127.0.0.1:8545")]
+    #[error("[ZKS-CHAIN-001] `{url}` is no RPC address: {reason}; give one such as http://127.0.0.1:8545 or https://rpc.example.org")]
     InvalidUrl {
         /// The URL.
         url: String,
@@ -62,6 +62,16 @@ pub enum ChainError {
         /// What was asked.
         what: String,
         /// What is wrong.
+        reason: String,
+    },
+    /// The RPC server does not show a certificate that this machine trusts.
+    #[error(
+        "[ZKS-CHAIN-007] cannot trust the TLS certificate of {url}: {reason}; check that the address is right, that this machine's clock is, and that it has certificate authorities (the package ca-certificates, or a file of them named in SSL_CERT_FILE)"
+    )]
+    Untrusted {
+        /// The URL.
+        url: String,
+        /// What is wrong with the certificate, or with what it is checked against.
         reason: String,
     },
     /// A key file cannot be read.

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
+use zkslice_files::Readers;
 
 use crate::ChainError;
 
@@ -239,17 +240,7 @@ impl Manifest {
         let mut bytes =
             serde_json::to_vec_pretty(self).map_err(|e| ChainError::ManifestMalformed { path: path.to_owned(), reason: e.to_string() })?;
         bytes.push(b'\n');
-        let folder = folder_of(path);
-        let temporary = path.with_extension("json.tmp");
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&temporary)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, path)?;
-            // The rename itself must last too.
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(|e| io(path, &e))
+        zkslice_files::write(path, Readers::Umask, &bytes).map_err(|e| io(path, &e))
     }
 }
 

@@ -124,9 +124,8 @@ async fn gas(package: &Package, bundle: &Bundle, folder: &Path) -> Result<u64, C
         std::fs::remove_file(&manifest).map_err(|e| CliError::failed(format!("{}: {e}", manifest.display())))?;
     }
     let plan = DeployPlan { models: vec![deploy::model_keys(package)?], ..DeployPlan::default() };
-    let deployment = Deployer::new(chain, signer.clone(), manifest).deploy(&plan, &mut |_| ControlFlow::Continue(())).await?;
-    let url = anvil.url.parse().map_err(|e| CliError::failed(format!("{}: {e}", anvil.url)))?;
-    let wallet = ProviderBuilder::new().wallet(EthereumWallet::from(signer)).connect_http(url);
+    let deployment = Deployer::new(chain.clone(), signer.clone(), manifest).deploy(&plan, &mut |_| ControlFlow::Continue(())).await?;
+    let wallet = ProviderBuilder::new().wallet(EthereumWallet::from(signer)).connect_provider(chain.provider().clone());
     let numbers = |words: Vec<[u8; 32]>| words.into_iter().map(U256::from_be_bytes::<32>).collect::<Vec<_>>();
     let call = BundleVerifier::new(deployment.verifier, &wallet)
         .verifyBundle(

@@ -160,7 +160,7 @@ async fn on_chain(args: &Args, package: Package, narrator: &Narrator<'_>) -> Res
     let tree = Chain::provider(&chain);
     let oracle = InferenceOracle::new(deployment.oracle, tree);
     inference.owner = if args.private { context::owner(digest, consumer).0 } else { [0; 32] };
-    let wallet = ProviderBuilder::new().wallet(EthereumWallet::from(deployer.clone())).connect_http(parse_url(&anvil.url)?);
+    let wallet = ProviderBuilder::new().wallet(EthereumWallet::from(deployer.clone())).connect_provider(tree.clone());
     let consumer = DigitConsumer::new(consumer, &wallet);
     let on = |what: &'static str| {
         let chain = chain.clone();
@@ -210,10 +210,6 @@ async fn on_chain(args: &Args, package: Package, narrator: &Narrator<'_>) -> Res
     }
     let class = expected;
     Ok(Summary { class, request: first.id, gas, refused })
-}
-
-fn parse_url(url: &str) -> Result<alloy::transports::http::reqwest::Url, CliError> {
-    url.parse().map_err(|e| CliError::failed(format!("{url}: {e}")))
 }
 
 /// Removes the traces of an earlier chain.
