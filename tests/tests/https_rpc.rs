@@ -113,7 +113,7 @@ fn a_trusted_certificate_is_enough() {
     let world = World::new();
     let url = format!("https://localhost:{}", world.proxy(|_| ()));
     let deployed = succeeded(world.deploy(&url, "ours.pem"));
-    assert_eq!((&deployed["chain_id"], &deployed["transactions"]), (&31337.into(), &3.into()));
+    assert_eq!((&deployed["chain_id"], &deployed["transactions"]), (&31337.into(), &4.into()));
     assert_eq!(succeeded(world.deploy(&url, "ours.pem"))["transactions"], 0);
     // TLS in front is the only difference.
     assert_eq!(succeeded(world.deploy(&world.anvil.url, "ours.pem"))["oracle"], deployed["oracle"]);
@@ -147,7 +147,7 @@ fn a_machine_without_authorities_speaks_http_and_says_what_https_lacks() {
     let url = format!("https://localhost:{}/secret-token", world.proxy(|_| ()));
     let error = refusal(world.deploy(&url, "none.pem"), 1, &["ZKS-CHAIN-007", "No CA certificates", "ca-certificates"]);
     assert!(!error.contains("secret"), "{error}");
-    assert_eq!(succeeded(world.deploy(&world.anvil.url, "none.pem"))["transactions"], 3);
+    assert_eq!(succeeded(world.deploy(&world.anvil.url, "none.pem"))["transactions"], 4);
 }
 
 #[test]

@@ -225,7 +225,7 @@ impl Chain {
         }
     }
 
-    fn nonsense(&self, what: &str, reason: &str) -> ChainError {
+    pub(crate) fn nonsense(&self, what: &str, reason: &str) -> ChainError {
         ChainError::InvalidAnswer { url: self.url.clone(), what: what.to_owned(), reason: reason.to_owned() }
     }
 }
