@@ -75,7 +75,8 @@ const logits = tensor(OUTPUT, 10, 25, 1 << 24, 37, 6);
 const MODELS = {
   // One slice, 26 words in, 1 word out: the shape of the gas target.
   single: { tensors: [image, logits], slices: [slice([context], [0, 1])] },
-  // One slice, a committed input and 16 words out: the shape of the oracle's gas targets.
+  // One slice and a committed input, with 1 word out and with 16: the shapes of the oracle's gas targets.
+  narrow: { tensors: [tensor(PRIVATE, 784, 8), logits], slices: [slice([context, owner, read(0)], [1])] },
   wide: {
     tensors: [tensor(PRIVATE, 784, 8), tensor(OUTPUT, 16, 253, 0, 1, 0)],
     slices: [slice([context, owner, read(0)], [1])],
