@@ -139,6 +139,7 @@ impl Deployer {
         if let Some(pending) = run.manifest.pending.clone() {
             run.resume(pending).await?;
         }
+        write_standard_input(&self.path)?;
         run.ensure_factory().await?;
         let steps = plan.steps(parameters);
         for (index, step) in steps.iter().enumerate() {
@@ -182,6 +183,24 @@ impl Deployer {
     pub(crate) const fn max_fee_per_gas(&self) -> Option<u128> {
         self.max_fee_per_gas
     }
+}
+
+/// The contracts' sources and compiler settings, from which explorers verify that they make the deployed code: solc's standard JSON
+/// input. A contract's arguments are in the manifest.
+pub const STANDARD_INPUT: &str = include_str!("../../../contracts/abi/standard-input.json");
+
+/// Where a manifest's standard JSON input is: beside it.
+pub fn standard_input_path(manifest: &Path) -> PathBuf {
+    manifest.with_extension("standard-input.json")
+}
+
+fn write_standard_input(manifest: &Path) -> Result<(), ChainError> {
+    let path = standard_input_path(manifest);
+    if std::fs::read(&path).is_ok_and(|bytes| bytes == STANDARD_INPUT.as_bytes()) {
+        return Ok(());
+    }
+    let written = zkslice_files::write(&path, zkslice_files::Readers::Umask, STANDARD_INPUT.as_bytes());
+    written.map_err(|error| ChainError::ManifestIo { path, reason: error.to_string() })
 }
 
 /// A deployment on its way.
