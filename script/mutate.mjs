@@ -3,7 +3,7 @@
 // Fails for every surviving mutant that docs/mutation.md does not explain. Works on a copy of the tracked files, since
 // slither-mutate changes sources in place.
 import { execFileSync, spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
@@ -13,7 +13,7 @@ const copy = join(root, "cache/mutation", String(process.pid));
 // slither-mutate changes nothing.
 const oracle = "tests/solidity/InferenceOracle*.t.sol";
 const targets = {
-  Escrow: ["contracts/oracle/Escrow.sol", "tests/solidity/InferenceOracle.{t,tokens.t,invariant.t,batch.t}.sol"],
+  Escrow: ["contracts/oracle/Escrow.sol", "tests/solidity/InferenceOracle.{t,tokens.t,invariant.t,batch.t,coverage.t}.sol"],
   Callback: ["contracts/oracle/Callback.sol", "tests/solidity/InferenceOracle.{callbacks.t,batch.t,t}.sol"],
   Fault: ["contracts/oracle/Fault.sol", oracle],
   Feeds: ["contracts/oracle/Feeds.sol", oracle],
@@ -36,18 +36,21 @@ for (const file of execFileSync("git", ["ls-files"], { cwd: root, encoding: "utf
 }
 for (const folder of ["node_modules", ".venv"]) symlinkSync(join(root, folder), join(copy, folder));
 
-const explained = readFileSync(join(root, "docs/mutation.md"), "utf8");
+const explained = existsSync(join(root, "docs/mutation.md")) ? readFileSync(join(root, "docs/mutation.md"), "utf8") : "";
 const oneLine = (text) => text.replace(/\s+/g, " ").trim();
 let unexplained = 0;
 for (const name of names.length > 0 ? names : Object.keys(targets)) {
   const [file, tests] = targets[name];
-  const args = [file, "--contract-names", name, "--test-cmd", `script/forge test --match-path '${tests}'`];
+  // slither-mutate cleans forge's folders before each mutant; with folders of its own the test run keeps its cache.
+  const test = `FOUNDRY_OUT=tests-out FOUNDRY_CACHE_PATH=tests-cache script/forge test --match-path '${tests}'`;
+  const args = [file, "--contract-names", name, "--test-cmd", test];
   args.push("--output-dir", "survivors", "--comprehensive", "--verbose", "--timeout", "600");
   if (mutators) args.push("--mutators-to-run", mutators);
   const env = { ...process.env, FOUNDRY_PROFILE: "mutation" };
-  const run = spawnSync("script/tool", ["slither-mutate", ...args], { cwd: copy, env, maxBuffer: 1 << 28 });
-  const log = `${run.stdout}${run.stderr}`.replace(/\x1b\[[0-9;]*m/g, "");
-  writeFileSync(join(root, `cache/mutation/${name}.log`), log);
+  const path = join(root, `cache/mutation/${name}.log`);
+  const output = openSync(path, "w");
+  const run = spawnSync("script/tool", ["slither-mutate", ...args], { cwd: copy, env, stdio: ["ignore", output, output] });
+  const log = readFileSync(path, "utf8").replace(/\x1b\[[0-9;]*m/g, "");
   const caught = log.split("--> CAUGHT").length - 1;
   const survivors = [...log.matchAll(/\[(\w+)\] Line (\d+): '((?:(?!--> )[^])*?)' ==> '((?:(?!--> )[^])*?)' --> UNCAUGHT/g)];
   if (run.status !== 0 || caught + survivors.length === 0) throw new Error(`mutate: ${name}\n${log.slice(-4000)}`);
