@@ -314,7 +314,9 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
 
     /// @dev Whether model and verifier serve. Both did at the request, so if not, one was stopped.
     function _serves(bytes4 verifier, bytes32 modelDigest) private view returns (bool) {
+        // slither-disable-next-line unused-return,calls-loop: the status only, of the trusted registry.
         (IModelRegistry.Status verifierStatus,,) = registry.verifierStatus(verifier);
+        // slither-disable-next-line calls-loop: the trusted registry; once per model in a row.
         return verifierStatus == IModelRegistry.Status.Active
             && registry.modelStatus(modelDigest) == IModelRegistry.Status.Active;
     }

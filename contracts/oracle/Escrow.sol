@@ -35,6 +35,7 @@ abstract contract Escrow is IInferenceOracle, ReentrancyGuardTransient {
     }
 
     /// @dev Takes a fee from the caller. Called once all else of the request is written.
+    // slither-disable-next-line msg-value-in-nonpayable: `request`, payable, calls it.
     function _take(address token, uint256 fee) internal {
         uint256 expectedEther = token == ETHER ? fee : 0;
         if (msg.value != expectedEther) revert FeeMismatch(expectedEther, msg.value);

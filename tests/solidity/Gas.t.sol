@@ -8,17 +8,18 @@ import {Jobs} from "./utils/Jobs.sol";
 
 /// @notice Gas of whole transactions, with their 21,000 and calldata of full entropy; docs/gas.md:
 /// `script/forge test --match-contract GasTest -vv`.
+/// `make snapshots` writes them into snapshots/gas.json, and every run compares.
 /// forge-config: default.isolate = true
 contract GasTest is Jobs {
     /// One slice with 26 words in and one word out, straight to the verifier, and what each further slice adds.
     function test_VerifyBundle() public {
         uint256 single = _verifyBundle("single");
-        console2.log("verifyBundle, 1 slice, 26 + 1 words:", single);
+        _record("verifyBundle, 1 slice, 26 + 1 words", single);
         uint256 pair = _verifyBundle("pair");
-        console2.log("verifyBundle, 2 slices, 26 + 1 words:", pair);
+        _record("verifyBundle, 2 slices, 26 + 1 words", pair);
         uint256 chain = _verifyBundle("chain");
-        console2.log("verifyBundle, 3 slices, 26 + 1 words:", chain);
-        console2.log("verifyBundle, 2 slices, private input:", _verifyBundle("private"));
+        _record("verifyBundle, 3 slices, 26 + 1 words", chain);
+        _record("verifyBundle, 2 slices, private input", _verifyBundle("private"));
         assertLt(single, 300_000);
         // The second slice brings the first ρ that is not 1, and with it the multiplication of α.
         assertLt(pair - single, 175_000);
@@ -28,13 +29,13 @@ contract GasTest is Jobs {
     /// One slice, a committed input, a beneficiary who has credits, no callback; alone, and in a batch of 16.
     function test_FulfilOneSliceOfACommittedInput() public {
         (uint256 single, uint256 each) = _fulfilCommitted("narrow");
-        console2.log("fulfil, 1 slice, committed input, 1 word out:", single);
-        console2.log("fulfilBatch of 16 such, each:", each);
+        _record("fulfil, 1 slice, committed input, 1 word out", single);
+        _record("fulfilBatch of 16 such, each", each);
         assertLt(single, 327_000);
         assertLt(each, 105_500);
         (single, each) = _fulfilCommitted("wide");
-        console2.log("fulfil, 1 slice, committed input, 16 words out:", single);
-        console2.log("fulfilBatch of 16 such, each, 16 words out:", each);
+        _record("fulfil, 1 slice, committed input, 16 words out", single);
+        _record("fulfilBatch of 16 such, each, 16 words out", each);
         assertLt(single, 340_000);
         assertLt(each, 118_500);
     }
@@ -58,8 +59,8 @@ contract GasTest is Jobs {
             fund(job);
             bytes memory data = abi.encodeCall(IInferenceOracle.request, (job.request, inputWords(job)));
             vm.prank(job.requester);
-            console2.log(
-                i == 0 ? "request, 26 words in:" : "request, committed input:",
+            _record(
+                i == 0 ? "request, 26 words in" : "request, committed input",
                 _gasOf(address(oracle), data, job.request.fee)
             );
         }
@@ -72,9 +73,14 @@ contract GasTest is Jobs {
             Job[] memory jobs = _jobs(install(names[i]), names[i], 2);
             fulfil(jobs[0]);
             gas[i] = _gasOf(address(oracle), abi.encodeCall(IInferenceOracle.fulfil, (fulfilmentOf(jobs[1]))), 0);
-            console2.log("fulfil, 26 + 1 words, slices and gas:", i + 1, gas[i]);
+            _record(string.concat("fulfil, 26 + 1 words, slices: ", vm.toString(i + 1)), gas[i]);
         }
         assertLt((gas[2] - gas[0]) / 2, 170_000);
+    }
+
+    function _record(string memory what, uint256 gas) private {
+        console2.log(what, gas);
+        vm.snapshotValue("gas", what, gas);
     }
 
     function _jobs(Model memory model, string memory name, uint256 n) private returns (Job[] memory jobs) {
