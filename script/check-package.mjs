@@ -26,16 +26,14 @@ function run(program, args, options = {}) {
 
 const json = (path) => JSON.parse(readFileSync(path, "utf8"));
 
-// Code blocks of the page that name their file in their first line, and all Solidity ones must.
+// Code blocks of the page by file: Solidity ones name it in their first line, and all must; others after the language.
 function pageFiles() {
   const files = new Map();
-  for (const [, language, body] of readFileSync(page, "utf8").matchAll(/^```(\w+)\n(.*?)^```$/gms)) {
-    const name = body.match(/^(?:\/\/|#) (\S+(?: \(forge\))?)\n/)?.[1];
-    const named = name && /\.(sol|txt)( \(forge\))?$/.test(name);
-    if (language === "solidity" && !named) fail(`a block of docs/contracts.md names no file:\n${body}`);
-    if (named && files.has(name)) fail(`docs/contracts.md has ${name} twice`);
-    // The name stays in Solidity files, so that lines are counted as on the page's block.
-    if (named) files.set(name, language === "solidity" ? body : body.slice(body.indexOf("\n") + 1));
+  for (const [, language, title, body] of readFileSync(page, "utf8").matchAll(/^```(\w+) ?([^\n]*)\n(.*?)^```$/gms)) {
+    const name = language === "solidity" ? body.match(/^\/\/ (\S+\.sol)\n/)?.[1] : title;
+    if (language === "solidity" && !name) fail(`a block of docs/contracts.md names no file:\n${body}`);
+    if (name && files.has(name)) fail(`docs/contracts.md has ${name} twice`);
+    if (name) files.set(name, body);
   }
   return files;
 }
@@ -52,11 +50,11 @@ function project(folder, files, remappings) {
   cpSync(join(root, "node_modules/@uniswap/v4-core/lib/forge-std"), join(folder, "lib/forge-std"), { recursive: true });
 }
 
-function forge(command, folder, solc, settings = {}, paths = []) {
+function forge(command, folder, solc, settings = {}, args = []) {
   // Only what the page says, whatever this shell is set to.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(FOUNDRY|DAPP)_/.test(name)));
   Object.assign(env, { FOUNDRY_SOLC: join(root, "script/solc"), ZKSLICE_SOLC: solc, NO_COLOR: "1", ...settings });
-  return run(join(root, "script/forge"), [command, "--root", folder, "--offline", ...paths], { env });
+  return run(join(root, "script/forge"), [command, "--root", folder, ...args], { env });
 }
 
 const manifest = json(join(root, "contracts/package.json"));
@@ -87,14 +85,15 @@ for (const dependency of Object.keys(pinned)) {
 }
 project(npm, files, "remappings.txt");
 const expected = [...files.values()].flatMap((text) => text.match(/function test\w*/g) ?? []).length;
-const output = forge("test", npm, "solc");
+const output = forge("test", npm, "solc", {}, ["--offline"]);
 if (!output.includes(`${expected} tests passed, 0 failed`)) fail(`not ${expected} tests passed:\n${output}`);
+forge("fmt", npm, "solc", {}, ["--check"]);
 // Every contract of the package and the page's; the deployable ones need the optimizer.
 const sources = run("find", [installed, "-name", "*.sol", "-printf", "%P\\n"]).trim().split("\n").sort();
 const imports = sources.map((source) => `@zkslice/contracts/${source}`);
 imports.push(...[...files.keys()].filter((name) => name.startsWith("src/")).map((name) => name.replace("src/", "./")));
 writeFileSync(join(npm, "src/All.sol"), imports.map((path) => `import "${path}";\n`).join(""));
-for (const solc of ["solc", "solc-oldest"]) forge("build", npm, solc, { FOUNDRY_OPTIMIZER: "true" }, ["src/All.sol"]);
+for (const solc of ["solc", "solc-oldest"]) forge("build", npm, solc, { FOUNDRY_OPTIMIZER: "true" }, ["--offline", "src/All.sol"]);
 
 // By forge: the files that git has, under lib/.
 const lib = join(work, "lib-project");
@@ -105,7 +104,7 @@ for (const file of run("git", ["ls-files", "contracts", "foundry.toml", "remappi
 cpSync(join(root, "node_modules/@openzeppelin/contracts"), join(lib, "lib/openzeppelin-contracts/contracts"), { recursive: true });
 cpSync(join(root, "node_modules/solady"), join(lib, "lib/solady"), { recursive: true });
 project(lib, files, "remappings.txt (forge)");
-forge("build", lib, "solc");
+forge("build", lib, "solc", {}, ["--offline"]);
 
 // The ABI constants: their literal types, and that they are what contracts/abi has.
 writeFileSync(join(npm, "package.json"), '{ "type": "module", "private": true }\n');
