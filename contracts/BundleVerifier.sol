@@ -472,7 +472,8 @@ contract BundleVerifier is IBundleVerifier {
         pure
     {
         bool ok;
-        bool plain;
+        // Where C1 is; 0 in plain form.
+        uint256 c1;
         bool unexpected;
         assembly ("memory-safe") {
             let proof := mload(add(statement, 0xc0))
@@ -482,16 +483,17 @@ contract BundleVerifier is IBundleVerifier {
             let y := mload(add(proof, 0x20))
             ok := lt(y, Q)
             mstore(add(proof, 0x20), mod(sub(Q, y), Q))
+            c1 := add(proof, 0xc0)
             // One delta.
             if eq(sub(mload(add(equation, IC)), mload(equation)), 0x80) {
-                plain := 1
+                c1 := 0
                 unexpected := iszero(iszero(or(mload(add(proof, 0xc0)), mload(add(proof, 0xe0)))))
             }
             vkHash := mload(vkHash)
         }
         if (!ok) _requirePoints(statement.bundle, statement.job);
         if (unexpected) revert UnexpectedFirstCommitment(statement.bundle, k);
-        bytes32 h0 = _hashPublics(statement, equation, vkHash, wiring, plain);
+        bytes32 h0 = _hashPublics(statement, equation, vkHash, wiring, c1);
         assembly ("memory-safe") {
             let entry := mload(add(statement, 0xa0))
             mstore(entry, h0)
@@ -500,7 +502,7 @@ contract BundleVerifier is IBundleVerifier {
     }
 
     /// @dev h0 of a slice; notes its scalars: 1, x, then in committed form χ, and F if there are words.
-    function _hashPublics(Statement memory statement, uint256 equation, uint256 vkHash, uint256 wiring, bool plain)
+    function _hashPublics(Statement memory statement, uint256 equation, uint256 vkHash, uint256 wiring, uint256 c1)
         private
         pure
         returns (bytes32 h0)
@@ -534,8 +536,12 @@ contract BundleVerifier is IBundleVerifier {
             }
 
             let end := post
-            switch plain
+            switch c1
             case 0 {
+                mstore(scalars, vkHash)
+                h0 := keccak256(scalars, sub(post, scalars))
+            }
+            default {
                 mstore(sub(scalars, 0x40), tag)
                 mstore(sub(scalars, 0x20), vkHash)
                 mstore(scalars, mload(wiring))
@@ -549,7 +555,7 @@ contract BundleVerifier is IBundleVerifier {
                     end := add(end, size)
                 }
                 mstore(post, shr(5, sub(end, firstWord)))
-                mcopy(end, add(mload(add(equation, PROOF)), 0xc0), 0x40)
+                mcopy(end, c1, 0x40)
                 h0 := keccak256(sub(scalars, 0x40), add(sub(end, scalars), 0x80))
 
                 let challenge := mod(h0, R)
@@ -574,10 +580,6 @@ contract BundleVerifier is IBundleVerifier {
                     end := add(firstWord, 0x20)
                 }
                 mstore(post, challenge)
-            }
-            default {
-                mstore(scalars, vkHash)
-                h0 := keccak256(scalars, sub(post, scalars))
             }
             mstore(scalars, 1)
             mstore(add(equation, SCALARS), scalars)

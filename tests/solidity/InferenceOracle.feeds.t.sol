@@ -95,7 +95,7 @@ contract InferenceOracleFeedsTest is Jobs {
     /// The age is the input's: a proof held back does not make it younger.
     function test_LatestIsOfAgeAtMost() public {
         Job memory job = _nextRequest(1);
-        uint256 requestedAt = block.timestamp;
+        (, uint64 requestedAt,) = oracle.result(job.id);
         vm.warp(block.timestamp + 100);
         fulfil(job);
         (uint64 round, uint64 observedAt, uint64 updatedAt, uint256[] memory words) = oracle.latest(feedId, 100);

@@ -82,6 +82,32 @@ contract InferenceOracleTest is Jobs {
         _requireResult(job, requestedAt);
     }
 
+    function testFuzz_RequestHashIsThatOfItsEncoding(IInferenceOracle.Request memory request) public view {
+        assertEq(oracle.requestHashOf(request), keccak256(abi.encode(request)));
+    }
+
+    /// Bits where there should be none: such a request cannot be made, and is no other spelling of one that was.
+    function test_RevertWhen_CalldataHasDirtyBits() public {
+        Model memory model = install("single");
+        Job memory job = draft("single");
+        bytes memory requesting = abi.encodeCall(IInferenceOracle.request, (job.request, inputWords(job)));
+        job = prove(model, open(job));
+        bytes memory fulfilling = abi.encodeCall(IInferenceOracle.fulfil, (fulfilmentOf(job)));
+        // Verifier, fee token, deadline, callback, its gas: words of the request that are not full.
+        uint256[5] memory members = [uint256(2), 4, 6, 7, 8];
+        vm.deal(alice, job.request.fee);
+        for (uint256 i = 0; i < members.length; ++i) {
+            // What is left of a bytes4 is its end.
+            uint256 place = 32 * members[i] + (members[i] == 2 ? 31 : 0);
+            (bool ok,) = _callDirty(requesting, 4 + 64 + place, job.request.fee);
+            assertFalse(ok);
+            (ok,) = _callDirty(fulfilling, 4 + 32 + 256 + place, 0);
+            assertFalse(ok);
+        }
+        (bool clean,) = _callDirty(fulfilling, 0, 0);
+        assertTrue(clean);
+    }
+
     // ------------------------------------------------------------------------------------------------ replays (P6–P8)
 
     /// P7: a copied bundle pays the one who made it.
@@ -254,6 +280,14 @@ contract InferenceOracleTest is Jobs {
             fulfil(job);
         }
         job.bundle.words = words;
+        job.bundle.commitments = new uint256[](0);
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.InputCommitmentCountMismatch.selector, 1, 0));
+        fulfil(job);
+    }
+
+    function test_RevertWhen_PrivateInputIsMissing() public {
+        Model memory model = install("private");
+        Job memory job = prove(model, open(draft("private")));
         job.bundle.commitments = new uint256[](0);
         vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.InputCommitmentCountMismatch.selector, 1, 0));
         fulfil(job);
@@ -602,6 +636,14 @@ contract InferenceOracleTest is Jobs {
     }
 
     // ------------------------------------------------------------------------------------------------ helpers
+
+    /// Sets a bit of the byte at `place`, unless that is 0.
+    function _callDirty(bytes memory data, uint256 place, uint256 value) private returns (bool, bytes memory) {
+        bytes memory dirty = bytes.concat(data);
+        if (place != 0) dirty[place] |= 0x01;
+        vm.prank(alice);
+        return address(oracle).call{value: value}(dirty);
+    }
 
     function _requireResult(Job memory job, uint64 expectedRequestedAt) private view {
         (IInferenceOracle.Status status, uint64 requestedAt, bytes26 outputsHash) = oracle.result(job.id);
