@@ -1,25 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
-import {console2} from "forge-std/console2.sol";
 import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
-import {BN254} from "../../contracts/libraries/BN254.sol";
-import {Jobs} from "./utils/Jobs.sol";
+import {Metered} from "./utils/Metered.sol";
 
-/// @notice Gas of whole transactions, with their 21,000 and calldata of full entropy; docs/gas.md:
-/// `script/forge test --match-contract GasTest -vv`.
+/// @notice Gas of whole transactions, with their 21,000 and calldata of full entropy. `script/gas.mjs` makes docs/gas.md
+/// of what this prints.
 /// forge-config: default.isolate = true
-contract GasTest is Jobs {
+contract GasTest is Metered {
     /// One slice with 26 words in and one word out, straight to the verifier, and what each further slice adds.
     function test_VerifyBundle() public {
-        uint256 single = _verifyBundle("single");
-        console2.log("verifyBundle, 1 slice, 26 + 1 words:", single);
-        uint256 pair = _verifyBundle("pair");
-        console2.log("verifyBundle, 2 slices, 26 + 1 words:", pair);
-        uint256 chain = _verifyBundle("chain");
-        console2.log("verifyBundle, 3 slices, 26 + 1 words:", chain);
-        console2.log("verifyBundle, 2 slices, private input:", _verifyBundle("private"));
+        uint256 single = _verifyBundle("verifyBundle, 1 slice, 26 + 1 words", "single");
+        uint256 pair = _verifyBundle("verifyBundle, 2 slices, 26 + 1 words", "pair");
+        uint256 chain = _verifyBundle("verifyBundle, 3 slices, 26 + 1 words", "chain");
+        _verifyBundle("verifyBundle, 2 slices, private input", "private");
         assertLt(single, 300_000);
         // The second slice brings the first ρ that is not 1, and with it the multiplication of α.
         assertLt(pair - single, 175_000);
@@ -32,28 +27,26 @@ contract GasTest is Jobs {
         Model memory model = install("wide");
         Job[] memory jobs = _jobs(model, "wide", 18);
         fulfil(jobs[0]);
-        console2.log("request:", vm.lastCallGas().gasTotalUsed);
-        uint256 gas = _gasOf(address(oracle), abi.encodeCall(IInferenceOracle.fulfil, (fulfilmentOf(jobs[1]))), 0);
-        console2.log("fulfil, 1 slice, committed input, 16 words out:", gas);
-        assertLt(gas, 320_000);
+        uint256 gas = _fulfil("fulfil, 1 slice, committed input, 16 words out", jobs[1]);
 
         Job[] memory rest = new Job[](16);
         for (uint256 i = 0; i < 16; ++i) {
             rest[i] = jobs[i + 2];
         }
-        gas = _gasOf(address(oracle), abi.encodeCall(IInferenceOracle.fulfilBatch, (fulfilmentsOf(rest))), 0);
-        console2.log("fulfilBatch of 16 such, each:", gas / 16);
-        assertLt(gas / 16, 100_000);
+        bytes memory data = abi.encodeCall(IInferenceOracle.fulfilBatch, (fulfilmentsOf(rest)));
+        uint256 batch = meter("fulfilBatch, 16 such", address(oracle), data, 0);
+        assertLt(gas, 320_000);
+        assertLt(batch / 16, 100_000);
     }
 
     function test_FulfilFurtherSlices() public {
         uint256[3] memory gas;
         string[3] memory names = ["single", "pair", "chain"];
+        string[3] memory slices = ["1 slice", "2 slices", "3 slices"];
         for (uint256 i = 0; i < 3; ++i) {
             Job[] memory jobs = _jobs(install(names[i]), names[i], 2);
             fulfil(jobs[0]);
-            gas[i] = _gasOf(address(oracle), abi.encodeCall(IInferenceOracle.fulfil, (fulfilmentOf(jobs[1]))), 0);
-            console2.log("fulfil, 26 + 1 words, slices and gas:", i + 1, gas[i]);
+            gas[i] = _fulfil(string.concat("fulfil, ", slices[i], ", 26 + 1 words"), jobs[1]);
         }
         assertLt((gas[2] - gas[0]) / 2, 170_000);
     }
@@ -65,17 +58,13 @@ contract GasTest is Jobs {
         }
     }
 
-    function _verifyBundle(string memory name) private returns (uint256) {
+    function _verifyBundle(string memory label, string memory name) private returns (uint256) {
         Model memory model = install(name);
         bytes memory data = abi.encodeCall(IBundleVerifier.verifyBundle, (covering(model.digest, loadBundle(name), 0)));
-        return _gasOf(address(verifier), data, 0);
+        return meter(label, address(verifier), data, 0);
     }
 
-    /// Gas that a transaction pays, with its 21,000, its calldata, and every account and slot cold but the target:
-    /// the call is one of its own, since this contract runs isolated.
-    function _gasOf(address target, bytes memory data, uint256 value) private returns (uint256) {
-        (bool ok,) = target.call{value: value}(data);
-        assertTrue(ok);
-        return vm.lastCallGas().gasTotalUsed;
+    function _fulfil(string memory label, Job memory job) private returns (uint256) {
+        return meter(label, address(oracle), abi.encodeCall(IInferenceOracle.fulfil, (fulfilmentOf(job))), 0);
     }
 }
