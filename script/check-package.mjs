@@ -88,7 +88,7 @@ const expected = [...files.values()].flatMap((text) => text.match(/function test
 const output = forge("test", npm, "solc", {}, ["--offline"]);
 if (!output.includes(`${expected} tests passed, 0 failed`)) fail(`not ${expected} tests passed:\n${output}`);
 forge("fmt", npm, "solc", {}, ["--check"]);
-// Every contract of the package and the page's; the deployable ones need the optimizer.
+// Every contract of the package and the page's; optimised, as they are deployed.
 const sources = run("find", [installed, "-name", "*.sol", "-printf", "%P\\n"]).trim().split("\n").sort();
 const imports = sources.map((source) => `@zkslice/contracts/${source}`);
 imports.push(...[...files.keys()].filter((name) => name.startsWith("src/")).map((name) => name.replace("src/", "./")));
