@@ -99,6 +99,7 @@ contract VectorsTest is Deployed {
 
             IInferenceOracle.Request memory request;
             request.modelDigest = digest;
+            request.verifier = VERIFIER;
             request.inputs = vm.parseJsonBytes32Array(fixture, ".request.inputs");
             request.fee = vm.parseJsonUint(fixture, ".request.fee");
             request.deadline = uint64(vm.parseJsonUint(fixture, ".request.deadline"));

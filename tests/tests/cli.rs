@@ -15,6 +15,7 @@ use alloy::sol_types::SolCall;
 use scene::{Scene, leftovers, ok, refused, run};
 use serde_json::Value;
 use zkslice_chain::bindings::InferenceOracle::requestCall;
+use zkslice_chain::constants::VERIFIER_SELECTOR;
 use zkslice_groth16::keccak;
 use zkslice_tests::{Ran, model, zkslice};
 
@@ -144,6 +145,7 @@ fn encode_gives_what_a_request_carries() {
     assert_eq!(call.words.iter().flat_map(|word| word.to_be_bytes::<32>()).collect::<Vec<u8>>(), words);
     assert_eq!(call.request_.inputs.iter().map(ToString::to_string).collect::<Vec<_>>(), [encoded["inputs"][0]["hash"].as_str().unwrap()]);
     assert_eq!((call.request_.deadline, call.request_.fee.to::<u64>()), (1_800_000_000, 7));
+    assert_eq!((call.request_.verifier, call.request_.minCoverage.to::<u64>()), (VERIFIER_SELECTOR, 0));
     let model = ok!("inspect", scene.path("public"))["keys"]["model"].clone();
     assert_eq!(call.request_.modelDigest.to_string(), model.as_str().unwrap());
 

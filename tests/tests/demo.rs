@@ -24,10 +24,12 @@ fn succeeds(folder: &Path, arguments: &[&str], refusals: &[&str]) -> String {
     text
 }
 
-const REFUSALS: [&str; 5] = [
+const REFUSALS: [&str; 7] = [
     "refused, an output changed: InvalidBundle",
     "refused, two slices swapped: InvalidBundle",
+    "refused, a point moved off the curve: PointNotOnCurve",
     "refused, a slice left out: ProofLengthMismatch",
+    "refused, a slice left out, as its coverage says: CoverageTooLow",
     "refused, a request fulfilled twice: NotOpen",
     "refused, a copied bundle that pays another: InvalidBundle",
 ];

@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use alloy::dyn_abi::{DynSolValue, ErrorExt};
 use alloy::json_abi::{ContractObject, Error as AbiError};
-use alloy::primitives::{Address, Bytes, I256, Selector, U256};
+use alloy::primitives::{Bytes, Selector};
 use alloy::sol_types::{Panic, Revert, SolError};
 
 macro_rules! contract {
@@ -38,10 +39,11 @@ contract!(
 
 pub use consumer::DigitConsumer;
 pub use feed::InferenceFeed;
-pub use oracle::IInferenceOracle::Request;
+pub use oracle::IInferenceOracle::{Fulfilment, Publication, Request};
 pub use oracle::InferenceOracle;
 pub use registry::ModelRegistry;
 pub use verifier::BundleVerifier;
+pub use verifier::IBundleVerifier::Bundle;
 
 /// State of a request, `IInferenceOracle.Status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub enum Status {
     Open,
     /// Has its result.
     Fulfilled,
+    /// Has a result of some slices, and paid for it; a full one may replace it, unpaid.
+    PartiallyFulfilled,
     /// Its fee went back.
     Refunded,
 }
@@ -63,9 +67,48 @@ impl Status {
             0 => Some(Self::None),
             1 => Some(Self::Open),
             2 => Some(Self::Fulfilled),
-            3 => Some(Self::Refunded),
+            3 => Some(Self::PartiallyFulfilled),
+            4 => Some(Self::Refunded),
             _ => None,
         }
+    }
+}
+
+/// State of a model or a verifier, `IModelRegistry.Status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceStatus {
+    /// Not known.
+    None,
+    /// Added; serves once its time has come.
+    Pending,
+    /// Serves.
+    Active,
+    /// Stopped for ever.
+    Tombstoned,
+}
+
+impl ServiceStatus {
+    /// From the contract's number; `None` for one that this version does not know.
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::None),
+            1 => Some(Self::Pending),
+            2 => Some(Self::Active),
+            3 => Some(Self::Tombstoned),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for ServiceStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "unknown",
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Tombstoned => "tombstoned",
+        })
     }
 }
 
@@ -74,7 +117,8 @@ impl Status {
 pub enum RevertClass {
     /// May pass: try again later.
     Retry,
-    /// The request is no longer to be had: somebody else fulfilled it, it was refunded, or its deadline is over.
+    /// The request is no longer to be had: somebody else fulfilled it, it was refunded, its deadline is over, or its model or verifier
+    /// was stopped.
     Drop,
     /// This bundle will never be accepted: keep it for a person to look at.
     Permanent,
@@ -109,6 +153,13 @@ static ERRORS: LazyLock<HashMap<Selector, AbiError>> = LazyLock::new(|| {
 /// assert_eq!(zkslice_chain::bindings::decode_revert(&data), "InvalidBeneficiary()");
 /// ```
 pub fn decode_revert(data: &[u8]) -> String {
+    decode_within(data, MAX_ERRORS_WITHIN)
+}
+
+/// Errors within an error that are named; deeper ones are bytes. No contract of ours nests more than one.
+const MAX_ERRORS_WITHIN: usize = 3;
+
+fn decode_within(data: &[u8], depth: usize) -> String {
     let Some((selector, arguments)) = data.split_first_chunk::<4>() else {
         return if data.is_empty() { "no reason given (out of gas, or no contract there)".to_owned() } else { unknown(data) };
     };
@@ -119,15 +170,13 @@ pub fn decode_revert(data: &[u8]) -> String {
         return format!("{panic}");
     }
     let Some(error) = ERRORS.get(&Selector::from(*selector)) else { return unknown(data) };
-    if arguments.len() != 32 * error.inputs.len() {
+    // Only the encoding that a contract gives: anything else would be shown as what it is not.
+    let Ok(decoded) = error.decode_error(data) else { return unknown(data) };
+    if DynSolValue::Tuple(decoded.body.clone()).abi_encode_params() != arguments {
         return unknown(data);
     }
-    let arguments: Vec<String> = error
-        .inputs
-        .iter()
-        .zip(arguments.chunks_exact(32))
-        .map(|(input, word)| format!("{}: {}", input.name, argument(input.selector_type().as_ref(), word)))
-        .collect();
+    let arguments: Vec<String> =
+        error.inputs.iter().zip(&decoded.body).map(|(input, value)| format!("{}: {}", input.name, argument(value, depth))).collect();
     format!("{}({})", error.name, arguments.join(", "))
 }
 
@@ -140,11 +189,14 @@ pub fn revert_name(data: &[u8]) -> Option<&'static str> {
 /// What a relayer does about a revert of `fulfil`.
 pub fn classify_revert(data: &[u8]) -> RevertClass {
     use oracle::InferenceOracle as O;
+    use registry::ModelRegistry as R;
     use verifier::BundleVerifier as V;
 
     let Some((selector, _)) = data.split_first_chunk::<4>() else { return RevertClass::Retry };
     match *selector {
         O::NotOpen::SELECTOR | O::DeadlinePassed::SELECTOR => RevertClass::Drop,
+        // Both served when the request was made.
+        R::ModelNotActive::SELECTOR | R::VerifierNotActive::SELECTOR => RevertClass::Drop,
         // More gas may help, or another caller's transaction may end.
         O::InsufficientCallbackGas::SELECTOR | O::ReentrancyGuardReentrantCall::SELECTOR | V::PrecompileFailed::SELECTOR => {
             RevertClass::Retry
@@ -159,23 +211,25 @@ fn unknown(data: &[u8]) -> String {
     format!("unknown error {}", Bytes::copy_from_slice(data))
 }
 
-/// One word as its type says. All arguments of our errors are single words.
-fn argument(solidity_type: &str, word: &[u8]) -> String {
-    let value = U256::from_be_slice(word);
-    match solidity_type {
-        "address" => Address::from_slice(&word[12..]).to_string(),
-        "bool" => (!value.is_zero()).to_string(),
-        name if name.starts_with("uint") => value.to_string(),
-        name if name.starts_with("int") => I256::from_raw(value).to_string(),
-        "bytes4" => Bytes::copy_from_slice(&word[..4]).to_string(),
-        _ => Bytes::copy_from_slice(word).to_string(),
+/// A value as people read it; bytes that are an error themselves by its name.
+fn argument(value: &DynSolValue, depth: usize) -> String {
+    match value {
+        DynSolValue::Address(address) => address.to_string(),
+        DynSolValue::Bool(value) => value.to_string(),
+        DynSolValue::Uint(value, _) => value.to_string(),
+        DynSolValue::Int(value, _) => value.to_string(),
+        DynSolValue::FixedBytes(word, size) => Bytes::copy_from_slice(word.get(..*size).unwrap_or_default()).to_string(),
+        DynSolValue::Bytes(bytes) if depth > 0 && revert_name(bytes).is_some() => decode_within(bytes, depth - 1),
+        DynSolValue::Bytes(bytes) => Bytes::copy_from_slice(bytes).to_string(),
+        DynSolValue::String(text) => format!("{text:?}"),
+        other => format!("{other:?}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy::primitives::{B256, b256};
+    use alloy::primitives::{B256, U256, b256};
 
     #[test]
     fn every_error_is_known() {
@@ -185,11 +239,6 @@ mod tests {
             for error in abi.errors() {
                 count += 1;
                 assert_eq!(ERRORS[&error.selector()].name, error.name);
-                // Single words only, or `decode_revert` could not split them.
-                for input in &error.inputs {
-                    let name = input.selector_type();
-                    assert!(!name.contains(['[', '(']) && name != "string" && name != "bytes", "{} of {}", name, error.name);
-                }
             }
         }
         assert!(count > 40, "only {count} errors");
@@ -210,6 +259,27 @@ mod tests {
         let data = oracle::InferenceOracle::InsufficientCallbackGas { required: U256::from(9), available: U256::from(8) }.abi_encode();
         assert_eq!(decode_revert(&data), "InsufficientCallbackGas(required: 9, available: 8)");
         assert_eq!(classify_revert(&data), RevertClass::Retry);
+
+        let data = registry::ModelRegistry::VerifierNotActive { selector: [0, 0, 0, 1].into(), status: 3 }.abi_encode();
+        assert_eq!(decode_revert(&data), "VerifierNotActive(selector: 0x00000001, status: 3)");
+        assert_eq!(classify_revert(&data), RevertClass::Drop);
+    }
+
+    #[test]
+    fn errors_within_errors_are_named() {
+        let reason = oracle::InferenceOracle::NotOpen { requestId: B256::ZERO, status: 4 }.abi_encode();
+        let data = oracle::InferenceOracle::InvalidFulfilment { item: U256::from(2), reason: reason.into() }.abi_encode();
+        assert_eq!(decode_revert(&data), format!("InvalidFulfilment(item: 2, reason: NotOpen(requestId: {}, status: 4))", B256::ZERO));
+        let data = oracle::InferenceOracle::InvalidFulfilment { item: U256::from(2), reason: vec![1, 2].into() }.abi_encode();
+        assert_eq!(decode_revert(&data), "InvalidFulfilment(item: 2, reason: 0x0102)");
+        let data = oracle::InferenceOracle::StringTooLong { str: "x\n".to_owned() }.abi_encode();
+        assert_eq!(decode_revert(&data), "StringTooLong(str: \"x\\n\")");
+        // Not deeper than a stack is.
+        let mut data = Vec::new();
+        for _ in 0..500 {
+            data = oracle::InferenceOracle::InvalidFulfilment { item: U256::ZERO, reason: data.into() }.abi_encode();
+        }
+        assert_eq!(decode_revert(&data).matches("InvalidFulfilment(").count(), 1 + MAX_ERRORS_WITHIN);
     }
 
     #[test]

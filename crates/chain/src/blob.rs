@@ -6,7 +6,7 @@
 use alloy::primitives::{B256, U256, keccak256};
 
 use crate::ChainError;
-use crate::constants::{MODEL_TAG, WORD_BITS};
+use crate::constants::{MAX_SLICES, MODEL_TAG, WORD_BITS};
 
 /// Words of a header before its lists.
 const HEADER_WORDS: usize = 6;
@@ -55,6 +55,8 @@ pub struct KeyBlobHeader {
     pub dev: bool,
     /// Number of slices.
     pub slices: usize,
+    /// Slices that every partial coverage must include; 0 where only full coverage is served.
+    pub coverage_policy: U256,
     /// Tensors: inputs, outputs, boundaries.
     pub tensors: Vec<TensorLayout>,
 }
@@ -65,7 +67,19 @@ impl KeyBlobHeader {
     /// # Errors
     /// [`ChainError::MalformedBlob`], also when the header does not hash to `digest`.
     pub fn parse(digest: B256, blob: &[u8]) -> Result<Self, ChainError> {
-        Self::read(digest, blob).map_err(|reason| ChainError::MalformedBlob { digest, reason })
+        let header = Self::read(blob).and_then(|header| match header.digest {
+            computed if computed == digest => Ok(header),
+            computed => Err(format!("its header hashes to {computed}")),
+        });
+        header.map_err(|reason| ChainError::MalformedBlob { digest, reason })
+    }
+
+    /// Reads the header of a blob that says itself which model it is of.
+    ///
+    /// # Errors
+    /// [`ChainError::MalformedBlob`].
+    pub fn of(blob: &[u8]) -> Result<Self, ChainError> {
+        Self::read(blob).map_err(|reason| ChainError::MalformedBlob { digest: B256::ZERO, reason })
     }
 
     /// The model's inputs.
@@ -73,7 +87,7 @@ impl KeyBlobHeader {
         self.tensors.iter().filter(|tensor| matches!(tensor.kind, TensorKind::PublicInput | TensorKind::PrivateInput))
     }
 
-    fn read(digest: B256, blob: &[u8]) -> Result<Self, String> {
+    fn read(blob: &[u8]) -> Result<Self, String> {
         if !blob.len().is_multiple_of(32) {
             return Err(format!("its length, {} bytes, is no multiple of 32", blob.len()));
         }
@@ -84,8 +98,12 @@ impl KeyBlobHeader {
         }
         let slices = words.count(head[1], "slices")?;
         let tensor_count = words.count(head[2], "tensors")?;
-        if !head[3].is_zero() {
-            return Err(format!("coverage policy {} is unknown", head[3]));
+        if !(1..=MAX_SLICES).contains(&slices) {
+            return Err(format!("it has {slices} slices, expected 1 to {MAX_SLICES}"));
+        }
+        let coverage_policy = head[3];
+        if coverage_policy >= U256::MAX >> (MAX_SLICES - slices) {
+            return Err(format!("coverage policy {coverage_policy:#x} is not of some of its {slices} slices"));
         }
         let setup_digest = B256::from(head[4]);
         let dev = match head[5] {
@@ -103,11 +121,8 @@ impl KeyBlobHeader {
                 words.take(count)?;
             }
         }
-        let computed = keccak256(&blob[..32 * words.at]);
-        if computed != digest {
-            return Err(format!("its header hashes to {computed}"));
-        }
-        Ok(Self { digest, setup_digest, dev, slices, tensors })
+        let digest = keccak256(&blob[..32 * words.at]);
+        Ok(Self { digest, setup_digest, dev, slices, coverage_policy, tensors })
     }
 }
 
@@ -176,6 +191,23 @@ mod tests {
         assert_eq!(header.tensors[0].words(), 2);
         let (digest, _, blob) = fixture("single");
         assert_eq!(KeyBlobHeader::parse(digest, &blob).unwrap().tensors[0].words(), 26);
+        assert_eq!(header.coverage_policy, U256::ZERO);
+    }
+
+    #[test]
+    fn coverage_policies_are_of_some_slices() {
+        let (_, _, blob) = fixture("mixed");
+        let with = |policy: U256| {
+            let mut changed = blob.clone();
+            changed[96..128].copy_from_slice(&policy.to_be_bytes::<32>());
+            KeyBlobHeader::of(&changed).map(|header| header.coverage_policy).map_err(|e| e.to_string())
+        };
+        for policy in [0, 1, 5, 6] {
+            assert_eq!(with(U256::from(policy)).unwrap(), U256::from(policy));
+        }
+        for policy in [U256::from(7), U256::from(8), U256::MAX] {
+            assert!(with(policy).unwrap_err().contains("coverage policy"));
+        }
     }
 
     #[test]
@@ -200,6 +232,7 @@ mod tests {
             }
             blob.extend(words.concat());
             let _ = KeyBlobHeader::parse(B256::ZERO, &blob);
+            let _ = KeyBlobHeader::of(&blob);
         }
     }
 }

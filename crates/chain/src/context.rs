@@ -9,19 +9,9 @@ use alloy::sol_types::SolValue;
 use crate::bindings::Request;
 use crate::constants::{CONTEXT_TAG, FIELD_ORDER};
 
-/// `requestHashOf`: keccak256 of the ABI encoding of the request's fields.
+/// `requestHashOf`: keccak256 of the request's ABI encoding.
 pub fn request_hash(request: &Request) -> B256 {
-    let fields = (
-        request.modelDigest,
-        request.inputs.clone(),
-        request.minCoverage,
-        request.feeToken,
-        request.fee,
-        request.deadline,
-        request.callback,
-        request.callbackGas,
-    );
-    keccak256(fields.abi_encode_params())
+    keccak256(request.abi_encode())
 }
 
 /// `requestIdOf`: keccak256 of requester, nonce and request hash.

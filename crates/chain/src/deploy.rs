@@ -1,78 +1,37 @@
 //! Idempotent deployment, from embedded creation code: no compiler is needed.
 //!
-//! A deployment is a list of steps, each one transaction. Before a transaction is sent, it is in the manifest with its nonce, hash
-//! and bytes; after it is mined, its outcome replaces it. So a run that was killed knows on its next start what may be out: it looks
-//! for the receipt, sends the same bytes again where there is none, and only plans anew when that nonce is used by something else.
+//! A deployment is a list of steps that follow from the plan alone, each one transaction. Contracts are made by the deterministic
+//! deployment proxy ([`crate::factory`]), so their addresses are known before and are the same on every chain; only the example
+//! consumer, which belongs to whoever creates it, is created by a transaction of its own.
 //!
-//! What the manifest says is compared with the chain first: each contract's code by hash, each model by the registry. A difference is
-//! an error, never mended silently.
+//! Each step looks at the chain first: what is there already is recorded and stays. Before a transaction is sent, it is in the manifest
+//! with its nonce, hash and bytes; after it is mined, its outcome replaces it. So a run that was killed knows on its next start what
+//! may be out: it looks for the receipt, sends the same bytes again where there is none, and only goes on with the steps when that
+//! nonce is used by something else.
+//!
+//! What the manifest says is compared with the chain first, see [`crate::check`]. A difference is an error, never mended silently.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy::primitives::{Address, B256, keccak256};
 use alloy::rpc::types::TransactionReceipt;
 use alloy::signers::local::PrivateKeySigner;
-use alloy::sol_types::{SolCall, SolValue};
 use tokio::time::{Instant, sleep};
 
-use crate::bindings::{BundleVerifier, DigitConsumer, InferenceFeed, InferenceOracle, ModelRegistry};
-use crate::constants::{LOST_GRACE, MAX_CHUNK_BYTES, RECEIPT_POLL, RECEIPT_TIMEOUT, is_local_chain};
-use crate::manifest::{ConsumerRecord, ContractRecord, FeedRecord, Manifest, ManifestLock, ModelRecord, PendingTransaction, Step};
+use crate::bindings::{ModelRegistry, ServiceStatus};
+use crate::check::{self, Difference, model_status, verifier_status};
+use crate::constants::{LOST_GRACE, RECEIPT_POLL, RECEIPT_TIMEOUT};
+use crate::factory::FACTORY;
+use crate::manifest::{
+    ConsumerRecord, ContractRecord, Creation, FeedRecord, Manifest, ManifestLock, ModelRecord, PendingTransaction, RegistryParameters,
+    Step, VerifierRecord,
+};
+use crate::plan::{Contracts, Planned, creation_code, records};
 use crate::transaction::{Broadcast, Draft, Fees, broadcast, with_margin};
-use crate::{Chain, ChainError, KeyBlobHeader};
+use crate::{Chain, ChainError, OwnerCall};
 
-pub use crate::manifest::FeedSpec;
-
-/// A model to register.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelKeys {
-    /// The model's digest.
-    pub digest: B256,
-    /// The key blob: header and key records.
-    pub blob: Vec<u8>,
-    /// Whether the keys are development keys.
-    pub dev: bool,
-    /// Digest of the setup.
-    pub setup_digest: B256,
-}
-
-impl ModelKeys {
-    /// From a key blob alone; digest, dev flag and setup digest are read from its header.
-    ///
-    /// # Errors
-    /// [`ChainError::MalformedBlob`].
-    pub fn from_blob(digest: B256, blob: Vec<u8>) -> Result<Self, ChainError> {
-        let header = KeyBlobHeader::parse(digest, &blob)?;
-        Ok(Self { digest, blob, dev: header.dev, setup_digest: header.setup_digest })
-    }
-
-    fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        self.blob.chunks(MAX_CHUNK_BYTES)
-    }
-
-    fn chunk_hashes(&self) -> Vec<B256> {
-        self.chunks().map(keccak256).collect()
-    }
-}
-
-/// An example consumer to create.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsumerSpec {
-    /// Its model: a classifier with one input and one output.
-    pub model: B256,
-}
-
-/// What is to be on the chain in the end, besides registry, verifier and oracle.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeployPlan {
-    /// Models to register.
-    pub models: Vec<ModelKeys>,
-    /// Consumers to create: at most one a model is kept.
-    pub consumers: Vec<ConsumerSpec>,
-    /// Feeds to create: one for each distinct specification.
-    pub feeds: Vec<FeedSpec>,
-}
+pub use crate::plan::{ConsumerSpec, DeployPlan, FeedSpec, ModelKeys};
 
 /// What happens in a deployment, as it happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,52 +126,37 @@ impl Deployer {
     ///
     /// # Errors
     /// Before anything is sent: [`ChainError::MalformedBlob`]; [`ChainError::DevKeys`] for development keys on a chain that is not
-    /// local; a manifest that is broken, newer, locked, or differs from the chain. Later: reverts, lack of ether, a node that is away.
+    /// local; [`ChainError::Parameters`]; a manifest that is broken, newer, locked, or differs from the chain. Once all is done that
+    /// anybody may do: [`ChainError::NotOwner`], with what the owner has to send. Later: reverts, lack of ether, a node that is away.
     /// After any error the next run goes on.
     pub async fn deploy(&self, plan: &DeployPlan, observer: &mut DeployObserver<'_>) -> Result<Deployment, ChainError> {
-        self.check_plan(plan)?;
+        plan.check(self.chain.id())?;
         let lock = ManifestLock::take(&self.path)?;
         let manifest = Manifest::load(&self.path)?.unwrap_or_else(|| Manifest::new(self.chain.id()));
         if manifest.chain_id != self.chain.id() {
             return Err(ChainError::ManifestChain { path: self.path.clone(), found: manifest.chain_id, expected: self.chain.id() });
         }
-        let mut run = Run { deployer: self, manifest, observer, transactions: 0, gas_used: 0 };
-        run.check_chain().await?;
+        let parameters = plan.parameters(&self.path, self.chain.id(), self.signer.address(), manifest.parameters)?;
+        let contracts = Contracts::new(parameters);
+        let mut run = Run { deployer: self, manifest, parameters, contracts, observer, transactions: 0, gas_used: 0 };
+        run.check_manifest().await?;
         if let Some(pending) = run.manifest.pending.clone() {
             run.resume(pending).await?;
         }
-        while let Some((step, draft)) = run.next_step(plan).await? {
-            run.execute(step, draft).await?;
+        let steps = plan.steps(parameters);
+        for (index, step) in steps.iter().enumerate() {
+            // Again where the nonce of its transaction went to another.
+            while !run.is_done(step).await? {
+                if step.is_owners() {
+                    run.require_owner(&steps[index..]).await?;
+                }
+                run.execute(step).await?;
+            }
         }
         let Run { manifest, transactions, gas_used, .. } = run;
         drop(lock);
-        let address = |record: &Option<ContractRecord>| record.as_ref().map(|record| record.address).unwrap_or_default();
-        Ok(Deployment {
-            registry: address(&manifest.model_registry),
-            verifier: address(&manifest.bundle_verifier),
-            oracle: address(&manifest.inference_oracle),
-            manifest,
-            transactions,
-            gas_used,
-        })
-    }
-
-    /// What can be refused without a look at the chain, beyond its id.
-    fn check_plan(&self, plan: &DeployPlan) -> Result<(), ChainError> {
-        for model in &plan.models {
-            let header = KeyBlobHeader::parse(model.digest, &model.blob)?;
-            let malformed = |reason: String| ChainError::MalformedBlob { digest: model.digest, reason };
-            if header.setup_digest != model.setup_digest {
-                return Err(malformed(format!("its setup digest is {}, expected {}", header.setup_digest, model.setup_digest)));
-            }
-            if header.dev != model.dev {
-                return Err(malformed(format!("its dev flag is {}, expected {}", header.dev, model.dev)));
-            }
-            if header.dev && !is_local_chain(self.chain.id()) {
-                return Err(ChainError::DevKeys { digest: model.digest, chain_id: self.chain.id() });
-            }
-        }
-        Ok(())
+        let Contracts { registry, verifier, oracle } = contracts;
+        Ok(Deployment { registry, verifier, oracle, manifest, transactions, gas_used })
     }
 }
 
@@ -220,6 +164,8 @@ impl Deployer {
 struct Run<'a, 'b> {
     deployer: &'a Deployer,
     manifest: Manifest,
+    parameters: RegistryParameters,
+    contracts: Contracts,
     observer: &'a mut DeployObserver<'b>,
     transactions: usize,
     gas_used: u64,
@@ -249,150 +195,114 @@ impl Run<'_, '_> {
     // ---------------------------------------------------------------------------------------------- checking
 
     /// Compares everything in the manifest with the chain.
-    async fn check_chain(&mut self) -> Result<(), ChainError> {
-        let manifest = self.manifest.clone();
-        let own = [
-            ("ModelRegistry", &manifest.model_registry),
-            ("BundleVerifier", &manifest.bundle_verifier),
-            ("InferenceOracle", &manifest.inference_oracle),
-        ];
-        let own = own.into_iter().filter_map(|(name, record)| Some((name.to_owned(), record.as_ref()?)));
-        let consumers = manifest.consumers.iter().map(|record| (format!("DigitConsumer of {}", record.model), &record.contract));
-        let feeds = manifest.feeds.iter().map(|record| (format!("InferenceFeed `{}`", record.spec.description), &record.contract));
-        for (name, record) in own.chain(consumers).chain(feeds) {
-            self.check_code(name, record).await?;
-        }
-        for (digest, _) in manifest.models {
-            if !self.is_registered(digest).await? {
-                let reason = "the manifest says that it is registered, the registry says that it is not".to_owned();
-                return Err(ChainError::ModelMismatch { path: self.path().to_owned(), digest, reason });
+    async fn check_manifest(&mut self) -> Result<(), ChainError> {
+        let mut differences = check::code_differences(self.chain(), &self.manifest).await?;
+        if differences.is_empty()
+            && let Some(registry) = &self.manifest.model_registry
+        {
+            // Whether it serves is for `check`: what was stopped since is no reason not to go on.
+            for digest in self.manifest.models.keys() {
+                if model_status(self.chain(), registry.address, *digest, None).await? == ServiceStatus::None {
+                    let what = "the registry does not know it".to_owned();
+                    differences.push(Difference { subject: format!("model {digest}"), what });
+                }
             }
         }
-        Ok(())
+        if !differences.is_empty() {
+            let path = self.path().to_owned();
+            return Err(ChainError::ManifestDiffers { path, chain_id: self.chain().id(), differences });
+        }
+        let kept: Vec<_> = records(&self.manifest).iter().map(|(step, record)| (step.subject(), record.address)).collect();
+        kept.into_iter().try_for_each(|(name, address)| self.report(DeployEvent::Kept { name, address }))
     }
 
-    async fn check_code(&mut self, name: String, record: &ContractRecord) -> Result<(), ChainError> {
-        let (path, address, chain_id) = (self.path().to_owned(), record.address, self.chain().id());
-        match self.chain().code_hash(address).await? {
-            None => Err(ChainError::CodeMissing { path, name, address, chain_id }),
-            Some(found) if found != record.code_hash => {
-                Err(ChainError::CodeMismatch { path, name, address, hashes: Box::new((record.code_hash, found)), chain_id })
+    /// Whether there is nothing to send for a step; what is on the chain already, and not in the manifest, is recorded.
+    async fn is_done(&mut self, planned: &Planned) -> Result<bool, ChainError> {
+        let Contracts { registry, .. } = self.contracts;
+        match &planned.step {
+            Step::Consumer { model } => Ok(self.manifest.consumers.iter().any(|record| record.model == *model)),
+            Step::ModelRegistry { .. } | Step::BundleVerifier | Step::InferenceOracle | Step::Feed { .. } => {
+                let Some(creation) = &planned.creates else { return Ok(false) };
+                if records(&self.manifest).iter().any(|(_, record)| record.address == creation.address) {
+                    return Ok(true);
+                }
+                if self.chain().code_hash(creation.address).await?.is_none() {
+                    return Ok(false);
+                }
+                self.record_contract(&planned.step, creation.clone(), None, None).await?;
+                self.save()?;
+                Ok(true)
             }
-            Some(_) => self.report(DeployEvent::Kept { name, address }),
-        }
-    }
-
-    fn registry(&self) -> Result<Address, ChainError> {
-        self.required(&self.manifest.model_registry, "ModelRegistry")
-    }
-
-    fn oracle(&self) -> Result<Address, ChainError> {
-        self.required(&self.manifest.inference_oracle, "InferenceOracle")
-    }
-
-    /// A contract that the steps before this one made, so its absence means that the manifest contradicts itself.
-    fn required(&self, record: &Option<ContractRecord>, name: &str) -> Result<Address, ChainError> {
-        record.as_ref().map(|record| record.address).ok_or_else(|| ChainError::ManifestMalformed {
-            path: self.path().to_owned(),
-            reason: format!("it has no {name}, on which other entries rely"),
-        })
-    }
-
-    async fn is_registered(&self, digest: B256) -> Result<bool, ChainError> {
-        let registry = ModelRegistry::new(self.registry()?, self.chain().provider());
-        registry.isRegistered(digest).call().await.map_err(|e| self.chain().contract_error("ModelRegistry.isRegistered", &e))
-    }
-
-    async fn require_owner(&self) -> Result<(), ChainError> {
-        let address = self.registry()?;
-        let owner = ModelRegistry::new(address, self.chain().provider())
-            .owner()
-            .call()
-            .await
-            .map_err(|e| self.chain().contract_error("ModelRegistry.owner", &e))?;
-        let signer = self.deployer.signer.address();
-        if owner == signer { Ok(()) } else { Err(ChainError::NotOwner { registry: address, owner, signer }) }
-    }
-
-    // ---------------------------------------------------------------------------------------------- planning
-
-    /// The first thing that the plan wants and that is not there.
-    async fn next_step(&mut self, plan: &DeployPlan) -> Result<Option<(Step, Draft)>, ChainError> {
-        let signer = self.deployer.signer.address();
-        if self.manifest.model_registry.is_none() {
-            return Ok(Some((Step::ModelRegistry, creation(&ModelRegistry::BYTECODE, (signer,).abi_encode_params()))));
-        }
-        let registry = self.registry()?;
-        let Some(verifier) = &self.manifest.bundle_verifier else {
-            return Ok(Some((Step::BundleVerifier, creation(&BundleVerifier::BYTECODE, (registry,).abi_encode_params()))));
-        };
-        if self.manifest.inference_oracle.is_none() {
-            let arguments = (registry, verifier.address).abi_encode_params();
-            return Ok(Some((Step::InferenceOracle, creation(&InferenceOracle::BYTECODE, arguments))));
-        }
-        let oracle = self.oracle()?;
-        for model in &plan.models {
-            if let Some(next) = self.next_model_step(model, registry).await? {
-                return Ok(Some(next));
+            Step::AddVerifier { selector, verifier } => {
+                if self.manifest.verifier.is_some() {
+                    return Ok(true);
+                }
+                let (status, found) = verifier_status(self.chain(), registry, *selector, None).await?;
+                match status {
+                    ServiceStatus::None => Ok(false),
+                    ServiceStatus::Pending | ServiceStatus::Active if found == *verifier => {
+                        self.manifest.verifier = Some(VerifierRecord { selector: *selector, address: found, tx_hash: None });
+                        self.save()?;
+                        Ok(true)
+                    }
+                    _ => Err(ChainError::VerifierTaken { registry, selector: *selector, status, verifier: found }),
+                }
+            }
+            Step::Chunk { model, hash } => {
+                if self.manifest.models.contains_key(model) {
+                    return Ok(true);
+                }
+                let contract = ModelRegistry::new(registry, self.chain().provider());
+                let pointer = contract.chunkPointer(*hash).call().await;
+                Ok(!pointer.map_err(|e| self.chain().contract_error("ModelRegistry.chunkPointer", &e))?.is_zero())
+            }
+            Step::Register { model, setup_digest, dev, transcript_hash, chunks } => {
+                if self.manifest.models.contains_key(model) {
+                    return Ok(true);
+                }
+                match model_status(self.chain(), registry, *model, None).await? {
+                    ServiceStatus::None => Ok(false),
+                    ServiceStatus::Tombstoned => Err(ChainError::ModelStopped { registry, digest: *model }),
+                    ServiceStatus::Pending | ServiceStatus::Active => {
+                        let (setup_digest, dev, transcript_hash) = (*setup_digest, *dev, *transcript_hash);
+                        let record = ModelRecord { setup_digest, dev, transcript_hash, chunks: chunks.clone(), tx_hash: None };
+                        self.manifest.models.insert(*model, record);
+                        self.save()?;
+                        Ok(true)
+                    }
+                }
             }
         }
-        for &ConsumerSpec { model } in &plan.consumers {
-            if !self.manifest.consumers.iter().any(|record| record.model == model) {
-                let arguments = (oracle, model).abi_encode_params();
-                return Ok(Some((Step::Consumer { model }, creation(&DigitConsumer::BYTECODE, arguments))));
-            }
-        }
-        for spec in &plan.feeds {
-            if !self.manifest.feeds.iter().any(|record| record.spec == *spec) {
-                let arguments = (
-                    oracle,
-                    spec.model,
-                    spec.requester,
-                    U256::from(spec.output_index),
-                    U256::from(spec.decimals),
-                    U256::from(spec.max_age),
-                    spec.description.clone(),
-                );
-                return Ok(Some((Step::Feed { spec: spec.clone() }, creation(&InferenceFeed::BYTECODE, arguments.abi_encode_params()))));
-            }
-        }
-        Ok(None)
     }
 
-    async fn next_model_step(&mut self, model: &ModelKeys, registry: Address) -> Result<Option<(Step, Draft)>, ChainError> {
-        if self.manifest.models.contains_key(&model.digest) {
-            return Ok(None);
-        }
-        let chunks = model.chunk_hashes();
-        if self.is_registered(model.digest).await? {
-            let record = ModelRecord { setup_digest: model.setup_digest, dev: model.dev, chunks, tx_hash: None };
-            self.manifest.models.insert(model.digest, record);
-            self.save()?;
-            return Ok(None);
-        }
-        self.require_owner().await?;
+    /// Passes if the signer owns the registry; else says what the owner has to send.
+    async fn require_owner(&mut self, rest: &[Planned]) -> Result<(), ChainError> {
+        let registry = self.contracts.registry;
         let contract = ModelRegistry::new(registry, self.chain().provider());
-        for (&hash, chunk) in chunks.iter().zip(model.chunks()) {
-            let pointer =
-                contract.chunkPointer(hash).call().await.map_err(|e| self.chain().contract_error("ModelRegistry.chunkPointer", &e))?;
-            if pointer.is_zero() {
-                let call = ModelRegistry::writeChunkCall { chunk: Bytes::copy_from_slice(chunk) };
-                let draft = Draft { to: Some(registry), data: call.abi_encode().into() };
-                return Ok(Some((Step::Chunk { model: model.digest, hash }, draft)));
+        let owner = contract.owner().call().await.map_err(|e| self.chain().contract_error("ModelRegistry.owner", &e))?;
+        let signer = self.deployer.signer.address();
+        if owner == signer {
+            return Ok(());
+        }
+        let mut calls = Vec::new();
+        for planned in rest.iter().filter(|planned| planned.is_owners()) {
+            if !self.is_done(planned).await? {
+                calls.push(OwnerCall { what: planned.step.to_string(), data: planned.draft.data.clone() });
             }
         }
-        let call = ModelRegistry::registerCall { chunkHashes: chunks.clone() };
-        let draft = Draft { to: Some(registry), data: call.abi_encode().into() };
-        let step = Step::Register { model: model.digest, setup_digest: model.setup_digest, dev: model.dev, chunks };
-        Ok(Some((step, draft)))
+        Err(ChainError::NotOwner { registry, owner, signer, calls })
     }
 
     // ---------------------------------------------------------------------------------------------- doing
 
-    async fn execute(&mut self, step: Step, draft: Draft) -> Result<(), ChainError> {
+    async fn execute(&mut self, planned: &Planned) -> Result<(), ChainError> {
+        let Planned { step, draft, .. } = planned;
         let signer = &self.deployer.signer;
         let sender = signer.address();
         let what = step.to_string();
+        if draft.to == Some(FACTORY) && self.chain().code_hash(FACTORY).await?.is_none() {
+            return Err(ChainError::NoFactory { chain_id: self.chain().id() });
+        }
         let fees = Fees::now(self.chain(), self.deployer.max_fee_per_gas).await?;
         let gas_limit = with_margin(self.chain().estimate_gas(&what, &draft.request(sender, None)).await?);
         let nonce = self.chain().pending_nonce(sender).await?;
@@ -406,12 +316,12 @@ impl Run<'_, '_> {
             sender,
             nonce,
             tx_hash: signed.hash,
-            init_code_hash: keccak256(&draft.data),
+            creates: planned.creates.clone().or_else(|| created_by_nonce(step, draft, sender, nonce)),
             raw: signed.raw,
         };
         self.manifest.pending = Some(pending.clone());
         self.save()?;
-        self.report(DeployEvent::Prepared { step, tx_hash: pending.tx_hash })?;
+        self.report(DeployEvent::Prepared { step: step.clone(), tx_hash: pending.tx_hash })?;
         self.finish(pending).await
     }
 
@@ -492,44 +402,61 @@ impl Run<'_, '_> {
     }
 
     async fn record(&mut self, pending: &PendingTransaction, receipt: &TransactionReceipt) -> Result<(), ChainError> {
-        let created = async |what: &str| {
-            let invalid = |reason: &str| ChainError::InvalidAnswer {
-                url: self.chain().url().to_owned(),
-                what: what.to_owned(),
-                reason: reason.to_owned(),
-            };
-            // By the nonce, not by the receipt: the address is a fact of the transaction.
-            let address = pending.sender.create(pending.nonce);
-            if receipt.contract_address != Some(address) {
-                return Err(invalid("the receipt names another address than the transaction creates"));
-            }
-            let code_hash = self.chain().code_hash(address).await?.ok_or_else(|| invalid("there is no code after creation"))?;
-            Ok(ContractRecord { address, code_hash, init_code_hash: pending.init_code_hash, tx_hash: pending.tx_hash })
-        };
+        let tx_hash = Some(pending.tx_hash);
+        if let Some(creation) = &pending.creates {
+            return self.record_contract(&pending.step, creation.clone(), receipt.block_number, tx_hash).await;
+        }
         match pending.step.clone() {
-            Step::ModelRegistry => self.manifest.model_registry = Some(created("ModelRegistry").await?),
-            Step::BundleVerifier => self.manifest.bundle_verifier = Some(created("BundleVerifier").await?),
-            Step::InferenceOracle => self.manifest.inference_oracle = Some(created("InferenceOracle").await?),
-            Step::Chunk { .. } => {}
-            Step::Register { model, setup_digest, dev, chunks } => {
-                let record = ModelRecord { setup_digest, dev, chunks, tx_hash: Some(pending.tx_hash) };
-                self.manifest.models.insert(model, record);
+            Step::AddVerifier { selector, verifier } => {
+                self.manifest.verifier = Some(VerifierRecord { selector, address: verifier, tx_hash });
             }
-            Step::Consumer { model } => {
-                let contract = created("DigitConsumer").await?;
-                self.manifest.consumers.push(ConsumerRecord { model, contract });
+            Step::Register { model, setup_digest, dev, transcript_hash, chunks } => {
+                self.manifest.models.insert(model, ModelRecord { setup_digest, dev, transcript_hash, chunks, tx_hash });
             }
-            Step::Feed { spec } => {
-                let contract = created("InferenceFeed").await?;
-                self.manifest.feeds.push(FeedRecord { spec, contract });
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Records a contract, once the code there is what its creation code makes.
+    async fn record_contract(
+        &mut self,
+        step: &Step,
+        creation: Creation,
+        block: Option<u64>,
+        tx_hash: Option<B256>,
+    ) -> Result<(), ChainError> {
+        let (name, address, chain_id) = (step.subject(), creation.address, self.chain().id());
+        let Some(code_hash) = self.chain().code_hash(address).await? else {
+            return Err(ChainError::NoCode { name, address, chain_id });
+        };
+        let record = ContractRecord::new(creation, code_hash, block, tx_hash);
+        let differences = check::contract_differences(self.chain(), step, &record).await?;
+        if !differences.is_empty() {
+            return Err(ChainError::ManifestDiffers { path: self.path().to_owned(), chain_id, differences });
+        }
+        match step {
+            Step::ModelRegistry { .. } => {
+                self.manifest.parameters = Some(self.parameters);
+                self.manifest.model_registry = Some(record);
             }
+            Step::BundleVerifier => self.manifest.bundle_verifier = Some(record),
+            Step::InferenceOracle => self.manifest.inference_oracle = Some(record),
+            Step::Consumer { model } => self.manifest.consumers.push(ConsumerRecord { model: *model, contract: record }),
+            Step::Feed { spec } => self.manifest.feeds.push(FeedRecord { spec: spec.clone(), contract: record }),
+            Step::AddVerifier { .. } | Step::Chunk { .. } | Step::Register { .. } => {}
         }
         Ok(())
     }
 }
 
-fn creation(code: &Bytes, arguments: Vec<u8>) -> Draft {
-    let mut data = code.to_vec();
-    data.extend(arguments);
-    Draft { to: None, data: data.into() }
+/// The contract that a creation transaction makes: by the nonce, since the address is a fact of the transaction.
+fn created_by_nonce(step: &Step, draft: &Draft, sender: Address, nonce: u64) -> Option<Creation> {
+    let code = creation_code(step).filter(|_| draft.to.is_none())?;
+    Some(Creation {
+        address: sender.create(nonce),
+        salt: None,
+        init_code_hash: keccak256(&draft.data),
+        constructor_args: draft.data.slice(code.len()..),
+    })
 }

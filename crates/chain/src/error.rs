@@ -2,7 +2,30 @@
 
 use std::path::PathBuf;
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256, Bytes, Selector, U256};
+
+use crate::bindings::ServiceStatus;
+use crate::check::Difference;
+use crate::manifest::RegistryParameters;
+
+/// A call that only the registry's owner may make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerCall {
+    /// What it does.
+    pub what: String,
+    /// Its calldata.
+    pub data: Bytes,
+}
+
+impl std::fmt::Display for OwnerCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.what, self.data)
+    }
+}
+
+fn lines(items: &[impl std::fmt::Display]) -> String {
+    items.iter().map(|item| format!("\n  {item}")).collect()
+}
 
 /// What can go wrong between us and a chain: each says what, where, and how to mend it.
 ///
@@ -11,7 +34,7 @@ use alloy::primitives::{Address, B256, U256};
 #[non_exhaustive]
 pub enum ChainError {
     /// The RPC URL cannot be used.
-    #[error("[ZKS-CHAIN-001] `{url}` is no RPC address: {reason}; give one such as http://127.0.0.1:8545")]
+    #[error("[ZKS-CHAIN-001] `{url}` is no RPC address: {reason}; give one such as http://127.0.0.1:8545 or https://rpc.example.org")]
     InvalidUrl {
         /// The URL.
         url: String,
@@ -62,6 +85,16 @@ pub enum ChainError {
         /// What was asked.
         what: String,
         /// What is wrong.
+        reason: String,
+    },
+    /// The RPC server does not show a certificate that this machine trusts.
+    #[error(
+        "[ZKS-CHAIN-007] cannot trust the TLS certificate of {url}: {reason}; check that the address is right, that this machine's clock is, and that it has certificate authorities (the package ca-certificates, or a file of them named in SSL_CERT_FILE)"
+    )]
+    Untrusted {
+        /// The URL.
+        url: String,
+        /// What is wrong with the certificate, or with what it is checked against.
         reason: String,
     },
     /// A key file cannot be read.
@@ -175,44 +208,42 @@ pub enum ChainError {
         /// The file.
         path: PathBuf,
     },
-    /// The manifest names a contract that is not there.
-    #[error("[ZKS-CHAIN-035] manifest {} says that {name} is at {address}, but chain {chain_id} has no code there; if this is a fresh local chain, move the manifest away and deploy anew", .path.display())]
-    CodeMissing {
+    /// The chain is not as the manifest says.
+    #[error(
+        "[ZKS-CHAIN-035] chain {chain_id} is not as manifest {} says:{}\n  if this is a fresh local chain, move the manifest away and deploy anew; else find out who changed what", .path.display(), lines(.differences)
+    )]
+    ManifestDiffers {
         /// The manifest.
         path: PathBuf,
-        /// The contract's name.
-        name: String,
-        /// Its recorded address.
-        address: Address,
         /// The chain.
         chain_id: u64,
+        /// Each difference.
+        differences: Vec<Difference>,
     },
-    /// The manifest names a contract whose code is another.
-    #[error("[ZKS-CHAIN-036] manifest {} says that {name} at {address} has code hash {}, chain {chain_id} has {} there; this is not what was deployed: move the manifest away to deploy anew, or restore the right one", .path.display(), .hashes.0, .hashes.1)]
-    CodeMismatch {
-        /// The manifest.
-        path: PathBuf,
-        /// The contract's name.
-        name: String,
-        /// Its recorded address.
-        address: Address,
-        /// The recorded code hash, and the one on chain.
-        hashes: Box<(B256, B256)>,
+    /// A registry cannot be made so.
+    #[error("[ZKS-CHAIN-036] no registry is made on chain {chain_id}: {reason}")]
+    Parameters {
         /// The chain.
         chain_id: u64,
-    },
-    /// The manifest records a model that the registry does not have, or with other properties.
-    #[error("[ZKS-CHAIN-037] manifest {}: model {digest}: {reason}", .path.display())]
-    ModelMismatch {
-        /// The manifest.
-        path: PathBuf,
-        /// The model.
-        digest: B256,
         /// What is wrong.
         reason: String,
     },
-    /// The signer may not register models.
-    #[error("[ZKS-CHAIN-038] {signer} may not register models: the registry {registry} is owned by {owner}; sign with the owner's key")]
+    /// The manifest's registry was made with other parameters than asked for.
+    #[error(
+        "[ZKS-CHAIN-037] the registry of manifest {} has owner {}, guardian {} and delay {} s, not {}, {} and {} s: with others it would be another contract; leave them out, or move the manifest away to deploy one more",
+        .path.display(), .parameters.0.owner, .parameters.0.guardian, .parameters.0.delay,
+        .parameters.1.owner, .parameters.1.guardian, .parameters.1.delay
+    )]
+    ManifestParameters {
+        /// The manifest.
+        path: PathBuf,
+        /// Those recorded, and those asked for.
+        parameters: Box<(RegistryParameters, RegistryParameters)>,
+    },
+    /// What is left to do only the registry's owner may do.
+    #[error(
+        "[ZKS-CHAIN-038] {signer} does not own the registry {registry}, {owner} does: sign with the owner's key, or have the owner send to the registry, then run this again:{}", lines(.calls)
+    )]
     NotOwner {
         /// The registry.
         registry: Address,
@@ -220,6 +251,8 @@ pub enum ChainError {
         owner: Address,
         /// The signer.
         signer: Address,
+        /// What is left to the owner, in order.
+        calls: Vec<OwnerCall>,
     },
     /// A deployment in progress was begun by another account.
     #[error("[ZKS-CHAIN-039] manifest {} has an unfinished transaction of {sender}, not of {signer}; run again with its key", .path.display())]
@@ -250,6 +283,47 @@ pub enum ChainError {
         what: String,
         /// Its hash.
         hash: B256,
+    },
+    /// A creation left no code.
+    #[error("[ZKS-CHAIN-043] there is no code at {address} on chain {chain_id}, where {name} was created; use another node")]
+    NoCode {
+        /// The contract's name.
+        name: String,
+        /// Its address.
+        address: Address,
+        /// The chain.
+        chain_id: u64,
+    },
+    /// The selector is another verifier's, or was stopped.
+    #[error(
+        "[ZKS-CHAIN-044] selector {selector} of the registry {registry} stands for verifier {verifier}, which is {status}; a selector cannot be used again: deploy another registry, or use the zkslice of that verifier"
+    )]
+    VerifierTaken {
+        /// The registry.
+        registry: Address,
+        /// The selector.
+        selector: Selector,
+        /// The state of the verifier there.
+        status: ServiceStatus,
+        /// The verifier there.
+        verifier: Address,
+    },
+    /// The model was stopped.
+    #[error("[ZKS-CHAIN-045] model {digest} was stopped for ever in the registry {registry}; make new keys, which give another digest")]
+    ModelStopped {
+        /// The registry.
+        registry: Address,
+        /// The model.
+        digest: B256,
+    },
+    /// The deterministic deployment proxy is not there.
+    #[error(
+        "[ZKS-CHAIN-046] chain {chain_id} has no deterministic deployment proxy at {}; have it deployed there (EIP-7997)",
+        crate::factory::FACTORY
+    )]
+    NoFactory {
+        /// The chain.
+        chain_id: u64,
     },
     /// The observer asked to stop.
     #[error("[ZKS-CHAIN-042] stopped on request; run the command again to go on")]

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`bindings`] | types of the contracts, generated from the committed ABIs; [`bindings::decode_revert`] names any of their errors |
 //! | [`blob`] | reads the header of a model's key blob |
+//! | [`check`] | compares a chain with a manifest, and names each difference |
 //! | [`context`] | request hash, request id, context and owner, exactly as the oracle computes them |
 //! | [`deploy`] | deploys contracts and registers models; running it twice changes nothing, a killed run resumes |
+//! | [`factory`] | the deterministic deployment proxy: the same addresses on every chain |
 //! | [`manifest`] | `deployments/<chain id>.json` |
 //! | [`provider`] | connects to a chain over HTTP and checks that it is the expected one |
 //! | [`signer`] | reads a private key file, and refuses one that others can read |
@@ -17,17 +19,22 @@
 
 pub mod bindings;
 pub mod blob;
+pub mod check;
 pub mod constants;
 pub mod context;
 pub mod deploy;
 mod error;
+pub mod factory;
 pub mod manifest;
+mod plan;
 pub mod provider;
 pub mod signer;
 pub mod transaction;
 
 pub use blob::{KeyBlobHeader, TensorKind, TensorLayout};
+pub use check::Difference;
 pub use deploy::{ConsumerSpec, DeployEvent, DeployPlan, Deployer, Deployment, FeedSpec, ModelKeys};
-pub use error::ChainError;
-pub use manifest::Manifest;
+pub use error::{ChainError, OwnerCall};
+pub use manifest::{Manifest, RegistryParameters};
+pub use plan::Contracts;
 pub use provider::Chain;

@@ -5,16 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes, Selector};
+use alloy::sol_types::SolValue;
 use serde::{Deserialize, Serialize};
+use zkslice_files::Readers;
 
 use crate::ChainError;
 
-/// Format version of manifests.
-pub const MANIFEST_VERSION: u64 = 1;
+/// Format version of manifests. Version 1 was of contracts that this version does not deploy.
+pub const MANIFEST_VERSION: u64 = 2;
 
 /// A deployment manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,12 +26,16 @@ pub struct Manifest {
     pub version: u64,
     /// The chain.
     pub chain_id: u64,
+    /// What the registry was made with.
+    pub parameters: Option<RegistryParameters>,
     /// `ModelRegistry`.
     pub model_registry: Option<ContractRecord>,
     /// `BundleVerifier`.
     pub bundle_verifier: Option<ContractRecord>,
     /// `InferenceOracle`.
     pub inference_oracle: Option<ContractRecord>,
+    /// `BundleVerifier` in the registry.
+    pub verifier: Option<VerifierRecord>,
     /// Registered models by digest.
     pub models: BTreeMap<B256, ModelRecord>,
     /// Example consumers.
@@ -40,18 +46,77 @@ pub struct Manifest {
     pub pending: Option<PendingTransaction>,
 }
 
+/// What a registry is made with. All addresses follow from it: the same parameters, the same addresses on every chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryParameters {
+    /// Who registers models and adds verifiers.
+    pub owner: Address,
+    /// Who may stop things, beside the owner.
+    pub guardian: Address,
+    /// Seconds between adding and serving.
+    pub delay: u64,
+}
+
+impl RegistryParameters {
+    /// As the registry's constructor takes them.
+    pub fn encode(&self) -> Bytes {
+        (self.owner, self.guardian, alloy::primitives::U256::from(self.delay)).abi_encode_params().into()
+    }
+}
+
+/// A contract to be created, or created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Creation {
+    /// Where.
+    pub address: Address,
+    /// Salt of the deterministic deployment; none for one whose address follows from its creator's nonce.
+    pub salt: Option<B256>,
+    /// keccak256 of its creation code and arguments: which build it is.
+    pub init_code_hash: B256,
+    /// The arguments of its constructor, encoded.
+    pub constructor_args: Bytes,
+}
+
 /// A deployed contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContractRecord {
     /// Where.
     pub address: Address,
-    /// keccak256 of its code.
-    pub code_hash: B256,
+    /// Salt of the deterministic deployment; none for one whose address follows from its creator's nonce.
+    pub salt: Option<B256>,
     /// keccak256 of its creation code and arguments: which build it is.
     pub init_code_hash: B256,
-    /// The transaction that created it.
-    pub tx_hash: B256,
+    /// The arguments of its constructor, encoded.
+    pub constructor_args: Bytes,
+    /// keccak256 of its code.
+    pub code_hash: B256,
+    /// The block that created it; none where it was there already.
+    pub block: Option<u64>,
+    /// The transaction that created it; none where it was there already.
+    pub tx_hash: Option<B256>,
+}
+
+impl ContractRecord {
+    /// Once it is created.
+    pub fn new(creation: Creation, code_hash: B256, block: Option<u64>, tx_hash: Option<B256>) -> Self {
+        let Creation { address, salt, init_code_hash, constructor_args } = creation;
+        Self { address, salt, init_code_hash, constructor_args, code_hash, block, tx_hash }
+    }
+}
+
+/// A verifier in the registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifierRecord {
+    /// Its selector.
+    pub selector: Selector,
+    /// Where it is.
+    pub address: Address,
+    /// The transaction that added it; none where it was added already.
+    pub tx_hash: Option<B256>,
 }
 
 /// A registered model.
@@ -62,6 +127,8 @@ pub struct ModelRecord {
     pub setup_digest: B256,
     /// Whether its keys are development keys.
     pub dev: bool,
+    /// Hash of its ceremony's transcript; zero for development keys.
+    pub transcript_hash: B256,
     /// Hashes of its key blob's chunks, in order.
     pub chunks: Vec<B256>,
     /// The transaction that registered it; none where it was registered already.
@@ -88,14 +155,14 @@ pub struct FeedRecord {
     pub contract: ContractRecord,
 }
 
-/// What a feed serves: the arguments of `InferenceFeed`, the oracle excepted.
+/// What a feed serves: `IInferenceFeed.Config`, oracle and verifier excepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeedSpec {
     /// The model.
     pub model: B256,
-    /// The one account whose requests are served.
-    pub requester: Address,
+    /// The one account whose rounds are served.
+    pub source: Address,
     /// Index of the element, over all outputs.
     pub output_index: u64,
     /// Decimals of the answers.
@@ -104,6 +171,10 @@ pub struct FeedSpec {
     pub max_age: u64,
     /// What the feed says of itself.
     pub description: String,
+    /// On a rollup, the feed that says whether its sequencer is up; zero elsewhere.
+    pub sequencer_uptime_feed: Address,
+    /// Seconds after the sequencer's return in which nothing is served yet.
+    pub grace_period: u64,
 }
 
 /// One step of a deployment: one transaction.
@@ -111,11 +182,21 @@ pub struct FeedSpec {
 #[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
     /// Create `ModelRegistry`.
-    ModelRegistry,
+    ModelRegistry {
+        /// What it is made with.
+        parameters: RegistryParameters,
+    },
     /// Create `BundleVerifier`.
     BundleVerifier,
     /// Create `InferenceOracle`.
     InferenceOracle,
+    /// Add `BundleVerifier` to the registry.
+    AddVerifier {
+        /// Under which selector.
+        selector: Selector,
+        /// Where it is.
+        verifier: Address,
+    },
     /// Write a chunk of a key blob.
     Chunk {
         /// The model.
@@ -131,6 +212,8 @@ pub enum Step {
         setup_digest: B256,
         /// Whether the keys are development keys.
         dev: bool,
+        /// Hash of the ceremony's transcript.
+        transcript_hash: B256,
         /// Hashes of the chunks, in order.
         chunks: Vec<B256>,
     },
@@ -146,12 +229,29 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// The contract or model that it is about, as messages call it.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::ModelRegistry { .. } => "ModelRegistry".to_owned(),
+            Self::BundleVerifier => "BundleVerifier".to_owned(),
+            Self::InferenceOracle => "InferenceOracle".to_owned(),
+            Self::AddVerifier { selector, .. } => format!("verifier {selector}"),
+            Self::Chunk { hash, .. } => format!("key chunk {hash}"),
+            Self::Register { model, .. } => format!("model {model}"),
+            Self::Consumer { model } => format!("DigitConsumer of {model}"),
+            Self::Feed { spec } => format!("InferenceFeed `{}`", spec.description),
+        }
+    }
+}
+
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::ModelRegistry => f.write_str("create ModelRegistry"),
+            Self::ModelRegistry { .. } => f.write_str("create ModelRegistry"),
             Self::BundleVerifier => f.write_str("create BundleVerifier"),
             Self::InferenceOracle => f.write_str("create InferenceOracle"),
+            Self::AddVerifier { selector, verifier } => write!(f, "add verifier {verifier} as {selector}"),
             Self::Chunk { hash, .. } => write!(f, "write key chunk {hash}"),
             Self::Register { model, .. } => write!(f, "register model {model}"),
             Self::Consumer { model } => write!(f, "create DigitConsumer for model {model}"),
@@ -172,8 +272,8 @@ pub struct PendingTransaction {
     pub nonce: u64,
     /// Its hash.
     pub tx_hash: B256,
-    /// keccak256 of the creation code and arguments; of the calldata where nothing is created.
-    pub init_code_hash: B256,
+    /// The contract that it creates, if it creates one.
+    pub creates: Option<Creation>,
     /// The signed bytes.
     pub raw: Bytes,
 }
@@ -184,9 +284,11 @@ impl Manifest {
         Self {
             version: MANIFEST_VERSION,
             chain_id,
+            parameters: None,
             model_registry: None,
             bundle_verifier: None,
             inference_oracle: None,
+            verifier: None,
             models: BTreeMap::new(),
             consumers: Vec::new(),
             feeds: Vec::new(),
@@ -213,8 +315,9 @@ impl Manifest {
         if version > MANIFEST_VERSION {
             return Err(ChainError::ManifestNewer { path: path.to_owned(), found: version, known: MANIFEST_VERSION });
         }
-        if version == 0 {
-            return Err(ChainError::ManifestMalformed { path: path.to_owned(), reason: "there is no version 0".to_owned() });
+        if version < MANIFEST_VERSION {
+            let reason = format!("version {version} is of contracts that this zkslice does not deploy");
+            return Err(ChainError::ManifestMalformed { path: path.to_owned(), reason });
         }
         serde_json::from_slice(bytes).map_err(malformed)
     }
@@ -239,17 +342,7 @@ impl Manifest {
         let mut bytes =
             serde_json::to_vec_pretty(self).map_err(|e| ChainError::ManifestMalformed { path: path.to_owned(), reason: e.to_string() })?;
         bytes.push(b'\n');
-        let folder = folder_of(path);
-        let temporary = path.with_extension("json.tmp");
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&temporary)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, path)?;
-            // The rename itself must last too.
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(|e| io(path, &e))
+        zkslice_files::write(path, Readers::Umask, &bytes).map_err(|e| io(path, &e))
     }
 }
 
@@ -295,26 +388,36 @@ mod tests {
     use super::*;
 
     fn sample() -> Manifest {
-        let contract = ContractRecord {
+        let creation = Creation {
             address: Address::repeat_byte(1),
-            code_hash: B256::repeat_byte(2),
+            salt: Some(B256::ZERO),
             init_code_hash: B256::repeat_byte(3),
-            tx_hash: B256::repeat_byte(4),
+            constructor_args: Bytes::from_static(&[1]),
         };
+        let contract = ContractRecord::new(creation.clone(), B256::repeat_byte(2), Some(12), Some(B256::repeat_byte(4)));
         let spec = FeedSpec {
             model: B256::repeat_byte(5),
-            requester: Address::repeat_byte(6),
+            source: Address::repeat_byte(6),
             output_index: 3,
             decimals: 8,
             max_age: 3600,
             description: "three".to_owned(),
+            sequencer_uptime_feed: Address::ZERO,
+            grace_period: 0,
         };
         let mut manifest = Manifest::new(31337);
+        manifest.parameters = Some(RegistryParameters { owner: Address::repeat_byte(12), guardian: Address::repeat_byte(13), delay: 0 });
         manifest.model_registry = Some(contract.clone());
-        manifest.models.insert(
-            B256::repeat_byte(5),
-            ModelRecord { setup_digest: B256::repeat_byte(7), dev: true, chunks: vec![B256::repeat_byte(8)], tx_hash: None },
-        );
+        manifest.verifier =
+            Some(VerifierRecord { selector: [0, 0, 0, 1].into(), address: Address::repeat_byte(14), tx_hash: Some(B256::repeat_byte(15)) });
+        let record = ModelRecord {
+            setup_digest: B256::repeat_byte(7),
+            dev: true,
+            transcript_hash: B256::ZERO,
+            chunks: vec![B256::repeat_byte(8)],
+            tx_hash: None,
+        };
+        manifest.models.insert(B256::repeat_byte(5), record);
         manifest.consumers.push(ConsumerRecord { model: B256::repeat_byte(5), contract: contract.clone() });
         manifest.feeds.push(FeedRecord { spec: spec.clone(), contract });
         manifest.pending = Some(PendingTransaction {
@@ -322,7 +425,7 @@ mod tests {
             sender: Address::repeat_byte(9),
             nonce: 7,
             tx_hash: B256::repeat_byte(10),
-            init_code_hash: B256::repeat_byte(11),
+            creates: Some(creation),
             raw: Bytes::from_static(&[2, 3]),
         });
         manifest
@@ -342,13 +445,14 @@ mod tests {
     fn newer_older_unknown_and_broken_manifests_are_refused() {
         let path = Path::new("31337.json");
         let text = serde_json::to_string(&sample()).unwrap();
-        let newer = text.replacen("\"version\":1", "\"version\":2,\"invention\":{}", 1);
+        let newer = text.replacen("\"version\":2", "\"version\":3,\"invention\":{}", 1);
         let error = Manifest::parse(path, newer.as_bytes()).unwrap_err();
-        assert!(matches!(error, ChainError::ManifestNewer { found: 2, known: 1, .. }), "{error}");
+        assert!(matches!(error, ChainError::ManifestNewer { found: 3, known: 2, .. }), "{error}");
         for (from, to) in [
-            ("\"version\":1", "\"version\":0"),
-            ("\"version\":1", "\"version\":-1"),
-            ("\"version\":1", "\"version\":1,\"surprise\":1"),
+            ("\"version\":2", "\"version\":1"),
+            ("\"version\":2", "\"version\":0"),
+            ("\"version\":2", "\"version\":-1"),
+            ("\"version\":2", "\"version\":2,\"surprise\":1"),
             ("\"decimals\":8", "\"decimals\":256"),
             ("\"decimals\":8", "\"decimals\":8,\"surprise\":1"),
             ("\"nonce\":7", "\"nonce\":\"x\""),

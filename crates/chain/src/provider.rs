@@ -1,4 +1,10 @@
-//! A chain behind an HTTP RPC address.
+//! A chain behind an HTTP or HTTPS RPC address.
+//!
+//! A server's certificate is checked as the system does it; on Linux, against the system's certificate authorities or those of
+//! the file named in `SSL_CERT_FILE`. The cryptography is that of the process's rustls provider, or ring where none is installed:
+//! a library installs none.
+
+use std::sync::Arc;
 
 use alloy::consensus::BlockHeader;
 use alloy::eips::{BlockId, BlockNumberOrTag};
@@ -7,13 +13,17 @@ use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::providers::{Provider, RootProvider};
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
-use alloy::transports::http::{Http, reqwest};
+use alloy::transports::http::Http;
 use alloy::transports::{RpcError, TransportError, TransportErrorKind};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier;
 
 use crate::ChainError;
 use crate::constants::RPC_TIMEOUT;
 
-/// A chain, reached over HTTP, whose id was checked.
+/// A chain, reached over HTTP or HTTPS, whose id was checked.
 ///
 /// A call is made once: who can wait and try again decides that for itself, see [`ChainError::is_transient`].
 #[derive(Clone)]
@@ -45,27 +55,37 @@ impl Chain {
     /// Connects, asks for the chain id, and compares it with `expected` where that is given.
     ///
     /// # Errors
-    /// [`ChainError::InvalidUrl`], [`ChainError::Unreachable`], [`ChainError::WrongChain`].
+    /// [`ChainError::InvalidUrl`], [`ChainError::Unreachable`], [`ChainError::Untrusted`], [`ChainError::WrongChain`].
     pub async fn connect(url: &str, expected: Option<u64>) -> Result<Self, ChainError> {
-        let parsed: reqwest::Url =
-            url.parse().map_err(|e| ChainError::InvalidUrl { url: url.to_owned(), reason: format!("it does not parse: {e}") })?;
-        // A path or a query may hold an access token, which messages must not repeat.
+        // A path, a query or what precedes an `@` may hold an access token, which messages must not repeat.
+        let parsed: reqwest::Url = url.parse().map_err(|e| {
+            let host = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
+            let url = if url.contains('@') { "…".to_owned() } else { host.to_owned() };
+            ChainError::InvalidUrl { url, reason: format!("it does not parse: {e}") }
+        })?;
         let shown = format!(
             "{}://{}{}",
             parsed.scheme(),
             parsed.host_str().unwrap_or_default(),
             parsed.port().map(|port| format!(":{port}")).unwrap_or_default()
         );
-        match parsed.scheme() {
-            "http" => {}
-            "https" => {
-                let reason = "this build speaks http only; use a local node, or a local proxy that adds TLS".to_owned();
+        let tls = match parsed.scheme() {
+            "http" => tls(false),
+            "https" => tls(true),
+            other => {
+                let reason = format!("its scheme is `{other}`, neither http nor https");
                 return Err(ChainError::InvalidUrl { url: shown, reason });
             }
-            other => return Err(ChainError::InvalidUrl { url: shown, reason: format!("its scheme is `{other}`, not http") }),
-        }
+        };
+        let tls = tls.map_err(|e| {
+            let reason = if let rustls::Error::General(reason) = e { reason } else { e.to_string() };
+            ChainError::Untrusted { url: shown.clone(), reason }
+        })?;
         let client = reqwest::Client::builder()
             .timeout(RPC_TIMEOUT)
+            // A redirection could take the request, and the token in its address, to plain HTTP.
+            .redirect(reqwest::redirect::Policy::none())
+            .tls_backend_preconfigured(tls)
             .build()
             .map_err(|e| ChainError::InvalidUrl { url: shown.clone(), reason: e.to_string() })?;
         let provider = RootProvider::new(RpcClient::new(Http::with_client(client, parsed), true));
@@ -197,14 +217,50 @@ impl Chain {
                 None if payload.message.contains("revert") => ChainError::Reverted { what: what.to_owned(), data: Vec::new() },
                 None => ChainError::Refused { url: self.url.clone(), what: what.to_owned(), reason: payload.message.to_string() },
             },
-            RpcError::Transport(error) => ChainError::Unreachable { url: self.url.clone(), reason: transport_reason(error) },
+            RpcError::Transport(error) => match refused_certificate(error) {
+                Some(reason) => ChainError::Untrusted { url: self.url.clone(), reason },
+                None => ChainError::Unreachable { url: self.url.clone(), reason: transport_reason(error) },
+            },
             other => self.nonsense(what, &other.to_string()),
         }
     }
 
-    fn nonsense(&self, what: &str, reason: &str) -> ChainError {
+    pub(crate) fn nonsense(&self, what: &str, reason: &str) -> ChainError {
         ChainError::InvalidAnswer { url: self.url.clone(), what: what.to_owned(), reason: reason.to_owned() }
     }
+}
+
+/// How TLS is spoken. Over plain HTTP it never is, and a machine without certificate authorities must do.
+fn tls(authorities: bool) -> Result<ClientConfig, rustls::Error> {
+    let provider = CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
+    let config = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    Ok(if authorities {
+        let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Verifier::new(provider)?);
+        config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+    } else {
+        config.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+    })
+}
+
+/// Why the server's certificate was refused, where that is what failed.
+fn refused_certificate(error: &TransportErrorKind) -> Option<String> {
+    let TransportErrorKind::Custom(error) = error else { return None };
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
+    while let Some(error) = next {
+        match error.downcast_ref() {
+            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                return Some("this machine does not know who issued it (UnknownIssuer)".to_owned());
+            }
+            Some(rustls::Error::InvalidCertificate(reason)) => return Some(reason.to_string()),
+            _ => {}
+        }
+        next = match error.downcast_ref::<std::io::Error>() {
+            // What an I/O error wraps is not its source, which is already the source of that.
+            Some(error) => error.get_ref().map(|inner| inner as _),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// What a transport says at its root ("connection refused"); its own sentence repeats the whole address.

@@ -9,12 +9,14 @@ use std::ops::ControlFlow;
 use alloy::primitives::{Address, B256, U256};
 use support::{Anvil, fixture, signer, word};
 use zkslice_chain::bindings::{InferenceOracle, Request};
+use zkslice_chain::constants::VERIFIER_SELECTOR;
 use zkslice_chain::{DeployPlan, Deployer, context};
 
 fn requests() -> Vec<Request> {
     let plain = Request {
         modelDigest: B256::repeat_byte(0xd1),
         inputs: vec![B256::repeat_byte(1)],
+        verifier: VERIFIER_SELECTOR,
         minCoverage: U256::ZERO,
         feeToken: Address::ZERO,
         fee: U256::from(10).pow(U256::from(15)),
@@ -24,6 +26,7 @@ fn requests() -> Vec<Request> {
     };
     let full = Request {
         inputs: vec![B256::repeat_byte(0xff), B256::ZERO, B256::repeat_byte(3)],
+        verifier: [0xff; 4].into(),
         minCoverage: U256::MAX,
         feeToken: Address::repeat_byte(4),
         fee: U256::MAX,
@@ -65,6 +68,7 @@ fn all_as_the_fixtures_have_them() {
         let request = Request {
             modelDigest: word(&value["modelDigest"]),
             inputs: support::words(&value["request"]["inputs"]),
+            verifier: value["request"]["verifier"].as_str().unwrap().parse().unwrap(),
             minCoverage: U256::ZERO,
             feeToken: Address::ZERO,
             fee: word(&value["request"]["fee"]).into(),

@@ -12,6 +12,7 @@ use alloy::providers::Provider;
 use support::{Anvil, model, signer};
 use tempfile::TempDir;
 use zkslice_chain::bindings::{DigitConsumer, InferenceFeed, InferenceOracle, ModelRegistry};
+use zkslice_chain::constants::VERIFIER_SELECTOR;
 use zkslice_chain::{Chain, ChainError, ConsumerSpec, DeployEvent, DeployPlan, Deployer, Deployment, FeedSpec, Manifest};
 
 struct Setup {
@@ -45,22 +46,24 @@ fn plan() -> DeployPlan {
     let single = model("single");
     let feed = FeedSpec {
         model: single.digest,
-        requester: Address::repeat_byte(7),
+        source: Address::repeat_byte(7),
         output_index: 3,
         decimals: 8,
         max_age: 3600,
         description: "class 3".to_owned(),
+        sequencer_uptime_feed: Address::ZERO,
+        grace_period: 0,
     };
     let consumers = vec![ConsumerSpec { model: single.digest }];
-    DeployPlan { models: vec![single, model("mixed")], consumers, feeds: vec![feed] }
+    DeployPlan { models: vec![single, model("mixed")], consumers, feeds: vec![feed], ..Default::default() }
 }
 
 #[tokio::test]
 async fn deploying_twice_is_a_no_op() {
     let setup = Setup::new(31337);
     let first = setup.deploy(&plan()).await.unwrap();
-    // Three contracts, two models of one chunk each, consumer and feed.
-    assert_eq!(first.transactions, 3 + 2 * 2 + 2);
+    // Three contracts, the verifier in the registry, two models of one chunk each, consumer and feed.
+    assert_eq!(first.transactions, 3 + 1 + 2 * 2 + 2);
     let bytes = std::fs::read(setup.manifest()).unwrap();
     let sent = setup.transactions().await;
 
@@ -78,7 +81,8 @@ async fn deploying_twice_is_a_no_op() {
         assert!(record.dev && record.setup_digest == keys.setup_digest && record.tx_hash.is_some());
     }
     let oracle = InferenceOracle::new(first.oracle, chain.provider());
-    assert_eq!(oracle.verifier().call().await.unwrap(), first.verifier);
+    assert_eq!(oracle.registry().call().await.unwrap(), first.registry);
+    assert_eq!(registry.verifierOf(VERIFIER_SELECTOR).call().await.unwrap(), first.verifier);
     let consumer = DigitConsumer::new(first.manifest.consumers[0].contract.address, chain.provider());
     assert_eq!(consumer.oracle().call().await.unwrap(), first.oracle);
     let feed = InferenceFeed::new(first.manifest.feeds[0].contract.address, chain.provider());
@@ -159,8 +163,8 @@ async fn a_nonce_used_by_another_transaction_is_planned_anew() {
     let from = signer(0).address();
     setup.anvil.rpc("eth_sendTransaction", serde_json::json!([{ "from": from, "to": from, "value": "0x1" }])).await;
     let deployment = setup.deploy(&plan()).await.unwrap();
-    assert_eq!(deployment.transactions, 9);
-    assert_eq!(setup.transactions().await, 10);
+    assert_eq!(deployment.transactions, 10);
+    assert_eq!(setup.transactions().await, 11);
 }
 
 #[tokio::test]
@@ -184,17 +188,18 @@ async fn an_old_manifest_before_a_fresh_chain_is_an_error_that_names_it() {
     let fresh = Anvil::start(31337);
     let deployer = Deployer::new(fresh.chain().await, signer(0), setup.manifest());
     let error = deployer.deploy(&DeployPlan::default(), &mut |_| ControlFlow::Continue(())).await.unwrap_err();
-    assert!(matches!(error, ChainError::CodeMissing { .. }), "{error}");
+    assert_eq!(error.code(), "ZKS-CHAIN-035");
+    assert!(error.to_string().contains("ModelRegistry: there is no code at"), "{error}");
     assert!(error.to_string().contains("chain.json") && error.to_string().contains("move the manifest away"), "{error}");
     assert_eq!(fresh.chain().await.nonce(signer(0).address()).await.unwrap(), 0);
 
-    // Other code at the address.
+    // Another code hash in the manifest.
     let mut manifest = Manifest::load(&setup.manifest()).unwrap().unwrap();
     let oracle = manifest.inference_oracle.as_mut().unwrap();
     oracle.code_hash = B256::repeat_byte(1);
     manifest.save(&setup.manifest()).unwrap();
     let error = setup.deploy(&DeployPlan::default()).await.unwrap_err();
-    assert!(matches!(error, ChainError::CodeMismatch { ref name, .. } if name == "InferenceOracle"), "{error}");
+    assert!(error.to_string().contains("InferenceOracle: its code hash is"), "{error}");
 }
 
 #[tokio::test]
@@ -206,7 +211,7 @@ async fn a_model_that_the_registry_does_not_have_is_an_error() {
     manifest.models.insert(B256::repeat_byte(3), record);
     manifest.save(&setup.manifest()).unwrap();
     let error = setup.deploy(&plan()).await.unwrap_err();
-    assert!(matches!(error, ChainError::ModelMismatch { .. }), "{error}");
+    assert!(error.to_string().contains(&format!("model {}: the registry does not know it", B256::repeat_byte(3))), "{error}");
 }
 
 #[tokio::test]
@@ -233,21 +238,42 @@ async fn dev_keys_are_refused_on_a_foreign_chain_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_foreign_chain_takes_contracts_without_models() {
+async fn a_foreign_chain_takes_contracts_without_models_and_with_a_guardian() {
     let setup = Setup::new(1);
-    let deployment = setup.deploy(&DeployPlan::default()).await.unwrap();
-    assert_eq!((deployment.transactions, deployment.manifest.chain_id), (3, 1));
+    let guardian = Some(Address::repeat_byte(9));
+    for (plan, reason) in [
+        (DeployPlan::default(), "no guardian"),
+        (DeployPlan { guardian, delay: Some(86_399), ..Default::default() }, "at least 86400 s"),
+        (DeployPlan { guardian, delay: Some(1 << 32), ..Default::default() }, "room"),
+        (DeployPlan { guardian: Some(Address::ZERO), ..Default::default() }, "zero address"),
+        (DeployPlan { guardian, owner: Some(Address::ZERO), ..Default::default() }, "zero address"),
+    ] {
+        let error = setup.deploy(&plan).await.unwrap_err();
+        assert!(matches!(error, ChainError::Parameters { chain_id: 1, .. }) && error.to_string().contains(reason), "{error}");
+    }
+    assert_eq!(setup.transactions().await, 0);
+    let deployment = setup.deploy(&DeployPlan { guardian, ..Default::default() }).await.unwrap();
+    assert_eq!((deployment.transactions, deployment.manifest.chain_id), (4, 1));
+    let parameters = deployment.manifest.parameters.unwrap();
+    assert_eq!((parameters.owner, parameters.guardian, parameters.delay), (signer(0).address(), Address::repeat_byte(9), 86_400));
+
+    // Later runs need no parameters, and take no others.
+    assert_eq!(setup.deploy(&DeployPlan::default()).await.unwrap().transactions, 0);
+    let other = DeployPlan { guardian: Some(Address::repeat_byte(8)), ..Default::default() };
+    let error = setup.deploy(&other).await.unwrap_err();
+    assert!(matches!(error, ChainError::ManifestParameters { .. }), "{error}");
 }
 
 #[tokio::test]
 async fn a_plan_that_lies_about_its_blob_is_refused() {
     let setup = Setup::new(31337);
     let honest = model("single");
-    let mut cases = vec![honest.clone(); 4];
+    let mut cases = vec![honest.clone(); 5];
     cases[0].dev = false;
     cases[1].setup_digest = B256::repeat_byte(1);
     cases[2].digest = B256::repeat_byte(1);
     cases[3].blob[33] ^= 1;
+    cases[4].transcript_hash = B256::repeat_byte(1);
     for keys in cases {
         let error = setup.deploy(&DeployPlan { models: vec![keys], ..Default::default() }).await.unwrap_err();
         assert!(matches!(error, ChainError::MalformedBlob { .. }), "{error}");
@@ -269,8 +295,9 @@ async fn broken_newer_and_foreign_manifests_are_refused() {
     let text = std::fs::read_to_string(setup.manifest()).unwrap();
     let sent = setup.transactions().await;
     for (from, to, code) in [
-        ("\"version\": 1", "\"version\": 2", "ZKS-CHAIN-032"),
-        ("\"version\": 1", "\"version\": 1, \"more\": 1", "ZKS-CHAIN-031"),
+        ("\"version\": 2", "\"version\": 3", "ZKS-CHAIN-032"),
+        ("\"version\": 2", "\"version\": 1", "ZKS-CHAIN-031"),
+        ("\"version\": 2", "\"version\": 2, \"more\": 1", "ZKS-CHAIN-031"),
         ("{", "", "ZKS-CHAIN-031"),
         ("31337", "1337", "ZKS-CHAIN-033"),
     ] {
@@ -311,7 +338,7 @@ async fn wrong_chain_and_dead_rpc_are_told_apart() {
     let error = Chain::connect(&url, None).await.unwrap_err();
     assert!(matches!(error, ChainError::Unreachable { .. }) && error.is_transient(), "{error}");
     assert!(!error.to_string().contains("secret") && !error.to_string().contains("hush"), "{error}");
-    for url in ["", "127.0.0.1:8545", "ws://127.0.0.1:1", "https://127.0.0.1:1", "file:///etc/passwd"] {
+    for url in ["", "127.0.0.1:8545", "ws://127.0.0.1:1", "file:///etc/passwd"] {
         assert!(matches!(Chain::connect(url, None).await, Err(ChainError::InvalidUrl { .. })), "{url}");
     }
 }
@@ -322,6 +349,6 @@ async fn receipts_are_awaited_when_blocks_are_slow() {
     let anvil = Anvil::with(31337, &["--block-time", "1"]);
     let deployer = Deployer::new(anvil.chain().await, signer(0), folder.path().join("31337.json"));
     let deployment = deployer.deploy(&DeployPlan::default(), &mut |_| ControlFlow::Continue(())).await.unwrap();
-    assert_eq!(deployment.transactions, 3);
+    assert_eq!(deployment.transactions, 4);
     assert!(!anvil.chain().await.provider().get_code_at(deployment.oracle).await.unwrap().is_empty());
 }

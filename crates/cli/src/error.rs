@@ -95,6 +95,7 @@ impl From<ChainError> for CliError {
                 | ChainError::InvalidUrl { .. }
                 | ChainError::MalformedBlob { .. }
                 | ChainError::DevKeys { .. }
+                | ChainError::Parameters { .. }
         );
         if input { Self::input(error.to_string()) } else { Self::failed(error.to_string()) }
     }

@@ -46,8 +46,11 @@ fn main() -> ExitCode {
         }
         error.exit()
     });
-    // A relayer runs unattended, and its log is what its operator has of it.
-    let filter = if matches!(cli.command, Command::Relay(_)) { "warn,zkslice_relayer=info" } else { "warn" };
+    // rustls panics where two crates bring a provider each and none is installed. There is none yet, so this cannot fail.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // A relayer runs unattended, and its log is what its operator has of it. What the verifier of certificates logs, our error says.
+    let relayer = if matches!(cli.command, Command::Relay(_)) { "info" } else { "warn" };
+    let filter = format!("warn,rustls_platform_verifier=off,zkslice_relayer={relayer}");
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| filter.into()))

@@ -8,7 +8,6 @@
 //! The digest of the header, which holds those of the sections, is the key's digest.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use ark_bn254::{Bn254, Fq, Fq2, G1Affine, G1Projective, G2Affine, G2Projective};
@@ -18,6 +17,7 @@ use ark_ff::{BigInt, PrimeField, Zero};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zkslice_circuit::Layout;
+use zkslice_files::Readers;
 
 use crate::challenge::{keccak, to_field};
 use crate::{Form, KeyError, VerifyingKey};
@@ -166,24 +166,12 @@ impl ProvingKey {
         Self::parse(Bytes::Mapped(map), &path.display().to_string())
     }
 
-    /// Writes the key next to `path` and renames it there, so that no half-written key is ever seen.
+    /// Writes the key file, whole or not at all: see [`zkslice_files::write`].
     ///
     /// # Errors
     /// [`KeyError::Io`].
     pub fn save(&self, path: &Path) -> Result<(), KeyError> {
-        let io = |source| KeyError::Io { path: path.into(), source };
-        let partial = path.with_extension("partial");
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&partial)?;
-            file.write_all(self.bytes.get())?;
-            file.sync_all()?;
-            std::fs::rename(&partial, path)
-        };
-        write().map_err(|source| {
-            // The reason to report is the first error; a leftover that cannot be removed either adds nothing to it.
-            let _ = std::fs::remove_file(&partial);
-            io(source)
-        })
+        zkslice_files::write(path, Readers::Umask, self.bytes.get()).map_err(|source| KeyError::Io { path: path.into(), source })
     }
 
     fn parse(bytes: Bytes, name: &str) -> Result<Self, KeyError> {

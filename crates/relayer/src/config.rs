@@ -35,7 +35,7 @@ const CONFIG_VERSION: i64 = 1;
 pub struct Config {
     /// Format version, 1.
     pub version: i64,
-    /// RPC address of the chain, `http://…`.
+    /// RPC address of the chain, `http://…` or `https://…`.
     pub rpc_url: String,
     /// The chain's id; the relayer starts on no other.
     pub chain_id: u64,

@@ -11,7 +11,11 @@ use alloy::rpc::types::{Filter, TransactionReceipt};
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{SolCall, SolEvent};
 use tokio_util::sync::CancellationToken;
-use zkslice_chain::bindings::{InferenceOracle, ModelRegistry, RevertClass, Status, classify_revert, decode_revert};
+use zkslice_chain::bindings::{
+    Fulfilment, InferenceOracle, ModelRegistry, RevertClass, ServiceStatus, Status, classify_revert, decode_revert,
+};
+use zkslice_chain::check::{model_status, verifier_status};
+use zkslice_chain::constants::VERIFIER_SELECTOR;
 use zkslice_chain::provider::Head;
 use zkslice_chain::transaction::{Broadcast, Draft, Fees, broadcast, with_margin};
 use zkslice_chain::{Chain, ChainError, KeyBlobHeader, TensorKind, context};
@@ -187,8 +191,8 @@ impl<S: BundleSource> Relayer<S> {
             return Err(no_oracle("there is no code"));
         }
         let contract = InferenceOracle::new(oracle, chain.provider());
-        // `BundleVerifier` has a registry too; only an oracle has a verifier.
-        let registry = match (contract.registry().call().await, contract.verifier().call().await) {
+        // `BundleVerifier` has a registry too; only an oracle calls back.
+        let registry = match (contract.registry().call().await, contract.MAX_CALLBACK_GAS().call().await) {
             (Ok(registry), Ok(_)) => registry,
             (Err(error), _) | (_, Err(error)) => {
                 let error = chain.contract_error("InferenceOracle.registry", &error);
@@ -330,7 +334,7 @@ impl<S: BundleSource> Relayer<S> {
         let account = self.signer.address();
         let is_withdrawal = |attempt: &Attempt| attempt.request.is_none() && attempt.state == AttemptState::Live;
         let amount = InferenceOracle::new(self.config.oracle, self.chain.provider())
-            .balanceOf(account)
+            .balanceOf(account, Address::ZERO)
             .call()
             .await
             .map_err(|e| self.chain.contract_error("InferenceOracle.balanceOf", &e))?;
@@ -339,7 +343,8 @@ impl<S: BundleSource> Relayer<S> {
             if amount.is_zero() {
                 return Ok(amount);
             }
-            let draft = Draft { to: Some(self.config.oracle), data: InferenceOracle::withdrawCall {}.abi_encode().into() };
+            let call = InferenceOracle::withdrawCall { token: Address::ZERO, to: account };
+            let draft = Draft { to: Some(self.config.oracle), data: call.abi_encode().into() };
             match self.transact("InferenceOracle.withdraw", None, &draft, None).await? {
                 Submission::Written => {}
                 Submission::DryRun { .. } => return Err(refused("this is a dry run".to_owned())),
@@ -593,9 +598,23 @@ impl<S: BundleSource> Relayer<S> {
         }
         Ok(match self.status(request, Some(safe)).await? {
             Status::Fulfilled => Some("it was fulfilled by somebody else".to_owned()),
+            Status::PartiallyFulfilled => {
+                Some("it was fulfilled in part by somebody else; what is left to prove is not paid for".to_owned())
+            }
             Status::Refunded => Some("it was refunded".to_owned()),
-            Status::Open | Status::None => None,
+            Status::Open => self.stopped(request, safe).await?,
+            Status::None => None,
         })
+    }
+
+    /// Why a request can only be refunded, if its model or its verifier was stopped: both served when it was made.
+    async fn stopped(&self, request: &QueuedRequest, safe: u64) -> Result<Option<String>, RelayError> {
+        let asked = &request.event.request;
+        if model_status(&self.chain, self.registry, asked.modelDigest, Some(safe)).await? == ServiceStatus::Tombstoned {
+            return Ok(Some(format!("its model {} was stopped", asked.modelDigest)));
+        }
+        let (status, _) = verifier_status(&self.chain, self.registry, asked.verifier, Some(safe)).await?;
+        Ok((status == ServiceStatus::Tombstoned).then(|| format!("its verifier {} was stopped", asked.verifier)))
     }
 
     async fn status(&self, request: &QueuedRequest, block: Option<u64>) -> Result<Status, RelayError> {
@@ -615,6 +634,12 @@ impl<S: BundleSource> Relayer<S> {
     async fn prove(&mut self, request: QueuedRequest) -> Result<(), RelayError> {
         let asked = &request.event.request;
         let model = asked.modelDigest;
+        if asked.verifier != VERIFIER_SELECTOR {
+            return self.skip(&request, format!("its verifier is {}, proofs here are for {VERIFIER_SELECTOR}", asked.verifier)).await;
+        }
+        if !asked.feeToken.is_zero() {
+            return self.skip(&request, format!("its fee is in token {}, only ether is taken here", asked.feeToken)).await;
+        }
         if asked.fee < self.config.min_fee {
             let reason = format!("its fee is {} wei, below `min_fee`, {} wei", asked.fee, self.config.min_fee);
             return self.skip(&request, reason).await;
@@ -699,15 +724,18 @@ impl<S: BundleSource> Relayer<S> {
         };
         let numbers = |words: Vec<Word>| words.into_iter().map(U256::from_be_bytes).collect::<Vec<_>>();
         let RequestEvent { request: asked, requester, nonce, .. } = &request.event;
-        let call = InferenceOracle::fulfilCall {
-            request_: asked.clone(),
+        let fulfilment = Fulfilment {
+            request: asked.clone(),
             requester: *requester,
             nonce: *nonce,
             beneficiary: request.beneficiary,
+            // All slices, which satisfies every request.
+            coverage: U256::ZERO,
             words: numbers(bundle.words()),
             commitments: numbers(bundle.commitments()),
             proofs: numbers(bundle.proof_words()),
         };
+        let call = InferenceOracle::fulfilCall { fulfilment };
         let draft = Draft { to: Some(self.config.oracle), data: call.abi_encode().into() };
         match self.transact("InferenceOracle.fulfil", Some(request.id), &draft, Some(asked.fee)).await? {
             Submission::Written => Ok(()),

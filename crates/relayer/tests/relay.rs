@@ -9,10 +9,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
-use support::{FEE, MODELS, Proxy, Simulator, World, has, name, signer, states};
+use support::{COVERAGE, FEE, MODELS, PARTIAL, Proxy, Simulator, World, has, name, signer, states};
 use tokio_util::sync::CancellationToken;
 use zkslice_chain::ChainError;
-use zkslice_chain::bindings::InferenceOracle;
+use zkslice_chain::bindings::{InferenceOracle, Status};
 use zkslice_prover::ProverError;
 use zkslice_relayer::{Config, RelayError, RelayEvent, Relayer, State};
 
@@ -49,8 +49,10 @@ async fn requests_are_fulfilled_and_paid_for() {
 
     // The stored answer is the bundle's.
     let oracle = InferenceOracle::new(world.oracle, world.chain.provider());
-    let result = oracle.result(ids[0]).call().await.unwrap();
-    assert_eq!(result.outputWords, [U256::from_be_bytes(support::words(&support::fixture("single.json")["words"]).last().unwrap().0)]);
+    let outputs: Vec<U256> =
+        support::words(&support::fixture("single.json")["words"]).last().map(|word| (*word).into()).into_iter().collect();
+    oracle.requireOutputs(ids[0], outputs.clone(), U256::from(3600)).call().await.unwrap();
+    assert!(oracle.requireOutputs(ids[0], vec![outputs[0] ^ U256::ONE], U256::from(3600)).call().await.is_err());
 
     assert_eq!(relayer.run_until_idle().await.unwrap(), []);
     drop(relayer);
@@ -281,6 +283,79 @@ async fn small_fees_and_unknown_models_are_skipped_until_the_configuration_chang
 }
 
 #[tokio::test]
+async fn other_currencies_and_other_verifiers_are_skipped() {
+    let world = World::new().await;
+    let other = world.add_verifier([0, 0, 0, 2].into()).await;
+    let token = world.token().await;
+    world.ask_changed("single", |request| request.verifier = other).await;
+    world.ask_changed("single", |request| (request.feeToken, request.fee) = (token, U256::from(FEE))).await;
+    world.ask("single").await;
+    let source = Simulator::new(&MODELS);
+    let mut relayer = world.try_relayer(world.config(), source.clone()).await.unwrap();
+    relayer.run_until_idle().await.unwrap();
+    assert_eq!(states(&relayer).await, [State::Skipped, State::Skipped, State::Done]);
+    assert_eq!(source.calls.load(Ordering::SeqCst), 1, "nothing is proven for them");
+    let reasons: Vec<String> = relayer.requests().await.unwrap().into_iter().map(|request| request.reason).collect();
+    assert!(reasons[0].contains("its verifier is 0x00000002"), "{reasons:?}");
+    assert!(reasons[1].contains(&format!("its fee is in token {token}")), "{reasons:?}");
+}
+
+#[tokio::test]
+async fn a_least_coverage_is_satisfied_by_all_slices() {
+    let world = World::new().await;
+    let id = world.ask_changed(PARTIAL, |request| request.minCoverage = U256::from(COVERAGE)).await;
+    let mut relayer = world.try_relayer(world.config(), Simulator::new(&[PARTIAL])).await.unwrap();
+    relayer.run_until_idle().await.unwrap();
+    assert_eq!(world.fulfilments().await, [(id, us())]);
+    let status = InferenceOracle::new(world.oracle, world.chain.provider()).status(id).call().await.unwrap();
+    assert_eq!(Status::from_u8(status), Some(Status::Fulfilled));
+}
+
+#[tokio::test]
+async fn what_was_stopped_is_dropped() {
+    // Seen before, and proved before: nothing more is done, nothing is sent.
+    for (event, what) in [("Seen", "its model"), ("Proved", "its model"), ("Seen", "its verifier"), ("Prepared", "its verifier")] {
+        let world = World::new().await;
+        let id = world.ask("single").await;
+        stop_at(&world, world.config(), event).await;
+        if what == "its model" {
+            world.tombstone("single").await;
+        } else {
+            world.tombstone_verifier().await;
+        }
+        let mut relayer = world.relayer(world.config()).await;
+        let events = relayer.run_until_idle().await.unwrap();
+        let request = relayer.requests().await.unwrap().remove(0);
+        assert_eq!(request.state, State::Dropped, "{events:?}");
+        assert!(request.reason.contains(what) && request.reason.contains("stopped"), "{}", request.reason);
+        assert_eq!((world.mined().await, world.fulfilments().await.len()), (0, 0));
+        // The requester has its fee back before the deadline.
+        world.refund(id, "single").await;
+        assert_eq!(world.credits(signer(2).address()).await, U256::from(FEE));
+        assert_eq!(relayer.run_until_idle().await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn what_others_fulfilled_in_part_is_dropped() {
+    let world = World::new().await;
+    world.ask_changed(PARTIAL, |request| request.minCoverage = U256::from(COVERAGE)).await;
+    let stopped = world.try_relayer(world.config(), Simulator::new(&[PARTIAL])).await.unwrap();
+    let mut stopped = stopped.with_observer(|e| if name(e) == "Proved" { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
+    assert!(matches!(stopped.run_until_idle().await, Err(RelayError::Stopped)));
+    drop(stopped);
+    let (mut request, words) = world.request_of(PARTIAL, FEE, 4_000_000_000);
+    request.minCoverage = U256::from(COVERAGE);
+    world.fulfil_in_part(request, words).await;
+    let mut relayer = world.try_relayer(world.config(), Simulator::new(&[PARTIAL])).await.unwrap();
+    relayer.run_until_idle().await.unwrap();
+    let request = relayer.requests().await.unwrap().remove(0);
+    assert_eq!(request.state, State::Dropped);
+    assert!(request.reason.contains("in part"), "{}", request.reason);
+    assert_eq!(world.mined().await, 0);
+}
+
+#[tokio::test]
 async fn the_daily_cap_holds_what_is_proved() {
     let world = World::new().await;
     world.ask("single").await;
@@ -406,7 +481,7 @@ async fn what_is_wrong_at_the_start_is_said() {
     let error = refuse(Config { rpc_url: "http://127.0.0.1:1".to_owned(), ..world.config() }).await;
     assert!(matches!(error, RelayError::Chain(ChainError::Unreachable { .. })) && error.is_transient(), "{error}");
     // Nothing, the registry, the verifier.
-    for oracle in [Address::repeat_byte(1), signer(0).address().create(0), signer(0).address().create(1)] {
+    for oracle in [Address::repeat_byte(1), world.contracts.registry, world.contracts.verifier] {
         let error = refuse(Config { oracle, ..world.config() }).await;
         assert!(matches!(error, RelayError::NoOracle { .. }), "{error}");
     }

@@ -12,11 +12,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Binding, Circuit, shape_of};
+use zkslice_files::Readers;
 use zkslice_graph::{Encoding, Graph, Input, Port, Scale, Tensor, ValueError};
 use zkslice_groth16::{Form, ProvingKey, Setup, VerifyingKey, WordGroup, check_deltas, keccak};
 
@@ -237,22 +237,6 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
     Ok(bytes)
 }
 
-/// Writes a file next to its place and renames it there.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PackageError> {
-    let partial = path.with_extension("partial");
-    let write = || {
-        let mut file = fs::File::create(&partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&partial, path)
-    };
-    write().map_err(|source| {
-        // The first error is the one to report; a leftover adds nothing to it.
-        let _ = fs::remove_file(&partial);
-        PackageError::Io { path: path.into(), source }
-    })
-}
-
 impl Package {
     /// Cuts a graph and writes the package. Rows are counted from the circuits themselves.
     ///
@@ -471,7 +455,8 @@ pub fn setup(
         for k in 0..package.slices.len() {
             let key = secrets.key(&package.circuit(k)?, &package.groups(k), rng)?;
             key.save(&package.folder.join(proving_key_file(k)))?;
-            write_whole(&package.folder.join(verifying_key_file(k)), &key.verifying_key().record())?;
+            let path = package.folder.join(verifying_key_file(k));
+            zkslice_files::write(&path, Readers::Umask, &key.verifying_key().record()).map_err(PackageError::io(&path))?;
             entries.push(SliceKeyEntry { verifying_key: hex0x(key.verifying_key_hash()), proving_key: hex0x(&key.digest()) });
             keys.push(key.verifying_key().clone());
             done += 1;
@@ -491,7 +476,8 @@ pub fn setup(
             slices,
         };
         let path = package.folder.join(KEYS);
-        write_whole(&path, &json(&manifest).map_err(|e| PackageError::malformed(&path, e))?)?;
+        let bytes = json(&manifest).map_err(|e| PackageError::malformed(&path, e))?;
+        zkslice_files::write(&path, Readers::Umask, &bytes).map_err(PackageError::io(&path))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A folder with a model, its packages and bundles, and the command run in it.
 
-#![allow(dead_code, unreachable_pub)] // Each test binary uses a part of it.
+#![allow(dead_code, unreachable_pub, unused_macros)] // Each test binary uses a part of it.
 
 use std::path::{Path, PathBuf};
 

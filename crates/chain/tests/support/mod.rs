@@ -24,7 +24,8 @@ pub fn signer(index: usize) -> PrivateKeySigner {
 }
 
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap().to_owned()
 }
 
 /// A local chain; ends with this.

@@ -124,19 +124,19 @@ async fn gas(package: &Package, bundle: &Bundle, folder: &Path) -> Result<u64, C
         std::fs::remove_file(&manifest).map_err(|e| CliError::failed(format!("{}: {e}", manifest.display())))?;
     }
     let plan = DeployPlan { models: vec![deploy::model_keys(package)?], ..DeployPlan::default() };
-    let deployment = Deployer::new(chain, signer.clone(), manifest).deploy(&plan, &mut |_| ControlFlow::Continue(())).await?;
-    let url = anvil.url.parse().map_err(|e| CliError::failed(format!("{}: {e}", anvil.url)))?;
-    let wallet = ProviderBuilder::new().wallet(EthereumWallet::from(signer)).connect_http(url);
+    let deployment = Deployer::new(chain.clone(), signer.clone(), manifest).deploy(&plan, &mut |_| ControlFlow::Continue(())).await?;
+    let wallet = ProviderBuilder::new().wallet(EthereumWallet::from(signer)).connect_provider(chain.provider().clone());
     let numbers = |words: Vec<[u8; 32]>| words.into_iter().map(U256::from_be_bytes::<32>).collect::<Vec<_>>();
     let call = BundleVerifier::new(deployment.verifier, &wallet)
-        .verifyBundle(
-            bundle.model.into(),
-            U256::from_be_bytes(bundle.context),
-            U256::from_be_bytes(bundle.owner),
-            numbers(bundle.words()),
-            numbers(bundle.commitments()),
-            numbers(bundle.proof_words()),
-        )
+        .verifyBundle(zkslice_chain::bindings::Bundle {
+            modelDigest: bundle.model.into(),
+            context: U256::from_be_bytes(bundle.context),
+            owner: U256::from_be_bytes(bundle.owner),
+            coverage: U256::ZERO,
+            words: numbers(bundle.words()),
+            commitments: numbers(bundle.commitments()),
+            proofs: numbers(bundle.proof_words()),
+        })
         .into_transaction_request();
     let failed = |e: &dyn std::fmt::Display| CliError::failed(format!("verifyBundle: {e}"));
     let receipt = wallet.send_transaction(call).await.map_err(|e| failed(&e))?.get_receipt().await.map_err(|e| failed(&e))?;

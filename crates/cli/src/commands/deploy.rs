@@ -17,7 +17,7 @@ use crate::output::Output;
 /// Nothing needs a compiler: creation code is embedded. Running it twice sends nothing; a run that was killed goes on.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  zkslice deploy pkg --rpc-url http://127.0.0.1:8545 --private-key-file deployer.key\n  zkslice deploy pkg --rpc-url … --private-key-file … --consumer --feed 0xRequester,0,8,3600"
+    after_help = "Examples:\n  zkslice deploy pkg --rpc-url http://127.0.0.1:8545 --private-key-file deployer.key\n  zkslice deploy pkg --rpc-url … --private-key-file … --consumer --feed 0xSource,0,8,3600"
 )]
 pub(crate) struct Args {
     /// Packages whose models to register.
@@ -34,12 +34,29 @@ pub(crate) struct Args {
     /// Folder of the deployment manifests, `<chain id>.json`.
     #[arg(long, default_value = "deployments")]
     deployments: PathBuf,
+    /// Owner of the registry: registers models and adds verifiers. Without it the signer, or who the manifest says.
+    ///
+    /// Addresses follow from owner, guardian and delay: the same three, the same addresses on every chain.
+    #[arg(long)]
+    owner: Option<Address>,
+    /// Guardian of the registry: may stop things, beside the owner. Without it who the manifest says; on a local chain the owner.
+    #[arg(long)]
+    guardian: Option<Address>,
+    /// Seconds between adding and serving: at least a day (86400, which it is without this), 0 on a local chain.
+    #[arg(long)]
+    delay: Option<u64>,
     /// Also deploy the example consumer for each model.
     #[arg(long)]
     consumer: bool,
-    /// Also deploy a feed for the first model: requester, output element, decimals, maximum age in seconds.
-    #[arg(long, value_name = "REQUESTER,OUTPUT,DECIMALS,MAX_AGE")]
+    /// Also deploy a feed for the first model: source of its rounds, output element, decimals, maximum age in seconds.
+    #[arg(long, value_name = "SOURCE,OUTPUT,DECIMALS,MAX_AGE")]
     feed: Option<String>,
+    /// On a rollup: the feed that says whether its sequencer is up.
+    #[arg(long, default_value_t = Address::ZERO, requires = "feed")]
+    sequencer_uptime_feed: Address,
+    /// Seconds after the sequencer's return in which the feed serves nothing yet.
+    #[arg(long, default_value_t = 0, requires = "sequencer_uptime_feed")]
+    grace_period: u64,
     /// Most that a unit of gas may cost, in wei.
     #[arg(long)]
     max_fee_per_gas: Option<u128>,
@@ -52,9 +69,9 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let feeds = match (&args.feed, models.first()) {
         (None, _) => Vec::new(),
         (Some(_), None) => return Err(CliError::input("--feed needs a package")),
-        (Some(text), Some(model)) => vec![feed(text, model.digest)?],
+        (Some(text), Some(model)) => vec![feed(text, model.digest, &args)?],
     };
-    let plan = DeployPlan { models, consumers, feeds };
+    let plan = DeployPlan { owner: args.owner, guardian: args.guardian, delay: args.delay, models, consumers, feeds };
     let signer = signer::load(&args.private_key_file)?;
     let bar = output.spinner("deploying");
     let deployment = super::runtime()?.block_on(async {
@@ -83,26 +100,28 @@ pub(crate) fn model_keys(package: &Package) -> Result<ModelKeys, CliError> {
     Ok(ModelKeys::from_blob(B256::from(blob.model_digest()), blob.bytes().to_vec())?)
 }
 
-fn feed(text: &str, model: B256) -> Result<FeedSpec, CliError> {
-    let wrong = || CliError::input(format!("--feed {text}: expected REQUESTER,OUTPUT,DECIMALS,MAX_AGE, such as 0x…,0,8,3600"));
+fn feed(text: &str, model: B256, args: &Args) -> Result<FeedSpec, CliError> {
+    let wrong = || CliError::input(format!("--feed {text}: expected SOURCE,OUTPUT,DECIMALS,MAX_AGE, such as 0x…,0,8,3600"));
     let parts: Vec<&str> = text.split(',').collect();
-    let [requester, output_index, decimals, max_age] = parts[..] else { return Err(wrong()) };
+    let [source, output_index, decimals, max_age] = parts[..] else { return Err(wrong()) };
     Ok(FeedSpec {
         model,
-        requester: requester.parse::<Address>().map_err(|_| wrong())?,
+        source: source.parse::<Address>().map_err(|_| wrong())?,
         output_index: output_index.parse().map_err(|_| wrong())?,
         decimals: decimals.parse().map_err(|_| wrong())?,
         max_age: max_age.parse().map_err(|_| wrong())?,
         description: format!("zkslice {model}, output {output_index}"),
+        sequencer_uptime_feed: args.sequencer_uptime_feed,
+        grace_period: args.grace_period,
     })
 }
 
 fn describe(event: &DeployEvent) -> String {
     match event {
         DeployEvent::Kept { name, address } => format!("kept {name} at {address}"),
-        DeployEvent::Resumed { step, .. } => format!("resuming {step:?}"),
-        DeployEvent::Prepared { step, .. } | DeployEvent::Sent { step, .. } => format!("sending {step:?}"),
-        DeployEvent::Mined { step, .. } | DeployEvent::Recorded { step } => format!("done {step:?}"),
+        DeployEvent::Resumed { step, .. } => format!("resuming: {step}"),
+        DeployEvent::Prepared { step, .. } | DeployEvent::Sent { step, .. } => format!("sending: {step}"),
+        DeployEvent::Mined { step, .. } | DeployEvent::Recorded { step } => format!("done: {step}"),
     }
 }
 

@@ -8,6 +8,7 @@ use alloy::sol_types::SolCall;
 use ark_std::rand::rngs::OsRng;
 use serde_json::{Value, json};
 use zkslice_chain::bindings::{InferenceOracle, Request};
+use zkslice_chain::constants::VERIFIER_SELECTOR;
 use zkslice_chain::context;
 use zkslice_groth16::keccak;
 use zkslice_prover::{Bound, Inference, encode_request};
@@ -107,6 +108,7 @@ fn request_calldata(args: &Args, model: B256, deadline: u64, bound: &[Bound]) ->
     let request = Request {
         modelDigest: model,
         inputs,
+        verifier: VERIFIER_SELECTOR,
         minCoverage: U256::ZERO,
         feeToken: Address::ZERO,
         fee: U256::from(args.fee),

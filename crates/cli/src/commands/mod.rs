@@ -16,6 +16,7 @@ pub(crate) mod verify;
 
 use std::path::Path;
 
+use zkslice_files::Readers;
 use zkslice_graph::Input;
 use zkslice_slicer::Package;
 
@@ -26,37 +27,18 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     std::fs::read(path).map_err(|error| CliError::input(format!("{}: {error}", path.display())))
 }
 
-/// Writes a result next to its place and renames it there.
+/// Writes a result, whole or not at all.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    write_with_mode(path, bytes, 0o666)
+    write_for(Readers::Umask, path, bytes)
 }
 
 /// [`write`] for what only its owner may read: openings, which show inputs, and keys.
 pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    write_with_mode(path, bytes, 0o600)
+    write_for(Readers::Owner, path, bytes)
 }
 
-/// `mode` is that of a new file, the umask aside; systems other than Unix have none.
-fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CliError> {
-    let partial = path.with_extension("partial");
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    let written = || {
-        match std::fs::remove_file(&partial) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = options.open(&partial)?;
-        std::io::Write::write_all(&mut file, bytes)?;
-        std::fs::rename(&partial, path)
-    };
-    written().map_err(|error| {
-        // The first error is the one to report.
-        let _ = std::fs::remove_file(&partial);
-        CliError::failed(format!("{}: {error}", path.display()))
-    })
+fn write_for(readers: Readers, path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    zkslice_files::write(path, readers, bytes).map_err(|error| CliError::failed(format!("{}: {error}", path.display())))
 }
 
 /// Reads an input file and encodes it as the integers of a package's inputs.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256, U256, keccak256};
+use alloy::primitives::{Address, B256, Selector, U256, keccak256};
 use alloy::providers::Provider;
 use alloy::rpc::types::Filter;
 use alloy::sol_types::SolEvent;
@@ -20,8 +20,9 @@ use ark_bn254::{Fr, G1Affine};
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{BigInteger, Field, One, PrimeField, Zero};
 use tempfile::TempDir;
-use zkslice_chain::bindings::{InferenceOracle, Request};
-use zkslice_chain::{Chain, DeployPlan, Deployer, KeyBlobHeader, TensorKind, context};
+use zkslice_chain::bindings::{BundleVerifier, Fulfilment, InferenceOracle, ModelRegistry, Request};
+use zkslice_chain::constants::VERIFIER_SELECTOR;
+use zkslice_chain::{Chain, Contracts, DeployPlan, Deployer, KeyBlobHeader, ModelKeys, TensorKind, context};
 use zkslice_prover::{BUNDLE_VERSION, Bound, Bundle, BundleSource, Job, JobInput, ProverError, SliceProof, Word};
 use zkslice_relayer::{Config, RelayError, RelayEvent, Relayer, State};
 
@@ -51,15 +52,7 @@ pub struct Simulator {
 
 impl Simulator {
     pub fn new(names: &[&str]) -> Self {
-        let models = names.iter().map(|name| {
-            let keys = model(name);
-            Model {
-                header: KeyBlobHeader::parse(keys.digest, &keys.blob).unwrap(),
-                blob: keys.blob,
-                fixture: fixture(&format!("{name}.json")),
-                trapdoor: fixture(&format!("{name}.trapdoor.json")),
-            }
-        });
+        let models = names.iter().map(|name| Model::new(name));
         Self { models: Arc::new(models.collect()), calls: Arc::default(), failures: Arc::default(), delay: Duration::ZERO, tamper: false }
     }
 
@@ -93,7 +86,34 @@ impl BundleSource for Simulator {
     }
 }
 
+/// The model that serves partial coverage: a simulated one with another policy, so another digest. All else of its blob stays.
+pub const PARTIAL: &str = "chain";
+/// The slices that a partial proof of it must have.
+const POLICY: u64 = 0b100;
+/// Some of its slices, those among them.
+pub const COVERAGE: u64 = 0b110;
+
+/// The keys of a simulated model, with the policy of [`PARTIAL`] where it is that one.
+pub fn keys(name: &str) -> ModelKeys {
+    if name != PARTIAL {
+        return model(name);
+    }
+    let mut blob = model(name).blob;
+    blob[96..128].copy_from_slice(&U256::from(POLICY).to_be_bytes::<32>());
+    ModelKeys::from_blob(KeyBlobHeader::of(&blob).unwrap().digest, blob).unwrap()
+}
+
 impl Model {
+    fn new(name: &str) -> Self {
+        let keys = keys(name);
+        Self {
+            header: KeyBlobHeader::parse(keys.digest, &keys.blob).unwrap(),
+            blob: keys.blob,
+            fixture: fixture(&format!("{name}.json")),
+            trapdoor: fixture(&format!("{name}.trapdoor.json")),
+        }
+    }
+
     fn simulate(&self, job: &Job) -> Bundle {
         let mut inputs = job.inputs.iter();
         let mut outputs = {
@@ -236,6 +256,7 @@ pub struct World {
     pub folder: TempDir,
     pub chain: Chain,
     pub oracle: Address,
+    pub contracts: Contracts,
 }
 
 impl World {
@@ -248,9 +269,11 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let chain = anvil.chain().await;
         let deployer = Deployer::new(chain.clone(), signer(0), folder.path().join("31337.json"));
-        let plan = DeployPlan { models: MODELS.map(model).to_vec(), ..Default::default() };
-        let oracle = deployer.deploy(&plan, &mut |_| ControlFlow::Continue(())).await.unwrap().oracle;
-        Self { anvil, folder, chain, oracle }
+        let models = MODELS.iter().chain(&[PARTIAL]).map(|name| keys(name)).collect();
+        let plan = DeployPlan { models, ..Default::default() };
+        let deployment = deployer.deploy(&plan, &mut |_| ControlFlow::Continue(())).await.unwrap();
+        let contracts = Contracts::new(deployment.manifest.parameters.unwrap());
+        Self { anvil, folder, chain, oracle: contracts.oracle, contracts }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -277,11 +300,12 @@ impl World {
 
     pub fn request_of(&self, name: &str, fee: u64, deadline: u64) -> (Request, Vec<U256>) {
         let value = fixture(&format!("{name}.json"));
-        let header = KeyBlobHeader::parse(word(&value["modelDigest"]), &model(name).blob).unwrap();
+        let header = KeyBlobHeader::of(&keys(name).blob).unwrap();
         let count: u64 = header.inputs().filter(|t| t.kind == TensorKind::PublicInput).map(|t| t.words()).sum();
         let request = Request {
             modelDigest: header.digest,
             inputs: words(&value["request"]["inputs"]),
+            verifier: VERIFIER_SELECTOR,
             minCoverage: U256::ZERO,
             feeToken: Address::ZERO,
             fee: U256::from(fee),
@@ -298,22 +322,99 @@ impl World {
     }
 
     pub async fn ask_with(&self, name: &str, fee: u64, deadline: u64) -> B256 {
-        let (request, words) = self.request_of(name, fee, deadline);
+        self.ask_changed(name, |request| (request.fee, request.deadline) = (U256::from(fee), deadline)).await
+    }
+
+    /// As [`World::ask`], with a change to the request.
+    pub async fn ask_changed(&self, name: &str, change: impl FnOnce(&mut Request)) -> B256 {
+        let (mut request, words) = self.request_of(name, FEE, 4_000_000_000);
+        change(&mut request);
+        let value = if request.feeToken.is_zero() { request.fee } else { U256::ZERO };
         let oracle = InferenceOracle::new(self.oracle, self.chain.provider());
         let requester = signer(2).address();
         let nonce = oracle.nonces(requester).call().await.unwrap();
-        // The node signs for its own accounts.
-        let call = oracle.request(request.clone(), words).from(requester).value(U256::from(fee)).gas(3_000_000);
-        let hash = *call.send().await.unwrap().tx_hash();
-        // Mined a moment later.
-        while self.chain.receipt(hash).await.unwrap().is_none() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        self.send(oracle.request(request.clone(), words).from(requester).value(value)).await;
         context::request_id(&request, requester, nonce)
     }
 
+    /// Sends a call of one of the node's own accounts, for which it signs, and waits until it is mined.
+    async fn send<P: Provider, D: alloy::contract::CallDecoder>(&self, call: alloy::contract::CallBuilder<P, D>) {
+        let hash = *call.gas(6_000_000).send().await.unwrap().tx_hash();
+        let receipt = loop {
+            if let Some(receipt) = self.chain.receipt(hash).await.unwrap() {
+                break receipt;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        assert!(receipt.status());
+    }
+
+    fn registry(&self) -> ModelRegistry::ModelRegistryInstance<impl Provider + '_> {
+        ModelRegistry::new(self.contracts.registry, self.chain.provider())
+    }
+
+    /// The owner stops a model.
+    pub async fn tombstone(&self, name: &str) {
+        self.send(self.registry().tombstone(keys(name).digest).from(signer(0).address())).await;
+    }
+
+    /// The owner stops the verifier.
+    pub async fn tombstone_verifier(&self) {
+        self.send(self.registry().tombstoneVerifier(VERIFIER_SELECTOR).from(signer(0).address())).await;
+    }
+
+    /// The owner adds one more verifier; returns its selector.
+    pub async fn add_verifier(&self, selector: Selector) -> Selector {
+        let owner = signer(0).address();
+        let created = owner.create(self.chain.nonce(owner).await.unwrap());
+        self.send(BundleVerifier::deploy_builder(self.chain.provider(), self.contracts.registry).from(owner)).await;
+        self.send(self.registry().addVerifier(selector, created).from(owner)).await;
+        selector
+    }
+
+    /// A token that everybody has enough of.
+    pub async fn token(&self) -> Address {
+        // balanceOf: what was transferred so far; anything else: adds the third argument to that and answers true.
+        let code = "60003560e01c6370a08231146023576044356000540160005560016000526020".to_owned() + "6000f35b60005460005260206000f3";
+        let token = Address::repeat_byte(0x70);
+        self.anvil.rpc("anvil_setCode", serde_json::json!([token, format!("0x{code}")])).await;
+        token
+    }
+
+    /// Account 2 takes its first request back.
+    pub async fn refund(&self, id: B256, name: &str) {
+        let (request, _) = self.request_of(name, FEE, 4_000_000_000);
+        let requester = signer(2).address();
+        assert_eq!(context::request_id(&request, requester, U256::ZERO), id);
+        let oracle = InferenceOracle::new(self.oracle, self.chain.provider());
+        self.send(oracle.refund(request, requester, U256::ZERO).from(requester)).await;
+    }
+
+    /// Account 3 fulfils account 2's first request of [`PARTIAL`] in part.
+    pub async fn fulfil_in_part(&self, request: Request, words: Vec<U256>) {
+        let (requester, beneficiary) = (signer(2).address(), signer(3).address());
+        let context = context::context(31337, self.oracle, &request, requester, U256::ZERO, beneficiary);
+        let inputs = vec![JobInput::Words(words.iter().map(U256::to_be_bytes).collect())];
+        let job = Job { model: request.modelDigest.0, context: context.0, owner: [0; 32], inputs };
+        let mut bundle = Model::new(PARTIAL).simulate(&job);
+        bundle.proofs.retain(|proof| COVERAGE >> proof.slice & 1 == 1);
+        let numbers = |words: Vec<Word>| words.into_iter().map(U256::from_be_bytes).collect::<Vec<_>>();
+        let fulfilment = Fulfilment {
+            request,
+            requester,
+            nonce: U256::ZERO,
+            beneficiary,
+            coverage: U256::from(COVERAGE),
+            words: numbers(bundle.words()),
+            commitments: numbers(bundle.commitments()),
+            proofs: numbers(bundle.proof_words()),
+        };
+        let oracle = InferenceOracle::new(self.oracle, self.chain.provider());
+        self.send(oracle.fulfil(fulfilment).from(beneficiary)).await;
+    }
+
     pub async fn credits(&self, account: Address) -> U256 {
-        InferenceOracle::new(self.oracle, self.chain.provider()).balanceOf(account).call().await.unwrap()
+        InferenceOracle::new(self.oracle, self.chain.provider()).balanceOf(account, Address::ZERO).call().await.unwrap()
     }
 
     /// Transactions of the relayer that were mined.

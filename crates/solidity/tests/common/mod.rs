@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use alloy_primitives::{Address, B256, U256, address, keccak256};
+use alloy_primitives::{Address, B256, Selector, U256, address, fixed_bytes, keccak256};
 use alloy_sol_types::SolValue;
 use ark_bn254::Fr;
 use ark_std::rand::{SeedableRng, rngs::StdRng};
@@ -247,6 +247,8 @@ pub struct Job {
 /// As in `tests/solidity/simulate.mjs`, whose fixtures the Solidity tests' oracle address comes from.
 const ORACLE: Address = address!("0xE240a5da91a321a154e2fb3585f1f29fA205d6Ab");
 const REQUESTER: Address = address!("0x7EFd08eE1F4F55464845390d7e4D7702215035B5");
+/// Selector of the verifier, in the registry.
+const VERIFIER: Selector = fixed_bytes!("00000001");
 const BENEFICIARY: Address = address!("0x65AE5E692862Fd740456B70AeDF6bAeCcaF066A4");
 
 fn word(value: impl Into<U256>) -> String {
@@ -270,8 +272,8 @@ pub struct Ids {
 }
 
 pub fn ids(model: B256, inputs: &[B256], fee: U256, deadline: u64, nonce: U256) -> Ids {
-    let request = (model, inputs.to_vec(), U256::ZERO, Address::ZERO, fee, deadline, Address::ZERO, 0u32);
-    let request_hash = keccak256(request.abi_encode_params());
+    let request = (model, inputs.to_vec(), VERIFIER, U256::ZERO, Address::ZERO, fee, deadline, Address::ZERO, 0u32);
+    let request_hash = keccak256(request.abi_encode());
     let request_id = keccak256((REQUESTER, nonce, request_hash).abi_encode_params());
     let context = (tag("context"), U256::from(CHAIN_ID), ORACLE, request_id, request_hash, BENEFICIARY).abi_encode_params();
     let owner = (model, REQUESTER).abi_encode_params();
@@ -315,6 +317,7 @@ pub fn job(name: &str, slices: usize, mode: InputMode) -> Job {
         "request": {
             "modelDigest": digest.to_string(),
             "inputs": inputs.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "verifier": VERIFIER.to_string(),
             "minCoverage": word(U256::ZERO),
             "feeToken": Address::ZERO.to_string(),
             "fee": word(fee),

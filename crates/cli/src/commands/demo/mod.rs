@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use alloy::network::EthereumWallet;
-use alloy::primitives::{B256, U256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::providers::ProviderBuilder;
 use ark_std::rand::rngs::OsRng;
 use serde_json::json;
-use zkslice_chain::bindings::{DigitConsumer, InferenceFeed, InferenceOracle};
+use zkslice_chain::bindings::{DigitConsumer, InferenceFeed, InferenceOracle, Status};
 use zkslice_chain::{Chain, ConsumerSpec, DeployPlan, Deployer, FeedSpec, context, signer};
 use zkslice_graph::{Options, Samples, arg_max, compile};
 use zkslice_prover::{Bound, Bundle, Inference, LocalProver, Openings, Verifier, encode_request, prove};
@@ -138,18 +138,20 @@ async fn on_chain(args: &Args, package: Package, narrator: &Narrator<'_>) -> Res
     let digest = model.digest;
     let manifest = args.folder.join("deployments").join("31337.json");
     forget(&manifest)?;
-    let plan = DeployPlan { models: vec![model], consumers: vec![ConsumerSpec { model: digest }], feeds: Vec::new() };
+    let plan = DeployPlan { models: vec![model], consumers: vec![ConsumerSpec { model: digest }], ..DeployPlan::default() };
     let deploy = Deployer::new(chain.clone(), deployer.clone(), manifest.clone());
     let mut silent = |_: &zkslice_chain::DeployEvent| ControlFlow::Continue(());
     let deployment = deploy.deploy(&plan, &mut silent).await?;
     let consumer = deployment.manifest.consumers.first().map(|c| c.contract.address).unwrap_or_default();
     let feed = FeedSpec {
         model: digest,
-        requester: consumer,
+        source: consumer,
         output_index: expected as u64,
         decimals: FEED_DECIMALS,
         max_age: 3600,
         description: format!("digit classifier, score of class {expected}"),
+        sequencer_uptime_feed: Address::ZERO,
+        grace_period: 0,
     };
     let deployment = deploy.deploy(&DeployPlan { feeds: vec![feed], ..plan }, &mut silent).await?;
     let feed = deployment.manifest.feeds.first().map(|f| f.contract.address).unwrap_or_default();
@@ -160,7 +162,7 @@ async fn on_chain(args: &Args, package: Package, narrator: &Narrator<'_>) -> Res
     let tree = Chain::provider(&chain);
     let oracle = InferenceOracle::new(deployment.oracle, tree);
     inference.owner = if args.private { context::owner(digest, consumer).0 } else { [0; 32] };
-    let wallet = ProviderBuilder::new().wallet(EthereumWallet::from(deployer.clone())).connect_http(parse_url(&anvil.url)?);
+    let wallet = ProviderBuilder::new().wallet(EthereumWallet::from(deployer.clone())).connect_provider(tree.clone());
     let consumer = DigitConsumer::new(consumer, &wallet);
     let on = |what: &'static str| {
         let chain = chain.clone();
@@ -205,15 +207,15 @@ async fn on_chain(args: &Args, package: Package, narrator: &Narrator<'_>) -> Res
     fulfilled(&relayer.run_until_idle().await?, second.id)?;
     narrator.say("the second request, untampered, was relayed too");
     let status = oracle.status(second.id).call().await.map_err(on("InferenceOracle.status"))?;
-    if status != 2 {
-        return Err(CliError::failed(format!("request {} has status {status}, expected 2 (fulfilled)", second.id)));
+    if Status::from_u8(status) != Some(Status::Fulfilled) {
+        return Err(CliError::failed(format!(
+            "request {} has status {status}, expected {} (fulfilled)",
+            second.id,
+            Status::Fulfilled as u8
+        )));
     }
     let class = expected;
     Ok(Summary { class, request: first.id, gas, refused })
-}
-
-fn parse_url(url: &str) -> Result<alloy::transports::http::reqwest::Url, CliError> {
-    url.parse().map_err(|e| CliError::failed(format!("{url}: {e}")))
 }
 
 /// Removes the traces of an earlier chain.
@@ -259,7 +261,7 @@ fn relayer_config(folder: &Path, url: &str, deployment: &zkslice_chain::Deployme
 struct Requested {
     id: B256,
     request: zkslice_chain::bindings::Request,
-    requester: alloy::primitives::Address,
+    requester: Address,
     nonce: U256,
     openings: Openings,
 }

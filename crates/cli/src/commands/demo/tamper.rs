@@ -2,7 +2,7 @@
 
 use alloy::primitives::{Address, U256};
 use alloy::sol_types::SolCall;
-use zkslice_chain::bindings::{InferenceOracle, revert_name};
+use zkslice_chain::bindings::{Fulfilment, InferenceOracle, revert_name};
 use zkslice_chain::transaction::Draft;
 use zkslice_chain::{Chain, ChainError};
 use zkslice_prover::{Bound, Bundle};
@@ -10,6 +10,11 @@ use zkslice_slicer::{Package, TensorKind};
 
 use super::{Narrator, Requested};
 use crate::error::CliError;
+
+/// Coverage of a bundle of all slices.
+const FULL: U256 = U256::ZERO;
+/// The case whose coverage is not full.
+const PARTIAL: &str = "a slice left out, as its coverage says";
 
 /// Valid bundles of two requests, to be tampered with.
 pub(super) struct Cases<'a> {
@@ -48,7 +53,14 @@ impl Cases<'_> {
                 std::mem::swap(&mut first.proof, &mut last.proof);
             }
         };
+        let off_curve = |bundle: &mut Bundle| {
+            if let Some(y) = bundle.proofs.first_mut().and_then(|slice| slice.proof.get_mut(1)) {
+                y[31] ^= 1;
+            }
+        };
         let partial = |bundle: &mut Bundle| drop(bundle.proofs.pop());
+        // All slices but the last: no bundle's coverage is named so unless it lacks some.
+        let all_but_last = (U256::from(1) << (self.second.proofs.len() - 1)) - U256::from(1);
         let input_error = match self.package.manifest().tensors[0].kind {
             TensorKind::PrivateInput => "InputCommitmentMismatch",
             _ => "InputHashMismatch",
@@ -56,21 +68,24 @@ impl Cases<'_> {
         let cases = [
             ("an output changed", open, with(&output), "InvalidBundle"),
             ("an input changed", open, with(&input), input_error),
+            ("a point moved off the curve", open, with(&off_curve), "PointNotOnCurve"),
             ("two slices swapped", open, with(&swap), "InvalidBundle"),
             ("another request's bundle", open, self.first.clone(), "InvalidBundle"),
             ("a slice left out", open, with(&partial), "ProofLengthMismatch"),
+            (PARTIAL, open, with(&partial), "CoverageTooLow"),
             ("a request fulfilled twice", fulfilled, self.first.clone(), "NotOpen"),
         ];
         let mut names = Vec::new();
         let single = self.second.proofs.len() == 1;
         for (what, request, bundle, expected) in cases {
-            if single && what == "two slices swapped" {
+            if single && ["two slices swapped", PARTIAL].contains(&what) {
                 continue;
             }
+            let coverage = if what == PARTIAL { all_but_last } else { FULL };
             // In private mode another request has another commitment, which the oracle sees first.
             let expected =
                 if what == "another request's bundle" && input_error == "InputCommitmentMismatch" { input_error } else { expected };
-            match self.submit(chain, oracle, request, &bundle, self.beneficiary).await? {
+            match self.submit(chain, oracle, request, &bundle, coverage, self.beneficiary).await? {
                 Some(name) if name == expected => narrator.say(format!("refused, {what}: {name}")),
                 Some(name) => return Err(CliError::failed(format!("{what}: refused by {name}, expected {expected}"))),
                 None => return Err(CliError::failed(format!("{what}: ACCEPTED"))),
@@ -78,12 +93,12 @@ impl Cases<'_> {
             names.push(expected.to_owned());
         }
         let thief = Address::repeat_byte(0x66);
-        match self.submit(chain, oracle, open, &self.second, thief).await? {
+        match self.submit(chain, oracle, open, &self.second, FULL, thief).await? {
             Some(name) if name == "InvalidBundle" => narrator.say("refused, a copied bundle that pays another: InvalidBundle"),
             other => return Err(CliError::failed(format!("a copied bundle that pays another: {other:?}"))),
         }
         // The refusals mean something only if the untampered bundle passes.
-        if let Some(name) = self.submit(chain, oracle, open, &self.second, self.beneficiary).await? {
+        if let Some(name) = self.submit(chain, oracle, open, &self.second, FULL, self.beneficiary).await? {
             return Err(CliError::failed(format!("the untampered bundle is refused by {name}")));
         }
         Ok(names)
@@ -101,18 +116,21 @@ impl Cases<'_> {
         oracle: Address,
         request: &Requested,
         bundle: &Bundle,
+        coverage: U256,
         beneficiary: Address,
     ) -> Result<Option<String>, CliError> {
         let numbers = |words: Vec<[u8; 32]>| words.into_iter().map(U256::from_be_bytes::<32>).collect();
-        let call = InferenceOracle::fulfilCall {
-            request_: request.request.clone(),
+        let fulfilment = Fulfilment {
+            request: request.request.clone(),
             requester: request.requester,
             nonce: request.nonce,
             beneficiary,
+            coverage,
             words: numbers(bundle.words()),
             commitments: numbers(bundle.commitments()),
             proofs: numbers(bundle.proof_words()),
         };
+        let call = InferenceOracle::fulfilCall { fulfilment };
         let draft = Draft { to: Some(oracle), data: call.abi_encode().into() };
         match chain.simulate("fulfil", &draft.request(self.beneficiary, None)).await {
             Ok(()) => Ok(None),
