@@ -18,6 +18,8 @@ test-contracts: toolchain tools
 	script/abi.mjs --check
 	script/snapshots.mjs --check
 	script/forge test
+	script/gas.mjs --check
+	script/check-package.mjs
 	FOUNDRY_PROFILE=analysis script/tool halmos
 	script/coverage.mjs
 
