@@ -51,6 +51,12 @@ for (const name of names.length > 0 ? names : Object.keys(targets)) {
   const output = openSync(path, "w");
   const run = spawnSync("script/tool", ["slither-mutate", ...args], { cwd: copy, env, stdio: ["ignore", output, output] });
   const log = readFileSync(path, "utf8").replace(/\x1b\[[0-9;]*m/g, "");
+  // A toolchain that broke on the way would have caught every mutant since.
+  const after = spawnSync("sh", ["-c", `forge build ${file} && ${test}`], {
+    cwd: copy,
+    env: { ...env, PATH: `${join(copy, "script")}:${process.env.PATH}` },
+  });
+  if (after.status !== 0) throw new Error(`mutate: the tests of ${name} fail without a mutant\n${after.stderr}`);
   const caught = log.split("--> CAUGHT").length - 1;
   const survivors = [...log.matchAll(/\[(\w+)\] Line (\d+): '((?:(?!--> )[^])*?)' ==> '((?:(?!--> )[^])*?)' --> UNCAUGHT/g)];
   if (run.status !== 0 || caught + survivors.length === 0) throw new Error(`mutate: ${name}\n${log.slice(-4000)}`);

@@ -22,7 +22,7 @@ for (let i = 1; i <= PITFALLS; ++i) {
     }
     // A Rust test, not a helper, or a forge test.
     const exists = path.endsWith(".rs")
-      ? new RegExp(`#\\[(tokio::)?test\\]\\s*(async )?fn ${test}\\(`).test(source)
+      ? new RegExp(`#\\[(tokio::)?test(\\([^\\n]*\\))?\\]\\s*(async )?fn ${test}\\(`).test(source)
       : source.includes(`function ${test}(`) && path.endsWith(".t.sol");
     if (!exists) faults.push(`P${i}: ${path} has no test ${test}`);
   }
