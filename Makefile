@@ -1,6 +1,6 @@
 # Everything that a user or CI calls. Needs Rust (rustup), Node with npm, and Python 3; installs the rest from lock files.
 .DELETE_ON_ERROR:
-.PHONY: demo test test-rust test-contracts lint fmt bench deep toolchain build clean
+.PHONY: demo test test-rust test-contracts snapshots lint fmt bench deep mutation toolchain tools build clean
 
 CARGO := cargo
 DEMO := .demo
@@ -10,20 +10,33 @@ demo: toolchain build  ## The main job, end to end, on a chain of its own. PRIVA
 
 test: toolchain test-contracts test-rust  ## Every test: forge, Rust, end to end.
 
-test-contracts: toolchain
+test-contracts: toolchain tools
 	script/check-forge-fails.sh
+	script/check-gates.sh
+	script/tests-named.mjs
 	script/forge build
 	script/abi.mjs --check
+	script/snapshots.mjs --check
 	script/forge test
+	script/gas.mjs --check
+	script/check-package.mjs
+	FOUNDRY_PROFILE=analysis script/tool halmos
+	script/coverage.mjs
+
+snapshots: toolchain  ## Storage layouts, sizes and gas: look at the difference before you commit it.
+	script/forge build
+	script/snapshots.mjs
+	FORGE_SNAPSHOT_EMIT=true FORGE_SNAPSHOT_CHECK=false script/forge test --match-contract GasTest
 
 # One cargo call, so that every crate is built with one set of features, the command for the end-to-end tests too.
 test-rust: toolchain
 	ZKSLICE_BIN=$(CURDIR)/target/release/zkslice $(CARGO) test --locked --release --workspace
 
-lint: toolchain
+lint: toolchain tools
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --release --workspace --all-targets -- -D warnings
 	script/forge fmt --check
+	FOUNDRY_PROFILE=analysis script/tool slither .
 
 fmt: toolchain
 	$(CARGO) fmt --all
@@ -32,9 +45,12 @@ fmt: toolchain
 bench: build  ## Figures of docs/benchmarks.md.
 	target/release/zkslice bench tests/models/mlp_784 tests/models/lenet5_avg tests/models/lenet5_max tests/models/cnn_3x32
 
-deep: toolchain  ## Long runs: forge with 100,000 cases, parsers with many more inputs.
+deep: toolchain mutation  ## Long runs: forge with 100,000 cases, parsers with many more inputs, mutants.
 	FOUNDRY_PROFILE=deep script/forge test
 	ZKSLICE_BIN=$(CURDIR)/target/release/zkslice ZKSLICE_FUZZ_ITERATIONS=2000000 $(CARGO) test --locked --release -p zkslice-tests --test fuzz
+
+mutation: toolchain tools  ## Every mutant that the tests let live is explained in docs/mutation.md.
+	script/mutate.mjs
 
 build:
 	$(CARGO) build --locked --release -p zkslice
@@ -45,5 +61,12 @@ node_modules/.installed: package.json package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
+tools: .venv/.installed  ## slither and halmos.
+
+.venv/.installed: script/requirements.txt
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r script/requirements.txt
+	touch $@
+
 clean:
-	rm -rf target node_modules out cache $(DEMO)
+	rm -rf target node_modules .venv out cache $(DEMO)

@@ -48,6 +48,7 @@ contract BundleVerifier is IBundleVerifier {
 
     // A bundle: calldata offsets of its head and of its arrays' lengths; its model's blob, which neighbours of one
     // model share; its equations not combined yet.
+    // slither-disable-next-line unused-state: offset 0: nothing is added.
     uint256 private constant HEAD = 0x00;
     uint256 private constant WORDS = 0x20;
     uint256 private constant COMMITMENTS = 0x40;
@@ -60,6 +61,7 @@ contract BundleVerifier is IBundleVerifier {
     // A slice's equation on its way from hashing to the pairing. In the key record: the first delta (one in plain form,
     // two in committed form), then IC_0 …; their scalars: 1, x, then χ and F where the slice has them; the proof in the
     // transcript.
+    // slither-disable-next-line unused-state: offset 0: nothing is added.
     uint256 private constant DELTAS = 0x00;
     uint256 private constant IC = 0x20;
     uint256 private constant SCALARS = 0x40;
@@ -146,6 +148,7 @@ contract BundleVerifier is IBundleVerifier {
         indexes = new uint256[](bundles.length);
         uint256 count;
         for (uint256 i = 0; i < bundles.length; ++i) {
+            // slither-disable-next-line calls-loop: itself; off chain only.
             try this.verifyBundle(bundles[i]) {}
             catch {
                 indexes[count++] = i;
@@ -853,6 +856,7 @@ contract BundleVerifier is IBundleVerifier {
         uint256 end = combination.end;
         uint256 cap;
         unchecked {
+            // slither-disable-next-line divide-before-multiply: an exact division.
             cap = _pairingBaseGas + _pairingPerPairGas * ((end - pairs) / PAIR_BYTES);
         }
         bool ok;

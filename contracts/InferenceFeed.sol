@@ -81,6 +81,7 @@ contract InferenceFeed is IInferenceFeed {
         returns (uint80 id, int256 answer, uint256 startedAt, uint256 updatedAt, uint80 answeredInRound)
     {
         _requireServing();
+        // slither-disable-next-line unused-return: the time of writing is not the answer's.
         (uint64 round, uint64 observedAt,, uint256[] memory words) = oracle.latest(feedId, maxAge);
         return (round, _answerIn(words), observedAt, observedAt, round);
     }
@@ -94,6 +95,7 @@ contract InferenceFeed is IInferenceFeed {
         // Cut to 64 bits, a large id would be answered with another round.
         if (roundId > type(uint64).max) revert RoundIdOutOfRange(roundId);
         // forge-lint: disable-next-line(unsafe-typecast)
+        // slither-disable-next-line unused-return: the time of writing is not the answer's.
         (uint64 observedAt,, uint256[] memory words) = oracle.roundOf(feedId, uint64(roundId));
         return (roundId, _answerIn(words), observedAt, observedAt, roundId);
     }
@@ -110,6 +112,7 @@ contract InferenceFeed is IInferenceFeed {
     }
 
     function _newest(uint256 age) private view returns (Value memory) {
+        // slither-disable-next-line unused-return: the words and their time are the value.
         (, uint64 observedAt,, uint256[] memory words) = oracle.latest(feedId, age);
         return Value({value: _answerIn(words), expo: -int32(uint32(decimals)), publishTime: observedAt});
     }
@@ -125,11 +128,13 @@ contract InferenceFeed is IInferenceFeed {
         _requireSequencer();
         IModelRegistry.Status status = _registry.modelStatus(modelDigest);
         if (status != IModelRegistry.Status.Active) revert IModelRegistry.ModelNotActive(modelDigest, status);
+        // slither-disable-next-line unused-return: reverts unless the verifier serves.
         _registry.verifierOf(verifier);
     }
 
     function _requireSequencer() private view {
         if (address(sequencerUptimeFeed) == address(0)) return;
+        // slither-disable-next-line unused-return: an uptime feed says no more that matters.
         (, int256 down, uint256 startedAt,,) = sequencerUptimeFeed.latestRoundData();
         // Chainlink: zero on Arbitrum until the uptime feed's first report.
         if (startedAt == 0) revert SequencerStatusUnknown();

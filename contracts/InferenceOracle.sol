@@ -63,7 +63,7 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
 
     /// @inheritdoc IInferenceOracle
     function request(Request calldata request_, uint256[] calldata words) external payable returns (bytes32 requestId) {
-        // While a fee token runs nothing but another request can be made; that, a callback may do as well.
+        // A callback may ask again. While a fee token runs, nothing else can be done, and no other token's fee be taken.
         if (_reentrancyGuardEntered()) return _request(request_, words);
         return _guardedRequest(request_, words);
     }
@@ -314,7 +314,9 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
 
     /// @dev Whether model and verifier serve. Both did at the request, so if not, one was stopped.
     function _serves(bytes4 verifier, bytes32 modelDigest) private view returns (bool) {
+        // slither-disable-next-line unused-return,calls-loop: the status only, of the trusted registry.
         (IModelRegistry.Status verifierStatus,,) = registry.verifierStatus(verifier);
+        // slither-disable-next-line calls-loop: the trusted registry; once per model in a row.
         return verifierStatus == IModelRegistry.Status.Active
             && registry.modelStatus(modelDigest) == IModelRegistry.Status.Active;
     }
@@ -332,7 +334,12 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         bytes32 requestId = requestIdOf(request_, requester, nonce);
         Run run = _runs[requestId];
         if (!run.callbackFailed()) revert NoFailedCallback(requestId);
-        if (run.outputsHash() != _outputsHash(coverage, outputWords)) revert OutputsMismatch(requestId);
+        // The coverage is by the caller's word. A partial result's record is a hash of three words, which must not be
+        // taken for outputs of full coverage.
+        bool isFull = run.status() == Status.Fulfilled;
+        if (isFull != (coverage == 0) || run.outputsHash() != _outputsHash(coverage, outputWords)) {
+            revert OutputsMismatch(requestId);
+        }
         _runs[requestId] = run.withCallbackFailed(false);
         emit CallbackRetried(requestId);
         (bool ok,) = _callBack(request_, requestId, coverage, outputWords);
@@ -535,7 +542,8 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         return bytes32(uint256(uint160(account)));
     }
 
-    /// @dev A partial result has a hash of another kind: who compares hashes only cannot take it for a full one.
+    /// @dev A partial result has a hash of another kind: the same words do not pass for outputs of full coverage. Other
+    /// words, which no model puts out, do: who compares hashes looks at the status too.
     function _outputsHash(uint256 coverage, uint256[] calldata outputWords) private pure returns (bytes26) {
         bytes32 hash = ModelInputs.hashOf(outputWords);
         if (coverage != 0) hash = EfficientHashLib.hash(PARTIAL_TAG, bytes32(coverage), hash);

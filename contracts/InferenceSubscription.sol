@@ -67,6 +67,7 @@ contract InferenceSubscription is IInferenceSubscription, Ownable2Step {
         nextRunAt = uint64(block.timestamp) + _interval;
 
         uint256[] memory words = _source.inputWords();
+        // slither-disable-next-line reentrancy-events: `nextRunAt` was moved on before.
         requestId = _request(words);
         emit Triggered(requestId, msg.sender, nextRunAt);
     }

@@ -28,6 +28,7 @@ contract InferenceSubscriptionFactory {
         payable
         returns (InferenceSubscription subscription)
     {
+        // slither-disable-next-line reentrancy-benign,reentrancy-events: its constructor hands on no control.
         subscription = new InferenceSubscription{value: msg.value, salt: keccak256(abi.encode(msg.sender, salt))}(
             config, msg.sender
         );

@@ -161,6 +161,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         uint40 activeAt = _afterDelay();
         _verifiers[selector] = Verifier({verifier: verifier, activeAt: activeAt, tombstoned: false});
         _hadSelector[verifier] = true;
+        // slither-disable-next-line unused-return: the selector was never used.
         _selectors.add(selector);
         emit VerifierAdded(selector, verifier, activeAt);
     }
@@ -211,7 +212,9 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
     /// @inheritdoc IModelRegistry
     function tombstoneVerifier(bytes4 selector) external onlyGuardianOrOwner {
         (Status status,,) = verifierStatus(selector);
+        // slither-disable-next-line incorrect-equality: an enum.
         if (status == Status.None || status == Status.Tombstoned) revert VerifierNotActive(selector, status);
+        // slither-disable-next-line unused-return: the verifier was not stopped.
         _selectors.remove(selector);
         _tombstoneVerifier(selector);
     }
@@ -253,6 +256,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         info.slices = KeyBlob.sliceCount(data);
         info.coveragePolicy = KeyBlob.read(KeyBlob.cursorOf(data, 3));
         info.setupDigest = bytes32(KeyBlob.read(KeyBlob.cursorOf(data, 4)));
+        // slither-disable-next-line incorrect-equality: a flag that registration validated.
         info.dev = KeyBlob.read(KeyBlob.cursorOf(data, 5)) == 1;
     }
 
@@ -267,6 +271,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
     /// @inheritdoc IModelRegistry
     function blob(bytes32 modelDigest) public view returns (bytes memory) {
         Head memory head = _models[modelDigest].head;
+        // slither-disable-next-line incorrect-equality: 0 is what was never written.
         if (head.chunkCount == 0) revert NotRegistered(modelDigest);
         return KeyBlob.load(_chunksOf(modelDigest, head));
     }

@@ -51,6 +51,7 @@ abstract contract FeedConsumer {
         view
         returns (uint256[] memory outputWords)
     {
+        // slither-disable-next-line unused-return: the oracle checks the age.
         (,,, outputWords) = oracle.latest(feedId, maxAge);
     }
 

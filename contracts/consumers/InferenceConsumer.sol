@@ -84,6 +84,7 @@ abstract contract InferenceConsumer is IInferenceConsumer {
             IERC20(request.feeToken).forceApprove(address(oracle), request.fee);
             value = 0;
         }
+        // slither-disable-next-line reentrancy-benign: the id comes from the trusted oracle.
         requestId = oracle.request{value: value}(request, words);
         pending[requestId] = true;
     }

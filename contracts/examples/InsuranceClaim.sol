@@ -84,6 +84,7 @@ contract InsuranceClaim is InferenceConsumer {
         bytes32 modelDigest_,
         bytes4 verifier_,
         uint256 coveredClass_,
+        // slither-disable-next-line missing-zero-check: without an inspector, no claim is filed.
         address inspector_
     ) InferenceConsumer(oracle_) {
         (insurer, inspector) = (msg.sender, inspector_);
@@ -123,6 +124,7 @@ contract InsuranceClaim is InferenceConsumer {
         request.fee = msg.value;
         request.deadline = uint64(block.timestamp) + ANSWER_WINDOW;
         request.callbackGas = CALLBACK_GAS;
+        // slither-disable-next-line reentrancy-benign,reentrancy-events: the id comes from the trusted oracle.
         requestId = _request(request, photoWords);
         policyOfRequest[requestId] = policyId;
         emit Filed(policyId, requestId);

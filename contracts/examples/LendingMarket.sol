@@ -72,6 +72,7 @@ contract LendingMarket is FeedConsumer {
         bytes calldata signature,
         uint256 amount
     ) external {
+        // slither-disable-next-line reentrancy-benign,reentrancy-events: `borrow` checks all anew.
         _publishIfNewer(riskFeed.oracle(), publication, signature);
         borrow(amount);
     }
@@ -88,7 +89,7 @@ contract LendingMarket is FeedConsumer {
         if (score < 0) revert RiskOutOfRange(score);
         uint256 risk = SafeCast.toUint256(score);
         if (risk >= ONE) return 0;
-        return collateralOf[account] * MAX_LOAN_TO_VALUE / ONE * (ONE - risk) / ONE;
+        return collateralOf[account] * MAX_LOAN_TO_VALUE * (ONE - risk) / (ONE * ONE);
     }
 
     function _requireWithinLimit(address account) private view {

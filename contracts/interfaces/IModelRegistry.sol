@@ -249,6 +249,7 @@ interface IModelRegistry {
     function setAlias(bytes32 name, bytes32 modelDigest) external;
 
     /// @notice Names another guardian, after the delay. The owner only.
+    // slither-disable-next-line shadowing-local: without a body.
     function setGuardian(address guardian) external;
 
     /// @notice Seconds between adding and serving.

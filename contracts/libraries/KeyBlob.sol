@@ -207,7 +207,9 @@ library KeyBlob {
         unchecked {
             uint256 digitsPerWord = WORD_BITS / bits;
             words = (count + digitsPerWord - 1) / digitsPerWord;
+            // slither-disable-next-line divide-before-multiply: whole digits only.
             full = digitsPerWord * bits;
+            // slither-disable-next-line divide-before-multiply: whole digits only.
             last = (count - (words - 1) * digitsPerWord) * bits;
         }
     }

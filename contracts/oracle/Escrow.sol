@@ -4,6 +4,7 @@ pragma solidity ^0.8.24;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {TransientSlot} from "@openzeppelin/contracts/utils/TransientSlot.sol";
 import {IInferenceOracle} from "../interfaces/IInferenceOracle.sol";
 
 /// @title Money of the oracle
@@ -12,7 +13,10 @@ import {IInferenceOracle} from "../interfaces/IInferenceOracle.sol";
 /// that lies about its balances harms those who deal in it.
 abstract contract Escrow is IInferenceOracle, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
+    using TransientSlot for *;
 
+    /// @dev Transient: whether a token's fee is being taken.
+    bytes32 private constant TAKING_SLOT = keccak256("zkslice/escrow/taking");
     /// @dev The fee token that stands for ether.
     address internal constant ETHER = address(0);
 
@@ -31,16 +35,21 @@ abstract contract Escrow is IInferenceOracle, ReentrancyGuardTransient {
     }
 
     /// @dev Takes a fee from the caller. Called once all else of the request is written.
+    // slither-disable-next-line msg-value-in-nonpayable: `request`, payable, calls it.
     function _take(address token, uint256 fee) internal {
         uint256 expectedEther = token == ETHER ? fee : 0;
         if (msg.value != expectedEther) revert FeeMismatch(expectedEther, msg.value);
         if (token == ETHER || fee == 0) return;
+        // A token may call others while it moves. What came in for a fee taken meanwhile would count for both.
+        if (TAKING_SLOT.asBoolean().tload()) revert ReentrancyGuardReentrantCall();
+        TAKING_SLOT.asBoolean().tstore(true);
         // What comes in is what is owed later: tokens that keep a part, or do nothing, are not taken.
         uint256 before = IERC20(token).balanceOf(address(this));
         IERC20(token).safeTransferFrom(msg.sender, address(this), fee);
         uint256 held = IERC20(token).balanceOf(address(this));
         uint256 received = held > before ? held - before : 0;
         if (received != fee) revert UnsupportedFeeToken(token, fee, received);
+        TAKING_SLOT.asBoolean().tstore(false);
     }
 
     function _credit(address account, address token, uint256 amount) internal {

@@ -138,6 +138,7 @@ contract MockInferenceOracle is IInferenceOracle {
                 emit FulfilmentSkipped(requestId, SkipReason.Stopped);
             } else {
                 ++count;
+                // slither-disable-next-line reentrancy-events: for tests; the real oracle guards.
                 _fulfil(requestId, fulfilment.beneficiary, fulfilment.words[_runs[requestId].inputWords:]);
             }
         }
@@ -324,6 +325,7 @@ contract MockInferenceOracle is IInferenceOracle {
     // ------------------------------------------------------------------------------------------------ inside
 
     function _serves(bytes32 modelDigest, bytes4 verifier) private view returns (bool) {
+        // slither-disable-next-line calls-loop: the mock's own registry.
         return mockRegistry.modelStatus(modelDigest) == IModelRegistry.Status.Active
             && mockRegistry.verifierStatus(verifier) == IModelRegistry.Status.Active;
     }
@@ -342,6 +344,7 @@ contract MockInferenceOracle is IInferenceOracle {
     function _requireServing(bytes32 modelDigest, bytes4 verifier) private view {
         IModelRegistry.Status status_ = mockRegistry.modelStatus(modelDigest);
         if (status_ != IModelRegistry.Status.Active) revert IModelRegistry.ModelNotActive(modelDigest, status_);
+        // slither-disable-next-line unused-return: reverts unless the verifier serves.
         mockRegistry.verifierOf(verifier);
     }
 
@@ -385,6 +388,7 @@ contract MockInferenceOracle is IInferenceOracle {
         if (gasleft() < required) revert InsufficientCallbackGas(required, gasleft());
         bytes memory data =
             abi.encodeCall(IInferenceConsumer.onInference, (requestId, run.request.modelDigest, outputWords));
+        // slither-disable-next-line calls-loop,reentrancy-no-eth,reentrancy-events: for tests; the real oracle guards.
         (bool ok, bytes memory returndata) = run.request.callback.call{gas: gas_}(data);
         if (ok) return;
         run.callbackFailed = true;

@@ -6,11 +6,20 @@ import {KeyBlob} from "../libraries/KeyBlob.sol";
 
 /// @title FOR TESTS ONLY: stands in for a registry beside `MockInferenceOracle`
 /// @notice Answers what consumers and feeds ask of a registry, and nothing else. Every model and verifier serves until
-/// the test stops it.
+/// the test stops it. It cannot be deployed but on a local chain, as `MockInferenceOracle`.
 contract MockModelRegistry {
+    /// @notice The chain is not a local one.
+    /// @dev Selector 0x77cfdcb8.
+    error TestOnly(uint256 chainId);
+
     mapping(bytes32 modelDigest => bytes) private _headers;
     mapping(bytes32 modelDigest => IModelRegistry.Status) private _modelStatus;
     mapping(bytes4 selector => IModelRegistry.Status) private _verifierStatus;
+
+    constructor() {
+        bool local = block.chainid == 1337 || (block.chainid >= 31_337 && block.chainid <= 31_346);
+        if (!local) revert TestOnly(block.chainid);
+    }
 
     /// @notice Says how a model's tensors are packed: inputs, then outputs, in graph order.
     function setModel(bytes32 modelDigest, KeyBlob.Tensor[] calldata tensors) external {

@@ -160,19 +160,26 @@ contract InferenceOracleTokensTest is Jobs {
         assertEq(hooked.balanceOf(address(oracle)), 4 * FEE);
     }
 
-    /// A transfer within a transfer counts for one request only.
-    function test_RevertWhen_OneTransferIsForTwoRequests() public {
+    /// While a token's fee is taken, no other token's fee is: what came in would count for both requests.
+    function test_OneTransferIsForOneRequest() public {
         HookedToken hooked = new HookedToken();
         Job memory inner = _draft(address(hooked));
         hooked.mint(address(hooked), FEE);
         vm.prank(address(hooked));
         hooked.approve(address(oracle), FEE);
         hooked.set(address(oracle), abi.encodeCall(IInferenceOracle.request, (inner.request, inputWords(inner))));
-        Job memory outer = _draft(address(hooked));
-        fund(outer);
-        _refuse(
-            outer, abi.encodeWithSelector(IInferenceOracle.UnsupportedFeeToken.selector, address(hooked), FEE, 2 * FEE)
+        open(_draft(address(hooked)));
+        assertFalse(hooked.succeeded());
+        assertEq(
+            hooked.outcome(), abi.encodeWithSelector(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector)
         );
+        assertEq(hooked.balanceOf(address(oracle)), FEE);
+        assertEq(oracle.nonces(address(hooked)), 0);
+
+        // One after the other is as it should be, in one transaction too.
+        hooked.set(address(0), "");
+        open(_draft(address(hooked)));
+        assertEq(hooked.balanceOf(address(oracle)), 2 * FEE);
     }
 
     function test_TokenCannotReenterWhileItIsPaidOut() public {

@@ -6,6 +6,7 @@ import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol"
 import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {KeyBlob} from "../../contracts/libraries/KeyBlob.sol";
 import {MockInferenceOracle} from "../../contracts/testing/MockInferenceOracle.sol";
+import {MockModelRegistry} from "../../contracts/testing/MockModelRegistry.sol";
 import {Mocked} from "./utils/Mocked.sol";
 
 contract Callee is IInferenceConsumer {
@@ -74,6 +75,8 @@ contract MockInferenceOracleTest is Mocked {
             vm.chainId(chains[i]);
             vm.expectRevert(abi.encodeWithSelector(MockInferenceOracle.TestOnly.selector, chains[i]));
             new MockInferenceOracle();
+            vm.expectRevert(abi.encodeWithSelector(MockModelRegistry.TestOnly.selector, chains[i]));
+            new MockModelRegistry();
         }
         uint256[3] memory local = [uint256(1337), 31_337, 31_346];
         for (uint256 i = 0; i < local.length; ++i) {

@@ -112,6 +112,9 @@ impl From<RelayError> for CliError {
 
 impl From<ExportError> for CliError {
     fn from(error: ExportError) -> Self {
-        Self::failed(error.to_string())
+        match error {
+            ExportError::NotAProject { .. } | ExportError::Manifest { .. } | ExportError::License { .. } => Self::input(error.to_string()),
+            _ => Self::failed(error.to_string()),
+        }
     }
 }

@@ -54,7 +54,7 @@ pub enum ExportError {
         name: String,
     },
     /// The output folder is in the way.
-    #[error("{}: already exists and is not an earlier export; choose another folder", path.display())]
+    #[error("{}: already exists and is not an earlier export; choose another folder, or give a forge project with --into", path.display())]
     Exists {
         /// The folder.
         path: PathBuf,
@@ -64,6 +64,28 @@ pub enum ExportError {
     Edited {
         /// The file.
         path: PathBuf,
+    },
+    /// What was to be exported into is no forge project.
+    #[error("{}: {source}; give the folder of a forge project, or export a project of its own with -o", path.display())]
+    NotAProject {
+        /// Its `foundry.toml`.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A forge project's settings cannot be read.
+    #[error("{}: {source}", path.display())]
+    Manifest {
+        /// Its `foundry.toml`.
+        path: PathBuf,
+        /// Why.
+        source: Box<toml::de::Error>,
+    },
+    /// Not an SPDX expression.
+    #[error("'{license}' is no SPDX licence expression, such as MIT or \"MIT OR Apache-2.0\"")]
+    License {
+        /// What was given.
+        license: String,
     },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]

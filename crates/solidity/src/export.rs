@@ -23,8 +23,36 @@ const NPM_OF_REPOSITORY: &str = include_str!("../../../package.json");
 
 const INDEX: &str = "key-blob.json";
 const VERSION: u32 = 1;
+/// What the sources say of their licence unless told otherwise: that there is nothing to observe, so that they fit into a
+/// project of any licence. It holds for the text that this crate writes and for the decoder it copies.
+pub const DEFAULT_LICENSE: &str = "CC0-1.0";
+const LICENSE_LINE: &str = "// SPDX-License-Identifier: ";
 /// Decimals in which the key blob states scales.
 const DECIMALS: u32 = 18;
+
+/// What an export consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A forge project of its own, sources in `src/`.
+    Project,
+    /// One folder for another project's sources.
+    Sources,
+}
+
+/// What to export, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// What the export consists of.
+    pub layout: Layout,
+    /// SPDX expression in the first line of every source.
+    pub license: String,
+}
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        Self { layout: Layout::Project, license: DEFAULT_LICENSE.into() }
+    }
+}
 
 /// `key-blob.json`: what `deploy` needs beside the blob, and what the export wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -209,12 +237,31 @@ fn model_library(package: &Package, checked: &Checked) -> Result<(String, String
     Ok((library, render(MODEL, &context)?))
 }
 
+/// A source under another licence than it came with.
+fn licensed(source: &str, license: &str) -> Vec<u8> {
+    let rest = source.split_once('\n').filter(|(first, _)| first.starts_with(LICENSE_LINE)).map_or(source, |(_, rest)| rest);
+    format!("{LICENSE_LINE}{license}\n{rest}").into_bytes()
+}
+
+/// Whether this can stand in a comment as an SPDX expression; which licences there are is not looked at.
+fn is_license(text: &str) -> bool {
+    let fit = |c: char| c.is_ascii_alphanumeric() || ".+-() ".contains(c);
+    (1..=100).contains(&text.len()) && text.chars().all(fit) && text.trim() == text
+}
+
 /// Every file of an export.
-fn files(package: &Package) -> Result<BTreeMap<String, Vec<u8>>, ExportError> {
+fn files(package: &Package, options: &ExportOptions) -> Result<BTreeMap<String, Vec<u8>>, ExportError> {
     #[derive(Deserialize)]
     struct Npm {
         dependencies: BTreeMap<String, String>,
     }
+    if !is_license(&options.license) {
+        return Err(ExportError::License { license: options.license.clone() });
+    }
+    let (project, folder) = match options.layout {
+        Layout::Project => (true, "src/"),
+        Layout::Sources => (false, ""),
+    };
     let checked = check(package)?;
     let manifest = package.manifest();
     let npm: Npm = serde_json::from_str(NPM_OF_REPOSITORY)?;
@@ -222,12 +269,12 @@ fn files(package: &Package) -> Result<BTreeMap<String, Vec<u8>>, ExportError> {
     let mut verifiers = Vec::new();
     for k in 0..manifest.slices.len() {
         let (contract, source) = source_of(package, k, &checked)?;
-        files.insert(format!("src/{contract}.sol"), source.into_bytes());
+        files.insert(format!("{folder}{contract}.sol"), licensed(&source, &options.license));
         verifiers.push(contract);
     }
     let (library, source) = model_library(package, &checked)?;
-    files.insert(format!("src/{library}.sol"), source.into_bytes());
-    files.insert("src/PublicWords.sol".into(), PUBLIC_WORDS.into());
+    files.insert(format!("{folder}{library}.sol"), licensed(&source, &options.license));
+    files.insert(format!("{folder}PublicWords.sol"), licensed(PUBLIC_WORDS, &options.license));
     files.insert("key-blob.bin".into(), checked.blob.bytes().to_vec());
 
     let mut context = Context::new();
@@ -240,7 +287,12 @@ fn files(package: &Package) -> Result<BTreeMap<String, Vec<u8>>, ExportError> {
     context.insert("dev", &checked.dev);
     context.insert("digest", &hex0x(&checked.blob.model_digest()));
     context.insert("setup_digest", &hex0x(checked.blob.setup_digest()));
-    for (name, template) in [("foundry.toml", FOUNDRY), ("package.json", NPM), ("README.md", README)] {
+    context.insert("project", &project);
+    context.insert("folder", folder);
+    context.insert("license", &options.license);
+    let texts: &[(&str, &str)] =
+        if project { &[("foundry.toml", FOUNDRY), ("package.json", NPM), ("README.md", README)] } else { &[("README.md", README)] };
+    for &(name, template) in texts {
         files.insert(name.into(), render(template, &context)?.into_bytes());
     }
 
@@ -268,22 +320,52 @@ pub struct Exported {
     pub files: Vec<PathBuf>,
 }
 
-/// Writes a forge project: a verifier contract a slice, the model's library, the decoder it uses, the key blob and its
-/// chunks. The same package gives the same bytes.
+/// Writes a forge project with the default options: see [`export_with`].
+///
+/// # Errors
+/// As [`export_with`].
+pub fn export(package: &Package, out: &Path) -> Result<Exported, ExportError> {
+    export_with(package, out, &ExportOptions::default())
+}
+
+/// The folder for a package's sources in a forge project: named after the model, among the project's sources.
+///
+/// # Errors
+/// [`ExportError::NotAProject`] without a `foundry.toml` that can be read; [`ExportError::Manifest`] if it is no TOML.
+pub fn folder_in(project: &Path, package: &Package) -> Result<PathBuf, ExportError> {
+    let path = project.join("foundry.toml");
+    let text = fs::read_to_string(&path).map_err(|source| ExportError::NotAProject { path: path.clone(), source })?;
+    let settings: toml::Table = toml::from_str(&text).map_err(|source| ExportError::Manifest { path, source: Box::new(source) })?;
+    let profile = settings.get("profile").and_then(|profiles| profiles.get("default"));
+    let sources = match profile.and_then(|profile| profile.get("src")).and_then(toml::Value::as_str) {
+        Some(sources) => sources,
+        // As forge does.
+        None if !project.join("src").is_dir() && project.join("contracts").is_dir() => "contracts",
+        None => "src",
+    };
+    Ok(project.join(sources).join(type_name(&package.manifest().name)))
+}
+
+/// Writes a verifier contract a slice, the model's library, the decoder it uses, the key blob and its chunks: as a forge
+/// project, or for one. Formatted as `forge fmt` does by default. The same package gives the same bytes.
 ///
 /// The folder appears whole. One of an earlier export is replaced; files that are not of the export stay.
 ///
 /// # Errors
 /// As [`slice_verifier`]; [`ExportError::Exists`] for a folder that is not an earlier export, [`ExportError::Edited`] for
-/// one with a changed file. Nothing half-written stays behind.
-pub fn export(package: &Package, out: &Path) -> Result<Exported, ExportError> {
-    let files = files(package)?;
+/// one with a changed file; [`ExportError::License`]. Nothing half-written stays behind.
+pub fn export_with(package: &Package, out: &Path, options: &ExportOptions) -> Result<Exported, ExportError> {
+    let files = files(package, options)?;
     let earlier = earlier(out)?;
     let name = out.file_name().ok_or_else(|| ExportError::Exists { path: out.into() })?.to_string_lossy();
     let sibling = |suffix: &str| out.with_file_name(format!("{name}.{suffix}"));
     let (partial, old) = (sibling("partial"), sibling("old"));
     let write = || {
         remove(&partial)?;
+        // An existing project may have no sources yet.
+        if let Some(parent) = out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            fs::create_dir_all(parent).map_err(ExportError::io(parent))?;
+        }
         for (name, bytes) in &files {
             let path = partial.join(name);
             if let Some(parent) = path.parent() {

@@ -13,6 +13,8 @@ mod names;
 mod verifier;
 
 pub use error::ExportError;
-pub use export::{Exported, KeyBlobIndex, export, slice_verifier, verifier_name};
+pub use export::{
+    DEFAULT_LICENSE, ExportOptions, Exported, KeyBlobIndex, Layout, export, export_with, folder_in, slice_verifier, verifier_name,
+};
 pub use names::type_name;
 pub use verifier::SliceVerifier;

@@ -12,13 +12,18 @@ use ark_ec::AffineRepr;
 use tempfile::TempDir;
 use zkslice_groth16::{KeyError, VerifyingKey, keccak};
 use zkslice_slicer::{InputMode, PackageError, Slot, slots};
-use zkslice_solidity::{ExportError, KeyBlobIndex, SliceVerifier, export, slice_verifier};
+use zkslice_solidity::{ExportError, ExportOptions, KeyBlobIndex, Layout, SliceVerifier, export, export_with, folder_in, slice_verifier};
 
 mod common;
 
 use common::{SMALL, cases, model, root};
 
 fn forge(folder: &Path, arguments: &[&str]) {
+    forge_with("solc", folder, arguments);
+}
+
+/// forge, with one of the compilers of `script/solc`.
+fn forge_with(compiler: &str, folder: &Path, arguments: &[&str]) {
     let platform = match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => "linux-amd64",
         ("linux", "aarch64") => "linux-arm64",
@@ -28,7 +33,8 @@ fn forge(folder: &Path, arguments: &[&str]) {
     };
     // The native binary: npm's wrapper hides a failing exit code.
     let binary = root().join(format!("node_modules/@foundry-rs/forge-{platform}/bin/forge"));
-    let output = Command::new(binary).args(arguments).current_dir(folder).output().expect("forge, from npm");
+    let mut command = Command::new(binary);
+    let output = command.args(arguments).current_dir(folder).env("ZKSLICE_SOLC", compiler).output().expect("forge, from npm");
     assert!(
         output.status.success(),
         "forge {arguments:?}: {}{}",
@@ -60,11 +66,95 @@ fn exports_are_formatted_and_build() {
     let out = folder.path().join("out");
     export(&model.package, &out).unwrap();
     forge(&out, &["fmt", "--check"]);
-    // As `npm install` would; and npm's compiler.
-    std::os::unix::fs::symlink(root().join("node_modules").canonicalize().unwrap(), out.join("node_modules")).unwrap();
-    let solc = root().join("script/solc").canonicalize().unwrap();
-    forge(&out, &["build", "--offline", "--deny", "warnings", "--use", &solc.to_string_lossy()]);
+    build(&out);
     assert!(out.join("out/MlpDigitsSlice1Verifier.sol/MlpDigitsSlice1Verifier.json").is_file());
+}
+
+/// With npm's compilers, the newest and the oldest, and with what `npm install` would put there.
+fn build(project: &Path) {
+    std::os::unix::fs::symlink(root().join("node_modules").canonicalize().unwrap(), project.join("node_modules")).unwrap();
+    let solc = root().join("script/solc").canonicalize().unwrap();
+    for compiler in ["solc-oldest", "solc"] {
+        forge_with(compiler, project, &["build", "--force", "--offline", "--deny", "warnings", "--use", &solc.to_string_lossy()]);
+    }
+}
+
+/// Its own files stay, the export's appear in one folder, and the project builds and is formatted as before.
+#[test]
+fn exports_go_into_an_existing_project() {
+    let model = model(SMALL, 1, InputMode::Public);
+    let folder = TempDir::new().unwrap();
+    let project = folder.path().join("project");
+    fs::create_dir(&project).unwrap();
+    let no_project = folder_in(&project, &model.package);
+    assert!(matches!(no_project, Err(ExportError::NotAProject { path, .. }) if path == project.join("foundry.toml")));
+    let settings = "[profile.default]\nremappings = [\"@openzeppelin/contracts/=node_modules/@openzeppelin/contracts/\"]\n\
+                    evm_version = \"cancun\"\n[lint]\nexclude_lints = [\"incorrect-shift\"]\n";
+    fs::write(project.join("foundry.toml"), settings).unwrap();
+    assert_eq!(folder_in(&project, &model.package).unwrap(), project.join("src/MlpDigits"));
+    fs::create_dir(project.join("contracts")).unwrap();
+    assert_eq!(folder_in(&project, &model.package).unwrap(), project.join("contracts/MlpDigits"), "as forge finds sources");
+    fs::create_dir(project.join("src")).unwrap();
+    assert_eq!(folder_in(&project, &model.package).unwrap(), project.join("src/MlpDigits"));
+    fs::write(project.join("foundry.toml"), "[profile.default]\nsrc = \"a/b\"\n").unwrap();
+    assert_eq!(folder_in(&project, &model.package).unwrap(), project.join("a/b/MlpDigits"));
+    fs::write(project.join("foundry.toml"), "src = ").unwrap();
+    assert!(matches!(folder_in(&project, &model.package), Err(ExportError::Manifest { .. })));
+
+    fs::write(project.join("foundry.toml"), settings).unwrap();
+    fs::write(project.join("README.md"), "mine").unwrap();
+    fs::write(
+        project.join("src/Mine.sol"),
+        "// SPDX-License-Identifier: MIT\npragma solidity ^0.8.24;\n\nimport {MlpDigitsModel} from \"./MlpDigits/MlpDigitsModel.sol\";\n\n\
+         contract Mine {\n    bytes32 public constant DIGEST = MlpDigitsModel.DIGEST;\n}\n",
+    )
+    .unwrap();
+    let before = files(&project);
+    let options = ExportOptions { layout: Layout::Sources, license: "MIT OR Apache-2.0".into() };
+    let out = folder_in(&project, &model.package).unwrap();
+    export_with(&model.package, &out, &options).unwrap();
+    export_with(&model.package, &out, &options).unwrap();
+    let after = files(&project);
+    assert!(before.iter().all(|(name, bytes)| after[name] == *bytes));
+    assert!(after.keys().all(|name| before.contains_key(name) || name.starts_with("src/MlpDigits")));
+    let names: Vec<PathBuf> = files(&out).into_keys().collect();
+    let expected = ["MlpDigitsModel.sol", "MlpDigitsSlice0Verifier.sol", "PublicWords.sol", "README.md", "key-blob.bin", "key-blob.json"];
+    assert_eq!(names, expected.map(PathBuf::from));
+    forge(&project, &["fmt", "--check"]);
+    build(&project);
+
+    // What is not ours in our folder's place stays.
+    fs::remove_dir_all(&out).unwrap();
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("PublicWords.sol"), "mine").unwrap();
+    assert!(matches!(export_with(&model.package, &out, &options), Err(ExportError::Exists { .. })));
+    assert_eq!(fs::read(out.join("PublicWords.sol")).unwrap(), b"mine");
+}
+
+/// No licence of this repository comes with an export.
+#[test]
+fn sources_say_the_licence_that_was_asked_for() {
+    let model = model(SMALL, 1, InputMode::Public);
+    let folder = TempDir::new().unwrap();
+    for license in ["CC0-1.0", "UNLICENSED", "GPL-2.0-only WITH Classpath-exception-2.0", "(MIT OR Apache-2.0)"] {
+        let out = folder.path().join("out");
+        let options = ExportOptions { license: license.into(), ..ExportOptions::default() };
+        export_with(&model.package, &out, &options).unwrap();
+        let sources: Vec<Vec<u8>> =
+            files(&out).into_iter().filter(|(name, _)| name.extension().is_some_and(|e| e == "sol")).map(|(_, bytes)| bytes).collect();
+        assert_eq!(sources.len(), 3);
+        for source in sources {
+            let source = String::from_utf8(source).unwrap();
+            assert!(source.starts_with(&format!("// SPDX-License-Identifier: {license}\n")));
+            assert_eq!(source.matches("SPDX").count(), 1);
+        }
+    }
+    for license in ["", " MIT", "MIT\ncontract Evil {}", "MIT */", &"x".repeat(101)] {
+        let out = folder.path().join("refused");
+        let options = ExportOptions { license: license.into(), ..ExportOptions::default() };
+        assert!(matches!(export_with(&model.package, &out, &options), Err(ExportError::License { .. })), "{license}");
+        assert!(!out.exists());
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Generated verifiers: committed sources, then each one compiled and run in an EVM on a real proof, and attacked.
 //!
-//! The compiler is npm's solc behind `script/solc`; nothing is fetched.
+//! The compilers are npm's solc behind `script/solc`, the newest that is supported and the oldest; nothing is fetched.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -48,48 +48,55 @@ const Q: &str = "218882428718392752222464057452572750886963111572978236626890378
 
 // ------------------------------------------------------------------------------------------------ compiler and EVM
 
-/// Deployment bytecode of every case, by contract name.
-fn bytecode(contract: &str) -> Vec<u8> {
-    static COMPILED: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
-    let compiled = COMPILED.get_or_init(|| {
-        let sources: serde_json::Map<_, _> =
-            cases().iter().map(|case| (format!("{}.sol", case.contract), serde_json::json!({ "content": case.source }))).collect();
-        // The settings of the foundry.toml that is exported.
-        let input = serde_json::json!({
-            "language": "Solidity",
-            "sources": sources,
-            "settings": {
-                "optimizer": { "enabled": true, "runs": 1_000_000 },
-                "evmVersion": "cancun",
-                "metadata": { "bytecodeHash": "none", "appendCBOR": false },
-                "outputSelection": { "*": { "*": ["evm.bytecode.object"] } },
-            },
-        });
-        let mut solc = Command::new("node")
-            .arg(common::root().join("script/solc"))
-            .arg("--standard-json")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("node, to run script/solc");
-        solc.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
-        let output: serde_json::Value = serde_json::from_slice(&solc.wait_with_output().unwrap().stdout).unwrap();
-        assert!(output.get("errors").is_none(), "errors or warnings: {}", output["errors"]);
-        cases()
-            .iter()
-            .map(|case| {
-                let object = &output["contracts"][format!("{}.sol", case.contract)][&case.contract]["evm"]["bytecode"]["object"];
-                (case.contract.clone(), hex::decode(object.as_str().unwrap()).unwrap())
-            })
-            .collect()
-    });
-    compiled[contract].clone()
+/// Names of `script/solc`'s compilers.
+const COMPILERS: [&str; 2] = ["solc", "solc-oldest"];
+
+/// Deployment bytecode of every case from every compiler, by the compiler's and the contract's name.
+fn bytecode(compiler: &'static str, contract: &str) -> Vec<u8> {
+    static COMPILED: OnceLock<BTreeMap<(&str, String), Vec<u8>>> = OnceLock::new();
+    let compiled = COMPILED.get_or_init(|| COMPILERS.iter().flat_map(|compiler| compile(compiler)).collect());
+    compiled[&(compiler, contract.to_owned())].clone()
 }
 
-/// A chain: its id and its precompiles.
+fn compile(compiler: &'static str) -> Vec<((&'static str, String), Vec<u8>)> {
+    let sources: serde_json::Map<_, _> =
+        cases().iter().map(|case| (format!("{}.sol", case.contract), serde_json::json!({ "content": case.source }))).collect();
+    // The settings of the foundry.toml that is exported.
+    let input = serde_json::json!({
+        "language": "Solidity",
+        "sources": sources,
+        "settings": {
+            "optimizer": { "enabled": true, "runs": 1_000_000 },
+            "evmVersion": "cancun",
+            "metadata": { "bytecodeHash": "none", "appendCBOR": false },
+            "outputSelection": { "*": { "*": ["evm.bytecode.object"] } },
+        },
+    });
+    let mut solc = Command::new("node")
+        .arg(common::root().join("script/solc"))
+        .env("ZKSLICE_SOLC", compiler)
+        .arg("--standard-json")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("node, to run script/solc");
+    solc.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
+    let output: serde_json::Value = serde_json::from_slice(&solc.wait_with_output().unwrap().stdout).unwrap();
+    assert!(output.get("errors").is_none(), "errors or warnings: {}", output["errors"]);
+    cases()
+        .iter()
+        .map(|case| {
+            let object = &output["contracts"][format!("{}.sol", case.contract)][&case.contract]["evm"]["bytecode"]["object"];
+            ((compiler, case.contract.clone()), hex::decode(object.as_str().unwrap()).unwrap())
+        })
+        .collect()
+}
+
+/// A chain: its id, its precompiles, and the compiler of what is deployed to it.
 #[derive(Clone)]
 struct Chain {
     id: u64,
+    compiler: &'static str,
     precompiles: &'static Precompiles,
     state: CacheDB<EmptyDB>,
 }
@@ -100,7 +107,7 @@ impl Chain {
     }
 
     fn with(id: u64, precompiles: &'static Precompiles) -> Self {
-        Self { id, precompiles, state: CacheDB::default() }
+        Self { id, compiler: COMPILERS[0], precompiles, state: CacheDB::default() }
     }
 
     fn run(&mut self, kind: TxKind, data: Vec<u8>, gas_limit: u64, commit: bool) -> ExecutionResult {
@@ -114,7 +121,7 @@ impl Chain {
     }
 
     fn deploy(&mut self, case: &Case) -> Result<Address, Bytes> {
-        match self.run(TxKind::Create, bytecode(&case.contract), GAS_LIMIT, true) {
+        match self.run(TxKind::Create, bytecode(self.compiler, &case.contract), GAS_LIMIT, true) {
             ExecutionResult::Success { output: Output::Create(_, Some(address)), .. } => Ok(address),
             ExecutionResult::Revert { output, .. } => Err(output),
             other => panic!("{other:?}"),
@@ -133,12 +140,14 @@ impl Chain {
     }
 }
 
-/// Each case, deployed.
+/// Each case from each compiler, deployed.
 fn each(mut test: impl FnMut(&Case, Chain, Address)) {
-    for case in cases() {
-        let mut chain = Chain::local();
-        let address = chain.deploy(case).unwrap_or_else(|revert| panic!("{}: {revert}", case.contract));
-        test(case, chain, address);
+    for compiler in COMPILERS {
+        for case in cases() {
+            let mut chain = Chain { compiler, ..Chain::local() };
+            let address = chain.deploy(case).unwrap_or_else(|revert| panic!("{compiler}, {}: {revert}", case.contract));
+            test(case, chain, address);
+        }
     }
 }
 
@@ -205,8 +214,9 @@ fn valid_proofs_are_accepted_within_two_percent_of_the_floor() {
         let gas = chain.call(address, calldata).unwrap_or_else(|revert| panic!("{}: {revert}", case.contract));
         let over = 100.0 * (gas as f64 / floor as f64 - 1.0);
         let (p, n) = (case.publics.len(), case.words.len());
-        println!("{}: p = {p}, n = {n}: {gas} gas, floor {floor}, {over:.2} % over", case.contract);
-        assert!(gas * 100 <= floor * 102, "{}: {gas} gas is more than 2 % over {floor}", case.contract);
+        let from = format!("{} from {}", case.contract, chain.compiler);
+        println!("{from}: p = {p}, n = {n}: {gas} gas, floor {floor}, {over:.2} % over");
+        assert!(gas * 100 <= floor * 102, "{from}: {gas} gas is more than 2 % over {floor}");
     });
 }
 

@@ -5,25 +5,41 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use zkslice_slicer::Package;
+use zkslice_solidity::{DEFAULT_LICENSE, ExportOptions, Layout, export_with, folder_in};
 
 use crate::output::Output;
 
-/// Write a forge project: a verifier contract a slice, the model's key blob, a decoding library.
+/// Write Solidity: a verifier contract a slice, the model's key blob, a decoding library.
+///
+/// As a forge project of its own, or into an existing one, in a folder named after the model among its sources. Files of an
+/// earlier export are replaced unless they were edited; no other file is touched.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  zkslice export pkg -o out\n  cd out && forge build")]
+#[command(
+    after_help = "Examples:\n  zkslice export pkg -o out && cd out && npm install --ignore-scripts && forge build\n  zkslice export pkg --into my-project --license MIT"
+)]
 pub(crate) struct Args {
     /// The package, with keys.
     package: PathBuf,
-    /// The folder to write.
-    #[arg(short, long)]
-    output: PathBuf,
+    /// The folder to write: a forge project.
+    #[arg(short, long, required_unless_present = "into", conflicts_with = "into")]
+    output: Option<PathBuf>,
+    /// An existing forge project to write into.
+    #[arg(long, value_name = "PROJECT")]
+    into: Option<PathBuf>,
+    /// SPDX expression for the sources; the default asks nothing of whoever uses them.
+    #[arg(long, value_name = "SPDX", default_value = DEFAULT_LICENSE)]
+    license: String,
 }
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let package = Package::open(&args.package)?;
-    zkslice_solidity::export(&package, &args.output)?;
+    let (folder, layout) = match (&args.into, args.output) {
+        (Some(project), _) => (folder_in(project, &package)?, Layout::Sources),
+        (None, folder) => (folder.unwrap_or_default(), Layout::Project),
+    };
+    export_with(&package, &folder, &ExportOptions { layout, license: args.license })?;
     let model = package.keys()?.model;
-    let line = format!("{}: {} verifiers, model {model}", args.output.display(), package.slices().len());
-    output.result(&json!({ "folder": args.output, "model": model, "verifiers": package.slices().len() }), &[line]);
+    let line = format!("{}: {} verifiers, model {model}", folder.display(), package.slices().len());
+    output.result(&json!({ "folder": folder, "model": model, "verifiers": package.slices().len() }), &[line]);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: CC0-1.0
 // Written by zkslice from a verifying key; not to be edited: any change to the model or its keys gives another file.
 pragma solidity ^0.8.24;
 

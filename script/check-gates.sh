@@ -1,0 +1,73 @@
+#!/bin/sh
+# Exits 0 only if CI goes red where it must: `make test-contracts` and `make lint` fail as soon as any command in them
+# fails, and the tools behind these commands do fail for what they are there to find. script/check-forge-fails.sh does
+# the same for forge.
+root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+mkdir -p "$root/cache" && folder=$(mktemp -d "$root/cache/check-gates.XXXXXX") || exit 1
+trap 'rm -rf "$folder"' EXIT INT TERM
+
+fail() {
+  echo "check-gates: $1" >&2
+  exit 1
+}
+
+# The Makefile among commands that do nothing, but for one that fails.
+mkdir -p "$folder/make/script" "$folder/make/node_modules" "$folder/make/.venv"
+cp "$root/Makefile" "$folder/make" && cp "$root/package.json" "$root/package-lock.json" "$folder/make"
+cp "$root/script/requirements.txt" "$folder/make/script"
+touch "$folder/make/node_modules/.installed" "$folder/make/.venv/.installed"
+for name in "$root"/script/*; do
+  case "${name##*/}" in requirements.txt) continue ;; esac
+  cat > "$folder/make/script/${name##*/}" <<'STUB'
+#!/bin/sh
+case "${0##*/} $*" in $FAILING) exit 1 ;; esac
+STUB
+  chmod +x "$folder/make/script/${name##*/}"
+done
+red() {
+  ! FAILING=$1 make -C "$folder/make" CARGO=true test-contracts lint > "$folder/log" 2>&1
+}
+red "none" && { cat "$folder/log" >&2; fail "make fails although no command does"; }
+for command in "check-forge-fails.sh*" "check-gates.sh*" "forge build*" "forge test*" "forge fmt*" "abi.mjs*" \
+  "snapshots.mjs*" "tests-named.mjs*" "coverage.mjs*" "tool halmos*" "tool slither*"; do
+  red "$command" || fail "make does not fail with $command"
+done
+
+# Coverage: a report of contracts, one of which has one branch of ten uncovered.
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  printf 'SF:contracts/%s.sol\nLF:10\nLH:10\nBRF:10\nBRH:10\nend_of_record\n' "$i"
+done > "$folder/full.info"
+sed '0,/BRH:10/s//BRH:9/' "$folder/full.info" > "$folder/low.info"
+"$root/script/coverage.mjs" --report "$folder/full.info" > "$folder/log" || fail "full coverage is not enough"
+"$root/script/coverage.mjs" --report "$folder/low.info" > "$folder/log" 2>&1 && fail "low coverage passes"
+
+# slither and halmos: a contract that anyone can empty, and a theorem that is false.
+mkdir "$folder/probe" && cat > "$folder/probe/Probe.sol" <<'SOLIDITY'
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.24;
+
+contract ProbeTest {
+    function drain(address payable to) external {
+        to.transfer(address(this).balance);
+    }
+
+    function check_Probe(uint256 x) external pure {
+        assert(x != 42);
+    }
+}
+SOLIDITY
+export FOUNDRY_SRC="$folder/probe" FOUNDRY_TEST="$folder/none" FOUNDRY_OUT="$folder/out" FOUNDRY_CACHE_PATH="$folder/cache"
+if "$root/script/tool" slither . > "$folder/log" 2>&1; then fail "slither passes a contract that anyone can empty"; fi
+grep -q "sends eth to arbitrary user" "$folder/log" || {
+  cat "$folder/log" >&2
+  fail "slither failed, but not because of the contract"
+}
+if FOUNDRY_TEST="$folder/probe" "$root/script/tool" halmos --contract ProbeTest --forge-build-out "$folder/out" \
+  > "$folder/log" 2>&1; then
+  fail "halmos passes a false theorem"
+fi
+grep -q "0 passed; 1 failed" "$folder/log" || {
+  cat "$folder/log" >&2
+  fail "halmos failed, but not because of the theorem"
+}
+echo "CI goes red when a gate does"
