@@ -99,8 +99,18 @@ impl World {
     /// A call of the deployer's account, for which the node signs.
     fn call(&self, to: Address, call: &impl SolCall) {
         let (from, data) = (signer(0).address(), Bytes::from(call.abi_encode()));
-        let hash = self.rpc("eth_sendTransaction", json!([{ "from": from, "to": to, "data": data, "gas": "0x4c4b40" }]));
-        let receipt = self.rpc("eth_getTransactionReceipt", json!([hash]));
+        self.send(json!({ "from": from, "to": to, "data": data, "gas": "0x4c4b40" }));
+    }
+
+    /// Sends what the node signs, and waits until it is mined.
+    fn send(&self, transaction: Value) {
+        let hash = self.rpc("eth_sendTransaction", json!([transaction]));
+        let receipt = loop {
+            match self.rpc("eth_getTransactionReceipt", json!([hash])) {
+                Value::Null => std::thread::sleep(Duration::from_millis(5)),
+                receipt => break receipt,
+            }
+        };
         assert_eq!(receipt["status"], "0x1");
     }
 
@@ -231,8 +241,7 @@ fn a_dry_run_says_all_and_does_nothing() {
     for step in &dry["steps"].as_array().unwrap()[4..] {
         let data = step["outcome"]["data"].as_str().unwrap();
         assert!(refused.contains(data), "{refused}");
-        let hash = theirs.rpc("eth_sendTransaction", json!([{ "from": owner, "to": dry["registry"], "data": data, "gas": "0x4c4b40" }]));
-        assert_eq!(theirs.rpc("eth_getTransactionReceipt", json!([hash]))["status"], "0x1");
+        theirs.send(json!({ "from": owner, "to": dry["registry"], "data": data, "gas": "0x4c4b40" }));
     }
     assert_eq!(theirs.deploy_package(&["--owner", owner])["transactions"], 0);
     theirs.assert_fits();
@@ -360,7 +369,7 @@ fn forge_finds_two_chains_as_their_manifests_say_and_a_changed_one_not() {
     };
     for world in &worlds {
         let out = forge(world, world);
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+        assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         assert!(String::from_utf8_lossy(&out.stdout).contains("5 passed; 0 failed"));
     }
     assert!(!forge(&worlds[0], &worlds[1]).status.success(), "another chain's manifest");

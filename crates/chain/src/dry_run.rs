@@ -143,7 +143,7 @@ impl Deployer {
             .iter()
             .map(|planned| {
                 let from = if planned.is_owners() { owner } else { self.signer() };
-                SimBlock { calls: vec![planned.draft.request(from, None)], ..SimBlock::<TransactionRequest>::default() }
+                SimBlock { calls: vec![simulable(&planned.draft).request(from, None)], ..SimBlock::<TransactionRequest>::default() }
             })
             .collect();
         if let (Some(first), false) = (blocks.first_mut(), has_factory) {
@@ -194,6 +194,15 @@ async fn owner(chain: &Chain, contracts: &Contracts, parameters: RegistryParamet
     }
     let registry = ModelRegistry::new(contracts.registry, chain.provider());
     registry.owner().call().await.map_err(|e| chain.contract_error("ModelRegistry.owner", &e))
+}
+
+/// A transaction as every node simulates it. Not every one takes a creation here: run by the proxy it is the same code, for the same gas to
+/// a few thousand.
+fn simulable(draft: &Draft) -> Draft {
+    match draft.to {
+        Some(_) => draft.clone(),
+        None => Draft::call(FACTORY, factory::calldata(&draft.data)),
+    }
 }
 
 fn reason(result: &SimCallResult) -> String {

@@ -31,7 +31,7 @@ pub const CREATION_TRANSACTION: Bytes = bytes!(
 );
 
 /// The account that it recovers to.
-pub const CREATOR: Address = address!("3fab184622dc19b6109349b94811493bf45362a2");
+pub const CREATOR: Address = address!("3fab184622dc19b6109349b94811493bf2a45362");
 
 /// The proxy's creation code, which that transaction carries.
 pub const CREATION_CODE: Bytes = bytes!(

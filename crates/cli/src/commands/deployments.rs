@@ -11,6 +11,7 @@ use crate::output::Output;
 
 /// Look at deployments.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice deployments check --rpc-url http://127.0.0.1:8545 deployments/31337.json")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
