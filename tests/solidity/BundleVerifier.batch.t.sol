@@ -31,6 +31,8 @@ contract BundleVerifierBatchTest is Deployed {
 
     /// The verdict on a batch is that on its bundles one by one, whatever their models and order, and `findInvalid`
     /// names the bad ones.
+    /// Fewer cases, since each takes long: 100,000 in `make deep`.
+    /// forge-config: default.fuzz.runs = 100
     function testFuzz_VerdictIsThatOfOneByOne(uint256 seed) public view {
         _requireSameVerdict(seed, 1 + seed % 8);
     }
