@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Writes contracts/abi/<Name>.json ({"abi", "bytecode"}) from forge's out/, and each error's selector into the
-// natspec above it. `--check` writes nothing and fails if anything would change. Run `script/forge build` first.
+// natspec above it, and contracts/abi/standard-input.json, from which explorers verify sources. `--check` writes nothing and fails if anything would change. Run `script/forge build` first.
 import { readFileSync, writeFileSync, readdirSync, existsSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -64,6 +64,41 @@ for (const path of [
   );
   put(path, out.join("\n"));
 }
+
+// What explorers verify sources from: one standard JSON input with all that the deployable contracts import, and the
+// settings of foundry.toml. `script/check-standard-input.mjs` compiles it.
+const REMAPPINGS = readFileSync(join(root, "remappings.txt"), "utf8").trim().split("\n");
+const remapped = REMAPPINGS.map((line) => line.split("="));
+function imported(from, path) {
+  if (path.startsWith(".")) return join(dirname(from), path);
+  const [prefix, target] = remapped.find(([prefix]) => path.startsWith(prefix)) ?? ["", ""];
+  return target + path.slice(prefix.length);
+}
+const contents = {};
+function collect(path) {
+  if (path in contents) return;
+  const content = readFileSync(join(root, path), "utf8");
+  contents[path] = { content };
+  for (const [, target] of content.matchAll(/^import\s+(?:[^"';]*?from\s+)?["']([^"']+)["'];/gm)) {
+    collect(imported(path, target));
+  }
+}
+for (const name of DEPLOYABLE) {
+  collect(Object.keys(artifact(name).metadata.settings.compilationTarget)[0]);
+}
+const standardInput = {
+  language: "Solidity",
+  sources: Object.fromEntries(Object.entries(contents).sort(([a], [b]) => (a < b ? -1 : 1))),
+  settings: {
+    remappings: REMAPPINGS.filter((line) => !line.startsWith("forge-std/")),
+    optimizer: { enabled: true, runs: 1_000_000 },
+    viaIR: false,
+    evmVersion: "cancun",
+    metadata: { bytecodeHash: "none", appendCBOR: false },
+    outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
+  },
+};
+put(join(root, "contracts/abi/standard-input.json"), JSON.stringify(standardInput) + "\n");
 
 if (stale.length !== 0) {
   console.error(`out of date (run script/forge build && script/abi.mjs):\n  ${stale.join("\n  ")}`);

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use crate::bindings::{ModelRegistry, ServiceStatus};
 use crate::check::{self, Difference, model_status, verifier_status};
 use crate::constants::{LOST_GRACE, RECEIPT_POLL, RECEIPT_TIMEOUT};
-use crate::factory::FACTORY;
+use crate::factory::{self, CREATION_COST, CREATION_TRANSACTION, CREATOR};
 use crate::manifest::{
     ConsumerRecord, ContractRecord, Creation, FeedRecord, Manifest, ManifestLock, ModelRecord, PendingTransaction, RegistryParameters,
     Step, VerifierRecord,
@@ -132,17 +132,15 @@ impl Deployer {
     pub async fn deploy(&self, plan: &DeployPlan, observer: &mut DeployObserver<'_>) -> Result<Deployment, ChainError> {
         plan.check(self.chain.id())?;
         let lock = ManifestLock::take(&self.path)?;
-        let manifest = Manifest::load(&self.path)?.unwrap_or_else(|| Manifest::new(self.chain.id()));
-        if manifest.chain_id != self.chain.id() {
-            return Err(ChainError::ManifestChain { path: self.path.clone(), found: manifest.chain_id, expected: self.chain.id() });
-        }
-        let parameters = plan.parameters(&self.path, self.chain.id(), self.signer.address(), manifest.parameters)?;
+        let (manifest, parameters) = self.prepare(plan)?;
         let contracts = Contracts::new(parameters);
         let mut run = Run { deployer: self, manifest, parameters, contracts, observer, transactions: 0, gas_used: 0 };
         run.check_manifest().await?;
         if let Some(pending) = run.manifest.pending.clone() {
             run.resume(pending).await?;
         }
+        write_standard_input(&self.path)?;
+        run.ensure_factory().await?;
         let steps = plan.steps(parameters);
         for (index, step) in steps.iter().enumerate() {
             // Again where the nonce of its transaction went to another.
@@ -158,6 +156,51 @@ impl Deployer {
         let Contracts { registry, verifier, oracle } = contracts;
         Ok(Deployment { registry, verifier, oracle, manifest, transactions, gas_used })
     }
+
+    /// The manifest, or an empty one, and what the registry is made with.
+    pub(crate) fn prepare(&self, plan: &DeployPlan) -> Result<(Manifest, RegistryParameters), ChainError> {
+        plan.check(self.chain.id())?;
+        let manifest = Manifest::load(&self.path)?.unwrap_or_else(|| Manifest::new(self.chain.id()));
+        if manifest.chain_id != self.chain.id() {
+            return Err(ChainError::ManifestChain { path: self.path.clone(), found: manifest.chain_id, expected: self.chain.id() });
+        }
+        let parameters = plan.parameters(&self.path, self.chain.id(), self.signer.address(), manifest.parameters)?;
+        Ok((manifest, parameters))
+    }
+
+    pub(crate) const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) const fn signer(&self) -> Address {
+        self.signer.address()
+    }
+
+    pub(crate) const fn max_fee_per_gas(&self) -> Option<u128> {
+        self.max_fee_per_gas
+    }
+}
+
+/// The contracts' sources and compiler settings, from which explorers verify that they make the deployed code: solc's standard JSON
+/// input. A contract's arguments are in the manifest.
+pub const STANDARD_INPUT: &str = include_str!("../../../contracts/abi/standard-input.json");
+
+/// Where a manifest's standard JSON input is: beside it.
+pub fn standard_input_path(manifest: &Path) -> PathBuf {
+    manifest.with_extension("standard-input.json")
+}
+
+fn write_standard_input(manifest: &Path) -> Result<(), ChainError> {
+    let path = standard_input_path(manifest);
+    if std::fs::read(&path).is_ok_and(|bytes| bytes == STANDARD_INPUT.as_bytes()) {
+        return Ok(());
+    }
+    let written = zkslice_files::write(&path, zkslice_files::Readers::Umask, STANDARD_INPUT.as_bytes());
+    written.map_err(|error| ChainError::ManifestIo { path, reason: error.to_string() })
 }
 
 /// A deployment on its way.
@@ -218,61 +261,48 @@ impl Run<'_, '_> {
 
     /// Whether there is nothing to send for a step; what is on the chain already, and not in the manifest, is recorded.
     async fn is_done(&mut self, planned: &Planned) -> Result<bool, ChainError> {
-        let Contracts { registry, .. } = self.contracts;
-        match &planned.step {
-            Step::Consumer { model } => Ok(self.manifest.consumers.iter().any(|record| record.model == *model)),
-            Step::ModelRegistry { .. } | Step::BundleVerifier | Step::InferenceOracle | Step::Feed { .. } => {
-                let Some(creation) = &planned.creates else { return Ok(false) };
-                if records(&self.manifest).iter().any(|(_, record)| record.address == creation.address) {
-                    return Ok(true);
-                }
-                if self.chain().code_hash(creation.address).await?.is_none() {
-                    return Ok(false);
-                }
-                self.record_contract(&planned.step, creation.clone(), None, None).await?;
-                self.save()?;
-                Ok(true)
-            }
-            Step::AddVerifier { selector, verifier } => {
-                if self.manifest.verifier.is_some() {
-                    return Ok(true);
-                }
-                let (status, found) = verifier_status(self.chain(), registry, *selector, None).await?;
-                match status {
-                    ServiceStatus::None => Ok(false),
-                    ServiceStatus::Pending | ServiceStatus::Active if found == *verifier => {
-                        self.manifest.verifier = Some(VerifierRecord { selector: *selector, address: found, tx_hash: None });
-                        self.save()?;
-                        Ok(true)
-                    }
-                    _ => Err(ChainError::VerifierTaken { registry, selector: *selector, status, verifier: found }),
-                }
-            }
-            Step::Chunk { model, hash } => {
-                if self.manifest.models.contains_key(model) {
-                    return Ok(true);
-                }
-                let contract = ModelRegistry::new(registry, self.chain().provider());
-                let pointer = contract.chunkPointer(*hash).call().await;
-                Ok(!pointer.map_err(|e| self.chain().contract_error("ModelRegistry.chunkPointer", &e))?.is_zero())
-            }
-            Step::Register { model, setup_digest, dev, transcript_hash, chunks } => {
-                if self.manifest.models.contains_key(model) {
-                    return Ok(true);
-                }
-                match model_status(self.chain(), registry, *model, None).await? {
-                    ServiceStatus::None => Ok(false),
-                    ServiceStatus::Tombstoned => Err(ChainError::ModelStopped { registry, digest: *model }),
-                    ServiceStatus::Pending | ServiceStatus::Active => {
-                        let (setup_digest, dev, transcript_hash) = (*setup_digest, *dev, *transcript_hash);
-                        let record = ModelRecord { setup_digest, dev, transcript_hash, chunks: chunks.clone(), tx_hash: None };
-                        self.manifest.models.insert(*model, record);
-                        self.save()?;
-                        Ok(true)
-                    }
-                }
-            }
+        let state = state_of(self.chain(), &self.manifest, self.contracts.registry, planned).await?;
+        if state == StepState::Missing {
+            return Ok(false);
         }
+        if state == StepState::OnChain {
+            match (&planned.step, &planned.creates) {
+                (step, Some(creation)) => self.record_contract(step, creation.clone(), None, None).await?,
+                (step, None) => self.record_call(step, None),
+            }
+            self.save()?;
+        }
+        Ok(true)
+    }
+
+    /// Has the chain have the deterministic deployment proxy, by the transaction that nobody has to sign.
+    async fn ensure_factory(&mut self) -> Result<(), ChainError> {
+        if factory::exists(self.chain()).await? {
+            return Ok(());
+        }
+        let missing = CREATION_COST.saturating_sub(self.chain().balance(CREATOR).await?);
+        if !missing.is_zero() {
+            self.execute(&Planned::fund_factory(missing)).await?;
+        }
+        let chain_id = self.chain().id();
+        let no_factory = |reason: String| ChainError::NoFactory { chain_id, reason };
+        let (step, tx_hash) = (Step::Factory, keccak256(&CREATION_TRANSACTION));
+        if let Broadcast::Refused(reason) = broadcast(self.chain(), &CREATION_TRANSACTION).await? {
+            return Err(no_factory(format!("the node does not take the transaction that creates it: {reason}")));
+        }
+        self.report(DeployEvent::Sent { step: step.clone(), tx_hash })?;
+        let begin = Instant::now();
+        while begin.elapsed() < RECEIPT_TIMEOUT {
+            if let Some(receipt) = self.chain().receipt(tx_hash).await? {
+                self.report(DeployEvent::Mined { step: step.clone(), tx_hash, gas_used: receipt.gas_used })?;
+                if !factory::exists(self.chain()).await? {
+                    return Err(no_factory("the transaction that creates it was mined, and failed".to_owned()));
+                }
+                return self.report(DeployEvent::Recorded { step });
+            }
+            sleep(RECEIPT_POLL).await;
+        }
+        Err(ChainError::NotMined { what: step.to_string(), hash: tx_hash, seconds: begin.elapsed().as_secs() })
     }
 
     /// Passes if the signer owns the registry; else says what the owner has to send.
@@ -300,9 +330,6 @@ impl Run<'_, '_> {
         let signer = &self.deployer.signer;
         let sender = signer.address();
         let what = step.to_string();
-        if draft.to == Some(FACTORY) && self.chain().code_hash(FACTORY).await?.is_none() {
-            return Err(ChainError::NoFactory { chain_id: self.chain().id() });
-        }
         let fees = Fees::now(self.chain(), self.deployer.max_fee_per_gas).await?;
         let gas_limit = with_margin(self.chain().estimate_gas(&what, &draft.request(sender, None)).await?);
         let nonce = self.chain().pending_nonce(sender).await?;
@@ -406,7 +433,13 @@ impl Run<'_, '_> {
         if let Some(creation) = &pending.creates {
             return self.record_contract(&pending.step, creation.clone(), receipt.block_number, tx_hash).await;
         }
-        match pending.step.clone() {
+        self.record_call(&pending.step, tx_hash);
+        Ok(())
+    }
+
+    /// Records what a call did.
+    fn record_call(&mut self, step: &Step, tx_hash: Option<B256>) {
+        match step.clone() {
             Step::AddVerifier { selector, verifier } => {
                 self.manifest.verifier = Some(VerifierRecord { selector, address: verifier, tx_hash });
             }
@@ -415,7 +448,6 @@ impl Run<'_, '_> {
             }
             _ => {}
         }
-        Ok(())
     }
 
     /// Records a contract, once the code there is what its creation code makes.
@@ -444,9 +476,70 @@ impl Run<'_, '_> {
             Step::InferenceOracle => self.manifest.inference_oracle = Some(record),
             Step::Consumer { model } => self.manifest.consumers.push(ConsumerRecord { model: *model, contract: record }),
             Step::Feed { spec } => self.manifest.feeds.push(FeedRecord { spec: spec.clone(), contract: record }),
-            Step::AddVerifier { .. } | Step::Chunk { .. } | Step::Register { .. } => {}
+            Step::FundFactory | Step::Factory | Step::AddVerifier { .. } | Step::Chunk { .. } | Step::Register { .. } => {}
         }
         Ok(())
+    }
+}
+
+/// Where a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StepState {
+    /// Its transaction is to be sent.
+    Missing,
+    /// Done, and in the manifest or of nothing that a manifest has.
+    Recorded,
+    /// Done, and not in the manifest.
+    OnChain,
+}
+
+/// Where a step is, by manifest and chain.
+///
+/// # Errors
+/// [`ChainError::VerifierTaken`], [`ChainError::ModelStopped`]: it can never be done. Others where the node is away or refuses.
+pub(crate) async fn state_of(chain: &Chain, manifest: &Manifest, registry: Address, planned: &Planned) -> Result<StepState, ChainError> {
+    use StepState::{Missing, OnChain, Recorded};
+
+    if let Some(creation) = &planned.creates {
+        if records(manifest).iter().any(|(_, record)| record.address == creation.address) {
+            return Ok(Recorded);
+        }
+        return Ok(if chain.code_hash(creation.address).await?.is_some() { OnChain } else { Missing });
+    }
+    let recorded = match &planned.step {
+        Step::Consumer { model } => manifest.consumers.iter().any(|record| record.model == *model),
+        Step::AddVerifier { .. } => manifest.verifier.is_some(),
+        Step::Chunk { model, .. } | Step::Register { model, .. } => manifest.models.contains_key(model),
+        _ => false,
+    };
+    if recorded {
+        return Ok(Recorded);
+    }
+    // Before there is a registry, it knows nothing.
+    if manifest.model_registry.is_none() && chain.code_hash(registry).await?.is_none() {
+        return Ok(Missing);
+    }
+    match &planned.step {
+        Step::AddVerifier { selector, verifier } => {
+            let (status, found) = verifier_status(chain, registry, *selector, None).await?;
+            match status {
+                ServiceStatus::None => Ok(Missing),
+                ServiceStatus::Pending | ServiceStatus::Active if found == *verifier => Ok(OnChain),
+                _ => Err(ChainError::VerifierTaken { registry, selector: *selector, status, verifier: found }),
+            }
+        }
+        Step::Chunk { hash, .. } => {
+            let contract = ModelRegistry::new(registry, chain.provider());
+            let pointer = contract.chunkPointer(*hash).call().await;
+            let pointer = pointer.map_err(|e| chain.contract_error("ModelRegistry.chunkPointer", &e))?;
+            Ok(if pointer.is_zero() { Missing } else { Recorded })
+        }
+        Step::Register { model, .. } => match model_status(chain, registry, *model, None).await? {
+            ServiceStatus::None => Ok(Missing),
+            ServiceStatus::Tombstoned => Err(ChainError::ModelStopped { registry, digest: *model }),
+            ServiceStatus::Pending | ServiceStatus::Active => Ok(OnChain),
+        },
+        _ => Ok(Missing),
     }
 }
 

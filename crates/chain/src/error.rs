@@ -316,14 +316,16 @@ pub enum ChainError {
         /// The model.
         digest: B256,
     },
-    /// The deterministic deployment proxy is not there.
+    /// The deterministic deployment proxy is not there, and cannot be put there.
     #[error(
-        "[ZKS-CHAIN-046] chain {chain_id} has no deterministic deployment proxy at {}; have it deployed there (EIP-7997)",
+        "[ZKS-CHAIN-046] chain {chain_id} has no deterministic deployment proxy (EIP-7997) at {}: {reason}; without it addresses would differ from chain to chain: ask the chain's operators for it",
         crate::factory::FACTORY
     )]
     NoFactory {
         /// The chain.
         chain_id: u64,
+        /// Why not.
+        reason: String,
     },
     /// The observer asked to stop.
     #[error("[ZKS-CHAIN-042] stopped on request; run the command again to go on")]

@@ -181,6 +181,10 @@ pub struct FeedSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
+    /// Pay for the transaction that creates the deterministic deployment proxy.
+    FundFactory,
+    /// Create the deterministic deployment proxy, by a transaction that nobody has to sign.
+    Factory,
     /// Create `ModelRegistry`.
     ModelRegistry {
         /// What it is made with.
@@ -233,6 +237,7 @@ impl Step {
     /// The contract or model that it is about, as messages call it.
     pub fn subject(&self) -> String {
         match self {
+            Self::FundFactory | Self::Factory => "deterministic deployment proxy".to_owned(),
             Self::ModelRegistry { .. } => "ModelRegistry".to_owned(),
             Self::BundleVerifier => "BundleVerifier".to_owned(),
             Self::InferenceOracle => "InferenceOracle".to_owned(),
@@ -248,6 +253,8 @@ impl Step {
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::FundFactory => f.write_str("pay for the deterministic deployment proxy"),
+            Self::Factory => f.write_str("create the deterministic deployment proxy"),
             Self::ModelRegistry { .. } => f.write_str("create ModelRegistry"),
             Self::BundleVerifier => f.write_str("create BundleVerifier"),
             Self::InferenceOracle => f.write_str("create InferenceOracle"),

@@ -161,6 +161,7 @@ impl DeployPlan {
             creates: None,
             draft: Draft {
                 to: None,
+                value: U256::ZERO,
                 data: [DigitConsumer::BYTECODE.as_ref(), &(contracts.oracle, model, VERIFIER_SELECTOR).abi_encode_params()].concat().into(),
             },
         }));
@@ -211,7 +212,7 @@ pub(crate) fn creation_code(step: &Step) -> Option<&'static Bytes> {
         Step::InferenceOracle => &InferenceOracle::BYTECODE,
         Step::Consumer { .. } => &DigitConsumer::BYTECODE,
         Step::Feed { .. } => &InferenceFeed::BYTECODE,
-        Step::AddVerifier { .. } | Step::Chunk { .. } | Step::Register { .. } => return None,
+        Step::FundFactory | Step::Factory | Step::AddVerifier { .. } | Step::Chunk { .. } | Step::Register { .. } => return None,
     })
 }
 
@@ -228,11 +229,17 @@ impl Planned {
     fn deterministic(step: Step, arguments: &[u8]) -> Self {
         let code = creation_code(&step).map(|code| code.as_ref()).unwrap_or_default();
         let creates = Some(factory::creation(code, arguments));
-        Self { step, creates, draft: Draft { to: Some(FACTORY), data: factory::calldata(&[code, arguments].concat()) } }
+        Self { step, creates, draft: Draft::call(FACTORY, factory::calldata(&[code, arguments].concat())) }
     }
 
     fn call(step: Step, to: Address, call: &impl SolCall) -> Self {
-        Self { step, creates: None, draft: Draft { to: Some(to), data: call.abi_encode().into() } }
+        Self { step, creates: None, draft: Draft::call(to, call.abi_encode().into()) }
+    }
+
+    /// Pays for the transaction that creates the proxy.
+    pub(crate) fn fund_factory(wei: U256) -> Self {
+        let draft = Draft { to: Some(factory::CREATOR), data: Bytes::new(), value: wei };
+        Self { step: Step::FundFactory, creates: None, draft }
     }
 
     /// Whether only the registry's owner may do it.

@@ -62,12 +62,19 @@ pub struct Draft {
     pub to: Option<Address>,
     /// Calldata, or creation code with its arguments.
     pub data: Bytes,
+    /// Ether that is sent along, in wei.
+    pub value: U256,
 }
 
 impl Draft {
+    /// A call without ether.
+    pub const fn call(to: Address, data: Bytes) -> Self {
+        Self { to: Some(to), data, value: U256::ZERO }
+    }
+
     /// As the node takes it for simulations.
     pub fn request(&self, from: Address, gas: Option<u64>) -> TransactionRequest {
-        let mut request = TransactionRequest::default().with_from(from).with_input(self.data.clone());
+        let mut request = TransactionRequest::default().with_from(from).with_input(self.data.clone()).with_value(self.value);
         request.to = Some(self.to.map_or(TxKind::Create, TxKind::Call));
         request.gas = gas;
         request
@@ -92,13 +99,13 @@ impl Draft {
             max_fee_per_gas: fees.max_fee,
             max_priority_fee_per_gas: fees.priority_fee,
             to: self.to.map_or(TxKind::Create, TxKind::Call),
-            value: U256::ZERO,
+            value: self.value,
             access_list: Default::default(),
             input: self.data.clone(),
         };
         let signature = signer.sign_hash_sync(&transaction.signature_hash()).map_err(|e| ChainError::Signing(e.to_string()))?;
         let envelope = TxEnvelope::from(transaction.into_signed(signature));
-        let max_cost = U256::from(gas_limit).saturating_mul(U256::from(fees.max_fee));
+        let max_cost = U256::from(gas_limit).saturating_mul(U256::from(fees.max_fee)).saturating_add(self.value);
         Ok(SignedTransaction { raw: envelope.encoded_2718().into(), hash: *envelope.hash(), nonce, gas_limit, fees: *fees, max_cost })
     }
 }

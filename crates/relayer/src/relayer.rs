@@ -344,7 +344,7 @@ impl<S: BundleSource> Relayer<S> {
                 return Ok(amount);
             }
             let call = InferenceOracle::withdrawCall { token: Address::ZERO, to: account };
-            let draft = Draft { to: Some(self.config.oracle), data: call.abi_encode().into() };
+            let draft = Draft::call(self.config.oracle, call.abi_encode().into());
             match self.transact("InferenceOracle.withdraw", None, &draft, None).await? {
                 Submission::Written => {}
                 Submission::DryRun { .. } => return Err(refused("this is a dry run".to_owned())),
@@ -736,7 +736,7 @@ impl<S: BundleSource> Relayer<S> {
             proofs: numbers(bundle.proof_words()),
         };
         let call = InferenceOracle::fulfilCall { fulfilment };
-        let draft = Draft { to: Some(self.config.oracle), data: call.abi_encode().into() };
+        let draft = Draft::call(self.config.oracle, call.abi_encode().into());
         match self.transact("InferenceOracle.fulfil", Some(request.id), &draft, Some(asked.fee)).await? {
             Submission::Written => Ok(()),
             Submission::DryRun { gas_limit, max_cost } => {

@@ -4,9 +4,12 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256, utils::format_ether};
 use serde_json::json;
-use zkslice_chain::{Chain, ConsumerSpec, DeployEvent, DeployPlan, Deployer, Deployment, FeedSpec, Manifest, ModelKeys, signer};
+use zkslice_chain::{
+    Chain, ConsumerSpec, DeployEvent, DeployPlan, Deployer, Deployment, DryRun, FeedSpec, Manifest, ModelKeys, Outcome, RegistryParameters,
+    signer,
+};
 use zkslice_slicer::Package;
 
 use crate::error::CliError;
@@ -14,7 +17,8 @@ use crate::output::Output;
 
 /// Deploy registry, verifier and oracle to a chain and register models; what is there already stays.
 ///
-/// Nothing needs a compiler: creation code is embedded. Running it twice sends nothing; a run that was killed goes on.
+/// Nothing needs a compiler: creation code is embedded. Running it twice sends nothing; a run that was killed goes on. The same
+/// --owner, --guardian and --delay give the same addresses on every chain. Try --dry-run first.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  zkslice deploy pkg --rpc-url http://127.0.0.1:8545 --private-key-file deployer.key\n  zkslice deploy pkg --rpc-url … --private-key-file … --consumer --feed 0xSource,0,8,3600"
@@ -60,6 +64,9 @@ pub(crate) struct Args {
     /// Most that a unit of gas may cost, in wei.
     #[arg(long)]
     max_fee_per_gas: Option<u128>,
+    /// Print what would be done, with addresses, gas and cost, and send nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
@@ -73,25 +80,26 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     };
     let plan = DeployPlan { owner: args.owner, guardian: args.guardian, delay: args.delay, models, consumers, feeds };
     let signer = signer::load(&args.private_key_file)?;
-    let bar = output.spinner("deploying");
-    let deployment = super::runtime()?.block_on(async {
+    let bar = output.spinner(if args.dry_run { "looking" } else { "deploying" });
+    let (value, lines, ok) = super::runtime()?.block_on(async {
         let chain = Chain::connect(&args.rpc_url, args.chain_id).await?;
         let path = Manifest::path(&args.deployments, chain.id());
         let mut deployer = Deployer::new(chain, signer, path);
         if let Some(wei) = args.max_fee_per_gas {
             deployer = deployer.with_max_fee_per_gas(wei);
         }
-        deployer
-            .deploy(&plan, &mut |event| {
-                bar.set_message(describe(event));
-                ControlFlow::Continue(())
-            })
-            .await
+        if args.dry_run {
+            return deployer.dry_run(&plan).await.map(|run| dry_report(&run));
+        }
+        let mut observer = |event: &DeployEvent| {
+            bar.set_message(describe(event));
+            ControlFlow::Continue(())
+        };
+        deployer.deploy(&plan, &mut observer).await.map(|deployment| report(&deployment))
     })?;
     bar.finish_and_clear();
-    let (value, lines) = report(&deployment);
     output.result(&value, &lines);
-    Ok(ExitCode::SUCCESS)
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A package's model, ready to register.
@@ -125,7 +133,44 @@ fn describe(event: &DeployEvent) -> String {
     }
 }
 
-fn report(deployment: &Deployment) -> (serde_json::Value, Vec<String>) {
+/// A dry run, as JSON and as text, and whether all of it could be done.
+fn dry_report(run: &DryRun) -> (serde_json::Value, Vec<String>, bool) {
+    let RegistryParameters { owner, guardian, delay } = run.parameters;
+    let mut lines = vec![
+        format!("chain {}, dry run: nothing was sent", run.chain_id),
+        format!("  registry of owner {owner}, guardian {guardian}, delay {delay} s"),
+    ];
+    lines.extend(run.pending.iter().map(|hash| format!("  transaction {hash} of an earlier run would be looked after first")));
+    let ether = |wei: U256| format!("{} ether", format_ether(wei));
+    let mut steps = Vec::new();
+    for step in &run.steps {
+        let at = step.address.map(|address| format!(" at {address}")).unwrap_or_default();
+        let (text, outcome) = match &step.outcome {
+            Outcome::Done => ("there already".to_owned(), json!({ "outcome": "done" })),
+            Outcome::Gas(gas) => (format!("{gas} gas"), json!({ "outcome": "sent", "gas": gas })),
+            Outcome::Owner(data, gas) => {
+                (format!("left to the owner, {gas} gas: {data}"), json!({ "outcome": "owner", "gas": gas, "data": data }))
+            }
+            Outcome::Fails(reason) => (format!("WOULD FAIL: {reason}"), json!({ "outcome": "fails", "reason": reason })),
+            Outcome::Unknown => ("gas not known: the node does not simulate".to_owned(), json!({ "outcome": "unknown" })),
+        };
+        lines.push(format!("  {}{at}: {text}", step.step));
+        steps.push(json!({ "step": step.step.to_string(), "address": step.address, "outcome": outcome }));
+    }
+    if let (Some(gas), Some(cost), Some(max_cost)) = (run.gas, run.cost, run.max_cost) {
+        lines.push(format!("  {gas} gas, {} at today's price, at most {}", ether(cost), ether(max_cost)));
+    }
+    lines.push(format!("  the signer has {}", ether(run.balance)));
+    let value = json!({
+        "dry_run": true, "ok": run.is_feasible(), "chain_id": run.chain_id, "parameters": run.parameters,
+        "registry": run.contracts.registry, "verifier": run.contracts.verifier, "oracle": run.contracts.oracle,
+        "steps": steps, "pending": run.pending, "gas": run.gas, "cost_wei": run.cost.map(|wei| wei.to_string()),
+        "max_cost_wei": run.max_cost.map(|wei| wei.to_string()), "balance_wei": run.balance.to_string(),
+    });
+    (value, lines, run.is_feasible())
+}
+
+fn report(deployment: &Deployment) -> (serde_json::Value, Vec<String>, bool) {
     let manifest = &deployment.manifest;
     let mut lines = vec![
         format!("chain {}: {} transactions, {} gas", manifest.chain_id, deployment.transactions, deployment.gas_used),
@@ -138,8 +183,8 @@ fn report(deployment: &Deployment) -> (serde_json::Value, Vec<String>) {
     lines.extend(manifest.feeds.iter().map(|f| format!("  feed     {} of {}", f.contract.address, f.spec.model)));
     let value = json!({
         "chain_id": manifest.chain_id, "registry": deployment.registry, "verifier": deployment.verifier, "oracle": deployment.oracle,
-        "transactions": deployment.transactions, "gas": deployment.gas_used, "models": manifest.models.keys().collect::<Vec<_>>(),
+        "parameters": manifest.parameters, "transactions": deployment.transactions, "gas": deployment.gas_used, "models": manifest.models.keys().collect::<Vec<_>>(),
         "consumers": manifest.consumers, "feeds": manifest.feeds,
     });
-    (value, lines)
+    (value, lines, true)
 }

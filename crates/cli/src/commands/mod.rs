@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod compile;
 pub(crate) mod demo;
 pub(crate) mod deploy;
+pub(crate) mod deployments;
 pub(crate) mod doctor;
 pub(crate) mod encode;
 pub(crate) mod export;

@@ -131,7 +131,7 @@ impl Cases<'_> {
             proofs: numbers(bundle.proof_words()),
         };
         let call = InferenceOracle::fulfilCall { fulfilment };
-        let draft = Draft { to: Some(oracle), data: call.abi_encode().into() };
+        let draft = Draft::call(oracle, call.abi_encode().into());
         match chain.simulate("fulfil", &draft.request(self.beneficiary, None)).await {
             Ok(()) => Ok(None),
             Err(ChainError::Reverted { data, .. }) => Ok(Some(revert_name(&data).unwrap_or("an unknown error").to_owned())),
