@@ -340,17 +340,17 @@ contract BundleVerifierBatchTest is Deployed {
 
     /// A bad point costs what a multiplication is given, not the batch's gas, wherever it is.
     function test_MalformedPointBurnsLittleGas() public view {
-        for (uint256 at = 1; at < 4; ++at) {
+        for (uint256 bad = 1; bad < 4; ++bad) {
             IBundleVerifier.Bundle[] memory bundles = new IBundleVerifier.Bundle[](4);
             for (uint256 i = 0; i < 4; ++i) {
                 bundles[i] = _bundle(0, 2 * i, 0);
             }
-            bundles[at].proofs[8] = addmod(bundles[at].proofs[8], 1, BN254.Q);
+            bundles[bad].proofs[8] = addmod(bundles[bad].proofs[8], 1, BN254.Q);
             uint256 gasBefore = gasleft();
             (bool ok, bytes memory reason) =
                 address(verifier).staticcall(abi.encodeCall(IBundleVerifier.verifyBatch, (bundles)));
             assertFalse(ok);
-            assertEq(reason, abi.encodeWithSelector(IBundleVerifier.PointNotOnCurve.selector, at, 8));
+            assertEq(reason, abi.encodeWithSelector(IBundleVerifier.PointNotOnCurve.selector, bad, 8));
             assertLt(gasBefore - gasleft(), 250_000);
         }
     }
