@@ -16,6 +16,7 @@ test-contracts: toolchain tools
 	script/tests-named.mjs
 	script/forge build
 	script/abi.mjs --check
+	script/check-standard-input.mjs
 	script/snapshots.mjs --check
 	script/forge test
 	script/gas.mjs --check

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Writes contracts/abi/<Name>.json ({"abi", "bytecode"}) from forge's out/, and each error's selector into the
-// natspec above it, and contracts/abi/standard-input.json, from which explorers verify sources. `--check` writes nothing and fails if anything would change. Run `script/forge build` first.
+// natspec above it, and contracts/standard-input.json, from which explorers verify sources. `--check` writes nothing and fails if anything would change. Run `script/forge build` first.
 import { readFileSync, writeFileSync, readdirSync, existsSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -98,7 +98,7 @@ const standardInput = {
     outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
   },
 };
-put(join(root, "contracts/abi/standard-input.json"), JSON.stringify(standardInput) + "\n");
+put(join(root, "contracts/standard-input.json"), JSON.stringify(standardInput) + "\n");
 
 if (stale.length !== 0) {
   console.error(`out of date (run script/forge build && script/abi.mjs):\n  ${stale.join("\n  ")}`);

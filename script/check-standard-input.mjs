@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Compiles contracts/abi/standard-input.json, as an explorer would, and compares each contract with its committed
+// Compiles contracts/standard-input.json, as an explorer would, and compares each contract with its committed
 // creation code. Fails if any differs.
 import { readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -9,14 +9,14 @@ import { join, dirname } from "node:path";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const solc = createRequire(join(root, "package.json"))("solc");
 const folder = join(root, "contracts/abi");
-const input = readFileSync(join(folder, "standard-input.json"), "utf8");
+const input = readFileSync(join(root, "contracts/standard-input.json"), "utf8");
 
 const { errors = [], contracts = {} } = JSON.parse(solc.compile(input));
 const faults = errors.filter(({ severity }) => severity === "error").map(({ formattedMessage }) => formattedMessage);
 const compiled = Object.assign({}, ...Object.entries(contracts).map(([path, of]) =>
   Object.fromEntries(Object.entries(of).map(([name, contract]) => [name, { path, code: contract.evm.bytecode.object }]))));
 let count = 0;
-for (const file of readdirSync(folder).filter((file) => file !== "standard-input.json")) {
+for (const file of readdirSync(folder)) {
   const { bytecode } = JSON.parse(readFileSync(join(folder, file), "utf8"));
   if (bytecode === undefined) continue;
   const name = file.replace(/\.json$/, "");

@@ -187,7 +187,7 @@ impl Deployer {
 
 /// The contracts' sources and compiler settings, from which explorers verify that they make the deployed code: solc's standard JSON
 /// input. A contract's arguments are in the manifest.
-pub const STANDARD_INPUT: &str = include_str!("../../../contracts/abi/standard-input.json");
+pub const STANDARD_INPUT: &str = include_str!("../../../contracts/standard-input.json");
 
 /// Where a manifest's standard JSON input is: beside it.
 pub fn standard_input_path(manifest: &Path) -> PathBuf {
