@@ -94,9 +94,8 @@ contract InferenceFeed is IInferenceFeed {
     {
         // Cut to 64 bits, a large id would be answered with another round.
         if (roundId > type(uint64).max) revert RoundIdOutOfRange(roundId);
-        // forge-lint: disable-next-line(unsafe-typecast)
         // slither-disable-next-line unused-return: the time of writing is not the answer's.
-        (uint64 observedAt,, uint256[] memory words) = oracle.roundOf(feedId, uint64(roundId));
+        (uint64 observedAt,, uint256[] memory words) = oracle.roundOf(feedId, uint64(roundId)); // forge-lint: disable-line(unsafe-typecast)
         return (roundId, _answerIn(words), observedAt, observedAt, roundId);
     }
 

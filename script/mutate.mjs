@@ -60,7 +60,10 @@ for (const name of names.length > 0 ? names : Object.keys(targets)) {
   const caught = log.split("--> CAUGHT").length - 1;
   const survivors = [...log.matchAll(/\[(\w+)\] Line (\d+): '((?:(?!--> )[^])*?)' ==> '((?:(?!--> )[^])*?)' --> UNCAUGHT/g)];
   if (run.status !== 0 || caught + survivors.length === 0) throw new Error(`mutate: ${name}\n${log.slice(-4000)}`);
-  console.log(`${name}: ${caught + survivors.length} mutants, ${survivors.length} survive`);
+  // A mutator that slither-mutate itself stumbles over has tested nothing.
+  const broken = [...log.matchAll(/ERROR:Slither-Mutate:(\w+) mutator failed/g)].map(([, mutator]) => mutator);
+  for (const mutator of broken) survivors.push([, mutator, "–", "the mutator", "fails itself"]);
+  console.log(`${name}: ${caught + survivors.length} mutants, ${survivors.length} survive or were not made`);
   for (const [, mutator, line, before, after] of survivors) {
     const mutant = `${name} ${mutator}: ${oneLine(before)} ⇒ ${oneLine(after)}`;
     const known = explained.includes(`\`${mutant}\``);

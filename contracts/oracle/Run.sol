@@ -66,11 +66,15 @@ library Runs {
     }
 
     function requestedAt(Run run) internal pure returns (uint64) {
+        // 48 bits less 11 fit.
+        // forge-lint: disable-next-line(unsafe-typecast)
         return uint64(uint256(uint48(Run.unwrap(run))) >> REQUESTED_AT_SHIFT);
     }
 
     /// @notice Zero before there is a result.
     function outputsHash(Run run) internal pure returns (bytes26) {
+        // 256 bits less 48 fit.
+        // forge-lint: disable-next-line(unsafe-typecast)
         return bytes26(uint208(Run.unwrap(run) >> HASH_SHIFT));
     }
 }

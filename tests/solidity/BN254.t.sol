@@ -30,6 +30,18 @@ contract BN254Test is Test {
         assertApproxEqAbs(caps.pairingPerPair, 2 * 34_000, 1200);
     }
 
+    /// Where three pairs take less than two, a pair adds nothing, and nothing underflows.
+    function test_PairsThatAreFreeAddNothing() public {
+        vm.mockCall(BN254.PAIRING, bytes.concat(_two(), abi.encode(1, 2), g2), abi.encode(0));
+        BN254.GasCaps memory caps = tester.run();
+        assertEq(caps.pairingPerPair, 0);
+        assertApproxEqAbs(caps.pairingBase, 2 * 113_000, 1200);
+    }
+
+    function test_RevertWhen_ATrueProductIsNotOne() public {
+        _refuses(BN254.PAIRING, _two(), abi.encode(0));
+    }
+
     function test_RevertWhen_AFalseProductIsOne() public {
         _refuses(BN254.PAIRING, bytes.concat(_two(), abi.encode(1, 2), g2), abi.encode(1));
     }

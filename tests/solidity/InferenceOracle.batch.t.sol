@@ -37,6 +37,8 @@ contract InferenceOracleBatchTest is Jobs {
     }
 
     /// One at a time or all at once: the same result.
+    /// Fewer cases, since each takes long: 100,000 in `make deep`.
+    /// forge-config: default.fuzz.runs = 250
     function testFuzz_BatchIsLikeFulfilments(uint256 seed) public {
         Job[] memory jobs = new Job[](bound(seed, 1, 4));
         for (uint256 i = 0; i < jobs.length; ++i) {

@@ -127,6 +127,8 @@ contract InferenceOracleFeedsTest is Jobs {
         _requireLatest(2, newest);
     }
 
+    /// Fewer cases, since each takes long: 100,000 in `make deep`.
+    /// forge-config: default.fuzz.runs = 500
     function testFuzz_IsInTheOrderOfRequests(uint256 order) public {
         Job[] memory jobs = new Job[](5);
         for (uint256 i = 0; i < 5; ++i) {

@@ -75,6 +75,8 @@ const logits = tensor(OUTPUT, 10, 25, 1 << 24, 37, 6);
 const MODELS = {
   // One slice, 26 words in, 1 word out: the shape of the gas target.
   single: { tensors: [image, logits], slices: [slice([context], [0, 1])] },
+  // The same in a setup of its own: neither α nor β is that of the others.
+  other: { setup: "other setup", tensors: [image, logits], slices: [slice([context], [0, 1])] },
   // One slice and a committed input, with 1 word out and with 16: the shapes of the oracle's gas targets.
   narrow: { tensors: [tensor(PRIVATE, 784, 8), logits], slices: [slice([context, owner, read(0)], [1])] },
   wide: {
@@ -138,12 +140,14 @@ function pack(t, next) {
   return words;
 }
 
-const setup = (() => {
-  const next = random("setup");
+function makeSetup(name) {
+  const next = random(name);
   const [alpha, beta, gamma] = [next(), next(), 1n];
   const points = [...g1(alpha), ...g2(beta), ...g2(gamma)];
   return { alpha, beta, points, digest: hash([tag("setup"), ...points]) };
-})();
+}
+/// Of the model at hand.
+let setup;
 
 function makeKeys(model, next) {
   for (const s of model.slices) {
@@ -215,6 +219,7 @@ const write = (name, value) =>
 
 for (const [name, model] of Object.entries(MODELS)) {
   const next = random(name);
+  setup = makeSetup(model.setup ?? "setup");
   makeKeys(model, next);
 
   const words = model.tensors.flatMap((t) => (t.kind === PUBLIC || t.kind === OUTPUT ? pack(t, next) : []));

@@ -16,7 +16,7 @@ use zkslice_solidity::{ExportError, ExportOptions, KeyBlobIndex, Layout, SliceVe
 
 mod common;
 
-use common::{SMALL, cases, model, root};
+use common::{SMALL, cases, jobs, model, root};
 
 fn forge(folder: &Path, arguments: &[&str]) {
     forge_with("solc", folder, arguments);
@@ -154,6 +154,17 @@ fn sources_say_the_licence_that_was_asked_for() {
         let options = ExportOptions { license: license.into(), ..ExportOptions::default() };
         assert!(matches!(export_with(&model.package, &out, &options), Err(ExportError::License { .. })), "{license}");
         assert!(!out.exists());
+    }
+}
+
+/// Several slices, with and without words, a private input.
+#[test]
+fn exports_of_every_kind_are_formatted() {
+    for (name, job) in jobs() {
+        let folder = TempDir::new().unwrap();
+        let out = folder.path().join(name);
+        export(&job.model.package, &out).unwrap();
+        forge(&out, &["fmt", "--check"]);
     }
 }
 

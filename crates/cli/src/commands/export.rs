@@ -15,13 +15,14 @@ use crate::output::Output;
 /// earlier export are replaced unless they were edited; no other file is touched.
 #[derive(Debug, clap::Args)]
 #[command(
+    group = clap::ArgGroup::new("place").args(["output", "into"]).required(true),
     after_help = "Examples:\n  zkslice export pkg -o out && cd out && npm install --ignore-scripts && forge build\n  zkslice export pkg --into my-project --license MIT"
 )]
 pub(crate) struct Args {
     /// The package, with keys.
     package: PathBuf,
     /// The folder to write: a forge project.
-    #[arg(short, long, required_unless_present = "into", conflicts_with = "into")]
+    #[arg(short, long)]
     output: Option<PathBuf>,
     /// An existing forge project to write into.
     #[arg(long, value_name = "PROJECT")]

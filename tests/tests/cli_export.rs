@@ -1,0 +1,54 @@
+//! `zkslice export`: a project of its own, and into one that is there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod scene;
+
+use std::fs;
+use std::path::Path;
+
+use scene::{Scene, files, leftovers, ok, refused};
+
+fn first_line(path: &Path) -> String {
+    fs::read_to_string(path).unwrap().lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn exports() {
+    let scene = Scene::new();
+    scene.compile("pkg", 2, "public");
+    let (package, out, project) = (scene.path("pkg"), scene.path("out"), scene.path("project"));
+    refused!(1, ["zkslice setup"], "export", package, "-o", out);
+    ok!("setup", package);
+
+    let exported = ok!("export", package, "-o", out);
+    assert_eq!(exported["verifiers"], 2);
+    assert_eq!(exported["folder"].as_str().map(Path::new), Some(out.as_path()));
+    assert_eq!(first_line(&out.join("src/MlpDigitsModel.sol")), "// SPDX-License-Identifier: CC0-1.0");
+
+    // One place or the other, and one of them.
+    refused!(2, ["--into"], "export", package);
+    refused!(2, ["--into"], "export", package, "-o", out, "--into", project);
+    refused!(2, ["foundry.toml", "-o"], "export", package, "--into", project);
+
+    fs::create_dir_all(project.join("test")).unwrap();
+    fs::write(project.join("foundry.toml"), "[profile.default]\nsrc = \"contracts\"\n").unwrap();
+    fs::write(project.join("test/Mine.t.sol"), "mine").unwrap();
+    refused!(1, ["not an earlier export", "--into"], "export", package, "-o", project);
+    refused!(2, ["SPDX", "MIT"], "export", package, "--into", project, "--license", "mine;");
+    for _ in 0..2 {
+        let exported = ok!("export", package, "--into", project, "--license", "MIT");
+        assert_eq!(exported["folder"].as_str().map(Path::new), Some(project.join("contracts/MlpDigits").as_path()));
+    }
+    assert_eq!(first_line(&project.join("contracts/MlpDigits/MlpDigitsModel.sol")), "// SPDX-License-Identifier: MIT");
+    assert_eq!(fs::read_to_string(project.join("test/Mine.t.sol")).unwrap(), "mine");
+    let foreign = files(&project).into_iter().filter(|path| !path.starts_with(project.join("contracts/MlpDigits")));
+    assert_eq!(foreign.count(), 2, "foundry.toml and the test");
+    assert!(leftovers(&project).is_empty());
+
+    // The same sources, but for their licence.
+    let text = |path: &Path| fs::read_to_string(path).unwrap().split_once('\n').unwrap().1.to_owned();
+    for file in ["MlpDigitsModel.sol", "MlpDigitsSlice0Verifier.sol", "MlpDigitsSlice1Verifier.sol", "PublicWords.sol"] {
+        assert_eq!(text(&out.join("src").join(file)), text(&project.join("contracts/MlpDigits").join(file)), "{file}");
+    }
+}
