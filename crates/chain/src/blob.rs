@@ -94,7 +94,7 @@ impl KeyBlobHeader {
         let mut words = Words { blob, at: 0 };
         let head = words.take(HEADER_WORDS)?;
         if head[0] != U256::from_be_bytes(keccak256(MODEL_TAG).0) {
-            return Err("it does not begin with the tag of a key blob of version 1".to_owned());
+            return Err("it does not begin with the tag of a key blob of version 2".to_owned());
         }
         let slices = words.count(head[1], "slices")?;
         let tensor_count = words.count(head[2], "tensors")?;

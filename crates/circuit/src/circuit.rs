@@ -9,14 +9,16 @@
 //! | lookups, by table | `inv · (χ − v) = 1` |
 //! | table entries | `s_t · (χ − t) = m_t` |
 //! | sums, one a table | `(Σ inv − Σ s_t) · 1 = 0` (logUp, Haböck, eprint 2022/1530) |
-//! | fingerprint | `(acc_{j+1} + word_j) · χ = acc_j`, acc_n = 0, acc_0 = F |
+//! | fingerprint | `(acc_{j+1} + e_j) · χ = acc_j`, e the public inputs and then the words, acc_last = 0, acc_0 = F |
 //! | public wires | `z_i · 0 = 0`: pins every public wire (`docs/proof-system.md`, simulation extractability) |
 //!
 //! | wires | |
 //! |---|---|
-//! | P | 1, x_1…x_p, then χ and F where the circuit has a challenge and words |
-//! | S1, committed before the challenge | small wires, multiplicities by table, field wires |
+//! | P | 1, χ, F |
+//! | S1, committed before the challenge | small wires, multiplicities by table, x_1…x_p, field wires |
 //! | S2 | inverses by table, quotients by table, fingerprint steps |
+//!
+//! A circuit without lookups and words has no challenge. Then there is no fingerprint, P is 1, x_1…x_p, and S1 the rest.
 
 use ark_bn254::Fr;
 use ark_ff::{One, PrimeField, Zero, batch_inversion};
@@ -84,14 +86,19 @@ impl Layout {
         self.words > 0 || !self.tables.is_empty()
     }
 
-    /// Public inputs that follow the challenge: χ, then F when there are words.
-    pub fn post_challenge(&self) -> usize {
-        usize::from(self.has_challenge()) + usize::from(self.words > 0)
+    /// |P|: the constant, then χ and F, or without a challenge the public inputs.
+    pub fn public_wires(&self) -> usize {
+        1 + if self.has_challenge() { 2 } else { self.publics }
     }
 
-    /// |P|: the constant, public inputs, χ and F.
-    pub fn public_wires(&self) -> usize {
-        1 + self.publics + self.post_challenge()
+    /// Public inputs that are committed wires: all, or without a challenge none.
+    pub fn committed_publics(&self) -> usize {
+        if self.has_challenge() { self.publics } else { 0 }
+    }
+
+    /// What the fingerprint is of: public inputs, then words.
+    pub fn elements(&self) -> usize {
+        self.committed_publics() + self.words
     }
 
     /// Sum of the tables' sizes.
@@ -106,12 +113,12 @@ impl Layout {
 
     /// Number of committed wires.
     pub fn committed_wires(&self) -> usize {
-        self.small + self.table_entries() + self.field
+        self.small + self.table_entries() + self.committed_publics() + self.field
     }
 
     /// Number of private wires that follow the challenge.
     pub fn second_round_wires(&self) -> usize {
-        self.lookups() + self.table_entries() + self.words.saturating_sub(1)
+        self.lookups() + self.table_entries() + self.elements().saturating_sub(1)
     }
 
     /// All wires.
@@ -121,7 +128,7 @@ impl Layout {
 
     /// Rows, those that pin the public wires left out.
     pub fn constraints(&self) -> usize {
-        self.products + self.field_products + self.lookups() + self.table_entries() + self.tables.len() + self.words
+        self.products + self.field_products + self.lookups() + self.table_entries() + self.tables.len() + self.elements()
     }
 
     /// All rows.
@@ -129,14 +136,15 @@ impl Layout {
         self.constraints() + self.public_wires()
     }
 
-    /// Index of the challenge wire.
-    pub fn challenge_wire(&self) -> usize {
-        1 + self.publics
-    }
+    /// Index of the challenge wire, where there is a challenge.
+    pub const CHALLENGE_WIRE: usize = 1;
 
-    /// Index of the fingerprint wire.
-    pub fn fingerprint_wire(&self) -> usize {
-        2 + self.publics
+    /// Index of the fingerprint wire, where there is a challenge.
+    pub const FINGERPRINT_WIRE: usize = 2;
+
+    /// Index of x_1; the other public inputs follow.
+    pub fn first_public(&self) -> usize {
+        if self.has_challenge() { self.public_wires() + self.small + self.table_entries() } else { 1 }
     }
 
     /// First multiplicity wire.
@@ -151,9 +159,9 @@ impl Layout {
 
     fn resolve(&self, wire: Wire) -> usize {
         match wire.kind() {
-            WireKind::Public => wire.index(),
+            WireKind::Public => self.first_public() + wire.index(),
             WireKind::Small => self.public_wires() + wire.index(),
-            WireKind::Field => self.public_wires() + self.small + self.table_entries() + wire.index(),
+            WireKind::Field => self.first_second_round() - self.field + wire.index(),
         }
     }
 }
@@ -190,13 +198,20 @@ pub struct SecondRound {
     pub inverses: Vec<Vec<Fr>>,
     /// `m_t/(χ − t)` for every entry of every table.
     pub quotients: Vec<Vec<Fr>>,
-    /// acc_{n−1} … acc_1.
+    /// acc_{n−1} … acc_1, for n public inputs and words.
     pub steps: Vec<Fr>,
-    /// acc_0 = Σ word_j·χ^(j+1).
+    /// acc_0 = Σ e_j·χ^(j+1).
     pub fingerprint: Fr,
 }
 
 impl Witness {
+    /// What the fingerprint is of: public inputs, then words; nothing if there is no challenge.
+    pub fn elements(&self) -> impl DoubleEndedIterator<Item = &Fr> {
+        let has_challenge = !self.lookups.is_empty() || !self.words.is_empty();
+        let publics = if has_challenge { self.publics.as_slice() } else { &[] };
+        publics.iter().chain(&self.words)
+    }
+
     /// Multiplicities of every table.
     pub fn multiplicities(&self) -> Vec<Vec<u32>> {
         self.lookups
@@ -228,10 +243,10 @@ impl Witness {
             quotients.push(of_table.iter().zip(counts).map(|(inverse, m)| *inverse * Fr::from(*m)).collect());
             inverses.push(of_table);
         }
-        let mut steps = Vec::with_capacity(self.words.len());
+        let mut steps = Vec::with_capacity(self.publics.len() + self.words.len());
         let mut accumulator = Fr::zero();
-        for word in self.words.iter().rev() {
-            accumulator = (accumulator + word) * challenge;
+        for element in self.elements().rev() {
+            accumulator = (accumulator + element) * challenge;
             steps.push(accumulator);
         }
         steps.pop();
@@ -302,7 +317,7 @@ impl Circuit {
             row += 1;
         }
         let (one, minus_one) = (Fr::one(), -Fr::one());
-        let challenge = layout.challenge_wire();
+        let challenge = Layout::CHALLENGE_WIRE;
         let first_inverse = layout.first_second_round();
         let first_quotient = first_inverse + layout.lookups();
         let mut inverse = first_inverse;
@@ -343,13 +358,17 @@ impl Circuit {
             row += 1;
         }
         let first_step = first_quotient + layout.table_entries();
-        for (j, word) in self.words.iter().rev().enumerate() {
+        for j in 0..layout.elements() {
             if j > 0 {
                 visit(row, Matrix::A, first_step + j - 1, one);
             }
-            self.visit_field(word, |wire, c| visit(row, Matrix::A, wire, c));
+            // From the last word down to x_1.
+            match self.words.iter().rev().nth(j) {
+                Some(word) => self.visit_field(word, |wire, c| visit(row, Matrix::A, wire, c)),
+                None => visit(row, Matrix::A, layout.first_public() + layout.elements() - 1 - j, one),
+            }
             visit(row, Matrix::B, challenge, one);
-            let result = if j + 1 == self.words.len() { layout.fingerprint_wire() } else { first_step + j };
+            let result = if j + 1 == layout.elements() { Layout::FINGERPRINT_WIRE } else { first_step + j };
             visit(row, Matrix::C, result, one);
             row += 1;
         }
@@ -390,15 +409,15 @@ impl Circuit {
         let multiplicities = witness.multiplicities();
         let second = witness.second_round(&multiplicities, challenge)?;
         let mut z = vec![Fr::one()];
-        z.extend(&witness.publics);
-        if self.layout.has_challenge() {
-            z.push(challenge);
-        }
-        if self.layout.words > 0 {
-            z.push(second.fingerprint);
+        match self.layout.has_challenge() {
+            true => z.extend([challenge, second.fingerprint]),
+            false => z.extend(&witness.publics),
         }
         z.extend(witness.small.iter().map(|v| Fr::from(*v)));
         z.extend(multiplicities.iter().flatten().map(|m| Fr::from(*m)));
+        if self.layout.has_challenge() {
+            z.extend(&witness.publics);
+        }
         z.extend(&witness.field);
         for ((_, values), inverses) in witness.lookups.iter().zip(&second.inverses) {
             z.extend(values.iter().map(|v| inverses[*v as usize]));
@@ -450,7 +469,7 @@ impl Circuit {
     fn field_value(&self, expression: &FieldExpression, publics: &[Fr], small: &[Fr], field: &[Fr]) -> Fr {
         expression.terms.iter().fold(expression.constant, |sum, (wire, c)| {
             let value = match wire.kind() {
-                WireKind::Public => publics[wire.index() - 1],
+                WireKind::Public => publics[wire.index()],
                 WireKind::Small => small[wire.index()],
                 WireKind::Field => field[wire.index()],
             };

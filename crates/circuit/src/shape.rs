@@ -11,7 +11,7 @@ use crate::{Builder, CircuitError, Interval};
 /// What a wire is, before all wires are counted and numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WireKind {
-    /// The constant one (index 0) and the public inputs x_1…x_p.
+    /// Public inputs x_1…x_p.
     Public,
     /// Small committed wires.
     Small,
@@ -25,9 +25,6 @@ pub struct Wire(u32);
 
 impl Wire {
     pub(crate) const INDEX_BITS: u32 = 30;
-    /// The constant wire.
-    pub const ONE: Self = Self(0);
-
     pub(crate) fn new(kind: WireKind, index: usize) -> Self {
         assert!(index < 1 << Self::INDEX_BITS, "a slice has more than 2^30 wires of one kind");
         Self(((kind as u32) << Self::INDEX_BITS) | index as u32)
@@ -225,7 +222,7 @@ impl Builder for Shape {
 
     fn public(&mut self, _: Option<Fr>) -> FieldExpression {
         self.publics += 1;
-        FieldExpression { terms: vec![(Wire::new(WireKind::Public, self.publics), Fr::one())], constant: Fr::zero() }
+        FieldExpression { terms: vec![(Wire::new(WireKind::Public, self.publics - 1), Fr::one())], constant: Fr::zero() }
     }
 
     fn field_constant(&self, value: Fr) -> FieldExpression {

@@ -156,9 +156,18 @@ fn false_assignment(circuit: &Circuit, honest: &Witness, words: &[Fr], chi: Fr) 
     let others: Fr = (1..1 << W).map(|t| z[quotients + t]).sum();
     z[quotients] = inverses - others;
     z[layout.first_multiplicity()] = z[quotients] * chi;
-    // Fingerprint of the false words.
+    // Fingerprint of the context and the false words.
     z[quotients + (1 << W)] = words[1] * chi;
-    z[layout.fingerprint_wire()] = (words[1] * chi + words[0]) * chi;
+    z[quotients + (1 << W) + 1] = (words[1] * chi + words[0]) * chi;
+    z[Layout::FINGERPRINT_WIRE] = crate::fingerprint(&honest.publics, words, chi);
+    z
+}
+
+/// The same for a public input: the committed wire is moved, and the fingerprint with it.
+fn other_context(circuit: &Circuit, honest: &Witness, context: Fr, chi: Fr) -> Vec<Fr> {
+    let mut z = circuit.assignment(honest, chi).unwrap();
+    z[circuit.layout().first_public()] = context;
+    z[Layout::FINGERPRINT_WIRE] = crate::fingerprint(&[context], &honest.words, chi);
     z
 }
 
@@ -198,6 +207,35 @@ fn equal_deltas_accept_a_false_output_and_distinct_ones_do_not() {
     }
 }
 
+/// Public inputs are committed wires, and a fingerprint at χ holds them to the hashed ones: a commitment to the wires of one context
+/// gives no proof for another. Where δ1 = δ2 it does.
+#[test]
+fn a_public_input_other_than_the_committed_one_is_refused() {
+    let mut rng = StdRng::seed_from_u64(12);
+    let circuit = circuit();
+    let honest = witness(17);
+    let context = Fr::from(10);
+    for equal in [true, false] {
+        let key = Exponents::new(&circuit, equal, &mut rng);
+        let vk = key.verifying_key(&circuit);
+        let blinding = Fr::rand(&mut rng);
+        let early = circuit.assignment(&honest, Fr::from(3).inverse().unwrap()).unwrap();
+        let c1 = key.commitment(&circuit, &early) + blinding * key.delta[1];
+        let chi = challenge(&vk.hash(), &[context], &honest.words, &g1(c1));
+        let statement = Statement { publics: vec![context], words: honest.words.clone() };
+        let z = other_context(&circuit, &honest, context, chi);
+        circuit.check(&z).unwrap();
+        let [a, b, c2] = key.finish(&circuit, &z, blinding, &mut rng);
+        let moved = c2 + key.commitment(&circuit, &z) - key.commitment(&circuit, &early);
+        let forged = Proof { a: g1(a), b: g2(b), c1: Some(g1(c1)), c2: g1(moved) };
+        assert_eq!(verify(&vk, &statement, &forged), if equal { Ok(()) } else { Err(VerifyError::Invalid) });
+        // The committed wires as they are, and a fingerprint of the other context: one row does not hold.
+        let mut z = circuit.assignment(&honest, chi).unwrap();
+        z[Layout::FINGERPRINT_WIRE] = crate::fingerprint(&[context], &honest.words, chi);
+        assert!(circuit.check(&z).is_err());
+    }
+}
+
 /// The challenge hashes public inputs and words: a statement chosen after χ does not verify (`proof-system.md` 1.6, x in the hash).
 #[test]
 fn a_word_chosen_after_the_challenge_is_refused() {
@@ -215,9 +253,14 @@ fn a_word_chosen_after_the_challenge_is_refused() {
     let proof = Proof { a: g1(a), b: g2(b), c1: Some(g1(c1)), c2: g1(c2) };
     // The same fingerprint, other words: word_0 + χ, word_1 − 1 gives F unchanged at this χ.
     let words = vec![honest.words[0] + chi, honest.words[1] - Fr::one()];
-    assert_eq!(crate::fingerprint(&words, chi), crate::fingerprint(&honest.words, chi));
+    assert_eq!(crate::fingerprint(&honest.publics, &words, chi), crate::fingerprint(&honest.publics, &honest.words, chi));
     let statement = Statement { publics: honest.publics.clone(), words };
     assert!(matches!(verify(&vk, &statement, &proof), Err(VerifyError::Word { .. })));
+    // A public input has the field's whole width, so the hash stands alone: x_1 − χ, word_1 + 1 gives F unchanged.
+    let publics = vec![honest.publics[0] - chi];
+    let words = vec![honest.words[0] + Fr::one(), honest.words[1]];
+    assert_eq!(crate::fingerprint(&publics, &words, chi), crate::fingerprint(&honest.publics, &honest.words, chi));
+    assert_eq!(verify(&vk, &Statement { publics, words }, &proof), Err(VerifyError::Invalid));
     // Word widths aside, the hash alone refuses it.
     let wide = VerifyingKey { groups: vec![WordGroup { count: 1, bits: 253 }; 2], ..vk };
     let narrow = Statement { words: vec![honest.words[0] + Fr::one(), honest.words[1]], ..statement };

@@ -1,4 +1,4 @@
-//! The challenge: keccak256 over everything that precedes it.
+//! The challenge: keccak256 over everything that precedes it; and the fingerprint at it.
 
 use ark_bn254::{Fr, G1Affine};
 use ark_ff::{PrimeField, Zero};
@@ -27,7 +27,7 @@ pub fn to_field(hash: &[u8; 32]) -> Fr {
 pub fn challenge(vk_hash: &[u8; 32], publics: &[Fr], words: &[Fr], c1: &G1Affine) -> Fr {
     let mut bytes = Vec::with_capacity(32 * (6 + publics.len() + words.len()));
     let count = |n: usize| fr_to_word(Fr::from(n as u64));
-    bytes.extend_from_slice(&tag("zkslice/challenge/v1"));
+    bytes.extend_from_slice(&tag("zkslice/challenge/v2"));
     bytes.extend_from_slice(vk_hash);
     bytes.extend_from_slice(&count(publics.len()));
     publics.iter().for_each(|x| bytes.extend_from_slice(&fr_to_word(*x)));
@@ -37,7 +37,7 @@ pub fn challenge(vk_hash: &[u8; 32], publics: &[Fr], words: &[Fr], c1: &G1Affine
     to_field(&keccak(&bytes))
 }
 
-/// `F = Σ word_j · χ^(j+1)`, j from 0.
-pub fn fingerprint(words: &[Fr], challenge: Fr) -> Fr {
-    words.iter().rev().fold(Fr::zero(), |sum, word| (sum + word) * challenge)
+/// `F = Σ e_j · χ^(j+1)`, j from 0, over the public inputs and then the words.
+pub fn fingerprint(publics: &[Fr], words: &[Fr], challenge: Fr) -> Fr {
+    publics.iter().chain(words).rev().fold(Fr::zero(), |sum, element| (sum + element) * challenge)
 }

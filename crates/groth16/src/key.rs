@@ -56,11 +56,14 @@ pub struct VerifyingKey {
     pub delta1: Option<G2Affine>,
     /// δ2 in G2 (plain: δ).
     pub delta2: G2Affine,
-    /// IC: for the constant, x_1…x_p, then χ and F where there are such.
+    /// IC: for the constant, χ and F; in the plain form for the constant, x_1…x_p.
     pub ic: Vec<G1Affine>,
 }
 
+const TAG: &str = "zkslice/vk/v2";
 const MAX_COUNT: usize = 1 << 28;
+/// Public wires that follow the challenge, in the committed form: χ (code 1) and F (code 2).
+const CODES: usize = 2;
 
 impl VerifyingKey {
     /// The form.
@@ -73,18 +76,19 @@ impl VerifyingKey {
         self.groups.iter().map(WordGroup::words).sum()
     }
 
-    /// Public inputs that follow the challenge.
-    pub fn post_challenge(&self) -> usize {
-        match self.form() {
-            Form::Plain => 0,
-            Form::Committed => 1 + usize::from(self.words() > 0),
+    /// Number of IC points: one a wire of P.
+    pub fn ic_points(&self) -> usize {
+        1 + match self.form() {
+            Form::Plain => self.publics,
+            Form::Committed => CODES,
         }
     }
 
     /// The preimage of the hash, 32-byte words: tag, form, p, number of words, groups (count, bits), codes of the
-    /// post-challenge public inputs (1 = χ, 2 = F), α, β, γ, [δ1,] δ2, IC. Also the key's part of a model's key blob.
+    /// public wires that follow the challenge (1 = χ, 2 = F; none in the plain form), α, β, γ, [δ1,] δ2, IC. Also the key's part of a
+    /// model's key blob.
     pub fn record(&self) -> Vec<u8> {
-        let mut bytes = tag("zkslice/vk/v1").to_vec();
+        let mut bytes = tag(TAG).to_vec();
         let number = |bytes: &mut Vec<u8>, n: usize| {
             bytes.extend_from_slice(&[0; 24]);
             bytes.extend_from_slice(&(n as u64).to_be_bytes());
@@ -97,8 +101,9 @@ impl VerifyingKey {
             number(&mut bytes, group.count);
             number(&mut bytes, group.bits as usize);
         }
-        number(&mut bytes, self.post_challenge());
-        (1..=self.post_challenge()).for_each(|code| number(&mut bytes, code));
+        let codes = if self.form() == Form::Committed { CODES } else { 0 };
+        number(&mut bytes, codes);
+        (1..=codes).for_each(|code| number(&mut bytes, code));
         bytes.extend(g1_to_words(&self.alpha).concat());
         for point in [Some(&self.beta), Some(&self.gamma), self.delta1.as_ref(), Some(&self.delta2)].into_iter().flatten() {
             bytes.extend(g2_to_words(point).concat());
@@ -134,8 +139,8 @@ impl VerifyingKey {
         }
         let mut words = words.iter();
         let mut next = || words.next().ok_or_else(|| malformed("it ends early"));
-        if *next()? != tag("zkslice/vk/v1") {
-            return Err(malformed("it does not start with the tag of version 1"));
+        if *next()? != tag(TAG) {
+            return Err(malformed("it does not start with the tag of version 2"));
         }
         let mut number = || {
             let word = next()?;
@@ -164,10 +169,13 @@ impl VerifyingKey {
             }
             groups.push(WordGroup { count, bits: bits as u32 });
         }
-        let post = number()?;
-        for code in 1..=post {
+        let codes = number()?;
+        if codes != if committed { CODES } else { 0 } {
+            return Err(malformed("its public wires after the challenge are not those of its form"));
+        }
+        for code in 1..=codes {
             if number()? != code {
-                return Err(malformed("unknown public input after the challenge"));
+                return Err(malformed("unknown public wire after the challenge"));
             }
         }
         let mut next_word = || words.next().copied().ok_or_else(|| malformed("it ends early"));
@@ -180,9 +188,10 @@ impl VerifyingKey {
         let delta2 = g2()?;
         let mut next_word = || words.next().copied().ok_or_else(|| malformed("it ends early"));
         let mut g1 = || g1_from_words(&[next_word()?, next_word()?], "a G1 point").map_err(encoding);
-        let ic = (0..1 + publics + post).map(|_| g1()).collect::<Result<_, _>>()?;
+        let ic_points = 1 + if committed { CODES } else { publics };
+        let ic = (0..ic_points).map(|_| g1()).collect::<Result<_, _>>()?;
         let key = Self { publics, groups, alpha, beta, gamma, delta1, delta2, ic };
-        if words.next().is_some() || key.words() != word_count || key.post_challenge() != post || (!committed && word_count > 0) {
+        if words.next().is_some() || key.words() != word_count || (!committed && word_count > 0) {
             return Err(malformed("its counts do not fit its length"));
         }
         key.check()?;
@@ -198,7 +207,7 @@ impl VerifyingKey {
             return Err(KeyError::Unsafe("α, β or γ is the point at infinity".into()));
         }
         if let Some(i) = self.ic.iter().position(AffineRepr::is_zero) {
-            return Err(KeyError::Unsafe(format!("IC_{i} is the point at infinity: public input {i} is bound to nothing")));
+            return Err(KeyError::Unsafe(format!("IC point {i} is the point at infinity: a public wire is bound to nothing")));
         }
         check_deltas([self])
     }

@@ -23,7 +23,7 @@ use crate::challenge::{keccak, to_field};
 use crate::{Form, KeyError, VerifyingKey};
 
 const MAGIC: &[u8; 8] = b"zkslicPK";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const ALIGN: usize = 64;
 
 /// Parts of a proving key. The basis of `K1`, `K2` is folded (`docs/proof-system.md`, prover); a plain key has only `Plain`.
@@ -187,13 +187,16 @@ impl ProvingKey {
         if version > VERSION {
             return Err(KeyError::NewerVersion { what: name.into(), found: version, known: VERSION });
         }
+        if version < VERSION {
+            return Err(malformed(name, &format!("its format version {version} is no longer read: make the keys again")));
+        }
         let length = number(12)? as usize;
         let header_bytes = data.get(16..16 + length).ok_or_else(|| malformed(name, "it ends in its header"))?;
         let header: Header = serde_json::from_slice(header_bytes).map_err(|e| malformed(name, &e.to_string()))?;
         let record = hex::decode(&header.verifying_key).map_err(|e| malformed(name, &e.to_string()))?;
         let verifying_key = VerifyingKey::from_record(&record).map_err(|error| error.in_file(name))?;
         let sections: [SectionHeader; SECTIONS] =
-            header.sections.try_into().map_err(|_| malformed(name, "it has not the sections of version 1"))?;
+            header.sections.try_into().map_err(|_| malformed(name, "it has not the sections of version 2"))?;
         let mut offset = padded(16 + length);
         let mut offsets = [(0, 0); SECTIONS];
         for (i, section) in sections.iter().enumerate() {

@@ -121,8 +121,10 @@ fn committed(key: &ProvingKey, witness: &Witness, rng: &mut (impl RngCore + Cryp
     small.extend(multiplicities.iter().flatten().map(|m| i64::from(*m)));
     let Blinding { alpha, beta: beta1, delta1, delta2 } = *key.blinding();
 
+    let field: Vec<Fr> = witness.publics.iter().chain(&witness.field).copied().collect();
+
     let k1 = key.g1(Section::K1);
-    let binding = msm::small::<G1Projective, _>(&small, |i| g1(&k1[i])) + full(&k1[small.len()..], &witness.field);
+    let binding = msm::small::<G1Projective, _>(&small, |i| g1(&k1[i])) + full(&k1[small.len()..], &field);
     let (blinding, c1, chi, second) = loop {
         let blinding = Fr::rand(rng);
         let c1 = (binding + delta2 * blinding).into_affine();
@@ -132,14 +134,9 @@ fn committed(key: &ProvingKey, witness: &Witness, rng: &mut (impl RngCore + Cryp
         }
     };
 
-    let mut publics = vec![Fr::one()];
-    publics.extend(&witness.publics);
-    publics.push(chi);
-    if layout.words > 0 {
-        publics.push(second.fingerprint);
-    }
+    let publics = [Fr::one(), chi, second.fingerprint];
     let (r, s) = (Fr::rand(rng), Fr::rand(rng));
-    let wires = Wires { layout, small: &witness.small, field: &witness.field, publics: &publics };
+    let wires = Wires { layout, small: &witness.small, field: &field, publics };
 
     let (h, (late, (b1, b2))) = rayon::join(
         || quotient(key, witness, &second, chi, &publics),
@@ -171,8 +168,9 @@ fn full(points: &[[u64; 8]], scalars: &[Fr]) -> G1Projective {
 struct Wires<'a> {
     layout: &'a Layout,
     small: &'a [i64],
+    /// Public inputs, then field wires.
     field: &'a [Fr],
-    publics: &'a [Fr],
+    publics: [Fr; 3],
 }
 
 impl Wires<'_> {
@@ -218,7 +216,7 @@ fn second_round(key: &ProvingKey, witness: &Witness, second: &SecondRound) -> La
 }
 
 /// `Σ a'_i·b'_i·[L^(2n)_{2i+1}(τ)/δ2]` with a', b' on the odd half of the double domain.
-fn quotient(key: &ProvingKey, witness: &Witness, second: &SecondRound, chi: Fr, publics: &[Fr]) -> G1Projective {
+fn quotient(key: &ProvingKey, witness: &Witness, second: &SecondRound, chi: Fr, publics: &[Fr; 3]) -> G1Projective {
     let size = key.domain_size();
     let (mut a, mut b) = rows(witness, second, chi, publics, size);
     // Sizes are powers of two that fit: the setup refused others.
@@ -265,9 +263,9 @@ pub(crate) fn rows(witness: &Witness, second: &SecondRound, chi: Fr, publics: &[
     }
     second.inverses.iter().for_each(|_| push(Fr::zero(), Fr::one()));
     let mut accumulator = Fr::zero();
-    for word in witness.words.iter().rev() {
-        push(accumulator + word, chi);
-        accumulator = (accumulator + word) * chi;
+    for element in witness.elements().rev() {
+        push(accumulator + element, chi);
+        accumulator = (accumulator + element) * chi;
     }
     publics.iter().for_each(|z| push(*z, Fr::zero()));
     a.resize(size, Fr::zero());

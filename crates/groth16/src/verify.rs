@@ -17,7 +17,8 @@ pub struct Statement {
     pub words: Vec<Fr>,
 }
 
-/// Checks a proof: counts, word widths, then `e(A,B) = e(α,β)·e(L,γ)·e(C1,δ1)·e(C2,δ2)` (the plain form without C1).
+/// Checks a proof: counts, word widths, then `e(A,B) = e(α,β)·e(L,γ)·e(C1,δ1)·e(C2,δ2)` with `L = IC_0 + χ·IC_χ + F·IC_F` (the plain
+/// form without C1 and with `L = IC_0 + Σ x_j·IC_j`).
 ///
 /// # Errors
 /// [`VerifyError`] naming the first thing that is wrong.
@@ -25,7 +26,7 @@ pub fn verify(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Resul
     let arity = |what, expected, got| if expected == got { Ok(()) } else { Err(VerifyError::Arity { what, expected, got }) };
     arity("public inputs", key.publics, statement.publics.len())?;
     arity("public words", key.words(), statement.words.len())?;
-    arity("points of the verifying key", 1 + key.publics + key.post_challenge(), key.ic.len())?;
+    arity("points of the verifying key", key.ic_points(), key.ic.len())?;
     let widths = key.groups.iter().flat_map(|group| group.widths());
     for (index, (word, bits)) in statement.words.iter().zip(widths).enumerate() {
         if word.into_bigint().num_bits() > bits {
@@ -36,15 +37,15 @@ pub fn verify(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Resul
         return Err(VerifyError::Form);
     }
 
-    let mut publics = statement.publics.clone();
-    if let Some(c1) = &proof.c1 {
-        let chi = challenge(&key.hash(), &statement.publics, &statement.words, c1);
-        publics.push(chi);
-        if !statement.words.is_empty() {
-            publics.push(fingerprint(&statement.words, chi));
+    let Statement { publics, words } = statement;
+    let scalars = match &proof.c1 {
+        Some(c1) => {
+            let chi = challenge(&key.hash(), publics, words, c1);
+            vec![chi, fingerprint(publics, words, chi)]
         }
-    }
-    let l = key.ic[1..].iter().zip(&publics).fold(G1Projective::from(key.ic[0]), |sum, (point, x)| sum + *point * x);
+        None => publics.clone(),
+    };
+    let l = key.ic[1..].iter().zip(&scalars).fold(G1Projective::from(key.ic[0]), |sum, (point, x)| sum + *point * x);
     let negated = (-G1Projective::from(proof.a)).into_affine();
     let mut g1 = vec![negated, key.alpha, l.into_affine(), proof.c2];
     let mut g2 = vec![proof.b, key.beta, key.gamma, key.delta2];

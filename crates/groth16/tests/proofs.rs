@@ -215,8 +215,7 @@ fn attack_p2_three_pairing_triple() {
     let (_, honest) = prove_committed(&key, [3, 2], &mut rng);
     let c1 = G1Affine::generator();
     let chi = challenge(&vk.hash(), &honest.publics, &honest.words, &c1);
-    let mut xs = honest.publics.clone();
-    xs.extend([chi, fingerprint(&honest.words, chi)]);
+    let xs = [chi, fingerprint(&honest.publics, &honest.words, chi)];
     let l: G1Projective = vk.ic[1..].iter().zip(&xs).fold(vk.ic[0].into_group(), |sum, (point, x)| sum + *point * x);
     for c1 in [G1Affine::zero(), c1] {
         let forged = Proof { a: l.into_affine(), b: vk.gamma, c1: Some(c1), c2: G1Affine::zero() };
@@ -300,6 +299,19 @@ fn attack_g1_every_public_wire_is_pinned() {
         });
         assert!(pinned.iter().all(|p| *p) && !others.contains(&true));
     }
+    // Public inputs of the committed form are wires of the fingerprint, each alone but for the step before it.
+    let circuit = committed_circuit();
+    let layout = circuit.layout().clone();
+    let first = layout.constraints() - layout.elements();
+    let mut elements = vec![Vec::new(); layout.elements()];
+    circuit.visit(|row, matrix, wire, _| {
+        if (first..layout.constraints()).contains(&row) && matrix == zkslice_circuit::Matrix::A {
+            elements[row - first].push(wire);
+        }
+    });
+    let last_step = layout.wires() - 1;
+    let publics: Vec<Vec<usize>> = (0..layout.publics).rev().map(|j| vec![last_step - j, layout.first_public() + j]).collect();
+    assert_eq!(elements[layout.words..], publics);
 }
 
 #[test]
@@ -326,9 +338,12 @@ fn keys_survive_the_disk_and_refuse_damage() {
             assert!(ProvingKey::open(&path).is_err());
         }
         let mut newer = bytes.clone();
-        newer[8] = 2;
+        newer[8] += 1;
         std::fs::write(&path, &newer).unwrap();
         assert!(matches!(ProvingKey::open(&path), Err(KeyError::NewerVersion { .. })));
+        newer[8] -= 2;
+        std::fs::write(&path, &newer).unwrap();
+        assert!(matches!(ProvingKey::open(&path), Err(KeyError::Malformed { .. })), "an older one");
     }
     assert!(matches!(ProvingKey::open(&folder.path().join("absent")), Err(KeyError::Io { .. })));
     assert!(matches!(key.save(&folder.path().join("no/such/folder")), Err(KeyError::Io { .. })));

@@ -68,7 +68,7 @@ pub struct KeyBlob {
 impl KeyBlob {
     pub(crate) fn new(manifest: &Manifest, keys: Vec<VerifyingKey>, dev: bool) -> Self {
         let setup = keys.first().map(VerifyingKey::setup_digest).unwrap_or_default();
-        let mut bytes = tag("zkslice/model/v1").to_vec();
+        let mut bytes = tag("zkslice/model/v2").to_vec();
         let wide = |bytes: &mut Vec<u8>, n: u128| {
             bytes.extend_from_slice(&[0; 16]);
             bytes.extend_from_slice(&n.to_be_bytes());

@@ -9,7 +9,7 @@ use zkslice_graph::{Graph, Node, Op};
 pub struct Cost {
     /// Rows of the operators.
     pub operators: usize,
-    /// Rows of digits read, commitments and public words.
+    /// Rows of digits read, commitments, and the fingerprint.
     pub borders: usize,
     /// Rows of the tables and their sums.
     pub tables: usize,
@@ -44,8 +44,8 @@ fn binding_rows(binding: Binding, count: usize, bits: u32) -> usize {
     let words = words_of(count, bits);
     match binding {
         Binding::Words => words,
-        // Poseidon of two or three inputs, then one of twelve for every block of words, then the equality.
-        Binding::Commitment { owner } => (if owner { 264 } else { 243 }) + 507 * words.div_ceil(CHAIN_WORDS) + 1,
+        // Poseidon of two or three inputs, then one of twelve for every block of words, the equality, and the fingerprint's row.
+        Binding::Commitment { owner } => (if owner { 264 } else { 243 }) + 507 * words.div_ceil(CHAIN_WORDS) + 2,
     }
 }
 
@@ -60,6 +60,8 @@ pub fn rows(slice: SliceShape<'_>) -> Cost {
     cost.borders += inputs.iter().map(|(count, bits)| count * tables.rows(*bits, w)).sum::<usize>();
     let bindings = slice.inputs.iter().chain(slice.outputs);
     cost.borders += bindings.zip(inputs.iter().chain(&outputs)).map(|(b, (count, bits))| binding_rows(*b, *count, *bits)).sum::<usize>();
+    // The context's and the owner's rows of the fingerprint.
+    cost.borders += 1 + usize::from(slice.has_owner());
     let looks_up = graph.nodes.iter().any(|n| matches!(n.op, Op::Relu { .. } | Op::Requant { .. } | Op::MaxPool { .. }));
     let widths = tables.widths(inputs.iter().map(|(_, bits)| *bits), w, looks_up);
     cost.tables = widths.iter().map(|bits| (1 << bits) + 1).sum();

@@ -10,7 +10,7 @@ use crate::names::{comment, hex0x, is_identifier, line, number};
 
 const TEMPLATE: &str = include_str!("../../../templates/SliceVerifier.sol.tera");
 
-/// Up to so many public inputs the points of IC are named constants; more of them are one constant, read in a loop.
+/// Up to so many public inputs of a plain key the points of IC are named constants; more of them are one constant, read in a loop.
 const MOST_UNROLLED: usize = 8;
 
 /// Bits of a word that digits fill.
@@ -109,9 +109,8 @@ impl SliceVerifier<'_> {
             return Err(ExportError::Name { name: self.contract.clone() });
         }
         let committed = key.form() == Form::Committed;
-        let points = 1 + key.publics + key.post_challenge();
-        if key.ic.len() != points {
-            return Err(mismatch(key.ic.len().saturating_sub(1 + key.post_challenge()), "count", key.publics));
+        if key.ic.len() != key.ic_points() {
+            return Err(mismatch(key.ic.len(), "form, in points of IC,", key.ic_points()));
         }
         if key.publics == 0 {
             return Err(mismatch(0, "contract at least", 1));
@@ -125,13 +124,13 @@ impl SliceVerifier<'_> {
         key.check().map_err(|source| ExportError::UnsafeKey { slice, source })?;
 
         let (p, n) = (key.publics, key.words());
-        let rolled = p > MOST_UNROLLED;
+        let rolled = !committed && p > MOST_UNROLLED;
         let mut g1s = vec![g1("ALPHA", &key.alpha), g1("IC0", &key.ic[0])];
-        if !rolled {
+        if committed {
+            g1s.extend([g1("CHI", &key.ic[1]), g1("FINGERPRINT", &key.ic[2])]);
+        } else if !rolled {
             g1s.extend((1..=p).map(|j| g1(format!("IC{j}"), &key.ic[j])));
         }
-        let names = ["CHI", "FINGERPRINT"];
-        g1s.extend(key.ic[1 + p..].iter().zip(names).map(|(point, name)| g1(name, point)));
         let mut g2s = vec![g2("BETA", &key.beta), g2("GAMMA", &key.gamma)];
         g2s.extend(key.delta1.as_ref().map(|delta| g2("DELTA1", delta)));
         g2s.push(g2(if committed { "DELTA2" } else { "DELTA" }, &key.delta2));
@@ -179,16 +178,15 @@ impl SliceVerifier<'_> {
         context.insert("groups", &groups);
         context.insert("ranges", &ranges(key));
         context.insert("unrolled", &(1..=p).collect::<Vec<_>>());
-        context.insert("scalars", &p);
-        context.insert("ic_words", &key.ic[1..=p].iter().flat_map(g1_to_words).map(hex::encode).collect::<Vec<_>>());
+        context.insert("ic_words", &key.ic[1..].iter().flat_map(g1_to_words).map(hex::encode).collect::<Vec<_>>());
         context.insert("g1", &g1s);
         context.insert("g2", &g2s);
         context.insert("vk_hash", &hex0x(&key.hash()));
-        context.insert("challenge_tag", &hex0x(&tag("zkslice/challenge/v1")));
+        context.insert("challenge_tag", &hex0x(&tag("zkslice/challenge/v2")));
         context.insert(
             "at",
             &serde_json::json!({
-                "x_bytes": at(p), "n": at(3 + p), "w": at(4 + p), "w_bytes": at(n), "c1": at(4 + p + n), "end": at(6 + p + n),
+                "x_bytes": at(p), "n": at(3 + p), "w": at(4 + p), "w_bytes": at(n), "elements_bytes": at(p + n), "c1": at(4 + p + n), "end": at(6 + p + n),
             }),
         );
         context.insert(

@@ -146,7 +146,6 @@ impl Model {
     fn prove(&self, index: usize, slice: &serde_json::Value, job: &Job, tensors: &[Bound]) -> Vec<Word> {
         let number = |value: &serde_json::Value| fr(&word(value).0);
         let numbers = |value: &serde_json::Value| value.as_array().unwrap().iter().map(number).collect::<Vec<_>>();
-        let committed = number(&slice["form"]).is_one();
         let xs: Vec<Word> = words(&slice["slots"])
             .into_iter()
             .map(|slot| {
@@ -167,31 +166,24 @@ impl Model {
             })
             .collect();
         let random = |name: u8| fr(&keccak256([job.context.as_slice(), &[name, index as u8]].concat()).0);
-        let (a, c1) = (random(0), if committed { random(1) } else { Fr::zero() });
-        let c1_point = if committed { g1(c1) } else { vec![[0; 32]; 2] };
-        let mut scalars = vec![Fr::one()];
-        scalars.extend(xs.iter().map(fr));
-        if committed {
-            let vk_hash: Word = self.blob[32 * (6 + index)..][..32].try_into().unwrap();
-            let count = |n: usize| U256::from(n).to_be_bytes::<32>();
-            let tag = keccak256("zkslice/challenge/v1").0;
-            let transcript: Vec<Word> =
-                [vec![tag, vk_hash, count(xs.len())], xs, vec![count(own.len())], own.clone(), c1_point.clone()].concat();
-            let chi = fr(&keccak256(transcript.concat()).0);
-            scalars.push(chi);
-            let mut power = chi;
-            let mut fingerprint = Fr::zero();
-            for word in &own {
-                fingerprint += fr(word) * power;
-                power *= chi;
-            }
-            if !own.is_empty() {
-                scalars.push(fingerprint);
-            }
+        let (a, c1) = (random(0), random(1));
+        let c1_point = g1(c1);
+        let vk_hash: Word = self.blob[32 * (6 + index)..][..32].try_into().unwrap();
+        let count = |n: usize| U256::from(n).to_be_bytes::<32>();
+        let tag = keccak256("zkslice/challenge/v2").0;
+        let transcript: Vec<Word> =
+            [vec![tag, vk_hash, count(xs.len())], xs.clone(), vec![count(own.len())], own.clone(), c1_point.clone()].concat();
+        let chi = fr(&keccak256(transcript.concat()).0);
+        let mut power = chi;
+        let mut fingerprint = Fr::zero();
+        for element in xs.iter().chain(&own) {
+            fingerprint += fr(element) * power;
+            power *= chi;
         }
+        let scalars = [Fr::one(), chi, fingerprint];
         let l: Fr = scalars.iter().zip(numbers(&slice["ic"])).map(|(scalar, ic)| *scalar * ic).sum();
         let deltas = numbers(&slice["deltas"]);
-        let first = if committed { c1 * deltas[0] } else { Fr::zero() };
+        let first = c1 * deltas[0];
         let (alpha, beta, b) = (number(&self.trapdoor["alpha"]), number(&self.trapdoor["beta"]), number(&slice["b"]));
         let c2 = (a * b - alpha * beta - l - first) * deltas.last().unwrap().inverse().unwrap();
         let b_point: Vec<Word> = words(&slice["B"]).into_iter().map(|w| w.0).collect();

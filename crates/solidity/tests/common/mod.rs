@@ -187,16 +187,29 @@ fn plain_case() -> Case {
     Case::of_circuit("PlainVerifier", shape.finish(), &trace.finish(), &[], 21)
 }
 
-const MANY: usize = 24;
+const MANY: u64 = 24;
 
-/// Public inputs that are secrets, and words of two groups whose last words are short.
-fn many<B: Builder>(b: &mut B, values: Option<i64>) {
+/// Public inputs that are secrets: plain Groth16 with more of them than have constants of their own.
+fn many<B: Builder>(b: &mut B, values: Option<u64>) {
     for j in 0..MANY {
-        let value = values.map(|v| Fr::from(v as u64 + j as u64));
+        let value = values.map(|v| Fr::from(v + j));
         let public = b.public(value);
         let secret = b.field_given(value);
         b.field_equal(&public, &secret);
     }
+}
+
+fn many_case() -> Case {
+    let mut shape = Shape::new();
+    many(&mut shape, None);
+    let mut trace = Trace::new();
+    many(&mut trace, Some(1000));
+    Case::of_circuit("ManyPublicInputsVerifier", shape.finish(), &trace.finish(), &[], 22)
+}
+
+/// Words of two groups whose last words are short.
+fn short_words<B: Builder>(b: &mut B, values: Option<i64>) {
+    b.public(values.map(Fr::from));
     let tables = DigitTables::default();
     for count in [3, 70] {
         let digits: Vec<_> = (0..count).map(|i| gadgets::digit(b, values.map(|v| (v + i) % 64), 6, &tables, 6).unwrap()).collect();
@@ -206,13 +219,13 @@ fn many<B: Builder>(b: &mut B, values: Option<i64>) {
     }
 }
 
-fn many_case() -> Case {
+fn short_words_case() -> Case {
     let mut shape = Shape::new();
-    many(&mut shape, None);
+    short_words(&mut shape, None);
     let mut trace = Trace::new();
-    many(&mut trace, Some(1000));
+    short_words(&mut trace, Some(1000));
     let groups = [WordGroup { count: 3, bits: 6 }, WordGroup { count: 70, bits: 6 }];
-    Case::of_circuit("ManyPublicInputsVerifier", shape.finish(), &trace.finish(), &groups, 22)
+    Case::of_circuit("ShortWordsVerifier", shape.finish(), &trace.finish(), &groups, 23)
 }
 
 /// One of each form.
@@ -231,6 +244,7 @@ pub fn cases() -> &'static [Case] {
             of_job(&jobs()[2].1, 0, "PrivateInputVerifier"),
             plain_case(),
             many_case(),
+            short_words_case(),
         ]
     })
 }
@@ -255,10 +269,6 @@ fn word(value: impl Into<U256>) -> String {
     B256::from(value.into()).to_string()
 }
 
-fn tag(name: &str) -> B256 {
-    keccak256(format!("zkslice/{name}/v1"))
-}
-
 fn reduced(hash: B256) -> Word {
     fr_to_word(to_field(&hash.0))
 }
@@ -275,7 +285,8 @@ pub fn ids(model: B256, inputs: &[B256], fee: U256, deadline: u64, nonce: U256) 
     let request = (model, inputs.to_vec(), VERIFIER, U256::ZERO, Address::ZERO, fee, deadline, Address::ZERO, 0u32);
     let request_hash = keccak256(request.abi_encode());
     let request_id = keccak256((REQUESTER, nonce, request_hash).abi_encode_params());
-    let context = (tag("context"), U256::from(CHAIN_ID), ORACLE, request_id, request_hash, BENEFICIARY).abi_encode_params();
+    let context =
+        (keccak256("zkslice/context/v1"), U256::from(CHAIN_ID), ORACLE, request_id, request_hash, BENEFICIARY).abi_encode_params();
     let owner = (model, REQUESTER).abi_encode_params();
     Ids { request_hash, request_id, context: reduced(keccak256(context)), owner: reduced(keccak256(owner)) }
 }
@@ -383,7 +394,7 @@ pub fn vectors() -> Value {
         json!({
             "contract": case.contract, "vkHash": B256::from(case.key.hash()).to_string(), "publics": hex_words(&publics),
             "words": hex_words(&words), "c1": [B256::from(case.proof[6]).to_string(), B256::from(case.proof[7]).to_string()],
-            "challenge": hex_words(&[chi])[0], "fingerprint": hex_words(&[fingerprint(&words, chi)])[0],
+            "challenge": hex_words(&[chi])[0], "fingerprint": hex_words(&[fingerprint(&publics, &words, chi)])[0],
         })
     });
     let models = jobs().iter().map(|(name, job)| {
@@ -396,7 +407,8 @@ pub fn vectors() -> Value {
             "context": job.json["context"], "owner": job.json["owner"],
         })
     });
-    let tags = ["model", "vk", "setup", "challenge", "batch", "context"].map(|name| (name.to_owned(), json!(tag(name).to_string())));
+    let tags = [("model", 2), ("vk", 2), ("setup", 1), ("challenge", 2), ("batch", 3), ("context", 1)]
+        .map(|(name, version)| (name.to_owned(), json!(keccak256(format!("zkslice/{name}/v{version}")).to_string())));
     json!({
         "tags": serde_json::Map::from_iter(tags),
         "packing": packing,

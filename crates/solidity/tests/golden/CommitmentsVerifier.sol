@@ -9,8 +9,9 @@ pragma solidity ^0.8.24;
 /// These are development keys: whoever made them can prove anything, so the contract deploys on local chains only.
 /// @dev Groth16 over BN254 with one commitment round and public inputs x:
 ///
-///     h0 = keccak256(CHALLENGE_TAG ‖ vkHash ‖ p ‖ x ‖ n ‖ C1),  χ = h0 mod r
-///     L  = IC_0 + Σ x_j·IC_j + χ·IC_χ
+///     h0 = keccak256(CHALLENGE_TAG ‖ vkHash ‖ p ‖ x ‖ n ‖ C1)
+///     χ  = h0 mod r,  F = Σ e_j·χ^j with e = x
+///     L  = IC_0 + χ·IC_χ + F·IC_F
 ///     e(−A, B)·e(α, β)·e(L, γ)·e(C1, δ1)·e(C2, δ2) = 1
 ///
 /// Proofs are malleable: from one, anyone makes others of the same statement. Nothing may depend on a proof's bytes.
@@ -39,10 +40,10 @@ contract CommitmentsVerifier {
     error DevKeysRefused(uint256 chainId);
 
     /// @notice Hash of the verifying key.
-    bytes32 public constant VK_HASH = 0xcb9a1c76cea87f7d0ab305285e1058d70c4c777ab90c87950baed7473ceca650;
+    bytes32 public constant VK_HASH = 0x904c8e82cfde366150c6d59260adb73a425e024aedb9fc7ce5b9131c8ae857f8;
 
-    /// @dev keccak256("zkslice/challenge/v1"), which starts the challenge's preimage.
-    bytes32 private constant CHALLENGE_TAG = 0x999cc8ccc2c2f17fcfac04fb7c8dcb9f09908be181ede35c62f0d54f9a96f953;
+    /// @dev keccak256("zkslice/challenge/v2"), which starts the challenge's preimage.
+    bytes32 private constant CHALLENGE_TAG = 0x274ac966bcb8e81a58b2c173a90a0a3d04afaab587ed1012ec9916295235084c;
 
     /// @dev Order of the groups: the scalar field.
     uint256 private constant R = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001;
@@ -56,25 +57,19 @@ contract CommitmentsVerifier {
     /// @dev Selector, then the arguments, which are arrays of fixed length and lie one after another.
     uint256 private constant CALLDATA_BYTES = 420;
 
-    // The verifying key. Points of G2 as in EIP-197: x.c1, x.c0, y.c1, y.c0. CHI is IC_χ.
+    // The verifying key. Points of G2 as in EIP-197: x.c1, x.c0, y.c1, y.c0. CHI is IC_χ, FINGERPRINT is IC_F.
 
     uint256 private constant ALPHA_X = 0x0cf504272b7340141d7f3e67795243f8711011cf4af94b88a8380546fa1a41b1;
     uint256 private constant ALPHA_Y = 0x25908152d974ee35b796a781bf2f8c0dff2c2b053a055883ece8e79019d1451c;
 
-    uint256 private constant IC0_X = 0x09bf4898d7bd43f237887517e21cf49819bdc45edcd6ee22aed7f87212fefbd6;
-    uint256 private constant IC0_Y = 0x1dad93c2b5e4e9731998520c01a25a44215c8272f2f1a7a268d34742bd87386d;
+    uint256 private constant IC0_X = 0x2f556923e1b5d5a25217a546ddfef43d820210061680046ed741dfeea935a6c2;
+    uint256 private constant IC0_Y = 0x08ed782aa266710f4073492cfc90584cbec0c79cb46814389e74a2740766858b;
 
-    uint256 private constant IC1_X = 0x1cbea98f37632a1cbd28e93ef8a0ee3dcce089a4de9e4185ee5b023bed1f77d0;
-    uint256 private constant IC1_Y = 0x252c955de795504e275d71b1739554e7e9751411eb1a9b6f641de728f744925a;
+    uint256 private constant CHI_X = 0x0224245df6c3cfee7e69dd170a4598f61d572ae9cc80332b09f25044e1f96e0e;
+    uint256 private constant CHI_Y = 0x07650ec4d00ee9ab3917ca1ac92b47b99c1114ed35f7b1842f7219f52b69a487;
 
-    uint256 private constant IC2_X = 0x0ac9e515e014a40cf6b234927713fb89dbc02d69e7572758d235ce0baed9044e;
-    uint256 private constant IC2_Y = 0x2b0a9b202eb34920adbd90e4282c8f087a0b70448ee72c2e1c4bb0150093e20a;
-
-    uint256 private constant IC3_X = 0x128ed4eba16ac5cd97fd09972f5c334b25d70adc9c235e6b73261dbdb955d424;
-    uint256 private constant IC3_Y = 0x19ab904bc08e12e9ddcf983ce108f891642964953fe65cddccf59cbbff52416b;
-
-    uint256 private constant CHI_X = 0x0164e79d217af80ae574f424d749776f3fabf1d3d9504bc60320f1406edf80d8;
-    uint256 private constant CHI_Y = 0x002f47c2cd988ca7e5195712e8b4a141062108ad64b91584be7221f1e05f95bc;
+    uint256 private constant FINGERPRINT_X = 0x1ad47c1c947f779fb5b155bfb7d733a3a34f5a3d5df73ae5beb3b616cbfe6625;
+    uint256 private constant FINGERPRINT_Y = 0x1565b1c53941c74992e641a030921c9a532141c40bbbf24c947db2ffbbb42071;
 
     uint256 private constant BETA_X1 = 0x0a4c51bf4c358d280e3d5908babb468549475f3430e3a3d1e2413e47ecd12ab5;
     uint256 private constant BETA_X0 = 0x28e70cc3c8bfb2427fde74dd1d8eaa23ff366f97f5eb76a12505360c07c85ce7;
@@ -135,8 +130,7 @@ contract CommitmentsVerifier {
             x := publics
             abc := proof
         }
-
-        // ECMUL would take x + r for x.
+        // The fingerprint would take x + r for x.
         uint256 index = _firstNotBelow(R, x, 0, 3);
         if (index != 3) revert PublicInputOutOfRange(index);
         index = _firstNotBelow(Q, abc, 0, 10);
@@ -144,10 +138,9 @@ contract CommitmentsVerifier {
 
         uint256[30] memory pairs;
         (pairs[12], pairs[13]) = (IC0_X, IC0_Y);
-        _add(pairs, IC1_X, IC1_Y, publics[0]);
-        _add(pairs, IC2_X, IC2_Y, publics[1]);
-        _add(pairs, IC3_X, IC3_Y, publics[2]);
-        _add(pairs, CHI_X, CHI_Y, _challenge(x, abc));
+        (uint256 challenge, uint256 fingerprint) = _challenge(x, abc);
+        _add(pairs, CHI_X, CHI_Y, challenge);
+        _add(pairs, FINGERPRINT_X, FINGERPRINT_Y, fingerprint);
         _requireProductIsOne(pairs, abc);
     }
 
@@ -166,8 +159,8 @@ contract CommitmentsVerifier {
         }
     }
 
-    /// @dev χ.
-    function _challenge(uint256 x, uint256 abc) private pure returns (uint256 challenge) {
+    /// @dev χ, and F by Horner's rule.
+    function _challenge(uint256 x, uint256 abc) private pure returns (uint256 challenge, uint256 fingerprint) {
         // Memory map of the preimage, which lies beyond the free memory pointer and is not kept:
         //   0x00 CHALLENGE_TAG   0x20 VK_HASH   0x40 p   0x60 x   0xc0 n   0xe0 C1   0x120 end
         assembly ("memory-safe") {
@@ -179,6 +172,11 @@ contract CommitmentsVerifier {
             mstore(add(preimage, 0xc0), 0)
             calldatacopy(add(preimage, 0xe0), add(abc, 0xc0), 0x40)
             challenge := mod(keccak256(preimage, 0x120), R)
+            // From the last: F = (e_1 + (e_2 + …)·χ)·χ. The sums stay below 2^256: F and e_j are below 2^254.
+            for { let element := add(x, 0x60) } gt(element, x) {} {
+                element := sub(element, 0x20)
+                fingerprint := mulmod(add(fingerprint, calldataload(element)), challenge, R)
+            }
         }
     }
 

@@ -32,7 +32,7 @@ contract PlainVerifier {
     error SelfTestFailed(address precompile);
 
     /// @notice Hash of the verifying key.
-    bytes32 public constant VK_HASH = 0x32e872b65d0230c256860b0ac990490358520f55eb1abd35be5cb2b629bc4614;
+    bytes32 public constant VK_HASH = 0x76a91a48accd707bce42fca8d37d951445b919785ce5c3fec0745c2e83797b5b;
 
     /// @dev Order of the groups: the scalar field.
     uint256 private constant R = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001;
@@ -111,7 +111,6 @@ contract PlainVerifier {
             x := publics
             abc := proof
         }
-
         // ECMUL would take x + r for x.
         uint256 index = _firstNotBelow(R, x, 0, 2);
         if (index != 2) revert PublicInputOutOfRange(index);

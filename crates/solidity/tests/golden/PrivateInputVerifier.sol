@@ -9,8 +9,9 @@ pragma solidity ^0.8.24;
 /// These are development keys: whoever made them can prove anything, so the contract deploys on local chains only.
 /// @dev Groth16 over BN254 with one commitment round and public inputs x:
 ///
-///     h0 = keccak256(CHALLENGE_TAG ‖ vkHash ‖ p ‖ x ‖ n ‖ C1),  χ = h0 mod r
-///     L  = IC_0 + Σ x_j·IC_j + χ·IC_χ
+///     h0 = keccak256(CHALLENGE_TAG ‖ vkHash ‖ p ‖ x ‖ n ‖ C1)
+///     χ  = h0 mod r,  F = Σ e_j·χ^j with e = x
+///     L  = IC_0 + χ·IC_χ + F·IC_F
 ///     e(−A, B)·e(α, β)·e(L, γ)·e(C1, δ1)·e(C2, δ2) = 1
 ///
 /// Proofs are malleable: from one, anyone makes others of the same statement. Nothing may depend on a proof's bytes.
@@ -39,10 +40,10 @@ contract PrivateInputVerifier {
     error DevKeysRefused(uint256 chainId);
 
     /// @notice Hash of the verifying key.
-    bytes32 public constant VK_HASH = 0x16172fb43d30896eb22fee8e834b596ef2517dd81357913ea24c8fd4988e508d;
+    bytes32 public constant VK_HASH = 0x5a1e1093378c77fe1c934f1244f23a630b4923cf705dfae80ccd8e7516fb038f;
 
-    /// @dev keccak256("zkslice/challenge/v1"), which starts the challenge's preimage.
-    bytes32 private constant CHALLENGE_TAG = 0x999cc8ccc2c2f17fcfac04fb7c8dcb9f09908be181ede35c62f0d54f9a96f953;
+    /// @dev keccak256("zkslice/challenge/v2"), which starts the challenge's preimage.
+    bytes32 private constant CHALLENGE_TAG = 0x274ac966bcb8e81a58b2c173a90a0a3d04afaab587ed1012ec9916295235084c;
 
     /// @dev Order of the groups: the scalar field.
     uint256 private constant R = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001;
@@ -56,28 +57,19 @@ contract PrivateInputVerifier {
     /// @dev Selector, then the arguments, which are arrays of fixed length and lie one after another.
     uint256 private constant CALLDATA_BYTES = 452;
 
-    // The verifying key. Points of G2 as in EIP-197: x.c1, x.c0, y.c1, y.c0. CHI is IC_χ.
+    // The verifying key. Points of G2 as in EIP-197: x.c1, x.c0, y.c1, y.c0. CHI is IC_χ, FINGERPRINT is IC_F.
 
     uint256 private constant ALPHA_X = 0x1f69f365526ff0e585668882e714c47ce4bb072f4b0ca3c04cd799ada6a7e2a5;
     uint256 private constant ALPHA_Y = 0x230f96fb5fc7c1537a88b686fb7ffb22e63249445c3e8ecc701a34f1557b12b4;
 
-    uint256 private constant IC0_X = 0x2e028edd935edfe77c03c4008e48313aa6ae93d347409ef4d34dc9ea57368eb7;
-    uint256 private constant IC0_Y = 0x1cfcf8c1334241c24d440893dcea3aa9a25309b9e082a3a5bdfa573e3eb1ac7e;
+    uint256 private constant IC0_X = 0x0921a89b72ad0d0be81947691225edcd3757a118eb6382ef6194fe96a7d12ead;
+    uint256 private constant IC0_Y = 0x178c518942af155833f4baf8b445602631712ee1acc7ed0b0b47487ed7a2274a;
 
-    uint256 private constant IC1_X = 0x195c3c4dc2e75061975edd5cd17824f4a2b26f12438dd755a487cddaa0735a5a;
-    uint256 private constant IC1_Y = 0x11da5c2b89dad764ef19cee3e4ef3ceb44574cbe49e5eb3759e4aa3d7fb27d03;
+    uint256 private constant CHI_X = 0x0d74ba2f0208cab68ef39f5b7adcaf2dc15d2291a83e511ebba633fafd1e7ed5;
+    uint256 private constant CHI_Y = 0x18bda5e3e238057c56e74ff414f8f202978b8843e62134dabb689d89891656cd;
 
-    uint256 private constant IC2_X = 0x017006bdea4b8e222ba871c0f641a0eb2a3757e91fb807766a65794c46b2b34a;
-    uint256 private constant IC2_Y = 0x1a11eef335a1e9380b672ccecf347e7af3a475f9b2e4ce9da6947223ec32ba4e;
-
-    uint256 private constant IC3_X = 0x108a2e205f2a8fd367d4c9b9c4eb77aad58afd989b1e1636ecb8a3bae0368c83;
-    uint256 private constant IC3_Y = 0x16375be97e6aa71faffb66d90d35b9e562733e1a9f5691ac0b5292c84768c7aa;
-
-    uint256 private constant IC4_X = 0x27c5d701093ae49ff9c48ad73aba9bafe9e844e41eb12d96abbaf992ceb76ea5;
-    uint256 private constant IC4_Y = 0x255e05c5389c422e860a43b69d2a1ac8c0dde0dd22b8715dfa75e6921b9aad8b;
-
-    uint256 private constant CHI_X = 0x2e33c9d5e5aec22a8b7e14b3f8a9067056d280a215e8193adb0090549dbb7e9a;
-    uint256 private constant CHI_Y = 0x0e4ce35b442ba4ccb3057de200cbfcc5f049203f515d872b4d88e144276fbf77;
+    uint256 private constant FINGERPRINT_X = 0x276ee6c0a65a979f37e371ee764b342c849b3f7da9e52a3bb95d10cfda22cc8a;
+    uint256 private constant FINGERPRINT_Y = 0x12302491d302c50ec75b0160e5ff5e20c7e80c7615d75221e35d25ce3598fc5b;
 
     uint256 private constant BETA_X1 = 0x1819f4829ecdf2b350e31af85c4d7c6b5a9706f9bb23c152c08b89f76d55c7cf;
     uint256 private constant BETA_X0 = 0x126ddcc32af8a49e20dbe3de1f0e7f46200f40f4054760345d16dfc8f77f1969;
@@ -139,8 +131,7 @@ contract PrivateInputVerifier {
             x := publics
             abc := proof
         }
-
-        // ECMUL would take x + r for x.
+        // The fingerprint would take x + r for x.
         uint256 index = _firstNotBelow(R, x, 0, 4);
         if (index != 4) revert PublicInputOutOfRange(index);
         index = _firstNotBelow(Q, abc, 0, 10);
@@ -148,11 +139,9 @@ contract PrivateInputVerifier {
 
         uint256[30] memory pairs;
         (pairs[12], pairs[13]) = (IC0_X, IC0_Y);
-        _add(pairs, IC1_X, IC1_Y, publics[0]);
-        _add(pairs, IC2_X, IC2_Y, publics[1]);
-        _add(pairs, IC3_X, IC3_Y, publics[2]);
-        _add(pairs, IC4_X, IC4_Y, publics[3]);
-        _add(pairs, CHI_X, CHI_Y, _challenge(x, abc));
+        (uint256 challenge, uint256 fingerprint) = _challenge(x, abc);
+        _add(pairs, CHI_X, CHI_Y, challenge);
+        _add(pairs, FINGERPRINT_X, FINGERPRINT_Y, fingerprint);
         _requireProductIsOne(pairs, abc);
     }
 
@@ -171,8 +160,8 @@ contract PrivateInputVerifier {
         }
     }
 
-    /// @dev χ.
-    function _challenge(uint256 x, uint256 abc) private pure returns (uint256 challenge) {
+    /// @dev χ, and F by Horner's rule.
+    function _challenge(uint256 x, uint256 abc) private pure returns (uint256 challenge, uint256 fingerprint) {
         // Memory map of the preimage, which lies beyond the free memory pointer and is not kept:
         //   0x00 CHALLENGE_TAG   0x20 VK_HASH   0x40 p   0x60 x   0xe0 n   0x100 C1   0x140 end
         assembly ("memory-safe") {
@@ -184,6 +173,11 @@ contract PrivateInputVerifier {
             mstore(add(preimage, 0xe0), 0)
             calldatacopy(add(preimage, 0x100), add(abc, 0xc0), 0x40)
             challenge := mod(keccak256(preimage, 0x140), R)
+            // From the last: F = (e_1 + (e_2 + …)·χ)·χ. The sums stay below 2^256: F and e_j are below 2^254.
+            for { let element := add(x, 0x80) } gt(element, x) {} {
+                element := sub(element, 0x20)
+                fingerprint := mulmod(add(fingerprint, calldataload(element)), challenge, R)
+            }
         }
     }
 

@@ -7,8 +7,9 @@ pragma solidity ^0.8.24;
 /// These are development keys: whoever made them can prove anything, so the contract deploys on local chains only.
 /// @dev Groth16 over BN254 with one commitment round, public inputs x and public words w:
 ///
-///     h0 = keccak256(CHALLENGE_TAG ‖ vkHash ‖ p ‖ x ‖ n ‖ w ‖ C1),  χ = h0 mod r,  F = Σ w_j·χ^j
-///     L  = IC_0 + Σ x_j·IC_j + χ·IC_χ + F·IC_F
+///     h0 = keccak256(CHALLENGE_TAG ‖ vkHash ‖ p ‖ x ‖ n ‖ w ‖ C1)
+///     χ  = h0 mod r,  F = Σ e_j·χ^j with e = x ‖ w
+///     L  = IC_0 + χ·IC_χ + F·IC_F
 ///     e(−A, B)·e(α, β)·e(L, γ)·e(C1, δ1)·e(C2, δ2) = 1
 ///
 /// Proofs are malleable: from one, anyone makes others of the same statement. Nothing may depend on a proof's bytes.
@@ -40,10 +41,10 @@ contract WordsVerifier {
     error DevKeysRefused(uint256 chainId);
 
     /// @notice Hash of the verifying key.
-    bytes32 public constant VK_HASH = 0x0b470520f39f22a4ab6e4f858696be472bed794aab0dd2a1c588f8dfc397bb24;
+    bytes32 public constant VK_HASH = 0x21e4c428391e46c5b636e9d28e3ace04548cfbefebceeff68f70d0f97a36d72d;
 
-    /// @dev keccak256("zkslice/challenge/v1"), which starts the challenge's preimage.
-    bytes32 private constant CHALLENGE_TAG = 0x999cc8ccc2c2f17fcfac04fb7c8dcb9f09908be181ede35c62f0d54f9a96f953;
+    /// @dev keccak256("zkslice/challenge/v2"), which starts the challenge's preimage.
+    bytes32 private constant CHALLENGE_TAG = 0x274ac966bcb8e81a58b2c173a90a0a3d04afaab587ed1012ec9916295235084c;
 
     /// @dev Order of the groups: the scalar field.
     uint256 private constant R = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001;
@@ -62,17 +63,14 @@ contract WordsVerifier {
     uint256 private constant ALPHA_X = 0x1ec3cebe121a48196e71e65aee3638ec7f402f76e0c51962acfc840908096297;
     uint256 private constant ALPHA_Y = 0x0c9764559fc70456ca58ba3be34f9ea2de2336a3c1c74aeced5cb59bb53f6707;
 
-    uint256 private constant IC0_X = 0x1f867f7148c5f74067004e6dea856e029e4b54c382b00d8efb94b6c43f12d874;
-    uint256 private constant IC0_Y = 0x031c3be1ce4501111f618b33dd580bbfb3319715c294d0870ad9e91ffd565c2c;
+    uint256 private constant IC0_X = 0x101d36c2ea51b563dcfee57b54e7e877f4da70c8aa3c8deba74b7afe114b6ce0;
+    uint256 private constant IC0_Y = 0x0349fae17f4f84ffc02d66477e8a7d67abed386512472c364227d619a237cec7;
 
-    uint256 private constant IC1_X = 0x0dc2d00568d62d6ffe53e3f2b10fbef460980f4af54fd5797541b0666a7a02a4;
-    uint256 private constant IC1_Y = 0x0d2fad1261f372a638f220ef8cec992044ea18f07ab1dc34410d57412fcb23c9;
+    uint256 private constant CHI_X = 0x2a30f44d0b926b0ca442bad302f98297d226e322c4174dee5a30870b19310af2;
+    uint256 private constant CHI_Y = 0x23bb1c36067343792184244194a96b70adfa4cabfc28def4c23aa07c9fd2721c;
 
-    uint256 private constant CHI_X = 0x182154e4df298abe41aa54b3f219161f480f2049c17c471c74b1cfa1745b56dd;
-    uint256 private constant CHI_Y = 0x23a8b103370571b378d31acca2e0864644a2baabf01089d475741e8f9ef42b49;
-
-    uint256 private constant FINGERPRINT_X = 0x25cad0135c3efffccab16b1fb5330b88ff03702a3e7c34bcc9bd5714810792a4;
-    uint256 private constant FINGERPRINT_Y = 0x2eb420da6d31a67f6ecb192252d2ad8abe4b73dccca95dfa94435598f6231142;
+    uint256 private constant FINGERPRINT_X = 0x2709cced39a4942b1b13510e10ca57375322d5ef365059269d152859c6d89489;
+    uint256 private constant FINGERPRINT_Y = 0x0c99abac1cdc62765a6893bde5f3ec233d7112f6665f6f930b65682ce2de63f5;
 
     uint256 private constant BETA_X1 = 0x0f06abef6c85947edbda9f1fe34517db0b6ef77a14f2d88fc54e285a795750f9;
     uint256 private constant BETA_X0 = 0x22908ee6c1d46257294969ae61db36ef7b39dadeead11ae05ca8109bbdeeb2d7;
@@ -139,8 +137,7 @@ contract WordsVerifier {
             w := words
             abc := proof
         }
-
-        // ECMUL would take x + r for x, and the fingerprint a word + r for the word.
+        // The fingerprint would take x + r for x, and a word + r for the word.
         uint256 index = _firstNotBelow(R, x, 0, 1);
         if (index != 1) revert PublicInputOutOfRange(index);
         index = _firstNotBelow(1 << 248, w, 0, 2);
@@ -154,7 +151,6 @@ contract WordsVerifier {
 
         uint256[30] memory pairs;
         (pairs[12], pairs[13]) = (IC0_X, IC0_Y);
-        _add(pairs, IC1_X, IC1_Y, publics[0]);
         (uint256 challenge, uint256 fingerprint) = _challenge(x, w, abc);
         _add(pairs, CHI_X, CHI_Y, challenge);
         _add(pairs, FINGERPRINT_X, FINGERPRINT_Y, fingerprint);
@@ -194,10 +190,10 @@ contract WordsVerifier {
             calldatacopy(add(preimage, 0xa0), w, 0x80)
             calldatacopy(add(preimage, 0x120), add(abc, 0xc0), 0x40)
             challenge := mod(keccak256(preimage, 0x160), R)
-            // From the last word: F = (w_1 + (w_2 + …)·χ)·χ. The sums stay below 2^256: F < r < 2^254, w_j < 2^253.
-            for { let word := add(w, 0x80) } gt(word, w) {} {
-                word := sub(word, 0x20)
-                fingerprint := mulmod(add(fingerprint, calldataload(word)), challenge, R)
+            // From the last: F = (e_1 + (e_2 + …)·χ)·χ; w comes just after x. The sums stay below 2^256: F and e_j are below 2^254.
+            for { let element := add(x, 0xa0) } gt(element, x) {} {
+                element := sub(element, 0x20)
+                fingerprint := mulmod(add(fingerprint, calldataload(element)), challenge, R)
             }
         }
     }
