@@ -8,22 +8,23 @@ import {KeyBlob} from "./libraries/KeyBlob.sol";
 
 /// @title Verifier of bundles
 /// @notice See `IBundleVerifier`.
-/// @dev For a slice with public inputs x_1 … x_p (from the wiring) and public words w_1 … w_n:
+/// @dev For a slice with public inputs x_1 … x_p (from the wiring: context, owner, commitments) and public words w_1 …
+/// w_n:
 ///
-///     h0 = keccak256(CHALLENGE_TAG ‖ vkHash ‖ p ‖ x ‖ n ‖ w ‖ C1),  χ = h0 mod r,  F = Σ w_j·χ^j
-///     L  = IC_0 + Σ x_j·IC_j + χ·IC_χ + F·IC_F
+///     h0 = keccak256(CHALLENGE_TAG ‖ vkHash ‖ p ‖ x ‖ n ‖ w ‖ C1),  χ = h0 mod r,  F = Σ e_j·χ^j with e = x ‖ w
+///     L  = IC_0 + χ·IC_χ + F·IC_F
 ///     e(−A, B)·e(α, β)·e(L, γ)·e(C1, δ1)·e(C2, δ2) = 1
 ///
-/// and in plain form (no challenge) h0 = keccak256(vkHash ‖ x), L = IC_0 + Σ x_j·IC_j, without C1. The equations of
-/// all slices of all bundles are checked at once, to the powers ρ_0 = 1 and ρ_i = keccak256(seed ‖ i) mod r, where the
+/// χ hashes x and w, and F is that of the slice's own x and w (wires under C1) for at most p + n values of χ that are
+/// not: so both are fixed by χ and F, whatever their number. The equations of all slices of all bundles are checked at once, to the powers ρ_0 = 1 and ρ_i = keccak256(seed ‖ i) mod r, where the
 /// seed hashes every model digest, coverage, h0, A, B, C1 and C2: nobody knows a ρ before all that it multiplies is
 /// fixed. Equal second arguments share a pairing: β and γ in neighbouring models of one setup, the deltas in
 /// neighbouring bundles of one model. So n bundles of one model of S slices take n·S + 2·S + 2 pairings.
 ///
 /// First pass: every bundle is checked for form and hashed. Second pass: the curve.
 contract BundleVerifier is IBundleVerifier {
-    bytes32 private constant CHALLENGE_TAG = keccak256("zkslice/challenge/v1");
-    bytes32 private constant BATCH_TAG = keccak256("zkslice/batch/v2");
+    bytes32 private constant CHALLENGE_TAG = keccak256("zkslice/challenge/v2");
+    bytes32 private constant BATCH_TAG = keccak256("zkslice/batch/v3");
 
     /// @dev `BN254.R` and `BN254.Q` once more: inline assembly takes literal constants only.
     uint256 private constant R = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001;
@@ -58,16 +59,19 @@ contract BundleVerifier is IBundleVerifier {
     uint256 private constant LAST_EQUATION = 0xc0;
     uint256 private constant JOB_BYTES = 0xe0;
 
-    // A slice's equation on its way from hashing to the pairing. In the key record: the first delta (one in plain form,
-    // two in committed form), then IC_0 …; their scalars: 1, x, then χ and F where the slice has them; the proof in the
-    // transcript.
+    // A slice's equation on its way from hashing to the pairing: α in its key record, where β, γ, δ1, δ2 and IC follow;
+    // the proof in the transcript; χ and F.
     // slither-disable-next-line unused-state: offset 0: nothing is added.
-    uint256 private constant DELTAS = 0x00;
-    uint256 private constant IC = 0x20;
-    uint256 private constant SCALARS = 0x40;
-    uint256 private constant SCALARS_END = 0x60;
-    uint256 private constant PROOF = 0x80;
-    uint256 private constant EQUATION_BYTES = 0xa0;
+    uint256 private constant KEY = 0x00;
+    uint256 private constant PROOF = 0x20;
+    uint256 private constant CHALLENGE = 0x40;
+    uint256 private constant FINGERPRINT = 0x60;
+    uint256 private constant EQUATION_BYTES = 0x80;
+    // From α on.
+    uint256 private constant DELTA_1 = 0x140;
+    uint256 private constant DELTA_2 = 0x1c0;
+    uint256 private constant IC = 0x240;
+    uint256 private constant POINT_BYTES = 0x300;
 
     /// @dev A bundle being hashed. Assembly below knows the offsets.
     struct Statement {
@@ -94,6 +98,10 @@ contract BundleVerifier is IBundleVerifier {
         uint256 l;
         bool empty;
         uint256 rhoSum;
+        /// Of the slice at hand: Σρ, Σρ·χ and Σρ·F.
+        uint256 sliceRho;
+        uint256 sliceChallenge;
+        uint256 sliceFingerprint;
         /// For `_explain`.
         uint256 jobs;
         uint256 jobsEnd;
@@ -451,15 +459,13 @@ contract BundleVerifier is IBundleVerifier {
             uint256 wiring = KeyBlob.wirings(blob);
             uint256 record = KeyBlob.records(blob, wiring);
             for (uint256 k = 0; covered >> k != 0; ++k) {
-                uint256 deltas;
-                uint256 ic;
-                (deltas, ic, record) = KeyBlob.points(record);
+                uint256 key = KeyBlob.points(record);
+                record = key + POINT_BYTES;
                 if ((covered >> k) & 1 == 1) {
                     assembly ("memory-safe") {
-                        mstore(equation, deltas)
-                        mstore(add(equation, IC), ic)
+                        mstore(equation, key)
                     }
-                    _hashSlice(statement, equation, k, vkHash, wiring);
+                    _hashSlice(statement, equation, vkHash, wiring);
                     equation += EQUATION_BYTES;
                 }
                 wiring = KeyBlob.afterWiring(wiring);
@@ -470,14 +476,8 @@ contract BundleVerifier is IBundleVerifier {
     }
 
     /// @dev Writes a slice's h0 and the rest of its equation, and moves on to the next.
-    function _hashSlice(Statement memory statement, uint256 equation, uint256 k, uint256 vkHash, uint256 wiring)
-        private
-        pure
-    {
+    function _hashSlice(Statement memory statement, uint256 equation, uint256 vkHash, uint256 wiring) private pure {
         bool ok;
-        // Where C1 is; 0 in plain form.
-        uint256 c1;
-        bool unexpected;
         assembly ("memory-safe") {
             let proof := mload(add(statement, 0xc0))
             mstore(add(statement, 0xc0), add(proof, PROOF_BYTES))
@@ -486,17 +486,10 @@ contract BundleVerifier is IBundleVerifier {
             let y := mload(add(proof, 0x20))
             ok := lt(y, Q)
             mstore(add(proof, 0x20), mod(sub(Q, y), Q))
-            c1 := add(proof, 0xc0)
-            // One delta.
-            if eq(sub(mload(add(equation, IC)), mload(equation)), 0x80) {
-                c1 := 0
-                unexpected := iszero(iszero(or(mload(add(proof, 0xc0)), mload(add(proof, 0xe0)))))
-            }
             vkHash := mload(vkHash)
         }
         if (!ok) _requirePoints(statement.bundle, statement.job);
-        if (unexpected) revert UnexpectedFirstCommitment(statement.bundle, k);
-        bytes32 h0 = _hashPublics(statement, equation, vkHash, wiring, c1);
+        bytes32 h0 = _hashPublics(statement, equation, vkHash, wiring);
         assembly ("memory-safe") {
             let entry := mload(add(statement, 0xa0))
             mstore(entry, h0)
@@ -504,8 +497,8 @@ contract BundleVerifier is IBundleVerifier {
         }
     }
 
-    /// @dev h0 of a slice; notes its scalars: 1, x, then in committed form χ, and F if there are words.
-    function _hashPublics(Statement memory statement, uint256 equation, uint256 vkHash, uint256 wiring, uint256 c1)
+    /// @dev h0 of a slice; notes its χ and F.
+    function _hashPublics(Statement memory statement, uint256 equation, uint256 vkHash, uint256 wiring)
         private
         pure
         returns (bytes32 h0)
@@ -513,11 +506,10 @@ contract BundleVerifier is IBundleVerifier {
         bytes32 tag = CHALLENGE_TAG;
         // Memory map, in words, from the free memory pointer on:
         //   0 CHALLENGE_TAG   1 vkHash   2 p   3 x (p words)   3+p n   4+p words (n words)   4+p+n C1 (2 words)
-        // In plain form vkHash is in the place of p, and x is the end. The scalars stay where x is: 1 overwrites word 2,
-        // χ overwrites n, F the word after it.
+        // It is scratch: nothing of it stays.
         assembly ("memory-safe") {
-            let scalars := add(mload(0x40), 0x40)
-            let x := add(scalars, 0x20)
+            let preimage := mload(0x40)
+            let x := add(preimage, 0x60)
             let post := add(x, shl(5, mload(wiring)))
             let sources := add(mload(add(statement, 0x60)), 0x20)
             // The registry sees to it that the context comes first, then the owner if it comes at all, then commitments
@@ -538,56 +530,43 @@ contract BundleVerifier is IBundleVerifier {
                 }
             }
 
-            let end := post
-            switch c1
-            case 0 {
-                mstore(scalars, vkHash)
-                h0 := keccak256(scalars, sub(post, scalars))
+            mstore(preimage, tag)
+            mstore(add(preimage, 0x20), vkHash)
+            mstore(add(preimage, 0x40), mload(wiring))
+            let firstWord := add(post, 0x20)
+            let end := firstWord
+            for { let last := add(slot, shl(5, mload(slot))) } lt(slot, last) {} {
+                slot := add(slot, 0x20)
+                let source := mload(add(sources, shl(5, mload(slot))))
+                let size := shl(5, shr(128, source))
+                calldatacopy(end, and(source, 0xffffffffffffffffffffffffffffffff), size)
+                end := add(end, size)
             }
-            default {
-                mstore(sub(scalars, 0x40), tag)
-                mstore(sub(scalars, 0x20), vkHash)
-                mstore(scalars, mload(wiring))
-                let firstWord := add(post, 0x20)
-                end := firstWord
-                for { let last := add(slot, shl(5, mload(slot))) } lt(slot, last) {} {
-                    slot := add(slot, 0x20)
-                    let source := mload(add(sources, shl(5, mload(slot))))
-                    let size := shl(5, shr(128, source))
-                    calldatacopy(end, and(source, 0xffffffffffffffffffffffffffffffff), size)
-                    end := add(end, size)
-                }
-                mstore(post, shr(5, sub(end, firstWord)))
-                mcopy(end, c1, 0x40)
-                h0 := keccak256(sub(scalars, 0x40), add(sub(end, scalars), 0x80))
+            mstore(post, shr(5, sub(end, firstWord)))
+            mcopy(end, add(mload(add(equation, PROOF)), 0xc0), 0x40)
+            h0 := keccak256(preimage, add(sub(end, preimage), 0x40))
 
-                let challenge := mod(h0, R)
-                switch gt(end, firstWord)
-                case 0 { end := firstWord }
-                default {
-                    // F = (w_1 + (w_2 + …)·χ)·χ, from the last word: first those beyond a multiple of four, then four
-                    // at a time. The sums are below 2^256: a word has at most 253 bits, r has 254.
-                    let fingerprint := 0
-                    for { let fours := add(firstWord, and(sub(end, firstWord), not(0x7f))) } gt(end, fours) {} {
-                        end := sub(end, 0x20)
-                        fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
-                    }
-                    for {} gt(end, firstWord) {} {
-                        end := sub(end, 0x80)
-                        fingerprint := mulmod(add(fingerprint, mload(add(end, 0x60))), challenge, R)
-                        fingerprint := mulmod(add(fingerprint, mload(add(end, 0x40))), challenge, R)
-                        fingerprint := mulmod(add(fingerprint, mload(add(end, 0x20))), challenge, R)
-                        fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
-                    }
-                    mstore(firstWord, fingerprint)
-                    end := add(firstWord, 0x20)
-                }
-                mstore(post, challenge)
+            // F = (e_1 + (e_2 + …)·χ)·χ, from the last word: first those beyond a multiple of four, then four at a time,
+            // then x. The sums are below 2^256: terms and r are below 2^254.
+            let challenge := mod(h0, R)
+            let fingerprint := 0
+            for { let fours := add(firstWord, and(sub(end, firstWord), not(0x7f))) } gt(end, fours) {} {
+                end := sub(end, 0x20)
+                fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
             }
-            mstore(scalars, 1)
-            mstore(add(equation, SCALARS), scalars)
-            mstore(add(equation, SCALARS_END), end)
-            mstore(0x40, end)
+            for {} gt(end, firstWord) {} {
+                end := sub(end, 0x80)
+                fingerprint := mulmod(add(fingerprint, mload(add(end, 0x60))), challenge, R)
+                fingerprint := mulmod(add(fingerprint, mload(add(end, 0x40))), challenge, R)
+                fingerprint := mulmod(add(fingerprint, mload(add(end, 0x20))), challenge, R)
+                fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
+            }
+            for { let firstX := add(preimage, 0x60) } gt(post, firstX) {} {
+                post := sub(post, 0x20)
+                fingerprint := mulmod(add(fingerprint, mload(post)), challenge, R)
+            }
+            mstore(add(equation, CHALLENGE), challenge)
+            mstore(add(equation, FINGERPRINT), fingerprint)
         }
     }
 
@@ -604,8 +583,8 @@ contract BundleVerifier is IBundleVerifier {
             combination.end = pairs;
             while (jobs != jobsEnd) {
                 bytes32 setupDigest = KeyBlob.setupDigest(_blobOf(jobs));
-                // α, β, γ come just before the first delta, in every slice of the setup alike.
-                uint256 key = KeyBlob.read(KeyBlob.read(jobs + NEXT_EQUATION)) - 0x140;
+                // α, β, γ are the same in every slice of the setup.
+                uint256 key = KeyBlob.read(KeyBlob.read(jobs + NEXT_EQUATION));
                 uint256 alpha = combination.end;
                 (combination.l, combination.empty, combination.rhoSum) = (alpha + PAIR_BYTES, true, 0);
                 combination.end = alpha + 2 * PAIR_BYTES;
@@ -638,56 +617,49 @@ contract BundleVerifier is IBundleVerifier {
                 for (uint256 e = KeyBlob.read(jobs + NEXT_EQUATION); e != last; e += EQUATION_BYTES) {
                     uint256 rho = _rho(combination, e);
                     _begin(combination, e, rho);
-                    _finish(combination, e, rho, rho);
+                    _finish(combination, KeyBlob.read(e));
                 }
                 return;
             }
             while (true) {
-                uint256 deltas = type(uint256).max;
+                uint256 key = type(uint256).max;
                 for (uint256 job = jobs; job != jobsEnd; job += JOB_BYTES) {
                     uint256 equation = KeyBlob.read(job + NEXT_EQUATION);
                     if (equation == KeyBlob.read(job + LAST_EQUATION)) continue;
                     uint256 candidate = KeyBlob.read(equation);
-                    if (candidate < deltas) deltas = candidate;
+                    if (candidate < key) key = candidate;
                 }
-                if (deltas == type(uint256).max) return;
-                _combineSlice(combination, jobs, jobsEnd, deltas);
+                if (key == type(uint256).max) return;
+                _combineSlice(combination, jobs, jobsEnd, key);
             }
         }
     }
 
-    /// @dev Combines the equations of the slice with these deltas.
-    function _combineSlice(Combination memory combination, uint256 jobs, uint256 jobsEnd, uint256 deltas) private view {
+    /// @dev Combines the equations of the slice with this key.
+    function _combineSlice(Combination memory combination, uint256 jobs, uint256 jobsEnd, uint256 key) private view {
         unchecked {
+            // The slice's first pair, once there is one.
             uint256 commitments;
-            // The first equation, to whose scalars the others' are added; and what these are yet to be multiplied by.
-            uint256 sum;
-            uint256 factor;
-            uint256 rhoSum;
             for (uint256 job = jobs; job != jobsEnd; job += JOB_BYTES) {
                 uint256 equation = KeyBlob.read(job + NEXT_EQUATION);
-                if (equation == KeyBlob.read(job + LAST_EQUATION) || KeyBlob.read(equation) != deltas) continue;
+                if (equation == KeyBlob.read(job + LAST_EQUATION) || KeyBlob.read(equation) != key) continue;
                 assembly ("memory-safe") {
                     mstore(add(job, NEXT_EQUATION), add(equation, EQUATION_BYTES))
                 }
                 uint256 rho = _rho(combination, equation);
-                rhoSum = addmod(rhoSum, rho, R);
-                if (sum == 0) {
-                    (sum, factor, commitments) = (equation, rho, combination.end);
+                if (commitments == 0) {
+                    commitments = combination.end;
                     _begin(combination, equation, rho);
                 } else {
-                    if (factor != 1) _scaleScalars(sum, factor);
-                    factor = 1;
-                    _addScalars(sum, equation, rho);
                     _join(combination, commitments, equation, rho);
                 }
             }
-            _finish(combination, sum, factor, rhoSum);
+            _finish(combination, key);
         }
     }
 
-    /// @dev Begins a slice with its first equation: appends (ρ·C1, δ1) and (ρ·C2, δ2), in plain form the second alone,
-    /// then (−ρ·A, B).
+    /// @dev Begins a slice with its first equation: appends (ρ·C1, δ1), (ρ·C2, δ2) and (−ρ·A, B), and sets the sums of
+    /// scalars.
     function _begin(Combination memory combination, uint256 equation, uint256 rho) private view {
         uint256 mulGas = _ecMulGas;
         bool ok = true;
@@ -695,36 +667,35 @@ contract BundleVerifier is IBundleVerifier {
         // before. Arguments are evaluated from the last to the first: a call comes before its returndatasize().
         assembly ("memory-safe") {
             let pair := mload(add(combination, 0x40))
+            let second := add(pair, PAIR_BYTES)
+            let a := add(second, PAIR_BYTES)
             let proof := mload(add(equation, PROOF))
-            let delta := mload(equation)
-            let last := sub(mload(add(equation, IC)), 0x80)
-            if lt(delta, last) {
-                mcopy(pair, add(proof, 0xc0), 0x40)
-                if iszero(eq(rho, 1)) {
-                    mstore(add(pair, 0x40), rho)
-                    ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40))
-                }
-                mcopy(add(pair, 0x40), delta, 0x80)
-                pair := add(pair, PAIR_BYTES)
-            }
-            let a := add(pair, PAIR_BYTES)
-            mcopy(pair, add(proof, 0x100), 0x40)
+            mcopy(pair, add(proof, 0xc0), 0x40)
+            mcopy(second, add(proof, 0x100), 0x40)
             mcopy(a, proof, 0x40)
             if iszero(eq(rho, 1)) {
                 mstore(add(pair, 0x40), rho)
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40)), ok)
+                mstore(add(second, 0x40), rho)
                 mstore(add(a, 0x40), rho)
+                ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40))
+                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, second, 0x60, second, 0x40)), ok)
                 ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, a, 0x60, a, 0x40)), ok)
             }
-            mcopy(add(pair, 0x40), last, 0x80)
+            let key := mload(equation)
+            mcopy(add(pair, 0x40), add(key, DELTA_1), 0x80)
+            mcopy(add(second, 0x40), add(key, DELTA_2), 0x80)
             mcopy(add(a, 0x40), add(proof, 0x40), 0x80)
             mstore(add(combination, 0x40), add(a, PAIR_BYTES))
+
+            mstore(add(combination, 0xc0), rho)
+            mstore(add(combination, 0xe0), mulmod(mload(add(equation, CHALLENGE)), rho, R))
+            mstore(add(combination, 0x100), mulmod(mload(add(equation, FINGERPRINT)), rho, R))
         }
         if (!ok) _explain(combination);
     }
 
-    /// @dev Adds another equation of the slice, of which the first pair is at `commitments`: its ρ·C1 and ρ·C2, and a
-    /// pair (−ρ·A, B).
+    /// @dev Adds another equation of the slice, of which the first pair is at `commitments`: its ρ·C1, ρ·C2 and scalars,
+    /// and a pair (−ρ·A, B).
     function _join(Combination memory combination, uint256 commitments, uint256 equation, uint256 rho) private view {
         (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
         bool ok = true;
@@ -734,8 +705,7 @@ contract BundleVerifier is IBundleVerifier {
             let term := add(pair, 0x40)
             let proof := mload(add(equation, PROOF))
             let end := add(proof, PROOF_BYTES)
-            let point := sub(end, shr(1, sub(mload(add(equation, IC)), mload(equation))))
-            for {} lt(point, end) { point := add(point, 0x40) } {
+            for { let point := add(proof, 0xc0) } lt(point, end) { point := add(point, 0x40) } {
                 mcopy(pair, commitments, 0x40)
                 mcopy(term, point, 0x40)
                 mstore(add(pair, 0x80), rho)
@@ -749,54 +719,46 @@ contract BundleVerifier is IBundleVerifier {
             ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40)), ok)
             mcopy(term, add(proof, 0x40), 0x80)
             mstore(add(combination, 0x40), add(pair, PAIR_BYTES))
+
+            let sum := add(combination, 0xc0)
+            mstore(sum, addmod(mload(sum), rho, R))
+            sum := add(combination, 0xe0)
+            mstore(sum, addmod(mload(sum), mulmod(mload(add(equation, CHALLENGE)), rho, R), R))
+            sum := add(combination, 0x100)
+            mstore(sum, addmod(mload(sum), mulmod(mload(add(equation, FINGERPRINT)), rho, R), R))
         }
         if (!ok) _explain(combination);
     }
 
-    /// @dev Ends a slice: its part of Σρ and, from the scalars times `factor`, of Σρ·L.
-    function _finish(Combination memory combination, uint256 equation, uint256 factor, uint256 rhoSum) private view {
+    /// @dev Ends a slice: its part of Σρ and of Σρ·L.
+    function _finish(Combination memory combination, uint256 key) private view {
         (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
         bool ok = true;
-        combination.rhoSum = addmod(combination.rhoSum, rhoSum, R);
+        combination.rhoSum = addmod(combination.rhoSum, combination.sliceRho, R);
         // Memory map of L's pair: sum (2 words), term (2), scalar (1). ECMUL reads term and scalar and writes the term;
         // ECADD reads sum and term and writes the sum.
         assembly ("memory-safe") {
             let l := mload(add(combination, 0x60))
             let term := add(l, 0x40)
-            let ic := mload(add(equation, IC))
-            let scalar := mload(add(equation, SCALARS))
-            let end := mload(add(equation, SCALARS_END))
+            let ic := add(key, IC)
+            let scalar := add(combination, 0xc0)
             if mload(add(combination, 0x80)) {
                 mstore(add(combination, 0x80), 0)
                 mcopy(l, ic, 0x40)
-                let first := mulmod(mload(scalar), factor, R)
-                if iszero(eq(first, 1)) {
-                    mstore(term, first)
+                if iszero(eq(mload(scalar), 1)) {
+                    mstore(term, mload(scalar))
                     ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, l, 0x60, l, 0x40))
                 }
                 ic := add(ic, 0x40)
                 scalar := add(scalar, 0x20)
             }
-            // An odd one first, then two at a time: half the jumps.
-            if and(sub(end, scalar), 0x20) {
+            for { let end := add(combination, 0x120) } and(lt(scalar, end), ok) {} {
                 mcopy(term, ic, 0x40)
-                mstore(add(l, 0x80), mulmod(mload(scalar), factor, R))
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
+                mstore(add(l, 0x80), mload(scalar))
+                ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
                 ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
                 ic := add(ic, 0x40)
                 scalar := add(scalar, 0x20)
-            }
-            for {} and(lt(scalar, end), ok) {} {
-                mcopy(term, ic, 0x40)
-                mstore(add(l, 0x80), mulmod(mload(scalar), factor, R))
-                ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
-                mcopy(term, add(ic, 0x40), 0x40)
-                mstore(add(l, 0x80), mulmod(mload(add(scalar, 0x20)), factor, R))
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
-                ic := add(ic, 0x80)
-                scalar := add(scalar, 0x40)
             }
         }
         if (!ok) _explain(combination);
@@ -812,28 +774,6 @@ contract BundleVerifier is IBundleVerifier {
                 mstore(0x20, index)
                 rho := mod(keccak256(0x00, 0x40), R)
             }
-        }
-    }
-
-    /// @dev Multiplies the equation's scalars in place.
-    function _scaleScalars(uint256 equation, uint256 factor) private pure {
-        assembly ("memory-safe") {
-            let scalar := mload(add(equation, SCALARS))
-            for { let end := mload(add(equation, SCALARS_END)) } lt(scalar, end) {
-                scalar := add(scalar, 0x20)
-            } { mstore(scalar, mulmod(mload(scalar), factor, R)) }
-        }
-    }
-
-    /// @dev Adds ρ times the other's scalars, of the same slice, to the sum's.
-    function _addScalars(uint256 sum, uint256 other, uint256 rho) private pure {
-        assembly ("memory-safe") {
-            let scalar := mload(add(sum, SCALARS))
-            let term := mload(add(other, SCALARS))
-            for { let end := mload(add(sum, SCALARS_END)) } lt(scalar, end) {
-                scalar := add(scalar, 0x20)
-                term := add(term, 0x20)
-            } { mstore(scalar, addmod(mload(scalar), mulmod(mload(term), rho, R), R)) }
         }
     }
 

@@ -8,7 +8,7 @@ import {Deployed} from "./utils/Deployed.sol";
 
 /// @notice Batches and partial coverage.
 contract BundleVerifierBatchTest is Deployed {
-    string[6] internal names = ["single", "chain", "private", "plain", "mixed", "other"];
+    string[6] internal names = ["single", "chain", "private", "skip", "mixed", "other"];
     /// Six models, the last of a setup of its own, at even indexes, and of each a second one with the same keys.
     bytes32[12] internal digests;
 
@@ -135,7 +135,7 @@ contract BundleVerifierBatchTest is Deployed {
 
     // ------------------------------------------------------------------------------------------------ sharing
 
-    /// One pairing call, with n·S + 2·S + 2 pairs for n bundles of a model of S slices in committed form.
+    /// One pairing call, with n·S + 2·S + 2 pairs for n bundles of a model of S slices.
     function test_OneModelSharesItsPairings() public {
         vm.expectCall(address(8), "", 1);
         IBundleVerifier.Bundle[] memory bundles = new IBundleVerifier.Bundle[](4);
