@@ -26,7 +26,7 @@ contract VectorsTest is Deployed {
         assertEq(KeyBlob.VK_TAG, vm.parseJsonBytes32(json, ".tags.vk"));
         assertEq(KeyBlob.SETUP_TAG, vm.parseJsonBytes32(json, ".tags.setup"));
         assertEq(keccak256("zkslice/challenge/v2"), vm.parseJsonBytes32(json, ".tags.challenge"));
-        assertEq(keccak256("zkslice/batch/v1"), vm.parseJsonBytes32(json, ".tags.batch"));
+        assertEq(keccak256("zkslice/batch/v3"), vm.parseJsonBytes32(json, ".tags.batch"));
         assertEq(keccak256("zkslice/context/v1"), vm.parseJsonBytes32(json, ".tags.context"));
     }
 
