@@ -140,7 +140,12 @@ fn packages_compute_what_the_graph_computes() {
         };
         let (graph, _) = compile(&path, Some(&samples), &Options::default()).unwrap();
         for slices in [1, most] {
-            let options = PackageOptions { name: name.into(), inputs: InputMode::Public, strategy: Strategy::Slices(slices) };
+            let options = PackageOptions {
+                name: name.into(),
+                inputs: InputMode::Public,
+                strategy: Strategy::Slices(slices),
+                coverage_policy: Vec::new(),
+            };
             Package::create(&folder.path().join(name), &graph, &options, serde_json::Value::Null).unwrap();
             let package = Package::open(&folder.path().join(name)).unwrap();
             for input in &samples.0 {

@@ -166,6 +166,35 @@ fn encode_gives_what_a_request_carries() {
     assert_eq!(scene::files(&scene.path("openings")).len(), 2);
 }
 
+/// A model that serves partial bundles, and a request that asks for one.
+#[test]
+fn coverage_is_part_of_model_and_request() {
+    let scene = Scene::new();
+    let pkg = scene.path("pkg");
+    let compile = |policy: &str| {
+        let cut = ["--slices", "2", "--coverage-policy", policy];
+        run!("compile", scene.model(), "--samples", scene.samples(), cut[0], cut[1], cut[2], cut[3], "-o", pkg, "--json")
+    };
+    for (policy, says) in [("0", "lacks slice 1"), ("0,1", "every slice"), ("1,2", "slices below 2")] {
+        scene::refusal(compile(policy), 2, &["coverage policy", says]);
+    }
+    scene::succeeded(compile("1"));
+    scene.compile("whole", 2, "public");
+    ok!("setup", pkg, scene.path("whole"));
+    let encode = |package: &Path, slices: &str| {
+        run!("encode", package, "--input", scene.input(), "--deadline", "1800000000", "--min-coverage", slices, "--json")
+    };
+    for (slices, word) in [("1", 2u64), ("0,1", 0)] {
+        let encoded = scene::succeeded(encode(&pkg, slices));
+        let calldata = hex::decode(&encoded["calldata"].as_str().unwrap()[2..]).unwrap();
+        assert_eq!(requestCall::abi_decode(&calldata).unwrap().request_.minCoverage.to::<u64>(), word);
+    }
+    for (slices, says) in [("0", "slice 1 is missing"), ("1,1", "ascending"), ("1,2", "ascending")] {
+        scene::refusal(encode(&pkg, slices), 2, &["--min-coverage", says]);
+    }
+    scene::refusal(encode(&scene.path("whole"), "1"), 2, &["--coverage-policy"]);
+}
+
 #[test]
 fn inspect_describes_models_packages_and_bundles() {
     let scene = Scene::new();

@@ -264,7 +264,7 @@ fn fixture() -> &'static Fixture {
         let folder = tempfile::tempdir().unwrap();
         let (graph, _) = compile(&model("mlp_digits").join("model.onnx"), Some(&samples("mlp_digits")), &Options::default()).unwrap();
         let [public, private] = [InputMode::Public, InputMode::Private].map(|inputs| {
-            let options = PackageOptions { name: "mlp_digits".into(), inputs, strategy: Strategy::Slices(2) };
+            let options = PackageOptions { name: "mlp_digits".into(), inputs, strategy: Strategy::Slices(2), coverage_policy: Vec::new() };
             Package::create(&folder.path().join(format!("{inputs:?}")), &graph, &options, Value::Null).unwrap()
         });
         let mut rng = StdRng::seed_from_u64(1);

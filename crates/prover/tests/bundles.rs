@@ -58,7 +58,7 @@ fn world(mode: InputMode) -> &'static World {
     static WORLDS: [OnceLock<World>; 2] = [const { OnceLock::new() }; 2];
     WORLDS[usize::from(mode == InputMode::Private)].get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let options = PackageOptions { name: "digits".into(), inputs: mode, strategy: Strategy::Slices(3) };
+        let options = PackageOptions { name: "digits".into(), inputs: mode, strategy: Strategy::Slices(3), coverage_policy: Vec::new() };
         let package = Package::create(&folder.path().join("package"), &graph(), &options, Value::Null).unwrap();
         let mut rng = StdRng::seed_from_u64(1);
         setup(std::slice::from_ref(&package), &mut rng, |_, _| ()).unwrap();
@@ -339,7 +339,8 @@ fn large_outputs_are_proven() {
     assert!(scale > u64::MAX.into(), "{scale}");
 
     let folder = tempfile::tempdir().unwrap();
-    let options = PackageOptions { name: "million".into(), inputs: InputMode::Public, strategy: Strategy::Slices(2) };
+    let options =
+        PackageOptions { name: "million".into(), inputs: InputMode::Public, strategy: Strategy::Slices(2), coverage_policy: Vec::new() };
     let package = Package::create(&folder.path().join("package"), &graph, &options, Value::Null).unwrap();
     let manifest: Value = serde_json::from_slice(&std::fs::read(folder.path().join("package/manifest.json")).unwrap()).unwrap();
     assert_eq!(manifest["tensors"][1]["scale"], json!(scale.to_string()));

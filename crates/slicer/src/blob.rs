@@ -56,6 +56,13 @@ pub fn slots(manifest: &Manifest, slice: &SliceEntry) -> Vec<Slot> {
     slots
 }
 
+/// Slices as a coverage: slice 0 is the lowest bit of the word.
+pub fn bitmap(slices: &[usize]) -> [u8; 32] {
+    let mut word = [0; 32];
+    slices.iter().for_each(|k| word[31 - k / 8] |= 1 << (k % 8));
+    word
+}
+
 /// A model's key blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyBlob {
@@ -76,7 +83,7 @@ impl KeyBlob {
         let number = |bytes: &mut Vec<u8>, n: u64| wide(bytes, n.into());
         number(&mut bytes, manifest.slices.len() as u64);
         number(&mut bytes, manifest.tensors.len() as u64);
-        number(&mut bytes, 0);
+        bytes.extend_from_slice(&bitmap(&manifest.coverage_policy));
         bytes.extend_from_slice(&setup);
         number(&mut bytes, u64::from(dev));
         keys.iter().for_each(|key| bytes.extend_from_slice(&key.hash()));

@@ -41,6 +41,9 @@ pub enum PackageError {
         /// Newest known.
         known: u32,
     },
+    /// The coverage policy is none of this model.
+    #[error("{0}")]
+    CoveragePolicy(String),
     /// The package has no keys.
     #[error("{}: the package has no keys; run `zkslice setup {}`", path.display(), path.display())]
     NoKeys {

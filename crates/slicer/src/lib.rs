@@ -15,7 +15,7 @@ mod package;
 mod partition;
 mod slices;
 
-pub use blob::{KeyBlob, MAX_CHUNK_BYTES, Slot, slots};
+pub use blob::{KeyBlob, MAX_CHUNK_BYTES, Slot, bitmap, slots};
 pub use cost::{Cost, key_bytes, prove_estimate, rows};
 pub use error::PackageError;
 pub use package::{InputMode, KeyManifest, Manifest, Package, PackageOptions, SliceEntry, SliceKeyEntry, TensorEntry, TensorKind, setup};

@@ -175,6 +175,9 @@ pub struct Manifest {
     pub tensors: Vec<TensorEntry>,
     /// The slices.
     pub slices: Vec<SliceEntry>,
+    /// Slices that a partial bundle must prove at least, ascending; none where only whole bundles are served.
+    #[serde(default)]
+    pub coverage_policy: Vec<usize>,
     /// Accuracy and options, as compiled: for people, not read back.
     pub report: serde_json::Value,
 }
@@ -216,6 +219,8 @@ pub struct PackageOptions {
     pub inputs: InputMode,
     /// How many slices.
     pub strategy: Strategy,
+    /// See [`Manifest::coverage_policy`].
+    pub coverage_policy: Vec<usize>,
 }
 
 /// A package on disk, its digests checked.
@@ -259,7 +264,9 @@ impl Package {
             files.insert(graph_file(k), bytes);
         }
         let tensors = wiring.tensors.iter().map(|t| entry(graph, t)).collect();
-        let manifest = Manifest { version: VERSION, name: options.name.clone(), tensors, slices: entries, report };
+        let (name, coverage_policy) = (options.name.clone(), options.coverage_policy.clone());
+        let manifest = Manifest { version: VERSION, name, tensors, slices: entries, coverage_policy, report };
+        check_policy(&manifest).map_err(PackageError::CoveragePolicy)?;
         let bytes = json(&manifest).map_err(|e| PackageError::malformed(&folder.join(MANIFEST), e))?;
         files.insert(PathBuf::from(MANIFEST), bytes);
         replace_folder(folder, &files)?;
@@ -287,7 +294,7 @@ impl Package {
             check_ports(&manifest, entry, &graph).map_err(|reason| PackageError::malformed(&path, reason))?;
             slices.push(Slice::new(graph, entry.reads.clone(), entry.writes.clone(), &kinds));
         }
-        check_wiring(&manifest).map_err(|reason| PackageError::malformed(&path, reason))?;
+        check_wiring(&manifest).and_then(|()| check_policy(&manifest)).map_err(|reason| PackageError::malformed(&path, reason))?;
         Ok(Self { folder: folder.into(), manifest, digest: keccak(&bytes), slices })
     }
 
@@ -578,6 +585,27 @@ fn check_wiring(manifest: &Manifest) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A policy names some slices, not all, and among them those that put out outputs: what a partial bundle hands out is then at least
+/// what those slices computed (`soundness.md` B6).
+fn check_policy(manifest: &Manifest) -> Result<(), String> {
+    let policy = &manifest.coverage_policy;
+    if policy.is_empty() {
+        return Ok(());
+    }
+    let slices = manifest.slices.len();
+    if !policy.is_sorted_by(|a, b| a < b) || policy.last().is_some_and(|k| *k >= slices.min(256)) {
+        return Err(format!("the coverage policy {policy:?} is not an ascending list of slices below {slices}"));
+    }
+    if policy.len() == slices {
+        return Err("the coverage policy names every slice: leave it out, whole bundles are always served".into());
+    }
+    let is_output = |t: &usize| manifest.tensors[*t].kind == TensorKind::Output;
+    match (0..slices).find(|k| manifest.slices[*k].writes.iter().any(is_output) && !policy.contains(k)) {
+        Some(k) => Err(format!("the coverage policy lacks slice {k}, which writes an output: nothing would prove it")),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a path that holds anything but a package.

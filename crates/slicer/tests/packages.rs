@@ -23,7 +23,7 @@ fn graph(skip: usize) -> Graph {
 }
 
 fn create(folder: &Path, graph: &Graph, inputs: InputMode) -> Package {
-    let options = PackageOptions { name: "random".into(), inputs, strategy: Strategy::Slices(3) };
+    let options = PackageOptions { name: "random".into(), inputs, strategy: Strategy::Slices(3), coverage_policy: Vec::new() };
     Package::create(folder, graph, &options, json!({ "note": 1 })).unwrap()
 }
 
@@ -258,6 +258,7 @@ fn manifests_that_bend_the_wiring_are_refused() {
         ("no slice", Box::new(|m| m["slices"] = json!([]))),
         ("a tensor out of range", Box::new(|m| m["slices"][0]["reads"] = json!([999]))),
         ("a tensor read twice", Box::new(move |m| m["slices"][0]["reads"] = json!([input, input]))),
+        ("another coverage policy", Box::new(|m| m["coverage_policy"] = json!([2]))),
     ];
     for (what, edit) in edits {
         edit_manifest(&folder, edit);
@@ -267,12 +268,44 @@ fn manifests_that_bend_the_wiring_are_refused() {
     use_all(&folder).unwrap();
 }
 
+/// `soundness.md` B6: the policy is in the digest, names the slices that put out outputs, and not all slices.
+#[test]
+fn coverage_policies() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("package");
+    let graph = graph(0);
+    let with = |coverage_policy: &[usize]| {
+        let (inputs, strategy) = (InputMode::Public, Strategy::Slices(3));
+        let options = PackageOptions { name: "random".into(), inputs, strategy, coverage_policy: coverage_policy.to_vec() };
+        Package::create(&folder, &graph, &options, json!({}))
+    };
+    let kinds = |package: &Package, k: usize| -> Vec<TensorKind> {
+        package.manifest().slices[k].writes.iter().map(|t| package.manifest().tensors[*t].kind).collect()
+    };
+    let whole = with(&[]).unwrap();
+    let output_slices: Vec<usize> = (0..3).filter(|k| kinds(&whole, *k).contains(&TensorKind::Output)).collect();
+    assert!(output_slices.contains(&2) && output_slices.len() < 3);
+    for (policy, word) in [(output_slices.clone(), zkslice_slicer::bitmap(&output_slices)), (Vec::new(), [0; 32])] {
+        let package = with(&policy).unwrap();
+        setup(std::slice::from_ref(&package), &mut StdRng::seed_from_u64(7), |_, _| ()).unwrap();
+        assert_eq!(package.key_blob().unwrap().bytes()[96..128], word);
+        assert_eq!(Package::open(&folder).unwrap().manifest().coverage_policy, policy);
+    }
+    assert_eq!(zkslice_slicer::bitmap(&[0, 9, 255])[..], [&[0x80][..], &[0; 29], &[2, 1]].concat());
+    let before = files(&folder);
+    for refused in [&[0][..], &[0, 1], &[0, 1, 2], &[2, 2], &[2, 1], &[2, 3], &[2, usize::MAX]] {
+        assert!(matches!(with(refused), Err(PackageError::CoveragePolicy(_))), "{refused:?}");
+    }
+    assert_eq!(files(&folder), before);
+}
+
 /// Only an earlier package, or nothing, is replaced; neighbours that happen to have the working names are left alone.
 #[test]
 fn other_peoples_folders_are_left_alone() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("package");
-    let options = PackageOptions { name: "random".into(), inputs: InputMode::Public, strategy: Strategy::Slices(3) };
+    let options =
+        PackageOptions { name: "random".into(), inputs: InputMode::Public, strategy: Strategy::Slices(3), coverage_policy: Vec::new() };
     for name in ["package", "package.old", "package.partial"] {
         let theirs = place.path().join(name);
         fs::create_dir(&theirs).unwrap();

@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Cut into the fewest slices that each stay at or below so many constraints.
     #[arg(long, default_value_t = 1 << 20, value_parser = at_least_one)]
     max_constraints: usize,
+    /// Slices that a partial bundle must prove at least, the output's among them; without it requests are for whole bundles only.
+    #[arg(long, value_delimiter = ',')]
+    coverage_policy: Vec<usize>,
     /// How inputs are bound.
     #[arg(long, value_enum, default_value = "public")]
     input: InputArg,
@@ -103,6 +106,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
                 InputArg::Private => InputMode::Private,
             },
             strategy: args.slices.map_or(Strategy::MaxConstraints(args.max_constraints), Strategy::Slices),
+            coverage_policy: args.coverage_policy,
         },
         serde_json::to_value(&report).map_err(|e| CliError::failed(e.to_string()))?,
     )?;

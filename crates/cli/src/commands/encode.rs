@@ -12,7 +12,7 @@ use zkslice_chain::constants::VERIFIER_SELECTOR;
 use zkslice_chain::context;
 use zkslice_groth16::keccak;
 use zkslice_prover::{Bound, Inference, encode_request};
-use zkslice_slicer::{Package, TensorKind};
+use zkslice_slicer::{Package, TensorKind, bitmap};
 
 use super::{integers, write_secret};
 use crate::error::CliError;
@@ -41,6 +41,10 @@ pub(crate) struct Args {
     /// Fee in wei, sent with the request.
     #[arg(long, default_value_t = 0, requires = "deadline")]
     fee: u128,
+    /// Slices that must be proven at least, ascending; all by default. A partial result says nothing of how the output comes from the
+    /// input, and only those who ask for one get it.
+    #[arg(long, value_delimiter = ',', requires = "deadline")]
+    min_coverage: Vec<usize>,
     /// Contract that is called back.
     #[arg(long, default_value_t = Address::ZERO, requires = "deadline")]
     callback: Address,
@@ -85,13 +89,34 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
             }
         }
     }
-    let calldata = args.deadline.map(|deadline| request_calldata(&args, model, deadline, &bound));
+    let coverage = min_coverage(&package, &args.min_coverage)?;
+    let calldata = args.deadline.map(|deadline| request_calldata(&args, model, deadline, coverage, &bound));
     lines.extend(calldata.iter().map(|bytes| format!("calldata of InferenceOracle.request: {bytes}")));
     output.result(&json!({ "inputs": entries, "calldata": calldata }), &lines);
     Ok(ExitCode::SUCCESS)
 }
 
-fn request_calldata(args: &Args, model: B256, deadline: u64, bound: &[Bound]) -> Bytes {
+/// A request's least coverage, which the oracle takes if the model's policy is within it. 0 is all slices.
+fn min_coverage(package: &Package, slices: &[usize]) -> Result<U256, CliError> {
+    let manifest = package.manifest();
+    let (policy, all) = (&manifest.coverage_policy, manifest.slices.len());
+    let refused = |reason: String| Err(CliError::input(format!("--min-coverage: {reason}")));
+    if slices.is_empty() || slices.iter().copied().eq(0..all) {
+        return Ok(U256::ZERO);
+    }
+    if policy.is_empty() {
+        return refused("the model serves whole bundles only; compile it with --coverage-policy".into());
+    }
+    if !slices.is_sorted_by(|a, b| a < b) || slices.last().is_some_and(|k| *k >= all) {
+        return refused(format!("{slices:?} is not an ascending list of slices below {all}"));
+    }
+    match policy.iter().find(|k| !slices.contains(k)) {
+        Some(k) => refused(format!("slice {k} is missing: the model's policy is {policy:?}")),
+        None => Ok(U256::from_be_bytes(bitmap(slices))),
+    }
+}
+
+fn request_calldata(args: &Args, model: B256, deadline: u64, min_coverage: U256, bound: &[Bound]) -> Bytes {
     let mut words = Vec::new();
     let inputs = bound
         .iter()
@@ -109,7 +134,7 @@ fn request_calldata(args: &Args, model: B256, deadline: u64, bound: &[Bound]) ->
         modelDigest: model,
         inputs,
         verifier: VERIFIER_SELECTOR,
-        minCoverage: U256::ZERO,
+        minCoverage: min_coverage,
         feeToken: Address::ZERO,
         fee: U256::from(args.fee),
         deadline,

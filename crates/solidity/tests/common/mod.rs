@@ -63,7 +63,7 @@ pub struct Model {
 
 pub fn model(name: &str, slices: usize, mode: InputMode) -> Model {
     let (folder, graph) = (TempDir::new().unwrap(), graph(name));
-    let options = PackageOptions { name: name.into(), inputs: mode, strategy: Strategy::Slices(slices) };
+    let options = PackageOptions { name: name.into(), inputs: mode, strategy: Strategy::Slices(slices), coverage_policy: Vec::new() };
     let package = Package::create(&folder.path().join("pkg"), &graph, &options, Value::Null).unwrap();
     setup(std::slice::from_ref(&package), &mut rng(slices as u64), |_, _| {}).unwrap();
     let input = fs::read(root().join("tests/models").join(name).join("input.json")).unwrap();

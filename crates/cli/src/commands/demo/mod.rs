@@ -82,7 +82,8 @@ fn package(args: &Args, inputs: InputMode, narrator: &Narrator<'_>) -> Result<Pa
     let folder = args.folder.join(if args.private { "package-private" } else { "package" });
     let fresh = args.folder.join("package-fresh");
     fs::create_dir_all(&args.folder).map_err(|e| CliError::failed(format!("{}: {e}", args.folder.display())))?;
-    let options = PackageOptions { name: format!("demo-{name}"), inputs, strategy: Strategy::Slices(args.slices) };
+    let options =
+        PackageOptions { name: format!("demo-{name}"), inputs, strategy: Strategy::Slices(args.slices), coverage_policy: Vec::new() };
     let report = serde_json::to_value(&report).map_err(|e| CliError::failed(e.to_string()))?;
     let made = Package::create(&fresh, &graph, &options, report)?;
     let constraints: Vec<usize> = made.manifest().slices.iter().map(|s| s.constraints).collect();
