@@ -375,11 +375,11 @@ fn newer_format_versions() {
     fresh();
     let key = newer.join("slices/0/proving.key");
     let mut bytes = std::fs::read(&key).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     std::fs::write(&key, &bytes).unwrap();
     refused!(
         2,
-        ["slices/0/proving.key", "format version 2", "upgrade zkslice"],
+        ["slices/0/proving.key", "format version 3", "upgrade zkslice"],
         "prove",
         newer,
         "--input",

@@ -141,7 +141,7 @@ fn damaged_files_are_refused_by_name() {
             assert!(refused(&name, "an extra field").contains("extra"));
         } else if name.ends_with("proving.key") {
             let mut newer = bytes.clone();
-            newer[8] = 2;
+            newer[8] += 1;
             fs::write(&path, &newer).unwrap();
             assert!(refused(&name, "a newer version").contains("upgrade"));
         }
@@ -204,7 +204,8 @@ fn attack_b10_a_plain_key_is_no_key_of_a_slice() {
     let package = with_keys(&folder, &graph(0), 6);
     let committed = package.verifying_keys().unwrap().remove(1);
     assert!(committed.groups.is_empty(), "the middle slice has commitments only");
-    let plain = VerifyingKey { delta1: None, ic: committed.ic[..1 + committed.publics].to_vec(), ..committed };
+    let ic = committed.ic.iter().cycle().take(1 + committed.publics).copied().collect();
+    let plain = VerifyingKey { delta1: None, ic, ..committed };
     fs::write(folder.join("slices/1/verifying.key"), plain.record()).unwrap();
     edit_keys(&folder, |keys| keys["slices"][1]["verifying_key"] = json!(format!("0x{}", hex::encode(plain.hash()))));
     let error = package.verifying_keys().expect_err("a plain key").to_string();
@@ -258,7 +259,7 @@ fn manifests_that_bend_the_wiring_are_refused() {
         ("no slice", Box::new(|m| m["slices"] = json!([]))),
         ("a tensor out of range", Box::new(|m| m["slices"][0]["reads"] = json!([999]))),
         ("a tensor read twice", Box::new(move |m| m["slices"][0]["reads"] = json!([input, input]))),
-        ("another coverage policy", Box::new(|m| m["coverage_policy"] = json!([2]))),
+        ("a coverage policy without the output's slice", Box::new(|m| m["coverage_policy"] = json!([0]))),
     ];
     for (what, edit) in edits {
         edit_manifest(&folder, edit);
@@ -266,6 +267,9 @@ fn manifests_that_bend_the_wiring_are_refused() {
         restore();
     }
     use_all(&folder).unwrap();
+    // A policy that could be, but is not the one of the keys' model.
+    edit_manifest(&folder, |m| m["coverage_policy"] = json!([2]));
+    Package::open(&folder).unwrap().key_blob().unwrap_err();
 }
 
 /// `soundness.md` B6: the policy is in the digest, names the slices that put out outputs, and not all slices.

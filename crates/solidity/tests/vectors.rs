@@ -85,10 +85,11 @@ fn digests_are_those_of_the_blobs() {
         assert_eq!(bytes(&vector["modelDigest"]), keccak(&blob[..32 * at]));
         for (k, hash) in vector["vkHashes"].as_array().unwrap().iter().enumerate() {
             // Tag, form, p, n, G, groups, m, codes, α, β, γ, deltas, IC.
-            let (form, publics, groups) = (word(at + 1), word(at + 2), word(at + 4));
-            let post = word(at + 5 + 2 * groups);
-            let points = at + 6 + 2 * groups + post;
-            let end = points + 10 + 4 * (1 + form) + 2 * (1 + publics + post);
+            let groups = word(at + 4);
+            let codes = word(at + 5 + 2 * groups);
+            assert_eq!((word(at + 1), codes), (1, 2));
+            let points = at + 6 + 2 * groups + codes;
+            let end = points + 10 + 4 * 2 + 2 * (1 + codes);
             let record = &blob[32 * at..32 * end];
             assert_eq!(bytes(hash), keccak(record));
             assert_eq!(bytes(hash), blob[32 * (6 + k)..][..32]);
