@@ -21,7 +21,8 @@ import {KeyBlob} from "./libraries/KeyBlob.sol";
 /// fixed. Equal second arguments share a pairing: β and γ in neighbouring models of one setup, the deltas in
 /// neighbouring bundles of one model. So n bundles of one model of S slices take n·S + 2·S + 2 pairings.
 ///
-/// First pass: every bundle is checked for form and hashed. Second pass: the curve.
+/// Four passes: where the bundles are (`_place`); what their models say (`_load`); every bundle is checked and hashed
+/// (`_hash`); the curve (`_combine`).
 contract BundleVerifier is IBundleVerifier {
     bytes32 private constant CHALLENGE_TAG = keccak256("zkslice/challenge/v2");
     bytes32 private constant BATCH_TAG = keccak256("zkslice/batch/v3");
@@ -32,11 +33,40 @@ contract BundleVerifier is IBundleVerifier {
 
     /// @dev Words of a slice's proof: A (2), B (4), C1 (2), C2 (2).
     uint256 private constant PROOF_WORDS = 10;
+    // In bytes from A.
+    uint256 private constant B = 0x40;
+    uint256 private constant C1 = 0xc0;
+    uint256 private constant C2 = 0x100;
     uint256 private constant PROOF_BYTES = 0x140;
     /// @dev Bytes of a pair in the pairing precompile's input: a G1 point, then a G2 point.
     uint256 private constant PAIR_BYTES = 0xc0;
 
     IModelRegistry public immutable registry;
+
+    // A bundle's encoding, in bytes from its head. The arrays follow one another: words, commitments, proofs.
+    uint256 private constant CONTEXT = 0x20;
+    uint256 private constant OWNER = 0x40;
+    uint256 private constant COVERAGE = 0x60;
+    uint256 private constant PROOFS_OFFSET = 0xc0;
+    uint256 private constant WORDS_LENGTH = 0xe0;
+    uint256 private constant WORDS = 0x100;
+
+    // A slice's key, in bytes from its α, behind which are β and γ.
+    uint256 private constant DELTA_1 = 0x140;
+    uint256 private constant DELTA_2 = 0x1c0;
+    uint256 private constant IC = 0x240;
+    uint256 private constant KEY_BYTES = 0x300;
+
+    // A slice's equation on its way from hashing to the pairing: α in its key record; its proof in the transcript; the
+    // next equation of the same slice, or 0; ρ; χ and F, later ρ·χ and ρ·F.
+    // slither-disable-next-line unused-state: offset 0: nothing is added.
+    uint256 private constant KEY = 0x00;
+    uint256 private constant PROOF = 0x20;
+    uint256 private constant NEXT = 0x40;
+    uint256 private constant RHO = 0x60;
+    uint256 private constant CHALLENGE = 0x80;
+    uint256 private constant FINGERPRINT = 0xa0;
+    uint256 private constant EQUATION_BYTES = 0xc0;
 
     // Gas forwarded to the precompiles. A failing precompile burns what it is given, so it is not given everything.
     uint256 private immutable _ecAddGas;
@@ -44,67 +74,41 @@ contract BundleVerifier is IBundleVerifier {
     uint256 private immutable _pairingBaseGas;
     uint256 private immutable _pairingPerPairGas;
 
-    // Three layouts of raw memory, by their offsets: structs would be allocated anew wherever one is named, and the
-    // second pass allocates nothing.
-
-    // A bundle: calldata offsets of its head and of its arrays' lengths; its model's blob, which neighbours of one
-    // model share; its equations not combined yet.
-    // slither-disable-next-line unused-state: offset 0: nothing is added.
-    uint256 private constant HEAD = 0x00;
-    uint256 private constant WORDS = 0x20;
-    uint256 private constant COMMITMENTS = 0x40;
-    uint256 private constant PROOFS = 0x60;
-    uint256 private constant BLOB = 0x80;
-    uint256 private constant NEXT_EQUATION = 0xa0;
-    uint256 private constant LAST_EQUATION = 0xc0;
-    uint256 private constant JOB_BYTES = 0xe0;
-
-    // A slice's equation on its way from hashing to the pairing: α in its key record, where β, γ, δ1, δ2 and IC follow;
-    // the proof in the transcript; χ and F.
-    // slither-disable-next-line unused-state: offset 0: nothing is added.
-    uint256 private constant KEY = 0x00;
-    uint256 private constant PROOF = 0x20;
-    uint256 private constant CHALLENGE = 0x40;
-    uint256 private constant FINGERPRINT = 0x60;
-    uint256 private constant EQUATION_BYTES = 0x80;
-    // From α on.
-    uint256 private constant DELTA_1 = 0x140;
-    uint256 private constant DELTA_2 = 0x1c0;
-    uint256 private constant IC = 0x240;
-    uint256 private constant POINT_BYTES = 0x300;
-
-    /// @dev A bundle being hashed. Assembly below knows the offsets.
-    struct Statement {
-        uint256 bundle;
-        uint256 context;
-        uint256 owner;
-        /// For each tensor, its commitment or where its words are: see `_placeTensors`.
-        uint256[] sources;
-        uint256 job;
-        /// Where the next slice's h0 goes, and where its proof is.
-        uint256 entry;
-        uint256 proof;
+    /// @dev Neighbouring bundles of one model, and what their checks need of it. Assembly below knows the offsets.
+    struct Run {
+        bytes32 digest;
+        /// Index just after the last bundle.
+        uint256 end;
+        bytes blob;
+        uint256 slices;
+        /// How many words and commitments a bundle has.
+        uint256 words;
+        uint256 commitments;
+        /// Memory: for each tensor where it is in a bundle; the first boundary's; then for each slice its first and its
+        /// last equation. See `_layOut`.
+        uint256 places;
+        uint256 boundaries;
+        uint256 equations;
+        /// Cursors of slice 0's wiring and key record.
+        uint256 wiring;
+        uint256 record;
     }
 
-    /// @dev What the pairing will take.
-    /// Assembly below knows the offsets.
-    struct Combination {
-        bytes32 seed;
-        /// The equation whose ρ is 1.
-        uint256 firstEquation;
-        /// Where the next pair goes.
+    /// @dev All bundles. Assembly below knows the offsets.
+    struct Batch {
+        /// Calldata offset of the list of the bundles' offsets, which count from here, and how many there are.
+        uint256 base;
+        uint256 bundles;
+        /// While hashing: where the next h0, the next slice's proof and the next equation go.
+        uint256 entry;
+        uint256 proof;
+        uint256 equation;
+        /// While combining: where the next pair goes.
         uint256 end;
         /// Of the setup at hand: the pair of Σρ·L, whether nothing is in it yet, and Σρ.
         uint256 l;
         bool empty;
         uint256 rhoSum;
-        /// Of the slice at hand: Σρ, Σρ·χ and Σρ·F.
-        uint256 sliceRho;
-        uint256 sliceChallenge;
-        uint256 sliceFingerprint;
-        /// For `_explain`.
-        uint256 jobs;
-        uint256 jobsEnd;
     }
 
     constructor(IModelRegistry registry_) {
@@ -119,36 +123,21 @@ contract BundleVerifier is IBundleVerifier {
 
     /// @inheritdoc IBundleVerifier
     function verifyBundle(Bundle calldata) external view {
-        uint256 jobs = _allocateJobs(1);
-        // After the selector, the bundle's offset.
-        uint256 end = _place(jobs, 0x24);
-        bool canonical;
-        assembly ("memory-safe") {
-            canonical := and(eq(calldataload(0x04), 0x20), eq(end, calldatasize()))
-        }
-        if (!canonical) revert NonCanonicalCalldata();
-        _verify(jobs, jobs + JOB_BYTES);
+        // After the selector, a list of one offset.
+        _verify(0x04, 1);
     }
 
     /// @inheritdoc IBundleVerifier
     function verifyBatch(Bundle[] calldata bundles) external view {
         uint256 n = bundles.length;
         if (n == 0) revert EmptyBatch();
-        uint256 jobs = _allocateJobs(n);
-        // After the selector, the array's offset, its length, and each bundle's offset from there on.
-        uint256 head = 0x44 + 32 * n;
-        bool canonical;
+        uint256 base;
         assembly ("memory-safe") {
-            canonical := eq(bundles.offset, 0x44)
+            base := bundles.offset
         }
-        for (uint256 i = 0; i < n; ++i) {
-            assembly ("memory-safe") {
-                canonical := and(canonical, eq(calldataload(add(0x44, shl(5, i))), sub(head, 0x44)))
-            }
-            head = _place(jobs + JOB_BYTES * i, head);
-        }
-        if (!canonical || head != msg.data.length) revert NonCanonicalCalldata();
-        _verify(jobs, jobs + JOB_BYTES * n);
+        // After the selector, the array's offset and its length.
+        if (base != 0x44) revert NonCanonicalCalldata();
+        _verify(base, n);
     }
 
     /// @inheritdoc IBundleVerifier
@@ -167,61 +156,71 @@ contract BundleVerifier is IBundleVerifier {
         }
     }
 
-    function _verify(uint256 jobs, uint256 jobsEnd) private view {
-        Combination memory combination;
-        (combination.jobs, combination.jobsEnd) = (jobs, jobsEnd);
-        _hash(combination, jobs, jobsEnd);
-        _combine(combination, jobs, jobsEnd);
+    function _verify(uint256 base, uint256 n) private view {
+        (Run[] memory runs, uint256 slices) = _place(base, n);
+        _load(runs);
+        Batch memory batch;
+        (batch.base, batch.bundles) = (base, n);
+        _hash(batch, runs, slices);
+        _combine(batch, runs);
     }
 
-    // ------------------------------------------------------------------------------------------------ statements
+    // ------------------------------------------------------------------------------------------------ calldata
 
-    function _allocateJobs(uint256 n) private pure returns (uint256 jobs) {
-        assembly ("memory-safe") {
-            jobs := mload(0x40)
-            mstore(0x40, add(jobs, mul(n, JOB_BYTES)))
+    /// @dev Calldata is the only encoding of the bundles: each follows the one before, its arrays follow its head and
+    /// one another, and nothing follows the last.
+    /// @return runs The bundles, by model.
+    /// @return slices How many proofs there are.
+    function _place(uint256 base, uint256 n) private pure returns (Run[] memory runs, uint256 slices) {
+        unchecked {
+            assembly ("memory-safe") {
+                // At most a run a bundle.
+                runs := mload(0x40)
+                mstore(runs, 0)
+                mstore(0x40, add(runs, shl(5, add(n, 1))))
+            }
+            uint256 head = base + 32 * n;
+            bool canonical = true;
+            bytes32 last;
+            for (uint256 i = 0; i < n; ++i) {
+                bytes32 digest;
+                assembly ("memory-safe") {
+                    digest := calldataload(head)
+                    canonical := and(canonical, eq(calldataload(add(base, shl(5, i))), sub(head, base)))
+                    canonical := and(canonical, eq(calldataload(add(head, 0x80)), WORDS_LENGTH))
+                    // Of each array: its length, then its end, from the head.
+                    let length := calldataload(add(head, WORDS_LENGTH))
+                    let limit := length
+                    let end := add(WORDS, shl(5, length))
+                    canonical := and(canonical, eq(calldataload(add(head, 0xa0)), end))
+                    length := calldataload(add(head, end))
+                    limit := or(limit, length)
+                    end := add(add(end, 0x20), shl(5, length))
+                    canonical := and(canonical, eq(calldataload(add(head, PROOFS_OFFSET)), end))
+                    length := calldataload(add(head, end))
+                    slices := add(slices, div(length, PROOF_WORDS))
+                    head := add(head, add(add(end, 0x20), shl(5, length)))
+                    canonical := and(canonical, lt(or(limit, length), 0x100000000))
+                }
+                if (digest != last || i == 0) _addRun(runs, digest, i);
+                last = digest;
+            }
+            if (!canonical || head != msg.data.length) revert NonCanonicalCalldata();
+            runs[runs.length - 1].end = n;
         }
     }
 
-    /// @dev Notes where the bundle with this calldata offset is, whose arrays must follow its head and one another: one
-    /// encoding for each list of arguments. Returns where it ends.
-    function _place(uint256 job, uint256 head) private pure returns (uint256 end) {
-        bool canonical;
-        assembly ("memory-safe") {
-            // Seven words of head; the last three are the arrays' offsets from the head.
-            let words := add(head, 0xe0)
-            let length := calldataload(words)
-            let limit := length
-            let commitments := add(words, add(0x20, shl(5, length)))
-            length := calldataload(commitments)
-            limit := or(limit, length)
-            let proofs := add(commitments, add(0x20, shl(5, length)))
-            length := calldataload(proofs)
-            limit := or(limit, length)
-            end := add(proofs, add(0x20, shl(5, length)))
-
-            canonical := and(lt(limit, 0x100000000), eq(calldataload(add(head, 0x80)), 0xe0))
-            canonical := and(canonical, eq(calldataload(add(head, 0xa0)), sub(commitments, head)))
-            canonical := and(canonical, eq(calldataload(add(head, 0xc0)), sub(proofs, head)))
-            mstore(job, head)
-            mstore(add(job, WORDS), words)
-            mstore(add(job, COMMITMENTS), commitments)
-            mstore(add(job, PROOFS), proofs)
-        }
-        if (!canonical) revert NonCanonicalCalldata();
-    }
-
-    function _blobOf(uint256 job) private pure returns (bytes memory blob) {
-        assembly ("memory-safe") {
-            blob := mload(add(job, BLOB))
-        }
-    }
-
-    /// @dev The array whose length is at this calldata offset.
-    function _arrayAt(uint256 offset) private pure returns (uint256[] calldata array) {
-        assembly ("memory-safe") {
-            array.offset := add(offset, 0x20)
-            array.length := calldataload(offset)
+    /// @dev Begins a run with bundle `first`, which ends the run before.
+    function _addRun(Run[] memory runs, bytes32 digest, uint256 first) private pure {
+        unchecked {
+            uint256 count = runs.length;
+            if (count != 0) runs[count - 1].end = first;
+            assembly ("memory-safe") {
+                mstore(runs, add(count, 1))
+            }
+            Run memory run;
+            run.digest = digest;
+            runs[count] = run;
         }
     }
 
@@ -232,446 +231,455 @@ contract BundleVerifier is IBundleVerifier {
         }
     }
 
-    /// @dev Checks counts and ranges of words and commitments.
-    /// @return sources For each tensor its commitment, or the calldata offset of its first word plus 2^128 times the
-    /// number of words.
-    function _placeTensors(uint256 index, uint256 job, bytes memory blob)
-        private
-        pure
-        returns (uint256[] memory sources)
-    {
+    /// @dev Calldata offset of the head of this bundle.
+    function _headOf(Batch memory batch, uint256 index) private pure returns (uint256) {
         unchecked {
-            uint256[] calldata words = _arrayAt(KeyBlob.read(job + WORDS));
-            uint256 wordCount;
-            // Calldata offset of the next commitment. Beyond calldata there are zeros; the count is checked after.
-            uint256 commitment = KeyBlob.read(job + COMMITMENTS) + 0x20;
-            uint256 tensor = KeyBlob.tensors(blob);
-            sources = new uint256[](KeyBlob.tensorCount(blob));
-            uint256 source;
+            return batch.base + _calldataAt(batch.base + 32 * index);
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------ models
+
+    function _load(Run[] memory runs) private view {
+        for (uint256 i = 0; i < runs.length; ++i) {
+            // slither-disable-next-line calls-loop: the registry is trusted.
+            runs[i].blob = KeyBlob.fetch(registry, runs[i].digest);
+            _layOut(runs[i]);
+        }
+    }
+
+    /// @dev Notes what every bundle of the model needs of its blob. A tensor's place, from low to high: where it begins
+    /// among the words or among the commitments, in bytes (128 bits); for a public tensor the bytes of its words (112)
+    /// and how many bits a word may have, all but the last (8) and the last (8).
+    function _layOut(Run memory run) private pure {
+        unchecked {
+            bytes memory blob = run.blob;
+            run.slices = KeyBlob.sliceCount(blob);
+            run.wiring = KeyBlob.wirings(blob);
+            run.record = KeyBlob.records(blob, run.wiring);
+            uint256 place;
             uint256 end;
-            assembly ("memory-safe") {
-                source := add(sources, 0x20)
-                end := add(source, shl(5, mload(sources)))
+            {
+                (uint256 tensorBytes, uint256 sliceBytes) = (32 * KeyBlob.tensorCount(blob), 64 * run.slices);
+                assembly ("memory-safe") {
+                    place := mload(0x40)
+                    end := add(place, tensorBytes)
+                    calldatacopy(end, calldatasize(), sliceBytes) // zeros
+                    mstore(0x40, add(end, sliceBytes))
+                }
             }
-            // Inputs and outputs come first: boundaries are left to the loop after this one.
-            for (; source != end; source += 0x20) {
+            (run.places, run.equations) = (place, end);
+
+            uint256 words;
+            uint256 commitments;
+            uint256 tensor = KeyBlob.tensors(blob);
+            for (; place != end; place += 0x20) {
                 uint256 kind = KeyBlob.read(tensor);
                 if (kind == KeyBlob.KIND_BOUNDARY) break;
                 uint256 value;
                 if (kind == KeyBlob.KIND_PRIVATE_INPUT) {
-                    value = _calldataAt(commitment);
-                    commitment += 0x20;
+                    value = 32 * commitments++;
                 } else {
-                    value = _placeWords(index, words, wordCount, tensor);
-                    wordCount += value >> 128;
+                    (uint256 n, uint256 full, uint256 last) =
+                        KeyBlob.packing(KeyBlob.read(tensor + 0x20), KeyBlob.read(tensor + 0x40));
+                    value = last << 248 | full << 240 | n << 133 | 32 * words;
+                    words += n;
                 }
                 assembly ("memory-safe") {
-                    mstore(source, value)
+                    mstore(place, value)
                 }
                 tensor += 32 * KeyBlob.TENSOR_WORDS;
             }
-            assembly ("memory-safe") {
-                calldatacopy(source, commitment, sub(end, source))
-                commitment := add(commitment, sub(end, source))
+            run.boundaries = place;
+            for (; place != end; place += 0x20) {
+                assembly ("memory-safe") {
+                    mstore(place, shl(5, commitments))
+                }
+                ++commitments;
             }
-            if (wordCount != words.length) revert WordCountMismatch(index, wordCount, words.length);
-            _requireCommitments(index, _arrayAt(KeyBlob.read(job + COMMITMENTS)), commitment);
+            (run.words, run.commitments) = (words, commitments);
         }
     }
 
-    /// @dev The commitments end at this calldata offset, and each is below r.
-    function _requireCommitments(uint256 index, uint256[] calldata commitments, uint256 end) private pure {
+    // ------------------------------------------------------------------------------------------------ checks
+
+    /// @dev Checks lengths, context, owner and coverage. Until then nothing is where the model says.
+    /// @return covered Bitmap of the slices to prove, all of them where the bundle says 0.
+    function _requireShape(Run memory run, uint256 index, uint256 head) private pure returns (uint256 covered) {
         unchecked {
+            uint256 received = _calldataAt(head + WORDS_LENGTH);
+            if (received != run.words) revert WordCountMismatch(index, run.words, received);
+            uint256 commitments = head + WORDS + 32 * received;
+            received = _calldataAt(commitments);
+            if (received != run.commitments) revert CommitmentCountMismatch(index, run.commitments, received);
+            uint256 proofs = commitments + 32 + 32 * received;
+
+            uint256 element = _calldataAt(head + CONTEXT);
+            if (element == 0 || element >= R) revert ContextOutOfRange(index, element);
+            element = _calldataAt(head + OWNER);
+            if (element >= R) revert OwnerOutOfRange(index, element);
+
+            covered = _calldataAt(head + COVERAGE);
+            uint256 all = type(uint256).max >> (256 - run.slices);
+            if (covered >= all) revert CoverageOutOfRange(index, covered, run.slices);
             uint256 expected;
-            bool inRange = true;
-            assembly ("memory-safe") {
-                let cursor := commitments.offset
-                expected := shr(5, sub(end, cursor))
-                for {} lt(cursor, end) { cursor := add(cursor, 0x20) } {
-                    inRange := and(inRange, lt(calldataload(cursor), R))
-                }
-            }
-            if (expected != commitments.length) revert CommitmentCountMismatch(index, expected, commitments.length);
-            if (inRange) return;
-            for (uint256 i = 0; i < commitments.length; ++i) {
-                if (commitments[i] >= R) revert CommitmentOutOfRange(index, i, commitments[i]);
-            }
-        }
-    }
-
-    /// @dev Where the words of a public tensor are, from `start` on. Each has no bits but those of its digits. Words
-    /// that are not there are not looked at: the caller will find that they are too few.
-    function _placeWords(uint256 index, uint256[] calldata words, uint256 start, uint256 tensor)
-        private
-        pure
-        returns (uint256 place)
-    {
-        unchecked {
-            (uint256 n, uint256 full, uint256 last) =
-                KeyBlob.packing(KeyBlob.read(tensor + 0x20), KeyBlob.read(tensor + 0x40));
-            bool outOfRange;
-            assembly ("memory-safe") {
-                let cursor := add(words.offset, shl(5, start))
-                place := or(cursor, shl(128, n))
-                if iszero(gt(add(start, n), words.length)) {
-                    let end := add(cursor, shl(5, sub(n, 1)))
-                    let union := 0
-                    for { let eights := add(cursor, and(sub(end, cursor), not(0xff))) } lt(cursor, eights) {
-                        cursor := add(cursor, 0x100)
-                    } {
-                        union := or(union, or(calldataload(cursor), calldataload(add(cursor, 0x20))))
-                        union := or(union, or(calldataload(add(cursor, 0x40)), calldataload(add(cursor, 0x60))))
-                        union := or(union, or(calldataload(add(cursor, 0x80)), calldataload(add(cursor, 0xa0))))
-                        union := or(union, or(calldataload(add(cursor, 0xc0)), calldataload(add(cursor, 0xe0))))
-                    }
-                    for {} lt(cursor, end) { cursor := add(cursor, 0x20) } { union := or(union, calldataload(cursor)) }
-                    outOfRange := or(shr(full, union), shr(last, calldataload(end)))
-                }
-            }
-            if (!outOfRange) return place;
-            for (uint256 i = start; i < start + n; ++i) {
-                uint256 maxBits = i == start + n - 1 ? last : full;
-                if (words[i] >> maxBits != 0) revert WordOutOfRange(index, i, words[i], maxBits);
-            }
-        }
-    }
-
-    /// @dev The slices to prove, as a bitmap that names all of them where the bundle says 0; and that there are so many
-    /// proofs.
-    function _coverageOf(uint256 index, uint256 job, uint256 slices) private pure returns (uint256 covered) {
-        unchecked {
-            // At most 256 slices, for which the shift gives 0.
-            uint256 all = slices == 256 ? type(uint256).max : (1 << slices) - 1;
-            covered = _calldataAt(KeyBlob.read(job) + 0x60);
-            if (covered >= all) revert CoverageOutOfRange(index, covered, slices);
-            uint256 expected = PROOF_WORDS * slices;
             if (covered == 0) {
-                covered = all;
+                (covered, expected) = (all, PROOF_WORDS * run.slices);
             } else {
-                expected = 0;
                 for (uint256 bits = covered; bits != 0; bits &= bits - 1) {
                     expected += PROOF_WORDS;
                 }
             }
-            uint256 received = _calldataAt(KeyBlob.read(job + PROOFS));
+            received = _calldataAt(proofs);
             if (received != expected) revert ProofLengthMismatch(index, expected, received);
         }
     }
 
-    /// @dev After a precompile failed: names the first proof with a coordinate ≥ q or a G1 point off the curve.
-    function _explain(Combination memory combination) private pure {
-        uint256 index;
-        for (uint256 job = combination.jobs; job != combination.jobsEnd; job += JOB_BYTES) {
-            _requirePoints(index++, job);
+    /// @dev Each word has no bits but those of its digits, each commitment is below r.
+    function _requireRanges(Run memory run, uint256 index, uint256 head) private pure {
+        bool outOfRange;
+        assembly ("memory-safe") {
+            let words := add(head, WORDS)
+            let end := mload(add(run, 0xe0))
+            // Private inputs have a place without words.
+            for { let cursor := mload(add(run, 0xc0)) } lt(cursor, end) { cursor := add(cursor, 0x20) } {
+                let place := mload(cursor)
+                if shr(240, place) {
+                    let word := add(words, and(place, 0xffffffffffffffffffffffffffffffff))
+                    let last := sub(add(word, and(shr(128, place), 0xffffffffffff)), 0x20)
+                    let union := 0
+                    for { let eights := add(word, and(sub(last, word), not(0xff))) } lt(word, eights) {
+                        word := add(word, 0x100)
+                    } {
+                        union := or(union, or(calldataload(word), calldataload(add(word, 0x20))))
+                        union := or(union, or(calldataload(add(word, 0x40)), calldataload(add(word, 0x60))))
+                        union := or(union, or(calldataload(add(word, 0x80)), calldataload(add(word, 0xa0))))
+                        union := or(union, or(calldataload(add(word, 0xc0)), calldataload(add(word, 0xe0))))
+                    }
+                    for {} lt(word, last) { word := add(word, 0x20) } { union := or(union, calldataload(word)) }
+                    outOfRange := or(outOfRange, shr(and(shr(240, place), 0xff), union))
+                    outOfRange := or(outOfRange, shr(shr(248, place), calldataload(last)))
+                }
+            }
+            let commitment := add(add(words, 0x20), shl(5, mload(add(run, 0x80))))
+            end := add(commitment, shl(5, mload(add(run, 0xa0))))
+            for {} lt(commitment, end) { commitment := add(commitment, 0x20) } {
+                outOfRange := or(outOfRange, iszero(lt(calldataload(commitment), R)))
+            }
+        }
+        if (outOfRange) _explainRanges(run, index, head);
+    }
+
+    /// @dev Names the first word or commitment out of range.
+    function _explainRanges(Run memory run, uint256 index, uint256 head) private pure {
+        uint256 i;
+        for (uint256 cursor = run.places; cursor != run.boundaries; cursor += 0x20) {
+            uint256 place = KeyBlob.read(cursor);
+            uint256 end = i + (place >> 133) % 2 ** 32;
+            for (; i < end; ++i) {
+                uint256 word = _calldataAt(head + WORDS + 32 * i);
+                uint256 maxBits = i + 1 == end ? place >> 248 : (place >> 240) & 0xff;
+                if (word >> maxBits != 0) revert WordOutOfRange(index, i, word, maxBits);
+            }
+        }
+        for (i = 0; i < run.commitments; ++i) {
+            uint256 commitment = _calldataAt(head + WORDS + 32 * (run.words + 1 + i));
+            if (commitment >= R) revert CommitmentOutOfRange(index, i, commitment);
+        }
+    }
+
+    /// @dev After a precompile failed, or would: names the first proof with a coordinate ≥ q or a G1 point off the
+    /// curve. The precompiles see to it as well, but say nothing.
+    function _explain(Batch memory batch) private pure {
+        for (uint256 index = 0; index < batch.bundles; ++index) {
+            uint256 head = _headOf(batch, index);
+            uint256[] calldata proofs;
+            assembly ("memory-safe") {
+                proofs.offset := add(head, calldataload(add(head, PROOFS_OFFSET)))
+                proofs.length := calldataload(proofs.offset)
+                proofs.offset := add(proofs.offset, 0x20)
+            }
+            for (uint256 i = 0; i < proofs.length; i += 2) {
+                (uint256 x, uint256 y) = (proofs[i], proofs[i + 1]);
+                if (x >= Q) revert CoordinateOutOfRange(index, i, x);
+                if (y >= Q) revert CoordinateOutOfRange(index, i + 1, y);
+                bool ofB = i % PROOF_WORDS == 2 || i % PROOF_WORDS == 4;
+                if (!ofB && x | y != 0 && !BN254.isOnCurve(x, y)) revert PointNotOnCurve(index, i);
+            }
         }
         revert PrecompileFailed();
     }
 
-    /// @dev All coordinates of a bundle's proofs are below q, and all G1 points on the curve. The precompiles see to it
-    /// as well, but say nothing.
-    function _requirePoints(uint256 index, uint256 job) private pure {
-        uint256[] calldata proofs = _arrayAt(KeyBlob.read(job + PROOFS));
-        for (uint256 i = 0; i < proofs.length; i += 2) {
-            (uint256 x, uint256 y) = (proofs[i], proofs[i + 1]);
-            if (x >= Q) revert CoordinateOutOfRange(index, i, x);
-            if (y >= Q) revert CoordinateOutOfRange(index, i + 1, y);
-            bool ofB = i % PROOF_WORDS == 2 || i % PROOF_WORDS == 4;
-            if (!ofB && x | y != 0 && !BN254.isOnCurve(x, y)) revert PointNotOnCurve(index, i);
-        }
-    }
-
     // ------------------------------------------------------------------------------------------------ hashing
 
-    /// @dev First pass. The transcript: BATCH_TAG, the number of bundles, then for each its model's digest, the bitmap of
-    /// the slices proven, their h0s, and their proofs with −A in the place of A.
-    function _hash(Combination memory combination, uint256 jobs, uint256 jobsEnd) private view {
+    /// @dev Checks and hashes every bundle. The transcript: BATCH_TAG, the number of bundles, then for each its model's
+    /// digest, the bitmap of the slices proven, their h0s, and their proofs with −A in the place of A.
+    function _hash(Batch memory batch, Run[] memory runs, uint256 slices) private pure {
         unchecked {
             uint256 transcript;
-            uint256 entry;
-            uint256 equation;
+            uint256 equations;
             bytes32 tag = BATCH_TAG;
             assembly ("memory-safe") {
+                let bundles := mload(add(batch, 0x20))
                 transcript := mload(0x40)
                 mstore(transcript, tag)
-                mstore(add(transcript, 0x20), div(sub(jobsEnd, jobs), JOB_BYTES))
-                entry := add(transcript, 0x40)
-                // Room for the greatest number of proofs; that there are no more, `_coverageOf` checks for each.
-                let slices := 0
-                for { let job := jobs } lt(job, jobsEnd) { job := add(job, JOB_BYTES) } {
-                    slices := add(slices, div(calldataload(mload(add(job, PROOFS))), PROOF_WORDS))
-                    entry := add(entry, 0x40)
-                }
-                equation := add(entry, mul(slices, add(0x20, PROOF_BYTES)))
-                mstore(0x40, add(equation, mul(slices, EQUATION_BYTES)))
-                entry := add(transcript, 0x40)
+                mstore(add(transcript, 0x20), bundles)
+                equations := add(add(transcript, 0x40), add(shl(6, bundles), mul(slices, add(0x20, PROOF_BYTES))))
+                mstore(0x40, add(equations, mul(slices, EQUATION_BYTES)))
             }
-            uint256 transcriptEnd = equation;
-            combination.firstEquation = equation;
-            bytes memory blob;
-            bytes32 digest;
-            for (uint256 job = jobs; job != jobsEnd; job += JOB_BYTES) {
-                bytes32 next = bytes32(_calldataAt(KeyBlob.read(job)));
-                if (next != digest || job == jobs) blob = KeyBlob.fetch(registry, next);
-                digest = next;
-                assembly ("memory-safe") {
-                    mstore(add(job, BLOB), blob)
-                    mstore(add(job, NEXT_EQUATION), equation)
-                }
-                (entry, equation) = _hashBundle((job - jobs) / JOB_BYTES, job, entry, equation);
-                assembly ("memory-safe") {
-                    mstore(add(job, LAST_EQUATION), equation)
+            (batch.entry, batch.equation) = (transcript + 0x40, equations);
+            uint256 index;
+            for (uint256 i = 0; i < runs.length; ++i) {
+                Run memory run = runs[i];
+                for (uint256 end = run.end; index != end; ++index) {
+                    _hashBundle(batch, run, index);
                 }
             }
-            assembly ("memory-safe") {
-                mstore(combination, keccak256(transcript, sub(transcriptEnd, transcript)))
-            }
+            _weigh(equations, batch.equation, transcript);
         }
     }
 
-    /// @dev Checks a bundle, and writes its part of the transcript at `entry` and its equations at `equation`. Returns
-    /// where each ends.
-    function _hashBundle(uint256 index, uint256 job, uint256 entry, uint256 equation)
-        private
-        pure
-        returns (uint256, uint256)
-    {
+    /// @dev Checks a bundle, and writes its part of the transcript and its equations.
+    function _hashBundle(Batch memory batch, Run memory run, uint256 index) private pure {
         unchecked {
-            Statement memory statement;
-            uint256 head = KeyBlob.read(job);
-            (statement.context, statement.owner) = (_calldataAt(head + 0x20), _calldataAt(head + 0x40));
-            if (statement.context == 0 || statement.context >= R) revert ContextOutOfRange(index, statement.context);
-            if (statement.owner >= R) revert OwnerOutOfRange(index, statement.owner);
-            bytes memory blob = _blobOf(job);
-            uint256 covered = _coverageOf(index, job, KeyBlob.sliceCount(blob));
-            statement.sources = _placeTensors(index, job, blob);
-            (statement.bundle, statement.job, statement.entry) = (index, job, entry + 0x40);
+            uint256 head = _headOf(batch, index);
+            uint256 covered = _requireShape(run, index, head);
+            _requireRanges(run, index, head);
             assembly ("memory-safe") {
+                let entry := mload(add(batch, 0x40))
                 mstore(entry, calldataload(head))
                 mstore(add(entry, 0x20), covered)
-                let proofs := mload(add(job, PROOFS))
+                let proofs := add(head, calldataload(add(head, PROOFS_OFFSET)))
                 let words := calldataload(proofs)
                 let proof := add(entry, add(0x40, shl(5, div(words, PROOF_WORDS))))
                 calldatacopy(proof, add(proofs, 0x20), shl(5, words))
-                mstore(add(statement, 0xc0), proof)
+                mstore(add(batch, 0x40), add(entry, 0x40))
+                mstore(add(batch, 0x60), proof)
             }
 
-            uint256 vkHash = KeyBlob.vkHashes(blob);
-            uint256 wiring = KeyBlob.wirings(blob);
-            uint256 record = KeyBlob.records(blob, wiring);
-            for (uint256 k = 0; covered >> k != 0; ++k) {
+            (uint256 wiring, uint256 record) = (run.wiring, run.record);
+            uint256 k;
+            while (true) {
                 uint256 key = KeyBlob.points(record);
-                record = key + POINT_BYTES;
                 if ((covered >> k) & 1 == 1) {
-                    assembly ("memory-safe") {
-                        mstore(equation, key)
-                    }
-                    _hashSlice(statement, equation, vkHash, wiring);
-                    equation += EQUATION_BYTES;
+                    _link(batch, run, k);
+                    _hashSlice(batch, run, k, head, wiring, key);
                 }
+                if (covered >> ++k == 0) break;
                 wiring = KeyBlob.afterWiring(wiring);
-                vkHash += 0x20;
+                record = key + KEY_BYTES;
             }
-            return (statement.proof, equation);
+            // The next bundle's entry follows this one's proofs.
+            batch.entry = batch.proof;
         }
     }
 
-    /// @dev Writes a slice's h0 and the rest of its equation, and moves on to the next.
-    function _hashSlice(Statement memory statement, uint256 equation, uint256 vkHash, uint256 wiring) private pure {
-        bool ok;
+    /// @dev Puts the next equation at the end of its slice's list.
+    function _link(Batch memory batch, Run memory run, uint256 k) private pure {
         assembly ("memory-safe") {
-            let proof := mload(add(statement, 0xc0))
-            mstore(add(statement, 0xc0), add(proof, PROOF_BYTES))
-            mstore(add(equation, PROOF), proof)
-            // −(x, y) = (x, (q − y) mod q): the outer reduction keeps (0, 0) what it is, and y ≥ q would be y − q.
-            let y := mload(add(proof, 0x20))
-            ok := lt(y, Q)
-            mstore(add(proof, 0x20), mod(sub(Q, y), Q))
-            vkHash := mload(vkHash)
-        }
-        if (!ok) _requirePoints(statement.bundle, statement.job);
-        bytes32 h0 = _hashPublics(statement, equation, vkHash, wiring);
-        assembly ("memory-safe") {
-            let entry := mload(add(statement, 0xa0))
-            mstore(entry, h0)
-            mstore(add(statement, 0xa0), add(entry, 0x20))
+            let equation := mload(add(batch, 0x80))
+            let list := add(mload(add(run, 0x100)), shl(6, k))
+            let last := mload(add(list, 0x20))
+            switch last
+            case 0 { mstore(list, equation) }
+            default { mstore(add(last, NEXT), equation) }
+            mstore(add(list, 0x20), equation)
+            mstore(add(equation, NEXT), 0)
         }
     }
 
-    /// @dev h0 of a slice; notes its χ and F.
-    function _hashPublics(Statement memory statement, uint256 equation, uint256 vkHash, uint256 wiring)
+    /// @dev Writes a slice's h0 and equation, and negates A.
+    function _hashSlice(Batch memory batch, Run memory run, uint256 k, uint256 head, uint256 wiring, uint256 key)
         private
         pure
-        returns (bytes32 h0)
     {
-        bytes32 tag = CHALLENGE_TAG;
-        // Memory map, in words, from the free memory pointer on:
-        //   0 CHALLENGE_TAG   1 vkHash   2 p   3 x (p words)   3+p n   4+p words (n words)   4+p+n C1 (2 words)
-        // It is scratch: nothing of it stays.
+        uint256 proof = batch.proof;
+        uint256 end = _writePreimage(run, k, head, wiring, proof);
+        bool ok;
         assembly ("memory-safe") {
             let preimage := mload(0x40)
-            let x := add(preimage, 0x60)
-            let post := add(x, shl(5, mload(wiring)))
-            let sources := add(mload(add(statement, 0x60)), 0x20)
-            // The registry sees to it that the context comes first, then the owner if it comes at all, then commitments
-            // only, read or written.
-            mstore(x, mload(add(statement, 0x20)))
-            x := add(x, 0x20)
-            let slot := add(wiring, 0x40)
-            if lt(x, post) {
-                if eq(shr(32, mload(slot)), 2) {
-                    mstore(x, mload(add(statement, 0x40)))
-                    x := add(x, 0x20)
-                    slot := add(slot, 0x20)
-                }
-                for {} lt(x, post) {} {
-                    mstore(x, mload(add(sources, shl(5, and(mload(slot), 0xffffffff)))))
-                    x := add(x, 0x20)
-                    slot := add(slot, 0x20)
-                }
-            }
+            let h0 := keccak256(preimage, sub(end, preimage))
+            let entry := mload(add(batch, 0x40))
+            mstore(entry, h0)
+            mstore(add(batch, 0x40), add(entry, 0x20))
 
-            mstore(preimage, tag)
-            mstore(add(preimage, 0x20), vkHash)
-            mstore(add(preimage, 0x40), mload(wiring))
-            let firstWord := add(post, 0x20)
-            let end := firstWord
-            for { let last := add(slot, shl(5, mload(slot))) } lt(slot, last) {} {
-                slot := add(slot, 0x20)
-                let source := mload(add(sources, shl(5, mload(slot))))
-                let size := shl(5, shr(128, source))
-                calldatacopy(end, and(source, 0xffffffffffffffffffffffffffffffff), size)
-                end := add(end, size)
-            }
-            mstore(post, shr(5, sub(end, firstWord)))
-            mcopy(end, add(mload(add(equation, PROOF)), 0xc0), 0x40)
-            h0 := keccak256(preimage, add(sub(end, preimage), 0x40))
-
-            // F = (e_1 + (e_2 + …)·χ)·χ, from the last word: first those beyond a multiple of four, then four at a time,
-            // then x. The sums are below 2^256: terms and r are below 2^254.
+            // F = (e_1 + (e_2 + …)·χ)·χ with e = x ‖ w: x moves up by a word to where w begins. From the last one on,
+            // first those beyond a multiple of four, then four at a time. The sums are below 2^256: terms and r are
+            // below 2^254.
+            let e := add(preimage, 0x80)
+            mcopy(e, add(preimage, 0x60), shl(5, mload(wiring)))
+            end := sub(end, 0x40)
             let challenge := mod(h0, R)
             let fingerprint := 0
-            for { let fours := add(firstWord, and(sub(end, firstWord), not(0x7f))) } gt(end, fours) {} {
+            for { let fours := add(e, and(sub(end, e), not(0x7f))) } gt(end, fours) {} {
                 end := sub(end, 0x20)
                 fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
             }
-            for {} gt(end, firstWord) {} {
+            for {} gt(end, e) {} {
                 end := sub(end, 0x80)
                 fingerprint := mulmod(add(fingerprint, mload(add(end, 0x60))), challenge, R)
                 fingerprint := mulmod(add(fingerprint, mload(add(end, 0x40))), challenge, R)
                 fingerprint := mulmod(add(fingerprint, mload(add(end, 0x20))), challenge, R)
                 fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
             }
-            for { let firstX := add(preimage, 0x60) } gt(post, firstX) {} {
-                post := sub(post, 0x20)
-                fingerprint := mulmod(add(fingerprint, mload(post)), challenge, R)
-            }
+
+            let equation := mload(add(batch, 0x80))
+            mstore(equation, key)
+            mstore(add(equation, PROOF), proof)
             mstore(add(equation, CHALLENGE), challenge)
             mstore(add(equation, FINGERPRINT), fingerprint)
+            mstore(add(batch, 0x80), add(equation, EQUATION_BYTES))
+            mstore(add(batch, 0x60), add(proof, PROOF_BYTES))
+
+            // −(x, y) = (x, (q − y) mod q): the outer reduction keeps (0, 0) what it is, and y ≥ q would be y − q.
+            let y := mload(add(proof, 0x20))
+            ok := lt(y, Q)
+            mstore(add(proof, 0x20), mod(sub(Q, y), Q))
+        }
+        if (!ok) _explain(batch);
+    }
+
+    /// @dev Writes what h0 hashes from the free memory pointer on, and returns where it ends. It is scratch.
+    function _writePreimage(Run memory run, uint256 k, uint256 head, uint256 wiring, uint256 proof)
+        private
+        pure
+        returns (uint256 end)
+    {
+        bytes32 tag = CHALLENGE_TAG;
+        // Memory map, in words:
+        //   0 CHALLENGE_TAG   1 vkHash   2 p   3 x (p words)   3+p n   4+p w (n words)   4+p+n C1 (2 words)
+        assembly ("memory-safe") {
+            end := mload(0x40)
+            mstore(end, tag)
+            // The vkHashes follow the blob's length and the six words of the header.
+            mstore(add(end, 0x20), mload(add(add(mload(add(run, 0x40)), 0xe0), shl(5, k))))
+            let p := mload(wiring)
+            mstore(add(end, 0x40), p)
+            end := add(end, 0x60)
+            let count := add(end, shl(5, p))
+            let places := mload(add(run, 0xc0))
+            // The registry sees to it that the context comes first, then the owner if it comes at all, then commitments
+            // only, read or written.
+            mstore(end, calldataload(add(head, CONTEXT)))
+            end := add(end, 0x20)
+            let slot := add(wiring, 0x40)
+            if lt(end, count) {
+                if eq(shr(32, mload(slot)), 2) {
+                    mstore(end, calldataload(add(head, OWNER)))
+                    end := add(end, 0x20)
+                    slot := add(slot, 0x20)
+                }
+                let commitments := add(add(head, add(WORDS, 0x20)), shl(5, mload(add(run, 0x80))))
+                for {} lt(end, count) { end := add(end, 0x20) } {
+                    let place := mload(add(places, shl(5, and(mload(slot), 0xffffffff))))
+                    mstore(end, calldataload(add(commitments, place)))
+                    slot := add(slot, 0x20)
+                }
+            }
+
+            // The word groups: their number, then their tensors.
+            let words := add(head, WORDS)
+            end := add(end, 0x20)
+            for { let last := add(slot, shl(5, mload(slot))) } lt(slot, last) {} {
+                slot := add(slot, 0x20)
+                let place := mload(add(places, shl(5, mload(slot))))
+                let size := and(shr(128, place), 0xffffffffffff)
+                calldatacopy(end, add(words, and(place, 0xffffffffffffffffffffffffffffffff)), size)
+                end := add(end, size)
+            }
+            mstore(count, sub(shr(5, sub(end, count)), 1))
+            mcopy(end, add(proof, C1), 0x40)
+            end := add(end, 0x40)
+        }
+    }
+
+    /// @dev Gives each equation its ρ, from the hash of the transcript, which ends where the equations begin.
+    function _weigh(uint256 equations, uint256 end, uint256 transcript) private pure {
+        assembly ("memory-safe") {
+            mstore(add(equations, RHO), 1)
+            mstore(0x00, keccak256(transcript, sub(equations, transcript)))
+            let i := 0
+            for { let equation := add(equations, EQUATION_BYTES) } lt(equation, end) {
+                equation := add(equation, EQUATION_BYTES)
+            } {
+                i := add(i, 1)
+                mstore(0x20, i)
+                let rho := mod(keccak256(0x00, 0x40), R)
+                mstore(add(equation, RHO), rho)
+                let scalar := add(equation, CHALLENGE)
+                mstore(scalar, mulmod(mload(scalar), rho, R))
+                scalar := add(equation, FINGERPRINT)
+                mstore(scalar, mulmod(mload(scalar), rho, R))
+            }
         }
     }
 
     // ------------------------------------------------------------------------------------------------ curve
 
-    /// @dev Second pass: writes the pairs from the free memory pointer on, setup by setup, model by model and slice by
-    /// slice, and checks their product. A pair's second half is scratch until its G2 point is written.
-    function _combine(Combination memory combination, uint256 jobs, uint256 jobsEnd) private view {
+    /// @dev Writes the pairs from the free memory pointer on, setup by setup, model by model and slice by slice, and
+    /// checks their product. A pair's second half is scratch until its G2 point is written.
+    function _combine(Batch memory batch, Run[] memory runs) private view {
         unchecked {
             uint256 pairs;
             assembly ("memory-safe") {
                 pairs := mload(0x40)
             }
-            combination.end = pairs;
-            while (jobs != jobsEnd) {
-                bytes32 setupDigest = KeyBlob.setupDigest(_blobOf(jobs));
+            batch.end = pairs;
+            uint256 i;
+            while (i != runs.length) {
+                bytes32 setupDigest = KeyBlob.setupDigest(runs[i].blob);
                 // α, β, γ are the same in every slice of the setup.
-                uint256 key = KeyBlob.read(KeyBlob.read(jobs + NEXT_EQUATION));
-                uint256 alpha = combination.end;
-                (combination.l, combination.empty, combination.rhoSum) = (alpha + PAIR_BYTES, true, 0);
-                combination.end = alpha + 2 * PAIR_BYTES;
+                uint256 key = KeyBlob.points(runs[i].record);
+                uint256 alpha = batch.end;
+                (batch.l, batch.empty, batch.rhoSum) = (alpha + PAIR_BYTES, true, 0);
+                batch.end = alpha + 2 * PAIR_BYTES;
                 do {
-                    uint256 blob = KeyBlob.read(jobs + BLOB);
-                    uint256 from = jobs;
-                    do {
-                        jobs += JOB_BYTES;
-                    } while (jobs != jobsEnd && KeyBlob.read(jobs + BLOB) == blob);
-                    _combineModel(combination, from, jobs);
-                } while (jobs != jobsEnd && KeyBlob.setupDigest(_blobOf(jobs)) == setupDigest);
+                    _combineModel(batch, runs[i]);
+                } while (++i != runs.length && KeyBlob.setupDigest(runs[i].blob) == setupDigest);
 
                 // (Σρ·α, β) and (Σρ·L, γ).
-                _multiply(combination, alpha, key, combination.rhoSum);
+                _multiply(batch, alpha, key, batch.rhoSum);
                 assembly ("memory-safe") {
                     mcopy(add(alpha, 0x40), add(key, 0x40), 0x80)
                     mcopy(add(alpha, 0x100), add(key, 0xc0), 0x80)
                 }
             }
-            _requirePairingProductIsOne(combination, pairs);
+            _requirePairingProductIsOne(batch, pairs);
         }
     }
 
-    /// @dev Combines the bundles of some jobs, all of one model, slice by slice. Each has its equations in the order of
-    /// slices, and so are the key records, whose addresses tell the slices apart.
-    function _combineModel(Combination memory combination, uint256 jobs, uint256 jobsEnd) private view {
+    /// @dev Combines the bundles of a model, slice by slice.
+    function _combineModel(Batch memory batch, Run memory run) private view {
         unchecked {
-            if (jobs + JOB_BYTES == jobsEnd) {
-                uint256 last = KeyBlob.read(jobs + LAST_EQUATION);
-                for (uint256 e = KeyBlob.read(jobs + NEXT_EQUATION); e != last; e += EQUATION_BYTES) {
-                    uint256 rho = _rho(combination, e);
-                    _begin(combination, e, rho);
-                    _finish(combination, KeyBlob.read(e));
+            uint256 end = run.equations + 64 * run.slices;
+            for (uint256 list = run.equations; list != end; list += 64) {
+                uint256 sum = KeyBlob.read(list);
+                // No bundle covers it.
+                if (sum == 0) continue;
+                uint256 pair = batch.end;
+                _begin(batch, sum);
+                for (uint256 e = KeyBlob.read(sum + NEXT); e != 0; e = KeyBlob.read(e + NEXT)) {
+                    _join(batch, pair, sum, e);
                 }
-                return;
-            }
-            while (true) {
-                uint256 key = type(uint256).max;
-                for (uint256 job = jobs; job != jobsEnd; job += JOB_BYTES) {
-                    uint256 equation = KeyBlob.read(job + NEXT_EQUATION);
-                    if (equation == KeyBlob.read(job + LAST_EQUATION)) continue;
-                    uint256 candidate = KeyBlob.read(equation);
-                    if (candidate < key) key = candidate;
-                }
-                if (key == type(uint256).max) return;
-                _combineSlice(combination, jobs, jobsEnd, key);
+                _finish(batch, pair, sum);
             }
         }
     }
 
-    /// @dev Combines the equations of the slice with this key.
-    function _combineSlice(Combination memory combination, uint256 jobs, uint256 jobsEnd, uint256 key) private view {
-        unchecked {
-            // The slice's first pair, once there is one.
-            uint256 commitments;
-            for (uint256 job = jobs; job != jobsEnd; job += JOB_BYTES) {
-                uint256 equation = KeyBlob.read(job + NEXT_EQUATION);
-                if (equation == KeyBlob.read(job + LAST_EQUATION) || KeyBlob.read(equation) != key) continue;
-                assembly ("memory-safe") {
-                    mstore(add(job, NEXT_EQUATION), add(equation, EQUATION_BYTES))
-                }
-                uint256 rho = _rho(combination, equation);
-                if (commitments == 0) {
-                    commitments = combination.end;
-                    _begin(combination, equation, rho);
-                } else {
-                    _join(combination, commitments, equation, rho);
-                }
-            }
-            _finish(combination, key);
-        }
-    }
-
-    /// @dev Begins a slice with its first equation: appends (ρ·C1, δ1), (ρ·C2, δ2) and (−ρ·A, B), and sets the sums of
-    /// scalars.
-    function _begin(Combination memory combination, uint256 equation, uint256 rho) private view {
+    /// @dev Begins a slice with its first equation: appends (ρ·C1, δ1), (ρ·C2, δ2) and (−ρ·A, B), without the deltas.
+    function _begin(Batch memory batch, uint256 equation) private view {
         uint256 mulGas = _ecMulGas;
         bool ok = true;
         // Memory map of a pair, here and below: G1 point (2 words), G2 point (4), whose first word holds ECMUL's scalar
         // before. Arguments are evaluated from the last to the first: a call comes before its returndatasize().
         assembly ("memory-safe") {
-            let pair := mload(add(combination, 0x40))
+            let pair := mload(add(batch, 0xa0))
             let second := add(pair, PAIR_BYTES)
             let a := add(second, PAIR_BYTES)
             let proof := mload(add(equation, PROOF))
-            mcopy(pair, add(proof, 0xc0), 0x40)
-            mcopy(second, add(proof, 0x100), 0x40)
+            let rho := mload(add(equation, RHO))
+            mcopy(pair, add(proof, C1), 0x40)
+            mcopy(second, add(proof, C2), 0x40)
             mcopy(a, proof, 0x40)
             if iszero(eq(rho, 1)) {
                 mstore(add(pair, 0x40), rho)
@@ -681,69 +689,70 @@ contract BundleVerifier is IBundleVerifier {
                 ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, second, 0x60, second, 0x40)), ok)
                 ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, a, 0x60, a, 0x40)), ok)
             }
-            let key := mload(equation)
-            mcopy(add(pair, 0x40), add(key, DELTA_1), 0x80)
-            mcopy(add(second, 0x40), add(key, DELTA_2), 0x80)
-            mcopy(add(a, 0x40), add(proof, 0x40), 0x80)
-            mstore(add(combination, 0x40), add(a, PAIR_BYTES))
-
-            mstore(add(combination, 0xc0), rho)
-            mstore(add(combination, 0xe0), mulmod(mload(add(equation, CHALLENGE)), rho, R))
-            mstore(add(combination, 0x100), mulmod(mload(add(equation, FINGERPRINT)), rho, R))
+            mcopy(add(a, 0x40), add(proof, B), 0x80)
+            mstore(add(batch, 0xa0), add(a, PAIR_BYTES))
         }
-        if (!ok) _explain(combination);
+        if (!ok) _explain(batch);
     }
 
-    /// @dev Adds another equation of the slice, of which the first pair is at `commitments`: its ρ·C1, ρ·C2 and scalars,
-    /// and a pair (−ρ·A, B).
-    function _join(Combination memory combination, uint256 commitments, uint256 equation, uint256 rho) private view {
+    /// @dev Adds another equation of the slice, whose first pair is at `pair`: its ρ·C1 and ρ·C2, a pair (−ρ·A, B), and
+    /// its scalars to those of the first equation.
+    function _join(Batch memory batch, uint256 pair, uint256 sum, uint256 equation) private view {
         (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
-        bool ok = true;
+        bool ok;
+        // Memory map of a pair without its G2 point: sum (2 words), term (2), scalar (1). ECMUL reads term and scalar
+        // and writes the term; ECADD reads sum and term and writes the sum.
         assembly ("memory-safe") {
-            // Memory map of the scratch, where the next pair goes: the pair's point (2 words), term (2), scalar (1).
-            let pair := mload(add(combination, 0x40))
-            let term := add(pair, 0x40)
             let proof := mload(add(equation, PROOF))
-            let end := add(proof, PROOF_BYTES)
-            for { let point := add(proof, 0xc0) } lt(point, end) { point := add(point, 0x40) } {
-                mcopy(pair, commitments, 0x40)
-                mcopy(term, point, 0x40)
-                mstore(add(pair, 0x80), rho)
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, pair, 0x80, commitments, 0x40)), ok)
-                if iszero(ok) { break }
-                commitments := add(commitments, PAIR_BYTES)
-            }
-            mcopy(pair, proof, 0x40)
-            mstore(term, rho)
-            ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40)), ok)
-            mcopy(term, add(proof, 0x40), 0x80)
-            mstore(add(combination, 0x40), add(pair, PAIR_BYTES))
+            let rho := mload(add(equation, RHO))
+            let term := add(pair, 0x40)
+            mcopy(term, add(proof, C1), 0x40)
+            mstore(add(term, 0x40), rho)
+            ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, pair, 0x80, pair, 0x40)), ok)
 
-            let sum := add(combination, 0xc0)
-            mstore(sum, addmod(mload(sum), rho, R))
-            sum := add(combination, 0xe0)
-            mstore(sum, addmod(mload(sum), mulmod(mload(add(equation, CHALLENGE)), rho, R), R))
-            sum := add(combination, 0x100)
-            mstore(sum, addmod(mload(sum), mulmod(mload(add(equation, FINGERPRINT)), rho, R), R))
+            pair := add(pair, PAIR_BYTES)
+            term := add(pair, 0x40)
+            mcopy(term, add(proof, C2), 0x40)
+            mstore(add(term, 0x40), rho)
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, pair, 0x80, pair, 0x40)), ok)
+
+            pair := mload(add(batch, 0xa0))
+            mcopy(pair, proof, 0x40)
+            mstore(add(pair, 0x40), rho)
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40)), ok)
+            mcopy(add(pair, 0x40), add(proof, B), 0x80)
+            mstore(add(batch, 0xa0), add(pair, PAIR_BYTES))
+
+            let scalar := add(sum, RHO)
+            mstore(scalar, addmod(mload(scalar), rho, R))
+            scalar := add(sum, CHALLENGE)
+            mstore(scalar, addmod(mload(scalar), mload(add(equation, CHALLENGE)), R))
+            scalar := add(sum, FINGERPRINT)
+            mstore(scalar, addmod(mload(scalar), mload(add(equation, FINGERPRINT)), R))
         }
-        if (!ok) _explain(combination);
+        if (!ok) _explain(batch);
     }
 
-    /// @dev Ends a slice: its part of Σρ and of Σρ·L.
-    function _finish(Combination memory combination, uint256 key) private view {
+    /// @dev Ends a slice: its deltas, and its part of Σρ and of Σρ·L.
+    function _finish(Batch memory batch, uint256 pair, uint256 sum) private view {
         (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
         bool ok = true;
-        combination.rhoSum = addmod(combination.rhoSum, combination.sliceRho, R);
-        // Memory map of L's pair: sum (2 words), term (2), scalar (1). ECMUL reads term and scalar and writes the term;
-        // ECADD reads sum and term and writes the sum.
+        // L's pair is as in `_join`.
         assembly ("memory-safe") {
-            let l := mload(add(combination, 0x60))
+            let ic := mload(sum)
+            mcopy(add(pair, 0x40), add(ic, DELTA_1), 0x80)
+            mcopy(add(pair, add(PAIR_BYTES, 0x40)), add(ic, DELTA_2), 0x80)
+
+            let l := mload(add(batch, 0xc0))
             let term := add(l, 0x40)
-            let ic := add(key, IC)
-            let scalar := add(combination, 0xc0)
-            if mload(add(combination, 0x80)) {
-                mstore(add(combination, 0x80), 0)
+            ic := add(ic, IC)
+            let scalar := add(sum, RHO)
+            let end := add(sum, EQUATION_BYTES)
+            mstore(add(batch, 0x100), addmod(mload(add(batch, 0x100)), mload(scalar), R))
+            if mload(add(batch, 0xe0)) {
+                mstore(add(batch, 0xe0), 0)
                 mcopy(l, ic, 0x40)
                 if iszero(eq(mload(scalar), 1)) {
                     mstore(term, mload(scalar))
@@ -752,7 +761,7 @@ contract BundleVerifier is IBundleVerifier {
                 ic := add(ic, 0x40)
                 scalar := add(scalar, 0x20)
             }
-            for { let end := add(combination, 0x120) } and(lt(scalar, end), ok) {} {
+            for {} and(lt(scalar, end), ok) {} {
                 mcopy(term, ic, 0x40)
                 mstore(add(l, 0x80), mload(scalar))
                 ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
@@ -761,24 +770,11 @@ contract BundleVerifier is IBundleVerifier {
                 scalar := add(scalar, 0x20)
             }
         }
-        if (!ok) _explain(combination);
-    }
-
-    /// @dev ρ of an equation.
-    function _rho(Combination memory combination, uint256 equation) private pure returns (uint256 rho) {
-        assembly ("memory-safe") {
-            rho := 1
-            let index := div(sub(equation, mload(add(combination, 0x20))), EQUATION_BYTES)
-            if index {
-                mstore(0x00, mload(combination))
-                mstore(0x20, index)
-                rho := mod(keccak256(0x00, 0x40), R)
-            }
-        }
+        if (!ok) _explain(batch);
     }
 
     /// @dev pair.G1 = scalar·point.
-    function _multiply(Combination memory combination, uint256 pair, uint256 point, uint256 scalar) private view {
+    function _multiply(Batch memory batch, uint256 pair, uint256 point, uint256 scalar) private view {
         uint256 mulGas = _ecMulGas;
         bool ok = true;
         assembly ("memory-safe") {
@@ -788,12 +784,12 @@ contract BundleVerifier is IBundleVerifier {
                 ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40))
             }
         }
-        if (!ok) _explain(combination);
+        if (!ok) _explain(batch);
     }
 
     /// @dev The pairing precompile on all pairs.
-    function _requirePairingProductIsOne(Combination memory combination, uint256 pairs) private view {
-        uint256 end = combination.end;
+    function _requirePairingProductIsOne(Batch memory batch, uint256 pairs) private view {
+        uint256 end = batch.end;
         uint256 cap;
         unchecked {
             // slither-disable-next-line divide-before-multiply: an exact division.
@@ -807,7 +803,7 @@ contract BundleVerifier is IBundleVerifier {
             ok := and(eq(returndatasize(), 0x20), staticcall(cap, 8, pairs, sub(end, pairs), 0x00, 0x20))
             product := mload(0x00)
         }
-        if (!ok) _explain(combination);
+        if (!ok) _explain(batch);
         if (product != 1) revert InvalidBundle();
     }
 }
