@@ -21,8 +21,8 @@ import {KeyBlob} from "./libraries/KeyBlob.sol";
 /// fixed. Equal second arguments share a pairing: β and γ in neighbouring models of one setup, the deltas in
 /// neighbouring bundles of one model. So n bundles of one model of S slices take n·S + 2·S + 2 pairings.
 ///
-/// Four passes: where the bundles are (`_place`); what their models say (`_load`); every bundle is checked and hashed
-/// (`_hash`); the curve (`_combine`).
+/// Three passes: which models there are, and what their blobs say of a bundle (`_load`); every bundle is checked and
+/// hashed (`_hash`); the curve (`_combine`).
 contract BundleVerifier is IBundleVerifier {
     bytes32 private constant CHALLENGE_TAG = keccak256("zkslice/challenge/v2");
     bytes32 private constant BATCH_TAG = keccak256("zkslice/batch/v3");
@@ -43,10 +43,13 @@ contract BundleVerifier is IBundleVerifier {
 
     IModelRegistry public immutable registry;
 
-    // A bundle's encoding, in bytes from its head. The arrays follow one another: words, commitments, proofs.
+    // A bundle's only encoding, in bytes from its head: seven words, then the arrays, each after its length: words,
+    // commitments, proofs.
     uint256 private constant CONTEXT = 0x20;
     uint256 private constant OWNER = 0x40;
     uint256 private constant COVERAGE = 0x60;
+    uint256 private constant WORDS_OFFSET = 0x80;
+    uint256 private constant COMMITMENTS_OFFSET = 0xa0;
     uint256 private constant PROOFS_OFFSET = 0xc0;
     uint256 private constant WORDS_LENGTH = 0xe0;
     uint256 private constant WORDS = 0x100;
@@ -81,9 +84,12 @@ contract BundleVerifier is IBundleVerifier {
         uint256 end;
         bytes blob;
         uint256 slices;
-        /// How many words and commitments a bundle has.
+        /// How many words and commitments a bundle has, and where the lengths of its commitments and of its proofs are,
+        /// in bytes from its head.
         uint256 words;
         uint256 commitments;
+        uint256 commitmentsOffset;
+        uint256 proofsOffset;
         /// Memory: for each tensor where it is in a bundle; the first boundary's; then for each slice its first and its
         /// last equation. See `_layOut`.
         uint256 places;
@@ -157,21 +163,17 @@ contract BundleVerifier is IBundleVerifier {
     }
 
     function _verify(uint256 base, uint256 n) private view {
-        (Run[] memory runs, uint256 slices) = _place(base, n);
-        _load(runs);
         Batch memory batch;
         (batch.base, batch.bundles) = (base, n);
-        _hash(batch, runs, slices);
+        Run[] memory runs = _load(base, n);
+        _hash(batch, runs);
         _combine(batch, runs);
     }
 
-    // ------------------------------------------------------------------------------------------------ calldata
+    // ------------------------------------------------------------------------------------------------ models
 
-    /// @dev Calldata is the only encoding of the bundles: each follows the one before, its arrays follow its head and
-    /// one another, and nothing follows the last.
-    /// @return runs The bundles, by model.
-    /// @return slices How many proofs there are.
-    function _place(uint256 base, uint256 n) private pure returns (Run[] memory runs, uint256 slices) {
+    /// @dev Loads the models of the bundles, which are not checked yet: whatever stands where a digest should be is one.
+    function _load(uint256 base, uint256 n) private view returns (Run[] memory runs) {
         unchecked {
             assembly ("memory-safe") {
                 // At most a run a bundle.
@@ -179,72 +181,33 @@ contract BundleVerifier is IBundleVerifier {
                 mstore(runs, 0)
                 mstore(0x40, add(runs, shl(5, add(n, 1))))
             }
-            uint256 head = base + 32 * n;
-            bool canonical = true;
-            bytes32 last;
-            for (uint256 i = 0; i < n; ++i) {
-                bytes32 digest;
-                assembly ("memory-safe") {
-                    digest := calldataload(head)
-                    canonical := and(canonical, eq(calldataload(add(base, shl(5, i))), sub(head, base)))
-                    canonical := and(canonical, eq(calldataload(add(head, 0x80)), WORDS_LENGTH))
-                    // Of each array: its length, then its end, from the head.
-                    let length := calldataload(add(head, WORDS_LENGTH))
-                    let limit := length
-                    let end := add(WORDS, shl(5, length))
-                    canonical := and(canonical, eq(calldataload(add(head, 0xa0)), end))
-                    length := calldataload(add(head, end))
-                    limit := or(limit, length)
-                    end := add(add(end, 0x20), shl(5, length))
-                    canonical := and(canonical, eq(calldataload(add(head, PROOFS_OFFSET)), end))
-                    length := calldataload(add(head, end))
-                    slices := add(slices, div(length, PROOF_WORDS))
-                    head := add(head, add(add(end, 0x20), shl(5, length)))
-                    canonical := and(canonical, lt(or(limit, length), 0x100000000))
-                }
-                if (digest != last || i == 0) _addRun(runs, digest, i);
-                last = digest;
+            Run memory run = _addRun(runs, _digestOf(base, 0));
+            for (uint256 i = 1; i < n; ++i) {
+                bytes32 digest = _digestOf(base, i);
+                if (digest == run.digest) continue;
+                run.end = i;
+                run = _addRun(runs, digest);
             }
-            if (!canonical || head != msg.data.length) revert NonCanonicalCalldata();
-            runs[runs.length - 1].end = n;
+            run.end = n;
         }
     }
 
-    /// @dev Begins a run with bundle `first`, which ends the run before.
-    function _addRun(Run[] memory runs, bytes32 digest, uint256 first) private pure {
-        unchecked {
-            uint256 count = runs.length;
-            if (count != 0) runs[count - 1].end = first;
-            assembly ("memory-safe") {
-                mstore(runs, add(count, 1))
-            }
-            Run memory run;
-            run.digest = digest;
-            runs[count] = run;
-        }
-    }
-
-    /// @dev The word at this calldata offset.
-    function _calldataAt(uint256 offset) private pure returns (uint256 word) {
+    /// @dev Digest in the bundle whose offset stands at this place of the list.
+    function _digestOf(uint256 base, uint256 index) private pure returns (bytes32 digest) {
         assembly ("memory-safe") {
-            word := calldataload(offset)
+            digest := calldataload(add(base, calldataload(add(base, shl(5, index)))))
         }
     }
 
-    /// @dev Calldata offset of the head of this bundle.
-    function _headOf(Batch memory batch, uint256 index) private pure returns (uint256) {
-        unchecked {
-            return batch.base + _calldataAt(batch.base + 32 * index);
-        }
-    }
-
-    // ------------------------------------------------------------------------------------------------ models
-
-    function _load(Run[] memory runs) private view {
-        for (uint256 i = 0; i < runs.length; ++i) {
-            // slither-disable-next-line calls-loop: the registry is trusted.
-            runs[i].blob = KeyBlob.fetch(registry, runs[i].digest);
-            _layOut(runs[i]);
+    function _addRun(Run[] memory runs, bytes32 digest) private view returns (Run memory run) {
+        run.digest = digest;
+        // slither-disable-next-line calls-loop: the registry is trusted.
+        run.blob = KeyBlob.fetch(registry, digest);
+        _layOut(run);
+        assembly ("memory-safe") {
+            let count := add(mload(runs), 1)
+            mstore(runs, count)
+            mstore(add(runs, shl(5, count)), run)
         }
     }
 
@@ -254,25 +217,24 @@ contract BundleVerifier is IBundleVerifier {
     function _layOut(Run memory run) private pure {
         unchecked {
             bytes memory blob = run.blob;
+            uint256 tensor = KeyBlob.tensors(blob);
+            uint256 tensors = KeyBlob.tensorCount(blob);
             run.slices = KeyBlob.sliceCount(blob);
-            run.wiring = KeyBlob.wirings(blob);
+            run.wiring = tensor + 32 * KeyBlob.TENSOR_WORDS * tensors;
             run.record = KeyBlob.records(blob, run.wiring);
             uint256 place;
             uint256 end;
-            {
-                (uint256 tensorBytes, uint256 sliceBytes) = (32 * KeyBlob.tensorCount(blob), 64 * run.slices);
-                assembly ("memory-safe") {
-                    place := mload(0x40)
-                    end := add(place, tensorBytes)
-                    calldatacopy(end, calldatasize(), sliceBytes) // zeros
-                    mstore(0x40, add(end, sliceBytes))
-                }
+            assembly ("memory-safe") {
+                place := mload(0x40)
+                end := add(place, shl(5, tensors))
+                let size := shl(6, mload(add(run, 0x60)))
+                calldatacopy(end, calldatasize(), size) // zeros
+                mstore(0x40, add(end, size))
             }
             (run.places, run.equations) = (place, end);
 
             uint256 words;
             uint256 commitments;
-            uint256 tensor = KeyBlob.tensors(blob);
             for (; place != end; place += 0x20) {
                 uint256 kind = KeyBlob.read(tensor);
                 if (kind == KeyBlob.KIND_BOUNDARY) break;
@@ -298,40 +260,90 @@ contract BundleVerifier is IBundleVerifier {
                 ++commitments;
             }
             (run.words, run.commitments) = (words, commitments);
+            run.commitmentsOffset = WORDS + 32 * words;
+            run.proofsOffset = WORDS + 32 * (words + 1 + commitments);
         }
     }
 
     // ------------------------------------------------------------------------------------------------ checks
 
-    /// @dev Checks lengths, context, owner and coverage. Until then nothing is where the model says.
-    /// @return covered Bitmap of the slices to prove, all of them where the bundle says 0.
-    function _requireShape(Run memory run, uint256 index, uint256 head) private pure returns (uint256 covered) {
-        unchecked {
-            uint256 received = _calldataAt(head + WORDS_LENGTH);
-            if (received != run.words) revert WordCountMismatch(index, run.words, received);
-            uint256 commitments = head + WORDS + 32 * received;
-            received = _calldataAt(commitments);
-            if (received != run.commitments) revert CommitmentCountMismatch(index, run.commitments, received);
-            uint256 proofs = commitments + 32 + 32 * received;
+    /// @dev Checks that the bundle begins at `head` and that its arrays follow one another, with as many words and
+    /// commitments as the model has. The number of proofs is checked with the coverage.
+    function _requireEncoding(Batch memory batch, Run memory run, uint256 index, uint256 head) private pure {
+        uint256 wrong;
+        assembly ("memory-safe") {
+            let base := mload(batch)
+            let commitments := mload(add(run, 0xc0))
+            wrong := xor(calldataload(add(base, shl(5, index))), sub(head, base))
+            wrong := or(wrong, xor(calldataload(add(head, WORDS_OFFSET)), WORDS_LENGTH))
+            wrong := or(wrong, xor(calldataload(add(head, COMMITMENTS_OFFSET)), commitments))
+            wrong := or(wrong, xor(calldataload(add(head, PROOFS_OFFSET)), mload(add(run, 0xe0))))
+            wrong := or(wrong, xor(calldataload(add(head, WORDS_LENGTH)), mload(add(run, 0x80))))
+            wrong := or(wrong, xor(calldataload(add(head, commitments)), mload(add(run, 0xa0))))
+        }
+        if (wrong != 0) _explainEncoding(batch, run, index, head);
+    }
 
+    /// @dev Tells lengths that are not the model's from an encoding that fits no lengths.
+    function _explainEncoding(Batch memory batch, Run memory run, uint256 index, uint256 head) private pure {
+        uint256 words = _calldataAt(head + WORDS_LENGTH);
+        bool canonical = _headOf(batch, index) == head && words < 2 ** 32;
+        if (canonical && _calldataAt(head + WORDS_OFFSET) == WORDS_LENGTH) {
+            uint256 offset = WORDS + 32 * words;
+            uint256 commitments = _calldataAt(head + offset);
+            if (_calldataAt(head + COMMITMENTS_OFFSET) == offset && commitments < 2 ** 32) {
+                offset += 32 * (1 + commitments);
+                if (_calldataAt(head + PROOFS_OFFSET) == offset) {
+                    if (words != run.words) revert WordCountMismatch(index, run.words, words);
+                    revert CommitmentCountMismatch(index, run.commitments, commitments);
+                }
+            }
+        }
+        revert NonCanonicalCalldata();
+    }
+
+    /// @dev Checks context, owner and coverage.
+    /// @return covered Bitmap of the slices to prove, all of them where the bundle says 0.
+    /// @return proofWords How many words of proofs there are: ten a slice.
+    function _coverageOf(Run memory run, uint256 index, uint256 head)
+        private
+        pure
+        returns (uint256 covered, uint256 proofWords)
+    {
+        unchecked {
             uint256 element = _calldataAt(head + CONTEXT);
             if (element == 0 || element >= R) revert ContextOutOfRange(index, element);
             element = _calldataAt(head + OWNER);
             if (element >= R) revert OwnerOutOfRange(index, element);
 
+            uint256 slices = run.slices;
+            uint256 all = type(uint256).max >> (256 - slices);
             covered = _calldataAt(head + COVERAGE);
-            uint256 all = type(uint256).max >> (256 - run.slices);
-            if (covered >= all) revert CoverageOutOfRange(index, covered, run.slices);
+            if (covered >= all) revert CoverageOutOfRange(index, covered, slices);
             uint256 expected;
             if (covered == 0) {
-                (covered, expected) = (all, PROOF_WORDS * run.slices);
+                (covered, expected) = (all, PROOF_WORDS * slices);
             } else {
                 for (uint256 bits = covered; bits != 0; bits &= bits - 1) {
                     expected += PROOF_WORDS;
                 }
             }
-            received = _calldataAt(proofs);
-            if (received != expected) revert ProofLengthMismatch(index, expected, received);
+            proofWords = _calldataAt(head + run.proofsOffset);
+            if (proofWords != expected) revert ProofLengthMismatch(index, expected, proofWords);
+        }
+    }
+
+    /// @dev Calldata offset of the head of this bundle, as calldata says.
+    function _headOf(Batch memory batch, uint256 index) private pure returns (uint256) {
+        unchecked {
+            return batch.base + _calldataAt(batch.base + 32 * index);
+        }
+    }
+
+    /// @dev The word at this calldata offset.
+    function _calldataAt(uint256 offset) private pure returns (uint256 word) {
+        assembly ("memory-safe") {
+            word := calldataload(offset)
         }
     }
 
@@ -340,32 +352,34 @@ contract BundleVerifier is IBundleVerifier {
         bool outOfRange;
         assembly ("memory-safe") {
             let words := add(head, WORDS)
-            let end := mload(add(run, 0xe0))
-            // Private inputs have a place without words.
-            for { let cursor := mload(add(run, 0xc0)) } lt(cursor, end) { cursor := add(cursor, 0x20) } {
+            let end := mload(add(run, 0x120))
+            for { let cursor := mload(add(run, 0x100)) } lt(cursor, end) { cursor := add(cursor, 0x20) } {
                 let place := mload(cursor)
+                // A private input has no words.
                 if shr(240, place) {
                     let word := add(words, and(place, 0xffffffffffffffffffffffffffffffff))
-                    let last := sub(add(word, and(shr(128, place), 0xffffffffffff)), 0x20)
-                    let union := 0
-                    for { let eights := add(word, and(sub(last, word), not(0xff))) } lt(word, eights) {
-                        word := add(word, 0x100)
-                    } {
-                        union := or(union, or(calldataload(word), calldataload(add(word, 0x20))))
-                        union := or(union, or(calldataload(add(word, 0x40)), calldataload(add(word, 0x60))))
-                        union := or(union, or(calldataload(add(word, 0x80)), calldataload(add(word, 0xa0))))
-                        union := or(union, or(calldataload(add(word, 0xc0)), calldataload(add(word, 0xe0))))
+                    let size := and(shr(128, place), 0xffffffffffff)
+                    let last := sub(add(word, size), 0x20)
+                    if gt(size, 0x20) {
+                        let union := 0
+                        for { let eights := add(word, and(sub(last, word), not(0xff))) } lt(word, eights) {
+                            word := add(word, 0x100)
+                        } {
+                            union := or(union, or(calldataload(word), calldataload(add(word, 0x20))))
+                            union := or(union, or(calldataload(add(word, 0x40)), calldataload(add(word, 0x60))))
+                            union := or(union, or(calldataload(add(word, 0x80)), calldataload(add(word, 0xa0))))
+                            union := or(union, or(calldataload(add(word, 0xc0)), calldataload(add(word, 0xe0))))
+                        }
+                        for {} lt(word, last) { word := add(word, 0x20) } { union := or(union, calldataload(word)) }
+                        outOfRange := or(outOfRange, shr(and(shr(240, place), 0xff), union))
                     }
-                    for {} lt(word, last) { word := add(word, 0x20) } { union := or(union, calldataload(word)) }
-                    outOfRange := or(outOfRange, shr(and(shr(240, place), 0xff), union))
                     outOfRange := or(outOfRange, shr(shr(248, place), calldataload(last)))
                 }
             }
-            let commitment := add(add(words, 0x20), shl(5, mload(add(run, 0x80))))
-            end := add(commitment, shl(5, mload(add(run, 0xa0))))
-            for {} lt(commitment, end) { commitment := add(commitment, 0x20) } {
-                outOfRange := or(outOfRange, iszero(lt(calldataload(commitment), R)))
-            }
+            end := add(head, mload(add(run, 0xe0)))
+            for { let commitment := add(add(head, mload(add(run, 0xc0))), 0x20) } lt(commitment, end) {
+                commitment := add(commitment, 0x20)
+            } { outOfRange := or(outOfRange, iszero(lt(calldataload(commitment), R))) }
         }
         if (outOfRange) _explainRanges(run, index, head);
     }
@@ -383,13 +397,13 @@ contract BundleVerifier is IBundleVerifier {
             }
         }
         for (i = 0; i < run.commitments; ++i) {
-            uint256 commitment = _calldataAt(head + WORDS + 32 * (run.words + 1 + i));
+            uint256 commitment = _calldataAt(head + run.commitmentsOffset + 32 * (1 + i));
             if (commitment >= R) revert CommitmentOutOfRange(index, i, commitment);
         }
     }
 
     /// @dev After a precompile failed, or would: names the first proof with a coordinate ≥ q or a G1 point off the
-    /// curve. The precompiles see to it as well, but say nothing.
+    /// curve. The precompiles see to it as well, but say nothing. Bundles up to the faulty one are checked already.
     function _explain(Batch memory batch) private pure {
         for (uint256 index = 0; index < batch.bundles; ++index) {
             uint256 head = _headOf(batch, index);
@@ -414,10 +428,39 @@ contract BundleVerifier is IBundleVerifier {
 
     /// @dev Checks and hashes every bundle. The transcript: BATCH_TAG, the number of bundles, then for each its model's
     /// digest, the bitmap of the slices proven, their h0s, and their proofs with −A in the place of A.
-    function _hash(Batch memory batch, Run[] memory runs, uint256 slices) private pure {
+    function _hash(Batch memory batch, Run[] memory runs) private pure {
         unchecked {
-            uint256 transcript;
-            uint256 equations;
+            (uint256 transcript, uint256 equations) = _allocate(batch, runs);
+            uint256 head = batch.base + 32 * batch.bundles;
+            uint256 index;
+            for (uint256 i = 0; i < runs.length; ++i) {
+                Run memory run = runs[i];
+                for (uint256 end = run.end; index != end; ++index) {
+                    head = _hashBundle(batch, run, index, head);
+                }
+            }
+            if (head != msg.data.length) revert NonCanonicalCalldata();
+            _weigh(equations, batch.equation, transcript);
+        }
+    }
+
+    /// @dev Begins the transcript, and makes room for it and for the equations.
+    function _allocate(Batch memory batch, Run[] memory runs)
+        private
+        pure
+        returns (uint256 transcript, uint256 equations)
+    {
+        unchecked {
+            // What calldata has left for proofs, once every bundle has what its model asks for; if a bundle has
+            // anything else, it will not get past the checks, whatever is written where until then.
+            uint256 others = batch.base;
+            uint256 index;
+            for (uint256 i = 0; i < runs.length; ++i) {
+                Run memory run = runs[i];
+                others += (run.end - index) * (run.proofsOffset + 0x40);
+                index = run.end;
+            }
+            uint256 slices = others < msg.data.length ? (msg.data.length - others) / PROOF_BYTES : 0;
             bytes32 tag = BATCH_TAG;
             assembly ("memory-safe") {
                 let bundles := mload(add(batch, 0x20))
@@ -428,32 +471,30 @@ contract BundleVerifier is IBundleVerifier {
                 mstore(0x40, add(equations, mul(slices, EQUATION_BYTES)))
             }
             (batch.entry, batch.equation) = (transcript + 0x40, equations);
-            uint256 index;
-            for (uint256 i = 0; i < runs.length; ++i) {
-                Run memory run = runs[i];
-                for (uint256 end = run.end; index != end; ++index) {
-                    _hashBundle(batch, run, index);
-                }
-            }
-            _weigh(equations, batch.equation, transcript);
         }
     }
 
-    /// @dev Checks a bundle, and writes its part of the transcript and its equations.
-    function _hashBundle(Batch memory batch, Run memory run, uint256 index) private pure {
+    /// @dev Checks the bundle whose head is here, and writes its part of the transcript and its equations.
+    /// @return Where the next one's head is.
+    function _hashBundle(Batch memory batch, Run memory run, uint256 index, uint256 head)
+        private
+        pure
+        returns (uint256)
+    {
         unchecked {
-            uint256 head = _headOf(batch, index);
-            uint256 covered = _requireShape(run, index, head);
+            _requireEncoding(batch, run, index, head);
+            (uint256 covered, uint256 proofWords) = _coverageOf(run, index, head);
             _requireRanges(run, index, head);
+            uint256 proofs;
             assembly ("memory-safe") {
                 let entry := mload(add(batch, 0x40))
                 mstore(entry, calldataload(head))
                 mstore(add(entry, 0x20), covered)
-                let proofs := add(head, calldataload(add(head, PROOFS_OFFSET)))
-                let words := calldataload(proofs)
-                let proof := add(entry, add(0x40, shl(5, div(words, PROOF_WORDS))))
-                calldatacopy(proof, add(proofs, 0x20), shl(5, words))
-                mstore(add(batch, 0x40), add(entry, 0x40))
+                entry := add(entry, 0x40)
+                let proof := add(entry, shl(5, div(proofWords, PROOF_WORDS)))
+                proofs := add(add(head, mload(add(run, 0xe0))), 0x20)
+                calldatacopy(proof, proofs, shl(5, proofWords))
+                mstore(add(batch, 0x40), entry)
                 mstore(add(batch, 0x60), proof)
             }
 
@@ -461,34 +502,18 @@ contract BundleVerifier is IBundleVerifier {
             uint256 k;
             while (true) {
                 uint256 key = KeyBlob.points(record);
-                if ((covered >> k) & 1 == 1) {
-                    _link(batch, run, k);
-                    _hashSlice(batch, run, k, head, wiring, key);
-                }
+                if ((covered >> k) & 1 == 1) _hashSlice(batch, run, k, head, wiring, key);
                 if (covered >> ++k == 0) break;
                 wiring = KeyBlob.afterWiring(wiring);
                 record = key + KEY_BYTES;
             }
             // The next bundle's entry follows this one's proofs.
             batch.entry = batch.proof;
+            return proofs + 32 * proofWords;
         }
     }
 
-    /// @dev Puts the next equation at the end of its slice's list.
-    function _link(Batch memory batch, Run memory run, uint256 k) private pure {
-        assembly ("memory-safe") {
-            let equation := mload(add(batch, 0x80))
-            let list := add(mload(add(run, 0x100)), shl(6, k))
-            let last := mload(add(list, 0x20))
-            switch last
-            case 0 { mstore(list, equation) }
-            default { mstore(add(last, NEXT), equation) }
-            mstore(add(list, 0x20), equation)
-            mstore(add(equation, NEXT), 0)
-        }
-    }
-
-    /// @dev Writes a slice's h0 and equation, and negates A.
+    /// @dev Writes a slice's h0 and its equation, which goes to the end of the slice's list, and negates A.
     function _hashSlice(Batch memory batch, Run memory run, uint256 k, uint256 head, uint256 wiring, uint256 key)
         private
         pure
@@ -497,6 +522,18 @@ contract BundleVerifier is IBundleVerifier {
         uint256 end = _writePreimage(run, k, head, wiring, proof);
         bool ok;
         assembly ("memory-safe") {
+            let equation := mload(add(batch, 0x80))
+            mstore(add(batch, 0x80), add(equation, EQUATION_BYTES))
+            let list := add(mload(add(run, 0x140)), shl(6, k))
+            let last := mload(add(list, 0x20))
+            mstore(add(list, 0x20), equation)
+            // The first one's own list is the slice's.
+            if iszero(last) { last := sub(list, NEXT) }
+            mstore(add(last, NEXT), equation)
+            mstore(equation, key)
+            mstore(add(equation, PROOF), proof)
+            mstore(add(equation, NEXT), 0)
+
             let preimage := mload(0x40)
             let h0 := keccak256(preimage, sub(end, preimage))
             let entry := mload(add(batch, 0x40))
@@ -522,16 +559,11 @@ contract BundleVerifier is IBundleVerifier {
                 fingerprint := mulmod(add(fingerprint, mload(add(end, 0x20))), challenge, R)
                 fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
             }
-
-            let equation := mload(add(batch, 0x80))
-            mstore(equation, key)
-            mstore(add(equation, PROOF), proof)
             mstore(add(equation, CHALLENGE), challenge)
             mstore(add(equation, FINGERPRINT), fingerprint)
-            mstore(add(batch, 0x80), add(equation, EQUATION_BYTES))
-            mstore(add(batch, 0x60), add(proof, PROOF_BYTES))
 
             // −(x, y) = (x, (q − y) mod q): the outer reduction keeps (0, 0) what it is, and y ≥ q would be y − q.
+            mstore(add(batch, 0x60), add(proof, PROOF_BYTES))
             let y := mload(add(proof, 0x20))
             ok := lt(y, Q)
             mstore(add(proof, 0x20), mod(sub(Q, y), Q))
@@ -549,32 +581,28 @@ contract BundleVerifier is IBundleVerifier {
         // Memory map, in words:
         //   0 CHALLENGE_TAG   1 vkHash   2 p   3 x (p words)   3+p n   4+p w (n words)   4+p+n C1 (2 words)
         assembly ("memory-safe") {
+            let places := mload(add(run, 0x100))
             end := mload(0x40)
             mstore(end, tag)
             // The vkHashes follow the blob's length and the six words of the header.
             mstore(add(end, 0x20), mload(add(add(mload(add(run, 0x40)), 0xe0), shl(5, k))))
-            let p := mload(wiring)
-            mstore(add(end, 0x40), p)
+            let count := mload(wiring)
+            mstore(add(end, 0x40), count)
             end := add(end, 0x60)
-            let count := add(end, shl(5, p))
-            let places := mload(add(run, 0xc0))
+            count := add(end, shl(5, count))
             // The registry sees to it that the context comes first, then the owner if it comes at all, then commitments
-            // only, read or written.
-            mstore(end, calldataload(add(head, CONTEXT)))
-            end := add(end, 0x20)
+            // only, read or written. What is no owner is written over. The word after the last slot is a count, too
+            // small to look like an owner's.
+            calldatacopy(end, add(head, CONTEXT), 0x40)
             let slot := add(wiring, 0x40)
-            if lt(end, count) {
-                if eq(shr(32, mload(slot)), 2) {
-                    mstore(end, calldataload(add(head, OWNER)))
-                    end := add(end, 0x20)
-                    slot := add(slot, 0x20)
-                }
-                let commitments := add(add(head, add(WORDS, 0x20)), shl(5, mload(add(run, 0x80))))
-                for {} lt(end, count) { end := add(end, 0x20) } {
-                    let place := mload(add(places, shl(5, and(mload(slot), 0xffffffff))))
-                    mstore(end, calldataload(add(commitments, place)))
-                    slot := add(slot, 0x20)
-                }
+            let owner := shl(5, eq(shr(32, mload(slot)), 2))
+            end := add(add(end, 0x20), owner)
+            slot := add(slot, owner)
+            let commitments := add(add(head, 0x20), mload(add(run, 0xc0)))
+            for {} lt(end, count) { end := add(end, 0x20) } {
+                let place := mload(add(places, shl(5, and(mload(slot), 0xffffffff))))
+                mstore(end, calldataload(add(commitments, place)))
+                slot := add(slot, 0x20)
             }
 
             // The word groups: their number, then their tensors.
