@@ -19,7 +19,7 @@ import {KeyBlob} from "./libraries/KeyBlob.sol";
 /// values of χ. So two scalars fix them all.
 ///
 /// The equations of all slices of all bundles are checked at once, to the powers ρ_0 = 1 and ρ_i = keccak256(seed ‖ i)
-/// mod r, where the seed hashes every model digest, coverage, h0, A, B, C1 and C2: nobody knows a ρ before all that it
+/// mod r, i counted over the slices of all bundles from the first one proven, where the seed hashes every model digest, coverage, h0, A, B, C1 and C2: nobody knows a ρ before all that it
 /// multiplies is fixed. Equal second arguments share a pairing: β and γ in neighbouring models of one setup, the deltas
 /// in neighbouring bundles of one model. So n bundles of one model of S slices take n·S + 2·S + 2 pairings.
 ///
@@ -69,8 +69,8 @@ contract BundleVerifier is IBundleVerifier {
     // assembly would not know the names.
 
     // All bundles. Calldata offset of the list of their offsets, which count from here; how many there are; the first
-    // run. The hash of the transcript; the equation whose ρ is 1. While hashing: where the next h0, the next slice's
-    // proof and the next equation go. While combining: where the next pair goes, and of the setup at hand the pair of
+    // run. The hash of the transcript; the equation whose ρ is 1, from which they are counted. While hashing: where the next h0, the next slice's
+    // proof and the next bundle's equations go. While combining: where the next pair goes, and of the setup at hand the pair of
     // Σρ·L, whether something is in it, and Σρ.
     // slither-disable-next-line unused-state: offset 0: nothing is added.
     uint256 private constant BASE = 0x00;
@@ -90,8 +90,8 @@ contract BundleVerifier is IBundleVerifier {
     // A run: neighbouring bundles of one model, and what their checks need of it. Index just after the last bundle; the
     // next run, or 0; the blob. How many words and commitments a bundle has, and where the lengths of its commitments
     // and proofs are, from its head. How many slices there are, and the bitmap of all. For each tensor its place, the
-    // public ones' once more, and their end; for each slice its list of equations: see `_layOut`. Cursors of slice 0's
-    // wiring and key record.
+    // public ones' once more, and their end: see `_placeTensors`. The equations and their end: for each bundle one a
+    // slice, and how many bytes these are. Cursors of slice 0's wiring and key record.
     // slither-disable-next-line unused-state: offset 0: nothing is added.
     uint256 private constant RUN_END = 0x00;
     uint256 private constant NEXT_RUN = 0x20;
@@ -105,21 +105,22 @@ contract BundleVerifier is IBundleVerifier {
     uint256 private constant PLACES = 0x120;
     uint256 private constant PUBLICS = 0x140;
     uint256 private constant PUBLICS_END = 0x160;
-    uint256 private constant LISTS = 0x180;
-    uint256 private constant WIRING = 0x1a0;
-    uint256 private constant RECORD = 0x1c0;
-    uint256 private constant RUN_BYTES = 0x1e0;
+    uint256 private constant EQUATIONS = 0x180;
+    uint256 private constant EQUATIONS_END = 0x1a0;
+    uint256 private constant STRIDE = 0x1c0;
+    uint256 private constant WIRING = 0x1e0;
+    uint256 private constant RECORD = 0x200;
+    uint256 private constant RUN_BYTES = 0x220;
 
-    // A slice's equation on its way from hashing to the pairing: α in its key record; its proof in the transcript; the
-    // next equation of the same slice, or 0; χ and F. In the first equation of a slice, at last, Σρ, Σρ·χ and Σρ·F.
+    // A slice's equation on its way from hashing to the pairing: α in its key record, or 0 if the bundle does not cover
+    // the slice; its proof in the transcript; χ and F. In the first equation of a slice, at last, Σρ, Σρ·χ and Σρ·F.
     // slither-disable-next-line unused-state: offset 0: nothing is added.
     uint256 private constant KEY = 0x00;
     uint256 private constant PROOF = 0x20;
-    uint256 private constant NEXT = 0x40;
-    uint256 private constant RHO = 0x60;
-    uint256 private constant CHALLENGE = 0x80;
-    uint256 private constant FINGERPRINT = 0xa0;
-    uint256 private constant EQUATION_BYTES = 0xc0;
+    uint256 private constant RHO = 0x40;
+    uint256 private constant CHALLENGE = 0x60;
+    uint256 private constant FINGERPRINT = 0x80;
+    uint256 private constant EQUATION_BYTES = 0xa0;
 
     // Fields of a tensor's place.
     uint256 private constant START = 0xffffffffffffffffffffffffffffffff;
@@ -262,31 +263,25 @@ contract BundleVerifier is IBundleVerifier {
         _layOut(run, KeyBlob.fetch(registry, digest));
     }
 
-    /// @dev Notes what every bundle of the model needs of its blob. A tensor's place, from low to high: where it begins
-    /// among the words or among the commitments, in bytes (128 bits); for a public tensor the bytes of its words (112),
-    /// and how many bits a word may have, any but the last (8) and the last (8). A slice's list: its first and its last
-    /// equation, or 0.
+    /// @dev Notes what every bundle of the model needs of its blob.
     function _layOut(uint256 run, bytes memory blob) private pure {
-        unchecked {
-            uint256 tensors = KeyBlob.tensorCount(blob);
-            uint256 slices = KeyBlob.sliceCount(blob);
-            uint256 wiring = KeyBlob.wirings(blob);
-            uint256 record = KeyBlob.records(blob, wiring);
-            assembly ("memory-safe") {
-                mstore(add(run, BLOB), blob)
-                mstore(add(run, SLICES), slices)
-                mstore(add(run, ALL), shr(sub(256, slices), not(0)))
-                mstore(add(run, WIRING), wiring)
-                mstore(add(run, RECORD), record)
-                let lists := mload(0x40)
-                calldatacopy(lists, calldatasize(), shl(6, slices)) // zeros
-                mstore(0x40, add(lists, shl(6, slices)))
-                mstore(add(run, LISTS), lists)
-            }
-            _placeTensors(run, KeyBlob.tensors(blob), tensors);
+        uint256 slices = KeyBlob.sliceCount(blob);
+        uint256 wiring = KeyBlob.wirings(blob);
+        uint256 record = KeyBlob.records(blob, wiring);
+        assembly ("memory-safe") {
+            mstore(add(run, BLOB), blob)
+            mstore(add(run, SLICES), slices)
+            mstore(add(run, ALL), shr(sub(256, slices), not(0)))
+            mstore(add(run, STRIDE), mul(slices, EQUATION_BYTES))
+            mstore(add(run, WIRING), wiring)
+            mstore(add(run, RECORD), record)
         }
+        _placeTensors(run, KeyBlob.tensors(blob), KeyBlob.tensorCount(blob));
     }
 
+    /// @dev A tensor's place, from low to high: where it begins among the words or among the commitments, in bytes (128
+    /// bits); for a public tensor the bytes of its words (112), and how many bits a word may have, any but the last (8)
+    /// and the last (8).
     function _placeTensors(uint256 run, uint256 tensor, uint256 tensors) private pure {
         unchecked {
             uint256 words;
@@ -299,8 +294,8 @@ contract BundleVerifier is IBundleVerifier {
                 mstore(add(run, PUBLICS), publics)
             }
             for (; place != end; place += 32) {
-                uint256 kind = KeyBlob.read(tensor);
-                if (kind == KeyBlob.KIND_PRIVATE_INPUT || kind == KeyBlob.KIND_BOUNDARY) {
+                // The public kinds are odd.
+                if (KeyBlob.read(tensor) & 1 == 0) {
                     assembly ("memory-safe") {
                         mstore(place, commitments)
                     }
@@ -486,14 +481,22 @@ contract BundleVerifier is IBundleVerifier {
             uint256 head = base + 32 * n;
             uint256 index;
             for (uint256 run = _get(batch + FIRST_RUN); index != n; run = _get(run + NEXT_RUN)) {
+                assembly ("memory-safe") {
+                    mstore(add(run, EQUATIONS), mload(add(batch, NEXT_EQUATION)))
+                }
                 uint256 end = _get(run);
                 do {
                     head = _hashBundle(batch, run, index, head);
                 } while (++index != end);
+                assembly ("memory-safe") {
+                    mstore(add(run, EQUATIONS_END), mload(add(batch, NEXT_EQUATION)))
+                }
             }
             if (head != msg.data.length) revert NonCanonicalCalldata();
             assembly ("memory-safe") {
                 mstore(add(batch, SEED), keccak256(transcript, sub(equations, transcript)))
+                for {} iszero(mload(equations)) {} { equations := add(equations, EQUATION_BYTES) }
+                mstore(add(batch, FIRST_EQUATION), equations)
             }
         }
     }
@@ -504,33 +507,35 @@ contract BundleVerifier is IBundleVerifier {
         pure
         returns (uint256 transcript, uint256 equations)
     {
-        uint256 slices = _sliceCount(batch, base, n);
+        (uint256 slices, uint256 size) = _measure(batch, base, n);
         bytes32 tag = BATCH_TAG;
         assembly ("memory-safe") {
             transcript := mload(0x40)
             equations := add(add(transcript, 0x40), add(shl(6, n), mul(slices, add(0x20, PROOF_BYTES))))
-            mstore(0x40, add(equations, mul(slices, EQUATION_BYTES)))
+            calldatacopy(equations, calldatasize(), size) // zeros: no slice is covered
+            mstore(0x40, add(equations, size))
             mstore(transcript, tag)
             mstore(add(transcript, 0x20), n)
             mstore(add(batch, NEXT_H0), add(transcript, 0x40))
-            mstore(add(batch, FIRST_EQUATION), equations)
             mstore(add(batch, NEXT_EQUATION), equations)
         }
     }
 
-    /// @dev How many proofs calldata has room for, once each bundle has what its model asks for. If one of them has
-    /// anything else, it does not pass its checks, and it does not matter what was written where until then.
-    function _sliceCount(uint256 batch, uint256 base, uint256 n) private pure returns (uint256) {
+    /// @return slices How many proofs calldata has room for, once each bundle has what its model asks for. If one of
+    /// them has anything else, it does not pass its checks, and it does not matter what was written where until then.
+    /// @return equations Bytes of all equations.
+    function _measure(uint256 batch, uint256 base, uint256 n) private pure returns (uint256 slices, uint256 equations) {
         unchecked {
             uint256 others = base;
             uint256 index;
             for (uint256 run = _get(batch + FIRST_RUN); index != n; run = _get(run + NEXT_RUN)) {
-                uint256 end = _get(run);
+                uint256 bundles = _get(run) - index;
                 // An offset before the head, and the proofs' length.
-                others += (end - index) * (_get(run + PROOFS_LENGTH) + 0x40);
-                index = end;
+                others += bundles * (_get(run + PROOFS_LENGTH) + 0x40);
+                equations += bundles * _get(run + STRIDE);
+                index += bundles;
             }
-            return others < msg.data.length ? (msg.data.length - others) / PROOF_BYTES : 0;
+            if (others < msg.data.length) slices = (msg.data.length - others) / PROOF_BYTES;
         }
     }
 
@@ -544,7 +549,10 @@ contract BundleVerifier is IBundleVerifier {
             uint256 proofs;
             uint256 wiring;
             uint256 record;
+            uint256 equation;
             assembly ("memory-safe") {
+                equation := mload(add(batch, NEXT_EQUATION))
+                mstore(add(batch, NEXT_EQUATION), add(equation, mload(add(run, STRIDE))))
                 wiring := mload(add(run, WIRING))
                 record := mload(add(run, RECORD))
                 let h0 := mload(add(batch, NEXT_H0))
@@ -561,8 +569,14 @@ contract BundleVerifier is IBundleVerifier {
             uint256 k;
             while (true) {
                 uint256 key = KeyBlob.points(record);
-                if ((covered >> k) & 1 != 0) _hashSlice(batch, run, k, head, wiring, key);
+                if ((covered >> k) & 1 != 0) {
+                    assembly ("memory-safe") {
+                        mstore(equation, key)
+                    }
+                    _hashSlice(batch, run, k, head, wiring, equation);
+                }
                 if (covered >> ++k == 0) break;
+                equation += EQUATION_BYTES;
                 wiring = KeyBlob.afterWiring(wiring);
                 record = key + KEY_BYTES;
             }
@@ -574,24 +588,16 @@ contract BundleVerifier is IBundleVerifier {
         }
     }
 
-    /// @dev Writes a slice's h0 and its equation, which goes to the end of the slice's list, and negates A.
-    function _hashSlice(uint256 batch, uint256 run, uint256 k, uint256 head, uint256 wiring, uint256 key) private pure {
+    /// @dev Writes a slice's h0 and the rest of its equation, and negates A.
+    function _hashSlice(uint256 batch, uint256 run, uint256 k, uint256 head, uint256 wiring, uint256 equation)
+        private
+        pure
+    {
         uint256 proof = _get(batch + NEXT_PROOF);
         uint256 end = _writePreimage(run, k, head, wiring, proof);
         bool ok;
         assembly ("memory-safe") {
-            let equation := mload(add(batch, NEXT_EQUATION))
-            mstore(add(batch, NEXT_EQUATION), add(equation, EQUATION_BYTES))
-            let list := add(mload(add(run, LISTS)), shl(6, k))
-            let last := mload(add(list, 0x20))
-            mstore(add(list, 0x20), equation)
-            // The first one's place is the list's own first word.
-            if iszero(last) { last := sub(list, NEXT) }
-            mstore(add(last, NEXT), equation)
-            mstore(equation, key)
             mstore(add(equation, PROOF), proof)
-            mstore(add(equation, NEXT), 0)
-
             let preimage := mload(0x40)
             let h0 := keccak256(preimage, sub(end, preimage))
             let entry := mload(add(batch, NEXT_H0))
@@ -727,17 +733,23 @@ contract BundleVerifier is IBundleVerifier {
     /// @dev Combines the bundles of a model, slice by slice.
     function _combineModel(uint256 batch, uint256 run) private view {
         unchecked {
-            uint256 list = _get(run + LISTS);
-            for (uint256 end = list + 64 * _get(run + SLICES); list != end; list += 64) {
-                uint256 first = _get(list);
-                // No bundle covers the slice.
-                if (first == 0) continue;
+            uint256 slice = _get(run + EQUATIONS);
+            uint256 end = _get(run + EQUATIONS_END);
+            uint256 stride = _get(run + STRIDE);
+            for (uint256 slicesEnd = slice + stride; slice != slicesEnd; slice += EQUATION_BYTES) {
+                // The first bundle's that covers the slice, and the slice's first pair.
+                uint256 first = 0;
                 uint256 pair = _get(batch + NEXT_PAIR);
-                _beginSlice(batch, pair, first);
-                for (uint256 e = _get(first + NEXT); e != 0; e = _get(e + NEXT)) {
-                    _join(batch, pair, first, e);
+                for (uint256 equation = slice; equation < end; equation += stride) {
+                    if (_get(equation) == 0) continue;
+                    if (first != 0) {
+                        _join(batch, pair, first, equation);
+                    } else {
+                        first = equation;
+                        _beginSlice(batch, pair, first);
+                    }
                 }
-                _endSlice(batch, pair, first);
+                if (first != 0) _endSlice(batch, pair, first);
             }
         }
     }
