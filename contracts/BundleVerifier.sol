@@ -72,7 +72,6 @@ contract BundleVerifier is IBundleVerifier {
     // run. The hash of the transcript; the equation whose ρ is 1, from which they are counted. While hashing: where the next h0, the next slice's
     // proof and the next bundle's equations go. While combining: where the next pair goes, and of the setup at hand the pair of
     // Σρ·L, whether something is in it, and Σρ.
-    // slither-disable-next-line unused-state: offset 0: nothing is added.
     uint256 private constant BASE = 0x00;
     uint256 private constant BUNDLES = 0x20;
     uint256 private constant FIRST_RUN = 0x40;
@@ -92,7 +91,6 @@ contract BundleVerifier is IBundleVerifier {
     // and proofs are, from its head. How many slices there are, and the bitmap of all. For each tensor its place, the
     // public ones' once more, and their end: see `_placeTensors`. The equations and their end: for each bundle one a
     // slice, and how many bytes these are. Cursors of slice 0's wiring and key record.
-    // slither-disable-next-line unused-state: offset 0: nothing is added.
     uint256 private constant RUN_END = 0x00;
     uint256 private constant NEXT_RUN = 0x20;
     uint256 private constant BLOB = 0x40;
@@ -114,7 +112,6 @@ contract BundleVerifier is IBundleVerifier {
 
     // A slice's equation on its way from hashing to the pairing: α in its key record, or 0 if the bundle does not cover
     // the slice; its proof in the transcript; χ and F. In the first equation of a slice, at last, Σρ, Σρ·χ and Σρ·F.
-    // slither-disable-next-line unused-state: offset 0: nothing is added.
     uint256 private constant KEY = 0x00;
     uint256 private constant PROOF = 0x20;
     uint256 private constant RHO = 0x40;
@@ -185,7 +182,7 @@ contract BundleVerifier is IBundleVerifier {
     function _verify(uint256 base, uint256 n) private view {
         uint256 batch = _allocate(BATCH_BYTES);
         assembly ("memory-safe") {
-            mstore(batch, base)
+            mstore(add(batch, BASE), base)
             mstore(add(batch, BUNDLES), n)
         }
         _load(batch, base, n);
@@ -218,22 +215,21 @@ contract BundleVerifier is IBundleVerifier {
     /// should be is taken for one.
     function _load(uint256 batch, uint256 base, uint256 n) private view {
         unchecked {
-            bytes32 digest;
             // Where the next run is to be noted, and the run at hand.
             uint256 link = batch + FIRST_RUN;
             uint256 run;
+            bytes32 digest;
             for (uint256 i = 0; i < n; ++i) {
-                bytes32 next;
+                bytes32 last = digest;
                 assembly ("memory-safe") {
-                    next := calldataload(add(base, calldataload(add(base, shl(5, i)))))
+                    digest := calldataload(add(base, calldataload(add(base, shl(5, i)))))
                 }
-                if (next != digest || i == 0) {
-                    digest = next;
+                if (digest != last || run == 0) {
                     run = _addRun(link, digest);
                     link = run + NEXT_RUN;
                 }
                 assembly ("memory-safe") {
-                    mstore(run, add(i, 1))
+                    mstore(add(run, RUN_END), add(i, 1))
                 }
             }
         }
@@ -242,7 +238,7 @@ contract BundleVerifier is IBundleVerifier {
     /// @dev Calldata offset of the head of this bundle, by what calldata says.
     function _headOf(uint256 batch, uint256 index) private pure returns (uint256 head) {
         assembly ("memory-safe") {
-            head := mload(batch)
+            head := mload(add(batch, BASE))
             head := add(head, calldataload(add(head, shl(5, index))))
         }
     }
@@ -332,7 +328,7 @@ contract BundleVerifier is IBundleVerifier {
     function _requireEncoding(uint256 batch, uint256 run, uint256 index, uint256 head) private pure {
         uint256 wrong;
         assembly ("memory-safe") {
-            let base := mload(batch)
+            let base := mload(add(batch, BASE))
             let commitments := mload(add(run, COMMITMENTS_LENGTH))
             wrong := xor(calldataload(add(base, shl(5, index))), sub(head, base))
             wrong := or(wrong, xor(calldataload(add(head, WORDS_OFFSET)), WORDS_LENGTH))
@@ -448,8 +444,8 @@ contract BundleVerifier is IBundleVerifier {
         }
     }
 
-    /// @dev After a precompile failed, or would: names the first proof with a coordinate ≥ q or a G1 point off the
-    /// curve. The precompiles see to it as well, but say nothing. Bundles up to the faulty one are checked already.
+    /// @dev After a precompile failed: names the first proof with a coordinate ≥ q or a G1 point off the curve. The
+    /// precompiles see to it, but say nothing.
     function _explain(uint256 batch) private pure {
         uint256 n = _get(batch + BUNDLES);
         for (uint256 index = 0; index < n; ++index) {
@@ -484,7 +480,7 @@ contract BundleVerifier is IBundleVerifier {
                 assembly ("memory-safe") {
                     mstore(add(run, EQUATIONS), mload(add(batch, NEXT_EQUATION)))
                 }
-                uint256 end = _get(run);
+                uint256 end = _get(run + RUN_END);
                 do {
                     head = _hashBundle(batch, run, index, head);
                 } while (++index != end);
@@ -495,7 +491,7 @@ contract BundleVerifier is IBundleVerifier {
             if (head != msg.data.length) revert NonCanonicalCalldata();
             assembly ("memory-safe") {
                 mstore(add(batch, SEED), keccak256(transcript, sub(equations, transcript)))
-                for {} iszero(mload(equations)) {} { equations := add(equations, EQUATION_BYTES) }
+                for {} iszero(mload(add(equations, KEY))) {} { equations := add(equations, EQUATION_BYTES) }
                 mstore(add(batch, FIRST_EQUATION), equations)
             }
         }
@@ -529,7 +525,7 @@ contract BundleVerifier is IBundleVerifier {
             uint256 others = base;
             uint256 index;
             for (uint256 run = _get(batch + FIRST_RUN); index != n; run = _get(run + NEXT_RUN)) {
-                uint256 bundles = _get(run) - index;
+                uint256 bundles = _get(run + RUN_END) - index;
                 // An offset before the head, and the proofs' length.
                 others += bundles * (_get(run + PROOFS_LENGTH) + 0x40);
                 equations += bundles * _get(run + STRIDE);
@@ -571,7 +567,7 @@ contract BundleVerifier is IBundleVerifier {
                 uint256 key = KeyBlob.points(record);
                 if ((covered >> k) & 1 != 0) {
                     assembly ("memory-safe") {
-                        mstore(equation, key)
+                        mstore(add(equation, KEY), key)
                     }
                     _hashSlice(batch, run, k, head, wiring, equation);
                 }
@@ -595,7 +591,6 @@ contract BundleVerifier is IBundleVerifier {
     {
         uint256 proof = _get(batch + NEXT_PROOF);
         uint256 end = _writePreimage(run, k, head, wiring, proof);
-        bool ok;
         assembly ("memory-safe") {
             mstore(add(equation, PROOF), proof)
             let preimage := mload(0x40)
@@ -626,13 +621,12 @@ contract BundleVerifier is IBundleVerifier {
             mstore(add(equation, CHALLENGE), challenge)
             mstore(add(equation, FINGERPRINT), fingerprint)
 
-            // −(x, y) = (x, (q − y) mod q): the outer reduction keeps (0, 0) what it is, and y ≥ q would be y − q.
+            // −(x, y) = (x, (q − y) mod q): the outer reduction keeps (0, 0) what it is. Where y ≥ q it is 2^256 − 1,
+            // which the precompiles refuse.
             mstore(add(batch, NEXT_PROOF), add(proof, PROOF_BYTES))
             let y := mload(add(proof, 0x20))
-            ok := lt(y, Q)
-            mstore(add(proof, 0x20), mod(sub(Q, y), Q))
+            mstore(add(proof, 0x20), or(mod(sub(Q, y), Q), sub(lt(y, Q), 1)))
         }
-        if (!ok) _explain(batch);
     }
 
     /// @dev Writes what h0 hashes from the free memory pointer on, and returns where it ends. It is scratch.
@@ -741,7 +735,7 @@ contract BundleVerifier is IBundleVerifier {
                 uint256 first = 0;
                 uint256 pair = _get(batch + NEXT_PAIR);
                 for (uint256 equation = slice; equation < end; equation += stride) {
-                    if (_get(equation) == 0) continue;
+                    if (_get(equation + KEY) == 0) continue;
                     if (first != 0) {
                         _join(batch, pair, first, equation);
                     } else {
@@ -847,7 +841,7 @@ contract BundleVerifier is IBundleVerifier {
         bool ok = true;
         // L's pair is as in `_join`.
         assembly ("memory-safe") {
-            let key := mload(first)
+            let key := mload(add(first, KEY))
             mcopy(add(pair, G2), add(key, DELTA_1), 0x80)
             mcopy(add(pair, add(PAIR_BYTES, G2)), add(key, DELTA_2), 0x80)
 
