@@ -19,9 +19,10 @@ import {KeyBlob} from "./libraries/KeyBlob.sol";
 /// values of χ. So two scalars fix them all.
 ///
 /// The equations of all slices of all bundles are checked at once, to the powers ρ_0 = 1 and ρ_i = keccak256(seed ‖ i)
-/// mod r, i counted over the slices of all bundles from the first one proven, where the seed hashes every model digest, coverage, h0, A, B, C1 and C2: nobody knows a ρ before all that it
-/// multiplies is fixed. Equal second arguments share a pairing: β and γ in neighbouring models of one setup, the deltas
-/// in neighbouring bundles of one model. So n bundles of one model of S slices take n·S + 2·S + 2 pairings.
+/// mod r: i counts the slices of all bundles, proven or not, from the first one proven; the seed hashes every model
+/// digest, coverage, h0, A, B, C1 and C2, so that nobody knows a ρ before all that it multiplies is fixed. Equal second
+/// arguments share a pairing: β and γ in neighbouring models of one setup, the deltas in neighbouring bundles of one
+/// model. So n bundles of one model of S slices take n·S + 2·S + 2 pairings.
 ///
 /// Three passes: which models there are, and what their blobs say of a bundle (`_load`); every bundle is checked and
 /// hashed (`_hash`); the curve (`_combine`).
@@ -69,28 +70,27 @@ contract BundleVerifier is IBundleVerifier {
     // assembly would not know the names.
 
     // All bundles. Calldata offset of the list of their offsets, which count from here; how many there are; the first
-    // run. The hash of the transcript; the equation whose ρ is 1, from which they are counted. While hashing: where the next h0, the next slice's
-    // proof and the next bundle's equations go. While combining: where the next pair goes, and of the setup at hand the pair of
-    // Σρ·L, whether something is in it, and Σρ.
+    // run. The hash of the transcript; the equation whose ρ is 1, from which they are counted. While hashing: where the
+    // next bundle's part of the transcript and its equations go. While combining: where the next pair goes, and of the
+    // setup at hand the pair of Σρ·L, whether something is in it, and Σρ.
     uint256 private constant BASE = 0x00;
     uint256 private constant BUNDLES = 0x20;
     uint256 private constant FIRST_RUN = 0x40;
     uint256 private constant SEED = 0x60;
     uint256 private constant FIRST_EQUATION = 0x80;
-    uint256 private constant NEXT_H0 = 0xa0;
-    uint256 private constant NEXT_PROOF = 0xc0;
-    uint256 private constant NEXT_EQUATION = 0xe0;
-    uint256 private constant NEXT_PAIR = 0x100;
-    uint256 private constant L = 0x120;
-    uint256 private constant L_BEGUN = 0x140;
-    uint256 private constant RHO_SUM = 0x160;
-    uint256 private constant BATCH_BYTES = 0x180;
+    uint256 private constant NEXT_PART = 0xa0;
+    uint256 private constant NEXT_EQUATION = 0xc0;
+    uint256 private constant NEXT_PAIR = 0xe0;
+    uint256 private constant L = 0x100;
+    uint256 private constant L_BEGUN = 0x120;
+    uint256 private constant RHO_SUM = 0x140;
+    uint256 private constant BATCH_BYTES = 0x160;
 
     // A run: neighbouring bundles of one model, and what their checks need of it. Index just after the last bundle; the
     // next run, or 0; the blob. How many words and commitments a bundle has, and where the lengths of its commitments
     // and proofs are, from its head. How many slices there are, and the bitmap of all. For each tensor its place, the
     // public ones' once more, and their end: see `_placeTensors`. The equations and their end: for each bundle one a
-    // slice, and how many bytes these are. Cursors of slice 0's wiring and key record.
+    // slice, and how many bytes these are. Cursors of slice 0's vkHash, wiring and key record.
     uint256 private constant RUN_END = 0x00;
     uint256 private constant NEXT_RUN = 0x20;
     uint256 private constant BLOB = 0x40;
@@ -106,9 +106,10 @@ contract BundleVerifier is IBundleVerifier {
     uint256 private constant EQUATIONS = 0x180;
     uint256 private constant EQUATIONS_END = 0x1a0;
     uint256 private constant STRIDE = 0x1c0;
-    uint256 private constant WIRING = 0x1e0;
-    uint256 private constant RECORD = 0x200;
-    uint256 private constant RUN_BYTES = 0x220;
+    uint256 private constant VK_HASHES = 0x1e0;
+    uint256 private constant WIRING = 0x200;
+    uint256 private constant RECORD = 0x220;
+    uint256 private constant RUN_BYTES = 0x240;
 
     // A slice's equation on its way from hashing to the pairing: α in its key record, or 0 if the bundle does not cover
     // the slice; its proof in the transcript; χ and F. In the first equation of a slice, at last, Σρ, Σρ·χ and Σρ·F.
@@ -262,6 +263,7 @@ contract BundleVerifier is IBundleVerifier {
     /// @dev Notes what every bundle of the model needs of its blob.
     function _layOut(uint256 run, bytes memory blob) private pure {
         uint256 slices = KeyBlob.sliceCount(blob);
+        uint256 vkHashes = KeyBlob.vkHashes(blob);
         uint256 wiring = KeyBlob.wirings(blob);
         uint256 record = KeyBlob.records(blob, wiring);
         assembly ("memory-safe") {
@@ -269,6 +271,7 @@ contract BundleVerifier is IBundleVerifier {
             mstore(add(run, SLICES), slices)
             mstore(add(run, ALL), shr(sub(256, slices), not(0)))
             mstore(add(run, STRIDE), mul(slices, EQUATION_BYTES))
+            mstore(add(run, VK_HASHES), vkHashes)
             mstore(add(run, WIRING), wiring)
             mstore(add(run, RECORD), record)
         }
@@ -323,25 +326,50 @@ contract BundleVerifier is IBundleVerifier {
 
     // ------------------------------------------------------------------------------------------------ checks
 
-    /// @dev Checks that the bundle begins at `head`, and that its arrays follow one another, with as many words and
-    /// commitments as the model has. The number of proofs is checked with the coverage.
-    function _requireEncoding(uint256 batch, uint256 run, uint256 index, uint256 head) private pure {
+    /// @dev Checks all but ranges of words and commitments, and points: that the bundle begins at `head` and its arrays
+    /// follow one another, with as many words and commitments as the model has and ten words a slice proven; context,
+    /// owner and coverage.
+    /// @return covered Bitmap of the slices to prove, all of them where the bundle says 0.
+    /// @return slices How many these are.
+    function _requireForm(uint256 batch, uint256 run, uint256 index, uint256 head)
+        private
+        pure
+        returns (uint256 covered, uint256 slices)
+    {
         uint256 wrong;
         assembly ("memory-safe") {
             let base := mload(add(batch, BASE))
             let commitments := mload(add(run, COMMITMENTS_LENGTH))
+            let proofs := mload(add(run, PROOFS_LENGTH))
             wrong := xor(calldataload(add(base, shl(5, index))), sub(head, base))
             wrong := or(wrong, xor(calldataload(add(head, WORDS_OFFSET)), WORDS_LENGTH))
             wrong := or(wrong, xor(calldataload(add(head, COMMITMENTS_OFFSET)), commitments))
-            wrong := or(wrong, xor(calldataload(add(head, PROOFS_OFFSET)), mload(add(run, PROOFS_LENGTH))))
+            wrong := or(wrong, xor(calldataload(add(head, PROOFS_OFFSET)), proofs))
             wrong := or(wrong, xor(calldataload(add(head, WORDS_LENGTH)), mload(add(run, WORD_COUNT))))
             wrong := or(wrong, xor(calldataload(add(head, commitments)), mload(add(run, COMMITMENT_COUNT))))
+
+            // Zero less one is the greatest word.
+            wrong := or(wrong, iszero(lt(sub(calldataload(add(head, CONTEXT)), 1), sub(R, 1))))
+            wrong := or(wrong, iszero(lt(calldataload(add(head, OWNER)), R)))
+
+            let all := mload(add(run, ALL))
+            covered := calldataload(add(head, COVERAGE))
+            wrong := or(wrong, iszero(lt(covered, all)))
+            switch covered
+            case 0 {
+                covered := all
+                slices := mload(add(run, SLICES))
+            }
+            default {
+                for { let bits := covered } bits { bits := and(bits, sub(bits, 1)) } { slices := add(slices, 1) }
+            }
+            wrong := or(wrong, xor(calldataload(add(head, proofs)), mul(slices, PROOF_WORDS)))
         }
-        if (wrong != 0) _explainEncoding(batch, run, index, head);
+        if (wrong != 0) _explainForm(batch, run, index, head, slices);
     }
 
-    /// @dev Tells counts that are not the model's from an encoding that is right for no counts.
-    function _explainEncoding(uint256 batch, uint256 run, uint256 index, uint256 head) private pure {
+    /// @dev Names what is wrong. Counts that are not the model's are told from an encoding that is right for no counts.
+    function _explainForm(uint256 batch, uint256 run, uint256 index, uint256 head, uint256 slices) private pure {
         unchecked {
             uint256 words = _calldataAt(head + WORDS_LENGTH);
             bool canonical = _headOf(batch, index) == head && words >> 32 == 0;
@@ -349,44 +377,20 @@ contract BundleVerifier is IBundleVerifier {
             uint256 commitments = _calldataAt(head + offset);
             canonical = canonical && commitments >> 32 == 0 && _calldataAt(head + WORDS_OFFSET) == WORDS_LENGTH;
             canonical = canonical && _calldataAt(head + COMMITMENTS_OFFSET) == offset;
-            canonical = canonical && _calldataAt(head + PROOFS_OFFSET) == offset + 32 * (1 + commitments);
-            if (!canonical) revert NonCanonicalCalldata();
+            offset += 32 * (1 + commitments);
+            if (!canonical || _calldataAt(head + PROOFS_OFFSET) != offset) revert NonCanonicalCalldata();
             uint256 expected = _get(run + WORD_COUNT);
             if (words != expected) revert WordCountMismatch(index, expected, words);
-            revert CommitmentCountMismatch(index, _get(run + COMMITMENT_COUNT), commitments);
-        }
-    }
+            expected = _get(run + COMMITMENT_COUNT);
+            if (commitments != expected) revert CommitmentCountMismatch(index, expected, commitments);
 
-    /// @dev Checks context, owner and coverage.
-    /// @return covered Bitmap of the slices to prove, all of them where the bundle says 0.
-    /// @return proofWords How many words of proofs there are: ten a slice.
-    function _coverageOf(uint256 run, uint256 index, uint256 head)
-        private
-        pure
-        returns (uint256 covered, uint256 proofWords)
-    {
-        unchecked {
-            uint256 element = _calldataAt(head + CONTEXT);
-            // Zero less one is the greatest word.
-            if (element - 1 >= R - 1) revert ContextOutOfRange(index, element);
-            element = _calldataAt(head + OWNER);
-            if (element >= R) revert OwnerOutOfRange(index, element);
-
-            covered = _calldataAt(head + COVERAGE);
-            uint256 all = _get(run + ALL);
-            uint256 slices = _get(run + SLICES);
-            if (covered >= all) revert CoverageOutOfRange(index, covered, slices);
-            uint256 expected = PROOF_WORDS * slices;
-            if (covered == 0) {
-                covered = all;
-            } else {
-                expected = 0;
-                for (uint256 bits = covered; bits != 0; bits &= bits - 1) {
-                    expected += PROOF_WORDS;
-                }
-            }
-            proofWords = _calldataAt(head + _get(run + PROOFS_LENGTH));
-            if (proofWords != expected) revert ProofLengthMismatch(index, expected, proofWords);
+            uint256 word = _calldataAt(head + CONTEXT);
+            if (word == 0 || word >= R) revert ContextOutOfRange(index, word);
+            word = _calldataAt(head + OWNER);
+            if (word >= R) revert OwnerOutOfRange(index, word);
+            word = _calldataAt(head + COVERAGE);
+            if (word >= _get(run + ALL)) revert CoverageOutOfRange(index, word, _get(run + SLICES));
+            revert ProofLengthMismatch(index, PROOF_WORDS * slices, _calldataAt(head + offset));
         }
     }
 
@@ -512,7 +516,7 @@ contract BundleVerifier is IBundleVerifier {
             mstore(0x40, add(equations, size))
             mstore(transcript, tag)
             mstore(add(transcript, 0x20), n)
-            mstore(add(batch, NEXT_H0), add(transcript, 0x40))
+            mstore(add(batch, NEXT_PART), add(transcript, 0x40))
             mstore(add(batch, NEXT_EQUATION), equations)
         }
     }
@@ -538,66 +542,76 @@ contract BundleVerifier is IBundleVerifier {
     /// @dev Checks the bundle whose head is here, and writes its part of the transcript and its equations.
     /// @return Where the next one's head is.
     function _hashBundle(uint256 batch, uint256 run, uint256 index, uint256 head) private pure returns (uint256) {
-        unchecked {
-            _requireEncoding(batch, run, index, head);
-            (uint256 covered, uint256 proofWords) = _coverageOf(run, index, head);
-            _requireRanges(run, index, head);
-            uint256 proofs;
-            uint256 wiring;
-            uint256 record;
-            uint256 equation;
-            assembly ("memory-safe") {
-                equation := mload(add(batch, NEXT_EQUATION))
-                mstore(add(batch, NEXT_EQUATION), add(equation, mload(add(run, STRIDE))))
-                wiring := mload(add(run, WIRING))
-                record := mload(add(run, RECORD))
-                let h0 := mload(add(batch, NEXT_H0))
-                mstore(h0, calldataload(head))
-                mstore(add(h0, 0x20), covered)
-                h0 := add(h0, 0x40)
-                let proof := add(h0, shl(5, div(proofWords, PROOF_WORDS)))
-                proofs := add(add(head, mload(add(run, PROOFS_LENGTH))), 0x20)
-                calldatacopy(proof, proofs, shl(5, proofWords))
-                mstore(add(batch, NEXT_H0), h0)
-                mstore(add(batch, NEXT_PROOF), proof)
-            }
+        (uint256 covered, uint256 slices) = _requireForm(batch, run, index, head);
+        _requireRanges(run, index, head);
+        uint256 h0;
+        uint256 proof;
+        uint256 equation;
+        uint256 next;
+        assembly ("memory-safe") {
+            h0 := mload(add(batch, NEXT_PART))
+            equation := mload(add(batch, NEXT_EQUATION))
+            let size := mul(slices, PROOF_BYTES)
+            let proofs := add(add(head, mload(add(run, PROOFS_LENGTH))), 0x20)
+            next := add(proofs, size)
+            mstore(h0, calldataload(head))
+            mstore(add(h0, 0x20), covered)
+            h0 := add(h0, 0x40)
+            proof := add(h0, shl(5, slices))
+            calldatacopy(proof, proofs, size)
+            mstore(add(batch, NEXT_PART), add(proof, size))
+            mstore(add(batch, NEXT_EQUATION), add(equation, mload(add(run, STRIDE))))
+        }
+        _hashSlices(run, head, covered, h0, proof, equation);
+        return next;
+    }
 
-            uint256 k;
+    /// @dev Writes the h0s and the equations of the slices covered.
+    function _hashSlices(uint256 run, uint256 head, uint256 covered, uint256 h0, uint256 proof, uint256 equation)
+        private
+        pure
+    {
+        unchecked {
+            uint256 vkHash = _get(run + VK_HASHES);
+            uint256 wiring = _get(run + WIRING);
+            uint256 record = _get(run + RECORD);
             while (true) {
                 uint256 key = KeyBlob.points(record);
-                if ((covered >> k) & 1 != 0) {
+                if (covered & 1 != 0) {
                     assembly ("memory-safe") {
                         mstore(add(equation, KEY), key)
                     }
-                    _hashSlice(batch, run, k, head, wiring, equation);
+                    _hashSlice(run, head, vkHash, h0, proof, equation, wiring);
+                    h0 += 32;
+                    proof += PROOF_BYTES;
                 }
-                if (covered >> ++k == 0) break;
+                covered >>= 1;
+                if (covered == 0) return;
                 equation += EQUATION_BYTES;
+                vkHash += 32;
                 wiring = KeyBlob.afterWiring(wiring);
                 record = key + KEY_BYTES;
             }
-            // The next bundle's part follows this one's proofs.
-            assembly ("memory-safe") {
-                mstore(add(batch, NEXT_H0), mload(add(batch, NEXT_PROOF)))
-            }
-            return proofs + 32 * proofWords;
         }
     }
 
     /// @dev Writes a slice's h0 and the rest of its equation, and negates A.
-    function _hashSlice(uint256 batch, uint256 run, uint256 k, uint256 head, uint256 wiring, uint256 equation)
-        private
-        pure
-    {
-        uint256 proof = _get(batch + NEXT_PROOF);
-        uint256 end = _writePreimage(run, k, head, wiring, proof);
+    function _hashSlice(
+        uint256 run,
+        uint256 head,
+        uint256 vkHash,
+        uint256 h0,
+        uint256 proof,
+        uint256 equation,
+        uint256 wiring
+    ) private pure {
+        uint256 end = _writePreimage(run, head, vkHash, proof, wiring);
         assembly ("memory-safe") {
             mstore(add(equation, PROOF), proof)
             let preimage := mload(0x40)
-            let h0 := keccak256(preimage, sub(end, preimage))
-            let entry := mload(add(batch, NEXT_H0))
-            mstore(entry, h0)
-            mstore(add(batch, NEXT_H0), add(entry, 0x20))
+            let challenge := keccak256(preimage, sub(end, preimage))
+            mstore(h0, challenge)
+            challenge := mod(challenge, R)
 
             // F = (e_1 + (e_2 + …)·χ)·χ with e = x ‖ w: x moves up by a word, to where w begins. From the last one on,
             // first those beyond a multiple of four, then four at a time. The sums are below 2^256: terms and r are
@@ -605,7 +619,6 @@ contract BundleVerifier is IBundleVerifier {
             let e := add(preimage, 0x80)
             mcopy(e, add(preimage, 0x60), shl(5, mload(wiring)))
             end := sub(end, 0x40)
-            let challenge := mod(h0, R)
             let fingerprint := 0
             for { let fours := add(e, and(sub(end, e), not(0x7f))) } gt(end, fours) {} {
                 end := sub(end, 0x20)
@@ -623,14 +636,13 @@ contract BundleVerifier is IBundleVerifier {
 
             // −(x, y) = (x, (q − y) mod q): the outer reduction keeps (0, 0) what it is. Where y ≥ q it is 2^256 − 1,
             // which the precompiles refuse.
-            mstore(add(batch, NEXT_PROOF), add(proof, PROOF_BYTES))
             let y := mload(add(proof, 0x20))
             mstore(add(proof, 0x20), or(mod(sub(Q, y), Q), sub(lt(y, Q), 1)))
         }
     }
 
     /// @dev Writes what h0 hashes from the free memory pointer on, and returns where it ends. It is scratch.
-    function _writePreimage(uint256 run, uint256 k, uint256 head, uint256 wiring, uint256 proof)
+    function _writePreimage(uint256 run, uint256 head, uint256 vkHash, uint256 proof, uint256 wiring)
         private
         pure
         returns (uint256 end)
@@ -641,8 +653,7 @@ contract BundleVerifier is IBundleVerifier {
         assembly ("memory-safe") {
             end := mload(0x40)
             mstore(end, tag)
-            // The vkHashes follow the blob's length and the six words of the header.
-            mstore(add(end, 0x20), mload(add(add(mload(add(run, BLOB)), 0xe0), shl(5, k))))
+            mstore(add(end, 0x20), mload(vkHash))
             let count := mload(wiring)
             mstore(add(end, 0x40), count)
             end := add(end, 0x60)
