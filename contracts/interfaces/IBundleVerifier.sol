@@ -89,7 +89,8 @@ interface IBundleVerifier {
 
     /// @notice Checks several bundles in one pairing call. Returns nothing; reverts unless every proof of every bundle
     /// is valid and every model is active.
-    /// @dev Neighbouring bundles of one model share two pairings a slice, neighbouring models of one setup two more: order by setup, then by model. The verdict does not depend on the order.
+    /// @dev Neighbouring bundles of one model share two pairings a slice, neighbouring models of one setup two more:
+    /// order by setup, then by model. The verdict does not depend on the order.
     function verifyBatch(Bundle[] calldata bundles) external view;
 
     /// @notice Indexes of the bundles that do not verify by themselves. For `eth_call`: it verifies one by one.

@@ -173,7 +173,7 @@ library KeyBlob {
     /// @notice Cursor of a key record's α; its other points follow.
     function points(uint256 record) internal pure returns (uint256 cursor) {
         assembly ("memory-safe") {
-            // Five words, two a group, three.
+            // Before it: VK_TAG to G, two words a group, the scalars' number and codes.
             cursor := add(add(record, 0x100), shl(6, mload(add(record, 0x80))))
         }
     }
