@@ -409,6 +409,59 @@ fn keys_with_impossible_layouts_are_refused() {
     assert!(matches!(verify(&short, &statement, &proof), Err(VerifyError::Arity { .. })));
 }
 
+/// Which of the public wires but the constant can be moved in a copied proof, by rows `of` the circuit.
+///
+/// A copied proof is turned by differences d of wires with `Σ d_i·K_i + h·Z = 0` (`docs/proof-system.md` 8.4, step 4). Its parts in β and
+/// α and the rest, each at a row, say `A·d = B·d = C·d = 0`, and the constant keeps its value. Here every other wire is the copier's,
+/// those of C1 too, which the hash would hold.
+fn movable(circuit: &Circuit, of: std::ops::Range<usize>) -> Vec<usize> {
+    let layout = circuit.layout();
+    let (public, wires) = (layout.public_wires(), layout.wires());
+    let mut rows = vec![vec![Fr::zero(); wires]; 3 * layout.rows() + 1];
+    circuit.visit(|row, matrix, wire, c| {
+        if of.contains(&row) {
+            rows[3 * row + matrix as usize][wire] += c;
+        }
+    });
+    rows[3 * layout.rows()][0] = Fr::one();
+    // Echelon form, the public wires last: what is left of the rows there says which of them are fixed.
+    let mut rank = 0;
+    for column in (0..wires).rev() {
+        let Some(pivot) = (rank..rows.len()).find(|row| !rows[*row][column].is_zero()) else { continue };
+        rows.swap(rank, pivot);
+        let inverse = rows[rank][column].inverse().unwrap();
+        let scaled: Vec<Fr> = rows[rank].iter().map(|c| *c * inverse).collect();
+        for (_, row) in rows.iter_mut().enumerate().filter(|(at, row)| *at != rank && !row[column].is_zero()) {
+            let factor = row[column];
+            row.iter_mut().zip(&scaled).for_each(|(c, s)| *c -= factor * s);
+        }
+        rows[rank] = scaled;
+        rank += 1;
+    }
+    let fixed = |wire: usize| rows[..rank].iter().any(|row| row.iter().enumerate().all(|(i, c)| c.is_zero() != (i == wire)));
+    (1..public).filter(|wire| !fixed(*wire)).collect()
+}
+
+/// `soundness.md` G1: nothing moves a public wire of a copied proof. In the committed form χ also stands alone on the B side, so the
+/// fingerprint would hold even without the rows of the public wires; in the plain form a context that occurs nowhere else would not.
+#[test]
+fn attack_g1_no_public_wire_of_a_copied_proof_moves() {
+    let committed = circuit();
+    let mut shape = Shape::new();
+    let (_, public, x) = (shape.public(None), shape.public(None), shape.field_given(None));
+    let square = shape.field_product(&x, &x);
+    shape.field_equal(&square, &public);
+    let plain = shape.finish();
+    let mut shape = Shape::new();
+    gadgets::digit(&mut shape, None, W, &gadgets::DigitTables::default(), W).unwrap();
+    let without_elements = shape.finish();
+    for (circuit, without_their_rows) in [(&committed, vec![]), (&plain, vec![1]), (&without_elements, vec![Layout::FINGERPRINT_WIRE])] {
+        let layout = circuit.layout();
+        assert_eq!(movable(circuit, 0..layout.rows()), Vec::<usize>::new());
+        assert_eq!(movable(circuit, 0..layout.constraints()), without_their_rows);
+    }
+}
+
 /// `soundness.md` G1 for the plain form: the reduction that ark-groth16 proves has, for every public wire, a row that holds
 /// nothing else, so a copied proof cannot be turned to another statement.
 #[test]

@@ -8,7 +8,7 @@ use ark_ff::{Field, One, UniformRand, Zero};
 use ark_groth16::{Groth16, prepare_verifying_key};
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use zkslice_circuit::gadgets::{self, DigitTables};
-use zkslice_circuit::{Builder, Circuit, Shape, Trace, Witness};
+use zkslice_circuit::{Builder, Circuit, Layout, Shape, Trace, Witness};
 use zkslice_groth16::*;
 
 const W: u32 = 6;
@@ -312,6 +312,75 @@ fn attack_g1_every_public_wire_is_pinned() {
     let last_step = layout.wires() - 1;
     let publics: Vec<Vec<usize>> = (0..layout.publics).rev().map(|j| vec![last_step - j, layout.first_public() + j]).collect();
     assert_eq!(elements[layout.words..], publics);
+}
+
+/// Public inputs that stand in no gadget, words of full-size wires or of looked-up digits.
+fn shaped<B: Builder>(b: &mut B, [publics, words, digits]: [usize; 3], value: Option<Fr>) {
+    (0..publics).for_each(|j| drop(b.public(value.map(|v| v + Fr::from(j as u64)))));
+    let digits: Vec<_> = (0..digits).map(|_| gadgets::digit(b, value.map(|_| 7), W, &DigitTables::default(), W).unwrap()).collect();
+    for j in 0..words {
+        let word = match digits.get(j) {
+            Some(digit) => b.to_field(digit),
+            None => b.field_given(value.map(|_| Fr::from(50 - j as u64))),
+        };
+        b.public_word(&word);
+    }
+}
+
+/// Whatever a circuit has of public inputs, words and tables: F of the verifier is that of the circuit's own wires, and no element can
+/// be another, nor change its place.
+#[test]
+fn every_element_is_bound_in_every_shape() {
+    let mut rng = StdRng::seed_from_u64(13);
+    let setup = Setup::dev(&mut rng);
+    let shapes = (0..3).flat_map(|p| (0..3).flat_map(move |n| (0..2).map(move |digits| [p, n, digits])));
+    for shape @ [p, n, digits] in shapes.filter(|[_, n, digits]| n + digits > 0) {
+        let circuit = || {
+            let mut circuit = Shape::new();
+            shaped(&mut circuit, shape, None);
+            circuit.finish()
+        };
+        let mut trace = Trace::new();
+        shaped(&mut trace, shape, Some(Fr::rand(&mut rng)));
+        let witness = trace.finish();
+        let layout = circuit().layout().clone();
+        assert_eq!((layout.publics, layout.words, layout.tables.len(), layout.elements()), (p, n, digits, p + n));
+        let key = setup.key(&circuit(), &vec![WordGroup { count: 1, bits: W }; n], &mut rng).unwrap();
+        let (vk, honest) = (key.verifying_key(), statement(&witness));
+        assert_eq!(vk.ic.len(), 3);
+        let proof = prove(&key, &witness, || Ok(circuit()), &mut rng).unwrap();
+        verify(vk, &honest, &proof).unwrap();
+
+        let chi = Fr::rand(&mut rng);
+        let z = circuit().assignment(&witness, chi).unwrap();
+        circuit().check(&z).unwrap();
+        assert_eq!(z[Layout::FINGERPRINT_WIRE], fingerprint(&honest.publics, &honest.words, chi));
+        let mut moved: Vec<usize> = (layout.first_public()..layout.first_public() + p).collect();
+        // Without elements F is in no row: the verifier's is 0.
+        moved.extend((p + n > 0).then_some(Layout::FINGERPRINT_WIRE));
+        for wire in moved {
+            let mut z = z.clone();
+            z[wire] += Fr::one();
+            assert!(circuit().check(&z).is_err(), "{shape:?}, wire {wire}");
+        }
+        for i in 0..p + n {
+            let mut other = honest.clone();
+            let element = if i < p { &mut other.publics[i] } else { &mut other.words[i - p] };
+            *element += Fr::one();
+            assert_eq!(verify(vk, &other, &proof), Err(VerifyError::Invalid), "{shape:?}, element {i}");
+        }
+        // The last public input as the first word: the same sum, another statement.
+        if p > 0 && n > 0 {
+            let mut split = honest.clone();
+            split.words.insert(0, split.publics.pop().unwrap());
+            assert_eq!(fingerprint(&split.publics, &split.words, chi), z[Layout::FINGERPRINT_WIRE]);
+            assert!(matches!(verify(vk, &split, &proof), Err(VerifyError::Arity { .. })), "{shape:?}");
+            let mut other = vk.clone();
+            (other.publics, other.groups) = (p - 1, [&[WordGroup { count: 1, bits: 253 }], vk.groups.as_slice()].concat());
+            split.words[0] = Fr::from(3);
+            assert_eq!(verify(&other, &split, &proof), Err(VerifyError::Invalid), "{shape:?}");
+        }
+    }
 }
 
 #[test]

@@ -39,6 +39,16 @@ pub enum ExportError {
         /// The wire.
         wire: usize,
     },
+    /// A public input or word that is not the fingerprint's: the proof would be for any other.
+    #[error(
+        "slice {slice}: the circuit's fingerprint does not bind element {element} of its public inputs and words; compile the package again"
+    )]
+    Unbound {
+        /// The slice.
+        slice: usize,
+        /// Its index, public inputs first.
+        element: usize,
+    },
     /// There is no such slice.
     #[error("slice {slice} does not exist, the package has {slices}")]
     NoSuchSlice {

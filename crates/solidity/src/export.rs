@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use ark_bn254::Fr;
 use serde::{Deserialize, Serialize};
 use tera::Context;
 use zkslice_groth16::{VerifyingKey, keccak};
@@ -125,15 +127,77 @@ fn first_unpinned(rows: usize, public_wires: usize, entries: impl FnOnce(&mut dy
     pinned.iter().position(|pinned| !pinned)
 }
 
-fn check_pins(package: &Package, slice: usize, key: &VerifyingKey) -> Result<(), ExportError> {
+/// The wires that a fingerprint is made of. Wires from `committed.end` on are of the second round.
+struct FingerprintWires {
+    publics: Range<usize>,
+    committed: Range<usize>,
+    /// How many public inputs and words there are.
+    elements: usize,
+}
+
+/// The first element that the fingerprint does not bind. From F on, the rows `(step + e)·χ = wire before` must follow one another, with
+/// e the public inputs, each alone, and then the words, which are of committed wires; the last row has no step. A step that no row ties
+/// to committed wires would be chosen to fit, and F would say nothing.
+///
+/// `entries` is as above, with coefficients, and is called twice.
+fn first_unbound(wires: &FingerprintWires, entries: impl Fn(&mut dyn FnMut(usize, usize, usize, Fr))) -> Option<usize> {
+    const CHALLENGE: usize = 1;
+    const FINGERPRINT: usize = 2;
+    let one = Fr::from(1u64);
+    let alone = |wire| BTreeMap::from([(wire, one)]);
+    let mut rows: BTreeMap<usize, [BTreeMap<usize, Fr>; 3]> = BTreeMap::new();
+    entries(&mut |row, matrix, wire, _| {
+        if matrix == 2 && (wire == FINGERPRINT || wire >= wires.committed.end) {
+            rows.entry(row).or_default();
+        }
+    });
+    entries(&mut |row, matrix, wire, coefficient| {
+        if let Some(row) = rows.get_mut(&row) {
+            *row[matrix].entry(wire).or_default() += coefficient;
+        }
+    });
+    // A of each such row, by the wire before.
+    let mut links = BTreeMap::new();
+    for [a, _, c] in rows.into_values().filter(|[_, b, _]| *b == alone(CHALLENGE)) {
+        if let Some((before, _)) = c.first_key_value().filter(|(before, _)| c == alone(**before)) {
+            links.insert(*before, a);
+        }
+    }
+    let mut before = FINGERPRINT;
+    for j in 0..wires.elements {
+        let Some(mut element) = links.remove(&before) else { return Some(j) };
+        let mut steps = element.split_off(&wires.committed.end).into_iter();
+        let step = steps.next();
+        let ends = if j + 1 == wires.elements { step.is_none() } else { step.is_some_and(|(_, coefficient)| coefficient == one) };
+        let is_element = match wires.publics.clone().nth(j) {
+            Some(public) => element == alone(public),
+            None => element.keys().all(|wire| *wire == 0 || wires.committed.contains(wire)),
+        };
+        if !ends || !is_element || steps.next().is_some() {
+            return Some(j);
+        }
+        before = step.map_or(0, |(wire, _)| wire);
+    }
+    None
+}
+
+fn check_publics(package: &Package, slice: usize, key: &VerifyingKey) -> Result<(), ExportError> {
     let circuit = package.circuit(slice)?;
     let layout = circuit.layout();
     if layout.publics != key.publics {
         return Err(ExportError::PublicInputs { slice, key: key.publics, what: "circuit", expected: layout.publics });
     }
     let entries = |entry: &mut dyn FnMut(usize, usize, usize)| circuit.visit(|row, matrix, wire, _| entry(row, matrix as usize, wire));
-    match first_unpinned(layout.rows(), layout.public_wires(), entries) {
-        Some(wire) => Err(ExportError::Unpinned { slice, wire }),
+    if let Some(wire) = first_unpinned(layout.rows(), layout.public_wires(), entries) {
+        return Err(ExportError::Unpinned { slice, wire });
+    }
+    let wires = FingerprintWires {
+        publics: layout.first_public()..layout.first_public() + layout.publics,
+        committed: layout.public_wires()..layout.first_second_round(),
+        elements: layout.publics + layout.words,
+    };
+    match first_unbound(&wires, |entry| circuit.visit(|row, matrix, wire, c| entry(row, matrix as usize, wire, c))) {
+        Some(element) => Err(ExportError::Unbound { slice, element }),
         None => Ok(()),
     }
 }
@@ -141,7 +205,7 @@ fn check_pins(package: &Package, slice: usize, key: &VerifyingKey) -> Result<(),
 fn check(package: &Package) -> Result<Checked, ExportError> {
     let keys = package.verifying_keys()?;
     for (k, key) in keys.iter().enumerate() {
-        check_pins(package, k, key)?;
+        check_publics(package, k, key)?;
     }
     Ok(Checked { keys, dev: package.keys()?.dev, blob: package.key_blob()? })
 }
@@ -187,7 +251,7 @@ pub fn verifier_name(model: &str, slice: usize) -> String {
 ///
 /// # Errors
 /// [`ExportError::Package`] without keys or with keys of another circuit; [`ExportError::UnsafeKey`],
-/// [`ExportError::PublicInputs`] and [`ExportError::Unpinned`] for keys against which proofs can be forged.
+/// [`ExportError::PublicInputs`], [`ExportError::Unpinned`] and [`ExportError::Unbound`] for keys against which proofs can be forged.
 pub fn slice_verifier(package: &Package, k: usize) -> Result<String, ExportError> {
     Ok(source_of(package, k, &check(package)?)?.1)
 }
@@ -459,5 +523,75 @@ mod tests {
         assert_eq!(unpinned(&[(0, 0, 0), (1, 0, 1), (1, 1, 0)]), Some(1));
         assert_eq!(unpinned(&[(0, 0, 0), (1, 1, 1)]), Some(1));
         assert_eq!(unpinned(&[(0, 2, 0), (1, 0, 1)]), Some(0));
+    }
+
+    type Entry = (usize, usize, usize, i64);
+
+    /// Two public inputs, wires 5 and 6, and two words, wire 3 and 1 + 2·(wire 4), with steps 7, 8 and 9; before them the rows of a table
+    /// of two entries, wires 10 and 11, whose first also has χ alone in B.
+    const FINGERPRINT_ROWS: [Entry; 24] = [
+        (0, 0, 10, 1),
+        (0, 1, 1, 1),
+        (0, 2, 3, 1),
+        (1, 0, 11, 1),
+        (1, 1, 1, 1),
+        (1, 1, 0, -1),
+        (1, 2, 4, 1),
+        (2, 0, 0, 1),
+        (2, 0, 4, 2),
+        (2, 1, 1, 1),
+        (2, 2, 9, 1),
+        (3, 0, 9, 1),
+        (3, 0, 3, 1),
+        (3, 1, 1, 1),
+        (3, 2, 8, 1),
+        (4, 0, 8, 1),
+        (4, 0, 6, 1),
+        (4, 1, 1, 1),
+        (4, 2, 7, 1),
+        (5, 0, 7, 1),
+        (5, 0, 5, 1),
+        (5, 1, 1, 1),
+        (5, 2, 2, 1),
+        (6, 0, 2, 1),
+    ];
+
+    fn unbound(entries: &[Entry]) -> Option<usize> {
+        let wires = FingerprintWires { publics: 5..7, committed: 3..7, elements: 4 };
+        first_unbound(&wires, |entry| entries.iter().for_each(|(row, matrix, wire, c)| entry(*row, *matrix, *wire, Fr::from(*c))))
+    }
+
+    /// B5: a public input that no row of the fingerprint holds, or not it alone, could be any.
+    #[test]
+    fn public_inputs_need_the_fingerprint() {
+        let rows = FINGERPRINT_ROWS;
+        assert_eq!(unbound(&rows), None);
+        let instead = |at: usize, entry: Entry| {
+            let mut rows = rows.to_vec();
+            rows[at] = entry;
+            unbound(&rows)
+        };
+        let beside = |entry: Entry| unbound(&[rows.as_slice(), &[entry]].concat());
+        // x_1: missing, another wire, scaled, beside another; x_1 in the place of x_2.
+        assert_eq!(unbound(&rows.iter().filter(|entry| **entry != (5, 0, 5, 1)).copied().collect::<Vec<_>>()), Some(0));
+        assert_eq!(instead(20, (5, 0, 4, 1)), Some(0));
+        assert_eq!(instead(20, (5, 0, 5, 2)), Some(0));
+        assert_eq!(beside((5, 0, 3, 1)), Some(0));
+        assert_eq!(beside((5, 0, 0, 1)), Some(0));
+        assert_eq!(instead(16, (4, 0, 5, 1)), Some(1));
+        // Steps: another coefficient, a second one, one at the end, one that leads nowhere, or back.
+        assert_eq!(instead(19, (5, 0, 7, 2)), Some(0));
+        assert_eq!(beside((5, 0, 11, 1)), Some(0));
+        assert_eq!(beside((2, 0, 10, 1)), Some(3));
+        assert_eq!(instead(15, (4, 0, 11, 1)), Some(2));
+        assert_eq!(instead(15, (4, 0, 7, 1)), Some(2));
+        // Not times χ, or not χ alone; not F, or not F alone.
+        assert_eq!(instead(21, (5, 1, 0, 1)), Some(0));
+        assert_eq!(beside((5, 1, 5, 1)), Some(0));
+        assert_eq!(instead(22, (5, 2, 2, 2)), Some(0));
+        assert_eq!(beside((5, 2, 0, 1)), Some(0));
+        // Words of χ or F.
+        assert_eq!(instead(12, (3, 0, 1, 1)), Some(2));
+        assert_eq!(instead(8, (2, 0, 2, 1)), Some(3));
     }
 }
