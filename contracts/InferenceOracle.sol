@@ -527,14 +527,14 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
     // ------------------------------------------------------------------------------------------------ hashes
 
     /// @inheritdoc IInferenceOracle
-    function requestHashOf(Request calldata request_) public pure returns (bytes32) {
+    function requestHashOf(Request calldata request_) public pure returns (bytes32 hash) {
         bytes32[] calldata inputs = request_.inputs;
         (uint256 position, uint256 inputsPosition) = (0, 0);
         assembly ("memory-safe") {
             position := request_
             inputsPosition := sub(inputs.offset, 0x20)
         }
-        return _requestHash(position, inputsPosition);
+        hash = _requestHash(position, inputsPosition);
     }
 
     /// @inheritdoc IInferenceOracle
