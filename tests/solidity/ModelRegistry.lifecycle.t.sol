@@ -525,7 +525,7 @@ contract ModelRegistryLifecycleTest is Registered {
         bundle.modelDigest = NAME;
         _requireRefused(bundle, IModelRegistry.Status.None);
         bundle.modelDigest = other.digest;
-        vm.expectPartialRevert(IBundleVerifier.ProofLengthMismatch.selector);
+        vm.expectPartialRevert(IBundleVerifier.CommitmentCountMismatch.selector);
         verifier.verifyBundle(bundle);
     }
 
