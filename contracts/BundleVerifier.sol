@@ -127,7 +127,10 @@ contract BundleVerifier is IBundleVerifier {
     uint256 private constant FULL_SHIFT = 240;
     uint256 private constant LAST_SHIFT = 248;
 
+    /// @inheritdoc IBundleVerifier
     IModelRegistry public immutable registry;
+    /// @inheritdoc IBundleVerifier
+    bytes4 public immutable selector;
 
     // Gas forwarded to the precompiles. A failing precompile burns what it is given, so it is not given everything.
     uint256 private immutable _ecAddGas;
@@ -135,9 +138,10 @@ contract BundleVerifier is IBundleVerifier {
     uint256 private immutable _pairingBaseGas;
     uint256 private immutable _pairingPerPairGas;
 
-    constructor(IModelRegistry registry_) {
+    /// @param selector_ Under which the registry will have it. Other than by it the registry tells it nothing.
+    constructor(IModelRegistry registry_, bytes4 selector_) {
         if (address(registry_).code.length == 0) revert InvalidRegistry(address(registry_));
-        registry = registry_;
+        (registry, selector) = (registry_, selector_);
         BN254.GasCaps memory caps = BN254.selfTest();
         _ecAddGas = caps.ecAdd;
         _ecMulGas = caps.ecMul;
@@ -257,7 +261,7 @@ contract BundleVerifier is IBundleVerifier {
             mstore(add(run, NEXT_RUN), 0)
         }
         // slither-disable-next-line calls-loop: the registry is trusted.
-        _layOut(run, KeyBlob.fetch(registry, digest));
+        _layOut(run, KeyBlob.fetch(registry, selector, digest));
     }
 
     /// @dev Notes what every bundle of the model needs of its blob.

@@ -156,7 +156,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
     /// @inheritdoc IModelRegistry
     function addVerifier(bytes4 selector, address verifier) external onlyOwner whenNotFrozen {
         if (selector == 0 || _verifiers[selector].verifier != address(0)) revert SelectorNotAvailable(selector);
-        if (_hadSelector[verifier] || !_readsThisRegistry(verifier)) revert InvalidVerifier(verifier);
+        if (_hadSelector[verifier] || !_isMadeFor(verifier, selector)) revert InvalidVerifier(verifier);
         if (_selectors.length() == MAX_VERIFIERS) revert TooManyVerifiers(MAX_VERIFIERS);
         uint40 activeAt = _afterDelay();
         _verifiers[selector] = Verifier({verifier: verifier, activeAt: activeAt, tombstoned: false});
@@ -263,6 +263,20 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
 
     /// @inheritdoc IModelRegistry
     function chunks(bytes32 modelDigest) external view returns (address[] memory) {
+        return _activeChunksOf(modelDigest);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function chunksFor(bytes4 selector, bytes32 modelDigest) external view returns (address[] memory) {
+        // slither-disable-next-line unused-return: it is there, or will be.
+        (Status status, address verifier,) = verifierStatus(selector);
+        if (verifier != msg.sender) status = Status.None;
+        if (status != Status.Active) revert VerifierNotActive(selector, status);
+        return _activeChunksOf(modelDigest);
+    }
+
+    /// @dev The last step of a call: it may answer by itself.
+    function _activeChunksOf(bytes32 modelDigest) private view returns (address[] memory) {
         (address firstChunk, uint256 count) = _activeHeadOf(modelDigest);
         if (count != 1) return _chunksOf(modelDigest, firstChunk, count);
         assembly ("memory-safe") {
@@ -372,10 +386,15 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         return block.timestamp < entry.nextAt ? entry.current : entry.next;
     }
 
-    /// @dev Whether the account answers as a verifier whose registry is this one. One without code does not.
-    function _readsThisRegistry(address verifier) private view returns (bool) {
-        (bool answered, bytes memory answer) = verifier.staticcall(abi.encodeCall(IBundleVerifier.registry, ()));
-        return answered && answer.length == 32 && abi.decode(answer, (uint256)) == uint160(address(this));
+    /// @dev Whether the account answers as a verifier of this registry and selector. One without code does not.
+    function _isMadeFor(address verifier, bytes4 selector) private view returns (bool) {
+        return _answers(verifier, IBundleVerifier.registry.selector, bytes32(uint256(uint160(address(this)))))
+            && _answers(verifier, IBundleVerifier.selector.selector, selector);
+    }
+
+    function _answers(address account, bytes4 question, bytes32 expected) private view returns (bool) {
+        (bool answered, bytes memory answer) = account.staticcall(abi.encodePacked(question));
+        return answered && answer.length == 32 && bytes32(answer) == expected;
     }
 
     function _afterDelay() private view returns (uint40) {

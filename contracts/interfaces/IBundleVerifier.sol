@@ -84,11 +84,15 @@ interface IBundleVerifier {
     /// @notice The registry whose blobs are read.
     function registry() external view returns (IModelRegistry);
 
-    /// @notice Checks one bundle. Returns nothing; reverts unless every proof is valid and the model is active.
+    /// @notice The only selector under which the registry can add this verifier.
+    function selector() external view returns (bytes4);
+
+    /// @notice Checks one bundle. Returns nothing; reverts unless every proof is valid, the model is active, and so is
+    /// this verifier: whoever keeps its address is stopped with it.
     function verifyBundle(Bundle calldata bundle) external view;
 
     /// @notice Checks several bundles in one pairing call. Returns nothing; reverts unless every proof of every bundle
-    /// is valid and every model is active.
+    /// is valid and every model is active, as is this verifier.
     /// @dev Neighbouring bundles of one model share two pairings a slice, neighbouring models of one setup two more:
     /// order by setup, then by model. The verdict does not depend on the order.
     function verifyBatch(Bundle[] calldata bundles) external view;

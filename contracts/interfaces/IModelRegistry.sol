@@ -237,8 +237,8 @@ interface IModelRegistry {
     function addVerifier(bytes4 selector, address verifier) external;
 
     /// @notice Stops a verifier for ever. Guardian or owner.
-    /// @dev It stops for all who find it by `verifierOf`, each time anew. A contract that keeps a verifier's address
-    /// is stopped by `tombstone` alone.
+    /// @dev It stops for all: for those who find it by `verifierOf`, and, since `chunksFor` answers it no more, for
+    /// those who keep its address.
     function tombstoneVerifier(bytes4 selector) external;
 
     /// @notice Stops every verifier for ever and lets nothing be added again. The guardian only.
@@ -273,6 +273,10 @@ interface IModelRegistry {
     /// @notice The SSTORE2 contracts whose contents make an active model's blob, in order. Reverts with
     /// `ModelNotActive`.
     function chunks(bytes32 modelDigest) external view returns (address[] memory);
+
+    /// @notice The same for the verifier of this selector, and for nobody else. Reverts with `VerifierNotActive` unless
+    /// it serves (state `None`: the caller is not that verifier), then as `chunks`.
+    function chunksFor(bytes4 selector, bytes32 modelDigest) external view returns (address[] memory);
 
     /// @notice A registered model's blob, whatever its state. Reverts with `NotRegistered`.
     function blob(bytes32 modelDigest) external view returns (bytes memory);

@@ -78,17 +78,23 @@ library KeyBlob {
         }
     }
 
-    /// @notice A registered model's blob: `load(registry.chunks(modelDigest))`, without decoding in between.
+    /// @notice A model's blob for a verifier: `load(registry.chunksFor(verifier, modelDigest))`, without decoding in
+    /// between.
     /// @dev Reverts as the registry does. The registry is trusted to answer with a well-formed array.
-    function fetch(IModelRegistry registry, bytes32 modelDigest) internal view returns (bytes memory blob) {
-        bytes4 selector = IModelRegistry.chunks.selector;
+    function fetch(IModelRegistry registry, bytes4 verifier, bytes32 modelDigest)
+        internal
+        view
+        returns (bytes memory blob)
+    {
+        bytes4 selector = IModelRegistry.chunksFor.selector;
         assembly ("memory-safe") {
-            mstore(0x00, selector)
-            mstore(0x04, modelDigest)
-            let answered := staticcall(gas(), registry, 0x00, 0x24, 0x00, 0x00)
-            let size := returndatasize()
-            // Memory: the answer (offset, length, addresses), then the blob's length and contents.
+            // Memory: the question, then over it the answer (offset, length, addresses), the blob's length and contents.
             let answer := mload(0x40)
+            mstore(answer, selector)
+            mstore(add(answer, 0x04), verifier)
+            mstore(add(answer, 0x24), modelDigest)
+            let answered := staticcall(gas(), registry, answer, 0x44, 0x00, 0x00)
+            let size := returndatasize()
             returndatacopy(answer, 0, size)
             if iszero(answered) { revert(answer, size) }
             blob := add(answer, size)

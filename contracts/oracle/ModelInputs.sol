@@ -30,7 +30,7 @@ library ModelInputs {
         if (count > tensors) count = tensors;
         uint256 size = 32 * (KeyBlob.HEADER_WORDS + slices + KeyBlob.TENSOR_WORDS * count);
         // Almost always one chunk has it all. One that ends before word 2 is shorter than the least size.
-        if (size >= first.code.length) return KeyBlob.fetch(registry, modelDigest);
+        if (size >= first.code.length) return KeyBlob.load(registry.chunks(modelDigest));
         assembly ("memory-safe") {
             header := mload(0x40)
             mstore(header, size)

@@ -655,14 +655,14 @@ contract BundleVerifierTest is Deployed {
 
     function test_RevertWhen_DeployedWithoutARegistry() public {
         vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.InvalidRegistry.selector, address(1)));
-        new BundleVerifier(IModelRegistry(address(1)));
+        new BundleVerifier(IModelRegistry(address(1)), VERIFIER);
     }
 
     function test_RevertWhen_DeployedWithoutPrecompiles() public {
         for (uint160 precompile = 6; precompile <= 8; ++precompile) {
             vm.mockCall(address(precompile), "", "");
             vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.SelfTestFailed.selector, address(precompile)));
-            new BundleVerifier(registry);
+            new BundleVerifier(registry, VERIFIER);
             vm.clearMockedCalls();
         }
     }
@@ -671,7 +671,7 @@ contract BundleVerifierTest is Deployed {
         for (uint256 answer = 0; answer < 2; ++answer) {
             vm.mockCall(address(8), "", abi.encode(answer));
             vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.SelfTestFailed.selector, address(8)));
-            new BundleVerifier(registry);
+            new BundleVerifier(registry, VERIFIER);
         }
     }
 
@@ -679,7 +679,7 @@ contract BundleVerifierTest is Deployed {
         for (uint160 precompile = 6; precompile <= 7; ++precompile) {
             vm.mockCall(address(precompile), "", abi.encode(1, 2));
             vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.SelfTestFailed.selector, address(precompile)));
-            new BundleVerifier(registry);
+            new BundleVerifier(registry, VERIFIER);
             vm.clearMockedCalls();
         }
     }

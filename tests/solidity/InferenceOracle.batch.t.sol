@@ -216,7 +216,7 @@ contract InferenceOracleBatchTest is Jobs {
     /// The lane is that of the first item that counts.
     function test_StoppedVerifiersArePassedOver() public {
         Model memory model = install("single");
-        registry.addVerifier(0x00000002, address(new BundleVerifier(registry)));
+        registry.addVerifier(0x00000002, address(new BundleVerifier(registry, 0x00000002)));
         Job[] memory jobs = new Job[](3);
         for (uint256 i = 0; i < 3; ++i) {
             jobs[i] = _varied("single", i);
@@ -317,7 +317,7 @@ contract InferenceOracleBatchTest is Jobs {
 
     function test_RevertWhen_VerifiersDiffer() public {
         Model memory model = install("single");
-        registry.addVerifier(0x00000002, address(new BundleVerifier(registry)));
+        registry.addVerifier(0x00000002, address(new BundleVerifier(registry, 0x00000002)));
         Job[] memory jobs = new Job[](3);
         for (uint256 i = 0; i < 3; ++i) {
             jobs[i] = _varied("single", i);

@@ -229,7 +229,7 @@ contract InferenceOraclePublishTest is Jobs {
 
     /// Everything that the source answers for is under its signature.
     function test_RevertWhen_SignedForSomethingElse() public {
-        registry.addVerifier(0x00000002, address(new BundleVerifier(registry)));
+        registry.addVerifier(0x00000002, address(new BundleVerifier(registry, 0x00000002)));
         bytes memory signature = _sign(_proven());
         for (uint256 i = 0; i < 3; ++i) {
             IInferenceOracle.Publication memory publication = publicationOf("single", source);

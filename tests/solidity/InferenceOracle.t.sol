@@ -512,7 +512,7 @@ contract InferenceOracleTest is Jobs {
     function test_RequestsStayWithTheirVerifier() public {
         Model memory model = install("single");
         Job memory job = prove(model, open(draft("single")));
-        registry.addVerifier(0x00000002, address(new BundleVerifier(registry)));
+        registry.addVerifier(0x00000002, address(new BundleVerifier(registry, 0x00000002)));
         registry.tombstoneVerifier(VERIFIER);
         vm.expectPartialRevert(IModelRegistry.VerifierNotActive.selector);
         fulfil(job);

@@ -16,7 +16,7 @@ contract ModelRegistryEquivocationTest is Registered {
 
     function setUp() public override {
         super.setUp();
-        verifier = new BundleVerifier(registry);
+        verifier = new BundleVerifier(registry, VERIFIER);
         registry.addVerifier(VERIFIER, address(verifier));
     }
 

@@ -43,7 +43,7 @@ contract RegistryHandler is Registered {
             _blobs.push(model.blob);
         }
         for (uint256 i = 0; i < SELECTORS; ++i) {
-            _verifiers.push(new BundleVerifier(registry));
+            _verifiers.push(new BundleVerifier(registry, bytes4(uint32(i + 1))));
         }
     }
 
@@ -79,9 +79,13 @@ contract RegistryHandler is Registered {
 
     function addVerifier_(uint256 which, uint32 selector) external {
         bytes4 name = bytes4(selector % SELECTORS + 1);
-        address verifier = address(_verifiers[which % SELECTORS]);
+        // Mostly the one that is made for it.
+        BundleVerifier verifier_ = _verifiers[which % 4 == 0 ? which % SELECTORS : selector % SELECTORS];
+        address verifier = address(verifier_);
+        bool fits = verifier_.selector() == name;
         vm.prank(OWNER);
         try registry.addVerifier(name, verifier) {
+            assertTrue(fits, "added under another selector");
             assertFalse(_frozen, "added after a freeze");
             assertEq(_addedAt[name], 0, "added twice");
             (_addedAt[name], _addressOf[name]) = (block.timestamp, verifier);

@@ -23,7 +23,7 @@ contract ModelRegistryLifecycleTest is Registered {
     function setUp() public override {
         super.setUp();
         registry = new ModelRegistry(address(this), GUARDIAN, DELAY);
-        verifier = new BundleVerifier(registry);
+        verifier = new BundleVerifier(registry, SELECTOR);
     }
 
     // ------------------------------------------------------------------------------------------------ deployment
@@ -265,7 +265,7 @@ contract ModelRegistryLifecycleTest is Registered {
 
     /// A selector in somebody's calldata must never come to mean another contract: pending, active or stopped.
     function test_RevertWhen_SelectorIsReused() public {
-        address other = address(new BundleVerifier(registry));
+        address other = address(new BundleVerifier(registry, SELECTOR));
         bytes memory fault = abi.encodeWithSelector(IModelRegistry.SelectorNotAvailable.selector, SELECTOR);
         registry.addVerifier(SELECTOR, address(verifier));
         vm.expectRevert(fault);
@@ -298,11 +298,18 @@ contract ModelRegistryLifecycleTest is Registered {
         registry.addVerifier(0x00000002, address(verifier));
     }
 
-    /// No code, code that is no verifier, precompiles that answer everything, a verifier of another registry.
+    /// No code, code that is no verifier, precompiles that answer everything, a verifier of another registry or selector.
     function test_RevertWhen_VerifierIsNotOfThisRegistry() public {
         ModelRegistry foreign = new ModelRegistry(address(this), GUARDIAN, DELAY);
-        address[6] memory wrong =
-            [STRANGER, address(0), address(2), address(4), address(registry), address(new BundleVerifier(foreign))];
+        address[7] memory wrong = [
+            STRANGER,
+            address(0),
+            address(2),
+            address(4),
+            address(registry),
+            address(new BundleVerifier(foreign, SELECTOR)),
+            address(new BundleVerifier(registry, 0x00000002))
+        ];
         for (uint256 i = 0; i < wrong.length; ++i) {
             vm.expectRevert(abi.encodeWithSelector(IModelRegistry.InvalidVerifier.selector, wrong[i]));
             registry.addVerifier(SELECTOR, wrong[i]);
@@ -334,6 +341,7 @@ contract ModelRegistryLifecycleTest is Registered {
 
     /// Who keeps a verifier's address goes past `verifierOf`, and is stopped by models' tombstones all the same.
     function test_PinnedVerifierStopsWithTheModel() public {
+        _serve();
         Model memory model = install("single");
         IBundleVerifier.Bundle memory bundle = _bundle(model);
         _requireRefused(bundle, IModelRegistry.Status.Pending);
@@ -341,6 +349,41 @@ contract ModelRegistryLifecycleTest is Registered {
         verifier.verifyBundle(bundle);
         registry.tombstone(model.digest);
         _requireRefused(bundle, IModelRegistry.Status.Tombstoned);
+    }
+
+    /// And by the verifier's own: it serves from when the selector does until that is stopped, whoever calls it.
+    function test_PinnedVerifierStopsWithItsSelector() public {
+        Model memory model = install("single");
+        IBundleVerifier.Bundle memory bundle = _bundle(model);
+        skip(DELAY);
+        _requireNotServing(bundle, IModelRegistry.Status.None);
+        registry.addVerifier(SELECTOR, address(verifier));
+        _requireNotServing(bundle, IModelRegistry.Status.Pending);
+        skip(DELAY);
+        verifier.verifyBundle(bundle);
+        uint256 serving = vm.snapshotState();
+        registry.tombstoneVerifier(SELECTOR);
+        _requireNotServing(bundle, IModelRegistry.Status.Tombstoned);
+        assertTrue(vm.revertToState(serving));
+        vm.prank(GUARDIAN);
+        registry.freeze();
+        _requireNotServing(bundle, IModelRegistry.Status.Tombstoned);
+    }
+
+    /// A second contract of the same code and selector is not the one that was added.
+    function test_RevertWhen_VerifierIsACopy() public {
+        _serve();
+        Model memory model = install("single");
+        IBundleVerifier.Bundle memory bundle = _bundle(model);
+        skip(DELAY);
+        verifier.verifyBundle(bundle);
+        verifier = new BundleVerifier(registry, SELECTOR);
+        _requireNotServing(bundle, IModelRegistry.Status.None);
+        // Nor is anybody else.
+        vm.expectRevert(
+            abi.encodeWithSelector(IModelRegistry.VerifierNotActive.selector, SELECTOR, IModelRegistry.Status.None)
+        );
+        registry.chunksFor(SELECTOR, model.digest);
     }
 
     // ------------------------------------------------------------------------------------------------ freeze
@@ -512,6 +555,7 @@ contract ModelRegistryLifecycleTest is Registered {
     function test_AliasDoesNotTouchVerification() public {
         Model memory model = install("single");
         Model memory other = install("skip");
+        registry.addVerifier(SELECTOR, address(verifier));
         registry.setAlias(NAME, model.digest);
         // A name that looks like a digest stands for nothing but itself.
         registry.setAlias(model.digest, other.digest);
@@ -533,8 +577,13 @@ contract ModelRegistryLifecycleTest is Registered {
 
     function _addVerifiers(uint32 count) private {
         for (uint32 i = 1; i <= count; ++i) {
-            registry.addVerifier(bytes4(i), address(new BundleVerifier(registry)));
+            registry.addVerifier(bytes4(i), address(new BundleVerifier(registry, bytes4(i))));
         }
+    }
+
+    function _serve() private {
+        registry.addVerifier(SELECTOR, address(verifier));
+        skip(DELAY);
     }
 
     function _requireServed(Model memory model) private view {
@@ -586,6 +635,11 @@ contract ModelRegistryLifecycleTest is Registered {
 
     function _requireRefused(IBundleVerifier.Bundle memory bundle, IModelRegistry.Status status) private {
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelNotActive.selector, bundle.modelDigest, status));
+        verifier.verifyBundle(bundle);
+    }
+
+    function _requireNotServing(IBundleVerifier.Bundle memory bundle, IModelRegistry.Status status) private {
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.VerifierNotActive.selector, SELECTOR, status));
         verifier.verifyBundle(bundle);
     }
 

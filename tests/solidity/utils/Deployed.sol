@@ -15,7 +15,7 @@ abstract contract Deployed is Registered {
 
     function setUp() public virtual override {
         super.setUp();
-        verifier = new BundleVerifier(registry);
+        verifier = new BundleVerifier(registry, VERIFIER);
         registry.addVerifier(VERIFIER, address(verifier));
         oracle = InferenceOracle(vm.parseJsonAddress(readFixture("single"), ".oracle"));
         // The oracle's constructor writes immutables only, so its code is all there is to it.
