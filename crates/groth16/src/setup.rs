@@ -54,8 +54,9 @@ impl Setup {
     /// Makes a key for a circuit, with deltas of its own. `groups` lays out the circuit's public words.
     ///
     /// # Errors
-    /// [`KeyError::Unsafe`] for a circuit with a public input that occurs nowhere; [`KeyError::Malformed`] if the groups
-    /// have not as many words as the circuit.
+    /// [`KeyError::Unsafe`] for a circuit with a public wire that occurs nowhere: of the plain form, a public input. Those of the
+    /// committed form are no public wires, and no point of a verifying key tells of them; the exporter looks for them in the matrices.
+    /// [`KeyError::Malformed`] if the groups have not as many words as the circuit.
     pub fn key(&self, circuit: &Circuit, groups: &[WordGroup], rng: &mut (impl RngCore + CryptoRng)) -> Result<ProvingKey, KeyError> {
         let layout = circuit.layout().clone();
         if groups.iter().map(WordGroup::words).sum::<usize>() != layout.words {
