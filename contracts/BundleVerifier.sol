@@ -383,10 +383,6 @@ contract BundleVerifier is IBundleVerifier {
             canonical = canonical && _calldataAt(head + COMMITMENTS_OFFSET) == offset;
             offset += 32 * (1 + commitments);
             if (!canonical || _calldataAt(head + PROOFS_OFFSET) != offset) revert NonCanonicalCalldata();
-            uint256 expected = _get(run + WORD_COUNT);
-            if (words != expected) revert WordCountMismatch(index, expected, words);
-            expected = _get(run + COMMITMENT_COUNT);
-            if (commitments != expected) revert CommitmentCountMismatch(index, expected, commitments);
 
             uint256 word = _calldataAt(head + CONTEXT);
             if (word == 0 || word >= R) revert ContextOutOfRange(index, word);
@@ -394,7 +390,12 @@ contract BundleVerifier is IBundleVerifier {
             if (word >= R) revert OwnerOutOfRange(index, word);
             word = _calldataAt(head + COVERAGE);
             if (word >= _get(run + ALL)) revert CoverageOutOfRange(index, word, _get(run + SLICES));
-            revert ProofLengthMismatch(index, PROOF_WORDS * slices, _calldataAt(head + offset));
+
+            uint256 expected = PROOF_WORDS * slices;
+            word = _calldataAt(head + offset);
+            if (word != expected) revert ProofLengthMismatch(index, expected, word);
+            if (words != _get(run + WORD_COUNT)) revert WordCountMismatch(index, _get(run + WORD_COUNT), words);
+            revert CommitmentCountMismatch(index, _get(run + COMMITMENT_COUNT), commitments);
         }
     }
 

@@ -181,12 +181,20 @@ contract BundleVerifierBatchTest is Deployed {
         assertLt(spent, 45_000 + 34_000 * pairs + 6700 * multiplications + 100_000);
     }
 
-    /// P3, P4: the coefficients of a batch in which a slice is not proven: it is counted, and hashed as its bit.
+    /// P3, P4: the coefficients of a batch in which a slice is not proven: it is counted, from the first one proven on,
+    /// and hashed as its bit.
     function test_CoefficientsCountEverySlice() public {
+        // Slices 0 and 2 of the first bundle, 1 and 2 of the second; then the other way round.
+        _requireCoefficients(5, 6, [uint256(2), 4, 5]);
+        _requireCoefficients(6, 5, [uint256(1), 2, 4]);
+    }
+
+    /// With the indexes of all ρ but the first, which is 1.
+    function _requireCoefficients(uint256 first, uint256 second, uint256[3] memory indexes) private {
         IBundleVerifier.Bundle[] memory bundles = new IBundleVerifier.Bundle[](2);
         Model memory model = loadModel("chain");
         Bundle memory statement = loadBundle("chain");
-        (bundles[0], bundles[1]) = (covering(model.digest, statement, 5), covering(model.digest, statement, 6));
+        (bundles[0], bundles[1]) = (covering(model.digest, statement, first), covering(model.digest, statement, second));
         bytes memory transcript = abi.encode(keccak256("zkslice/batch/v3"), 2);
         for (uint256 i = 0; i < 2; ++i) {
             transcript = bytes.concat(transcript, abi.encode(model.digest, bundles[i].coverage));
@@ -201,8 +209,6 @@ contract BundleVerifierBatchTest is Deployed {
                 transcript = bytes.concat(transcript, bytes32(j % 10 == 1 ? BN254.Q - word : word));
             }
         }
-        // Slices 0 and 2 of the first bundle, 1 and 2 of the second.
-        uint256[3] memory indexes = [uint256(2), 4, 5];
         for (uint256 j = 1; j < 4; ++j) {
             uint256 rho = uint256(keccak256(abi.encode(keccak256(transcript), indexes[j - 1]))) % BN254.R;
             uint256[] memory proofs = bundles[j / 2].proofs;
@@ -350,6 +356,23 @@ contract BundleVerifierBatchTest is Deployed {
                 );
             }
         }
+    }
+
+    /// The array of bundles begins just after its offset.
+    function test_RevertWhen_ThereIsAGapBeforeTheArray() public view {
+        bytes memory data = abi.encode(_pair("single", "chain"));
+        // Without the array's offset, 32.
+        assembly {
+            mstore(add(data, 0x20), sub(mload(data), 0x20))
+            data := add(data, 0x20)
+        }
+        bytes4 selector = IBundleVerifier.verifyBatch.selector;
+        (bool ok,) = address(verifier).staticcall(bytes.concat(selector, abi.encode(32), data));
+        assertTrue(ok);
+        bytes memory reason;
+        (ok, reason) = address(verifier).staticcall(bytes.concat(selector, abi.encode(64, 0), data));
+        assertFalse(ok);
+        assertEq(reason, abi.encodePacked(IBundleVerifier.NonCanonicalCalldata.selector));
     }
 
     /// The list of offsets has one order, and nothing else in it.

@@ -423,6 +423,22 @@ contract BundleVerifierTest is Deployed {
         }
     }
 
+    /// Of A's y, q − y is taken. In 256 bits, that is the same point for these y ≥ q too.
+    function test_RevertWhen_NegationWouldReduceACoordinate() public {
+        Model memory model = install("chain");
+        for (uint256 i = 0; i < 4; ++i) {
+            Bundle memory bundle = loadBundle("chain");
+            unchecked {
+                // 2^256 − (q − y) − i·q.
+                bundle.proofs[1] -= (i + 1) * BN254.Q;
+            }
+            vm.expectRevert(
+                abi.encodeWithSelector(IBundleVerifier.CoordinateOutOfRange.selector, 0, 1, bundle.proofs[1])
+            );
+            verify(model.digest, bundle);
+        }
+    }
+
     function test_RevertWhen_AIsAtInfinity() public {
         _requireInvalidWithout(0, 2);
     }
