@@ -52,6 +52,7 @@ contract ManifestTest is Test {
         assertEq(address(verifier.registry()), address(registry));
         assertEq(address(oracle.registry()), address(registry));
         bytes4 selector = bytes4(vm.parseJsonBytes(manifest, ".verifier.selector"));
+        assertEq(verifier.selector(), selector);
         assertEq(registry.verifierOf(selector), address(verifier));
         assertEq(vm.parseJsonAddress(manifest, ".verifier.address"), address(verifier));
     }

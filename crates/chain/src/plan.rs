@@ -137,7 +137,7 @@ impl DeployPlan {
         let registry = Planned::deterministic(Step::ModelRegistry { parameters }, &parameters.encode());
         let contracts = Contracts::new(parameters);
         let of_registry = contracts.registry.abi_encode();
-        let verifier = Planned::deterministic(Step::BundleVerifier, &of_registry);
+        let verifier = Planned::deterministic(Step::BundleVerifier, &Contracts::verifier_arguments(contracts.registry));
         let oracle = Planned::deterministic(Step::InferenceOracle, &of_registry);
         let mut steps = vec![registry, verifier, oracle];
         // What anybody may do comes before what only the owner may.
@@ -199,8 +199,13 @@ impl Contracts {
     /// The addresses on every chain, for a registry made with these parameters.
     pub fn new(parameters: RegistryParameters) -> Self {
         let registry = factory::creation(&ModelRegistry::BYTECODE, &parameters.encode()).address;
-        let at = |code: &[u8]| factory::creation(code, &registry.abi_encode()).address;
-        Self { registry, verifier: at(&BundleVerifier::BYTECODE), oracle: at(&InferenceOracle::BYTECODE) }
+        let at = |code: &[u8], arguments: &[u8]| factory::creation(code, arguments).address;
+        let verifier = at(&BundleVerifier::BYTECODE, &Self::verifier_arguments(registry));
+        Self { registry, verifier, oracle: at(&InferenceOracle::BYTECODE, &registry.abi_encode()) }
+    }
+
+    fn verifier_arguments(registry: Address) -> Vec<u8> {
+        (registry, VERIFIER_SELECTOR).abi_encode_params()
     }
 }
 

@@ -359,7 +359,7 @@ impl World {
     pub async fn add_verifier(&self, selector: Selector) -> Selector {
         let owner = signer(0).address();
         let created = owner.create(self.chain.nonce(owner).await.unwrap());
-        self.send(BundleVerifier::deploy_builder(self.chain.provider(), self.contracts.registry).from(owner)).await;
+        self.send(BundleVerifier::deploy_builder(self.chain.provider(), self.contracts.registry, selector).from(owner)).await;
         self.send(self.registry().addVerifier(selector, created).from(owner)).await;
         selector
     }
