@@ -53,7 +53,7 @@ contract InferenceFeed is IInferenceFeed {
         oracle = config.oracle;
         modelDigest = config.modelDigest;
         source = config.source;
-        feedId = config.oracle.feedIdOf(config.modelDigest, config.source);
+        feedId = config.oracle.feedIdOf(config.modelDigest, config.verifier, config.source);
         verifier = config.verifier;
         outputIndex = config.outputIndex;
         decimals = config.decimals;

@@ -105,7 +105,8 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
 
     function _request(Request calldata request_, uint256[] calldata words) private returns (bytes32 requestId) {
         if (block.timestamp > request_.deadline) revert DeadlinePassed(request_.deadline, block.timestamp);
-        _requireCallback(request_, _verifierOf(request_.verifier));
+        bytes4 verifier = request_.verifier;
+        _requireCallback(request_, _verifierOf(verifier));
         bytes memory header = ModelInputs.load(registry, request_.modelDigest, type(uint256).max);
         _requireServedCoverage(header, request_.minCoverage);
         ModelInputs.requireCount(header, request_.inputs.length);
@@ -113,7 +114,8 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
 
         uint256 nonce = nonces[msg.sender]++;
         requestId = requestIdOf(request_, msg.sender, nonce);
-        _runs[requestId] = Runs.opened(_isFeed(feedIdOf(request_.modelDigest, msg.sender)), allPrivate);
+        bool hasFeed = _isFeed(feedIdOf(request_.modelDigest, verifier, msg.sender));
+        _runs[requestId] = Runs.opened(hasFeed, allPrivate);
         emit InferenceRequested(requestId, request_.modelDigest, msg.sender, nonce, request_, words);
         _take(request_.feeToken, request_.fee);
     }
@@ -341,7 +343,8 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         if (coverage != 0) hash = _partialHash(coverage, hash);
         _runs[requestId] = run.fulfilled(coverage != 0, hash);
         if (run.hasFeed() && coverage == 0) {
-            bytes32 feedId = feedIdOf(statement.modelDigest, statement.requester);
+            bytes4 verifier = statement.requestOf().verifierOf();
+            bytes32 feedId = feedIdOf(statement.modelDigest, verifier, statement.requester);
             _advance(feedId, requestId, run.requestedAt(), statement.beneficiary, outputWords);
         }
     }
@@ -452,7 +455,7 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
 
     /// @inheritdoc IInferenceOracle
     function publish(Publication calldata publication, bytes calldata signature) external nonReentrant {
-        bytes32 feedId = feedIdOf(publication.modelDigest, publication.source);
+        bytes32 feedId = feedIdOf(publication.modelDigest, publication.verifier, publication.source);
         _requireNextRound(publication, feed(feedId));
         if (msg.sender != publication.source) {
             bytes32 hash = publicationHashOf(publication);
@@ -560,7 +563,7 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
             PUBLISH_TAG,
             block.chainid,
             address(this),
-            feedIdOf(publication.modelDigest, publication.source),
+            feedIdOf(publication.modelDigest, publication.verifier, publication.source),
             publication.round,
             publication.modelDigest,
             keccak256(abi.encode(publication.inputs)),

@@ -52,7 +52,7 @@ contract InferenceSubscription is IInferenceSubscription, Ownable2Step {
         _inputWordCounts =
             ModelLayout.inputWordCounts(config_.modelDigest, config_.oracle.registry().blob(config_.modelDigest));
         // The feed takes no publications: its rounds are the runs asked for here.
-        feedId = config_.oracle.openFeed(config_.modelDigest, config_.capacity, 0);
+        feedId = config_.oracle.openFeed(config_.modelDigest, config_.verifier, config_.capacity, 0);
     }
 
     receive() external payable {}

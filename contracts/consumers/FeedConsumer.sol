@@ -62,7 +62,7 @@ abstract contract FeedConsumer {
         IInferenceOracle.Publication calldata publication,
         bytes calldata signature
     ) internal returns (bool published) {
-        bytes32 feedId = oracle.feedIdOf(publication.modelDigest, publication.source);
+        bytes32 feedId = oracle.feedIdOf(publication.modelDigest, publication.verifier, publication.source);
         if (oracle.feed(feedId).round >= publication.round) return false;
         oracle.publish(publication, signature);
         return true;

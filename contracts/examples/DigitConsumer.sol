@@ -64,8 +64,8 @@ contract DigitConsumer is InferenceConsumer, Ownable {
         classes = output.count;
         bits = output.bits;
         CALLBACK_GAS = SafeCast.toUint32(GAS_TO_STORE + GAS_PER_CLASS * output.count);
-        // slither-disable-next-line unused-return: the feed's id follows from model and source.
-        oracle_.openFeed(modelDigest_, FEED_CAPACITY, 0);
+        // slither-disable-next-line unused-return: the feed's id follows from model, verifier and source.
+        oracle_.openFeed(modelDigest_, verifier_, FEED_CAPACITY, 0);
     }
 
     /// @notice Requests the class of an image given as public words; the ether sent is the fee.

@@ -19,8 +19,8 @@ interface AggregatorV3Interface {
 }
 
 /// @title One element of a model's output as a feed
-/// @notice Serves one feed of the oracle: the rounds that one source made of one model. A proof shows the computation,
-/// not where the input came from, so a feed is as good as its source.
+/// @notice Serves one feed of the oracle: the rounds that one source made of one model, proven to one verifier. A proof
+/// shows the computation, not where the input came from, so a feed is as good as its source.
 /// @dev Round ids are the oracle's. A round's `startedAt` and `updatedAt` are both the time of its input: a late proof
 /// does not make old data new. Newest reads (`latestRoundData`, `valueNoOlderThan`) revert rather than answer with
 /// something that should not be acted upon: no round, a stale one, a stopped model or verifier (the oracle's and the
@@ -31,8 +31,7 @@ interface IInferenceFeed is AggregatorV3Interface {
     /// @param oracle The oracle read.
     /// @param modelDigest The model whose output is served.
     /// @param source The one account whose rounds are served.
-    /// @param verifier Selector of the verifier whose stop stops this feed: the one that the source's rounds are
-    /// proven to.
+    /// @param verifier Selector of the one verifier whose rounds are served; its stop stops this feed.
     /// @param outputIndex Index of the element, over all output tensors in graph order.
     /// @param decimals Decimals of the answers, which are rounded towards zero.
     /// @param maxAge Greatest age of a newest answer, in seconds, from the time of its input.
@@ -91,7 +90,7 @@ interface IInferenceFeed is AggregatorV3Interface {
     function source() external view returns (address);
     /// @notice The oracle's id of the feed served.
     function feedId() external view returns (bytes32);
-    /// @notice Selector of the verifier whose stop stops this feed.
+    /// @notice Selector of the one verifier whose rounds are served; its stop stops this feed.
     function verifier() external view returns (bytes4);
     /// @notice Index of the element, over all output tensors in graph order.
     function outputIndex() external view returns (uint256);

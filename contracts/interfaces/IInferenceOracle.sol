@@ -86,7 +86,7 @@ interface IInferenceOracle {
         uint256[] proofs;
     }
 
-    /// @notice A feed: the newest results of one model on inputs of one source.
+    /// @notice A feed: the newest results of one model, by one verifier, on inputs of one source.
     /// @param capacity Number of rounds kept; 0 if the feed was never opened.
     /// @param publishWindow Greatest age, in seconds, of an observation that is published; 0 if none is taken.
     /// @param round The newest round; rounds count from 1.
@@ -133,11 +133,12 @@ interface IInferenceOracle {
     event CallbackFailed(bytes32 indexed requestId, bytes returndata);
     /// @notice A failed callback was made again, and succeeded.
     event CallbackRetried(bytes32 indexed requestId);
-    /// @notice A source opened its feed of a model.
+    /// @notice A source opened its feed of a model and a verifier.
     event FeedOpened(
         bytes32 indexed feedId,
         bytes32 indexed modelDigest,
         address indexed source,
+        bytes4 verifier,
         uint16 capacity,
         uint32 publishWindow
     );
@@ -287,11 +288,13 @@ interface IInferenceOracle {
     /// @notice Pays out the caller's credits in a token (zero for ether).
     function withdraw(address token, address to) external;
 
-    /// @notice Opens the caller's feed of a model: what the caller requests from then on becomes its rounds once
-    /// fulfilled, and what the caller publishes.
+    /// @notice Opens the caller's feed of a model and a verifier: what the caller requests of them from then on becomes
+    /// its rounds once fulfilled, and what the caller publishes.
     /// @param capacity Number of rounds kept.
     /// @param publishWindow Greatest age of an observation that is published, in seconds; 0 to take none.
-    function openFeed(bytes32 modelDigest, uint16 capacity, uint32 publishWindow) external returns (bytes32 feedId);
+    function openFeed(bytes32 modelDigest, bytes4 verifier, uint16 capacity, uint32 publishWindow)
+        external
+        returns (bytes32 feedId);
 
     /// @notice Verifies a run and makes it the feed's next round.
     /// @param signature The source's over `publicationHashOf`, unless the source is the caller. Contracts sign by
@@ -340,8 +343,8 @@ interface IInferenceOracle {
         view
         returns (uint64 round, uint64 observedAt, uint64 updatedAt, uint256[] memory outputWords);
 
-    /// @notice Id of a source's feed of a model.
-    function feedIdOf(bytes32 modelDigest, address source) external pure returns (bytes32);
+    /// @notice Id of a source's feed of a model and a verifier.
+    function feedIdOf(bytes32 modelDigest, bytes4 verifier, address source) external pure returns (bytes32);
 
     /// @notice Hash of a request.
     function requestHashOf(Request calldata request_) external pure returns (bytes32);

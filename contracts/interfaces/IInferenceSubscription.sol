@@ -15,7 +15,7 @@ interface IInputSource {
 
 /// @title Subscription to a model
 /// @notice Asks the oracle to run one model on the words of one source every so often, for as long as it is funded.
-/// The answers are the rounds of the subscription's feed: `oracle.feedIdOf(modelDigest, subscription)`.
+/// The answers are the rounds of the subscription's feed: `oracle.feedIdOf(modelDigest, verifier, subscription)`.
 /// @dev That feed is as trustworthy as the source, which is fixed for ever. The owner can stop the runs and take the
 /// funds, but cannot choose an input, an answer or, beyond stopping, a moment.
 interface IInferenceSubscription {

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
+import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
 import {IInferenceOracle} from "../interfaces/IInferenceOracle.sol";
 
 /// @title Feeds of the oracle
 /// @notice Keeps the newest rounds of each feed in a ring of slots that are used again.
-/// @dev A feed belongs to a source and has results of full coverage only. Its rounds are in the order of their inputs'
-/// times, strictly: a proof that was held back, or an old one sent again, never makes an old input look new.
+/// @dev A feed belongs to a source and has results of full coverage, of one model by one verifier, only. Its rounds are
+/// in the order of their inputs' times, strictly: a proof that was held back, or an old one sent again, never makes an
+/// old input look new.
 abstract contract Feeds is IInferenceOracle {
-    bytes32 private constant FEED_TAG = keccak256("zkslice/feed/v1");
+    bytes32 private constant FEED_TAG = keccak256("zkslice/feed/v2");
 
     /// @dev A place in a ring; its words are in `_roundWords`.
     struct Round {
@@ -23,12 +25,15 @@ abstract contract Feeds is IInferenceOracle {
     mapping(bytes32 feedId => mapping(uint256 place => mapping(uint256 index => uint256))) private _roundWords;
 
     /// @inheritdoc IInferenceOracle
-    function openFeed(bytes32 modelDigest, uint16 capacity, uint32 publishWindow) external returns (bytes32 feedId) {
-        feedId = feedIdOf(modelDigest, msg.sender);
+    function openFeed(bytes32 modelDigest, bytes4 verifier, uint16 capacity, uint32 publishWindow)
+        external
+        returns (bytes32 feedId)
+    {
+        feedId = feedIdOf(modelDigest, verifier, msg.sender);
         Feed storage feed_ = _feeds[feedId];
         if (capacity == 0 || feed_.capacity != 0) revert InvalidFeed(feedId);
         (feed_.capacity, feed_.publishWindow) = (capacity, publishWindow);
-        emit FeedOpened(feedId, modelDigest, msg.sender, capacity, publishWindow);
+        emit FeedOpened(feedId, modelDigest, msg.sender, verifier, capacity, publishWindow);
     }
 
     /// @inheritdoc IInferenceOracle
@@ -68,8 +73,8 @@ abstract contract Feeds is IInferenceOracle {
     }
 
     /// @inheritdoc IInferenceOracle
-    function feedIdOf(bytes32 modelDigest, address source) public pure returns (bytes32) {
-        return keccak256(abi.encode(FEED_TAG, modelDigest, source));
+    function feedIdOf(bytes32 modelDigest, bytes4 verifier, address source) public pure returns (bytes32) {
+        return EfficientHashLib.hash(FEED_TAG, modelDigest, verifier, bytes32(uint256(uint160(source))));
     }
 
     /// @dev The age is that of the input, not of the proof.

@@ -6,7 +6,7 @@ import {IInferenceOracle} from "../interfaces/IInferenceOracle.sol";
 /// @notice A request's one record, in one slot: what a request and its fulfilment cost is mostly this.
 ///
 ///     bits 0–7     status
-///     bit  8       the requester had a feed of the model at the request
+///     bit  8       the requester had a feed of the model and the verifier at the request
 ///     bit  9       all inputs of the model are private
 ///     bit  10      the callback failed
 ///     bits 11–47   Unix time of the request

@@ -79,12 +79,15 @@ contract MockInferenceOracle is IInferenceOracle {
     }
 
     /// @notice Adds a round to a feed, observed at any time; opens it with ten rounds if it is not open.
-    function setRound(bytes32 modelDigest, address source, uint64 observedAt, uint256[] calldata outputWords)
-        external
-        returns (uint64 round)
-    {
-        bytes32 feedId = feedIdOf(modelDigest, source);
-        if (_feeds[feedId].capacity == 0) _openFeed(modelDigest, source, 10, 0);
+    function setRound(
+        bytes32 modelDigest,
+        bytes4 verifier,
+        address source,
+        uint64 observedAt,
+        uint256[] calldata outputWords
+    ) external returns (uint64 round) {
+        bytes32 feedId = feedIdOf(modelDigest, verifier, source);
+        if (_feeds[feedId].capacity == 0) _openFeed(modelDigest, verifier, source, 10, 0);
         _addRound(feedId, 0, observedAt, msg.sender, outputWords);
         return _feeds[feedId].round;
     }
@@ -107,7 +110,7 @@ contract MockInferenceOracle is IInferenceOracle {
         run.status = Status.Open;
         run.requestedAt = uint64(block.timestamp);
         run.requester = msg.sender;
-        run.hasFeed = _feeds[feedIdOf(request_.modelDigest, msg.sender)].capacity != 0;
+        run.hasFeed = _feeds[feedIdOf(request_.modelDigest, request_.verifier, msg.sender)].capacity != 0;
         run.inputWords = words.length;
         run.request = request_;
         emit InferenceRequested(requestId, request_.modelDigest, msg.sender, nonce, request_, words);
@@ -189,15 +192,18 @@ contract MockInferenceOracle is IInferenceOracle {
     }
 
     /// @inheritdoc IInferenceOracle
-    function openFeed(bytes32 modelDigest, uint16 capacity, uint32 publishWindow) external returns (bytes32) {
-        return _openFeed(modelDigest, msg.sender, capacity, publishWindow);
+    function openFeed(bytes32 modelDigest, bytes4 verifier, uint16 capacity, uint32 publishWindow)
+        external
+        returns (bytes32)
+    {
+        return _openFeed(modelDigest, verifier, msg.sender, capacity, publishWindow);
     }
 
     /// @inheritdoc IInferenceOracle
     /// @dev The words after those of the inputs are the round's; of a model whose layout was not set, all are.
     function publish(Publication calldata publication, bytes calldata signature) external {
         _requireServing(publication.modelDigest, publication.verifier);
-        bytes32 feedId = feedIdOf(publication.modelDigest, publication.source);
+        bytes32 feedId = feedIdOf(publication.modelDigest, publication.verifier, publication.source);
         Feed memory feed_ = _feeds[feedId];
         uint64 observedAt = publication.observedAt;
         if (
@@ -273,8 +279,8 @@ contract MockInferenceOracle is IInferenceOracle {
     }
 
     /// @inheritdoc IInferenceOracle
-    function feedIdOf(bytes32 modelDigest, address source) public pure returns (bytes32) {
-        return keccak256(abi.encode(modelDigest, source));
+    function feedIdOf(bytes32 modelDigest, bytes4 verifier, address source) public pure returns (bytes32) {
+        return keccak256(abi.encode(modelDigest, verifier, source));
     }
 
     /// @inheritdoc IInferenceOracle
@@ -307,7 +313,12 @@ contract MockInferenceOracle is IInferenceOracle {
     function publicationHashOf(Publication calldata publication) public view returns (bytes32) {
         return keccak256(
             abi.encode(
-                address(this), publication.modelDigest, publication.inputs, publication.round, publication.observedAt
+                address(this),
+                publication.modelDigest,
+                publication.inputs,
+                publication.verifier,
+                publication.round,
+                publication.observedAt
             )
         );
     }
@@ -366,7 +377,7 @@ contract MockInferenceOracle is IInferenceOracle {
         balanceOf[beneficiary][run.request.feeToken] += run.request.fee;
         emit InferenceFulfilled(requestId, run.request.modelDigest, beneficiary, 0, outputWords);
 
-        bytes32 feedId = feedIdOf(run.request.modelDigest, run.requester);
+        bytes32 feedId = feedIdOf(run.request.modelDigest, run.request.verifier, run.requester);
         if (run.hasFeed && run.requestedAt > _feeds[feedId].observedAt) {
             _addRound(feedId, requestId, run.requestedAt, beneficiary, outputWords);
         }
@@ -400,14 +411,14 @@ contract MockInferenceOracle is IInferenceOracle {
         emit CallbackFailed(requestId, returndata);
     }
 
-    function _openFeed(bytes32 modelDigest, address source, uint16 capacity, uint32 publishWindow)
+    function _openFeed(bytes32 modelDigest, bytes4 verifier, address source, uint16 capacity, uint32 publishWindow)
         private
         returns (bytes32 feedId)
     {
-        feedId = feedIdOf(modelDigest, source);
+        feedId = feedIdOf(modelDigest, verifier, source);
         if (capacity == 0 || _feeds[feedId].capacity != 0) revert InvalidFeed(feedId);
         _feeds[feedId] = Feed({capacity: capacity, publishWindow: publishWindow, round: 0, observedAt: 0});
-        emit FeedOpened(feedId, modelDigest, source, capacity, publishWindow);
+        emit FeedOpened(feedId, modelDigest, source, verifier, capacity, publishWindow);
     }
 
     function _addRound(

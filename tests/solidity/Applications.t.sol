@@ -153,7 +153,7 @@ contract ApplicationsTest is Jobs {
         Model memory model = install("mixed");
         (address source, uint256 key) = makeAddrAndKey("source");
         vm.prank(source);
-        oracle.openFeed(model.digest, 4, 600);
+        oracle.openFeed(model.digest, VERIFIER, 4, 600);
         (Token collateral, Token loan) = (new Token(), new Token());
         LendingMarket market = new LendingMarket(collateral, loan, _riskFeed(model.digest, source), 300);
         collateral.mint(alice, 1000e18);

@@ -376,7 +376,7 @@ contract FeedReader is FeedConsumer {
         bytes calldata signature
     ) external returns (bool published, uint256[] memory words) {
         published = _publishIfNewer(oracle, publication, signature);
-        words = _wordsOf(oracle, oracle.feedIdOf(publication.modelDigest, publication.source), 60);
+        words = _wordsOf(oracle, oracle.feedIdOf(publication.modelDigest, publication.verifier, publication.source), 60);
     }
 }
 
@@ -444,8 +444,8 @@ contract FeedConsumerTest is Mocked {
     }
 
     function test_ReadsTheOraclesFeed() public {
-        bytes32 feedId = oracle.feedIdOf(MODEL, alice);
-        oracle.setRound(MODEL, alice, uint64(block.timestamp) - 10, list(7, 8));
+        bytes32 feedId = oracle.feedIdOf(MODEL, VERIFIER, alice);
+        oracle.setRound(MODEL, VERIFIER, alice, uint64(block.timestamp) - 10, list(7, 8));
         assertEq(reader.wordsOf(oracle, feedId, 10), list(7, 8));
         vm.expectRevert(
             abi.encodeWithSelector(IInferenceOracle.StaleResult.selector, block.timestamp - 10, 9, block.timestamp)
@@ -456,7 +456,7 @@ contract FeedConsumerTest is Mocked {
     function test_UpdatesThenReads() public {
         (address source, uint256 key) = makeAddrAndKey("source");
         vm.prank(source);
-        oracle.openFeed(MODEL, 4, 60);
+        oracle.openFeed(MODEL, VERIFIER, 4, 60);
         IInferenceOracle.Publication memory publication;
         publication.source = source;
         publication.modelDigest = MODEL;
@@ -479,5 +479,22 @@ contract FeedConsumerTest is Mocked {
         vm.warp(block.timestamp + 1);
         vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.NotSource.selector, source));
         reader.publishAndRead(oracle, publication, abi.encodePacked(r, s, v));
+    }
+
+    /// A round of another verifier's feed is not the one that the publication brings.
+    function test_UpdatesTheFeedOfThePublicationsVerifier() public {
+        (address source, uint256 key) = makeAddrAndKey("source");
+        oracle.setRound(MODEL, VERIFIER, source, uint64(block.timestamp), list(6));
+        vm.prank(source);
+        oracle.openFeed(MODEL, OTHER_VERIFIER, 4, 60);
+        IInferenceOracle.Publication memory publication;
+        (publication.source, publication.modelDigest, publication.verifier) = (source, MODEL, OTHER_VERIFIER);
+        (publication.round, publication.observedAt) = (1, uint64(block.timestamp));
+        publication.words = list(7);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, oracle.publicationHashOf(publication));
+        (bool published, uint256[] memory words) = reader.publishAndRead(oracle, publication, abi.encodePacked(r, s, v));
+        assertTrue(published);
+        assertEq(words, list(7));
+        assertEq(oracle.feed(oracle.feedIdOf(MODEL, VERIFIER, source)).round, 1);
     }
 }

@@ -16,12 +16,16 @@ contract InferenceFeedTest is Jobs {
     bytes32 private feedId;
 
     function _feed(uint256 index, uint8 decimals) private returns (InferenceFeed) {
+        return _feed(index, decimals, VERIFIER);
+    }
+
+    function _feed(uint256 index, uint8 decimals, bytes4 verifier_) private returns (InferenceFeed) {
         return new InferenceFeed(
             IInferenceFeed.Config({
                 oracle: oracle,
                 modelDigest: digest,
                 source: alice,
-                verifier: VERIFIER,
+                verifier: verifier_,
                 outputIndex: index,
                 decimals: decimals,
                 maxAge: MAX_AGE,
@@ -36,7 +40,7 @@ contract InferenceFeedTest is Jobs {
         super.setUp();
         digest = install("mixed").digest;
         vm.prank(alice);
-        feedId = oracle.openFeed(digest, CAPACITY, 600);
+        feedId = oracle.openFeed(digest, VERIFIER, CAPACITY, 600);
     }
 
     function _proven(Job memory job) private view returns (Job memory) {
@@ -151,6 +155,25 @@ contract InferenceFeedTest is Jobs {
         fulfil(_proven(open(job)));
         vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.NoRound.selector, feedId));
         feed.latestRoundData();
+    }
+
+    /// Whoever trusts one verifier is not served what another one accepted.
+    function test_OtherVerifiersRoundsAreNotServed() public {
+        addOtherVerifier();
+        vm.prank(alice);
+        bytes32 otherId = oracle.openFeed(digest, OTHER_VERIFIER, CAPACITY, 0);
+        Job memory job = draft("mixed");
+        job.request.verifier = OTHER_VERIFIER;
+        fulfil(_proven(open(job)));
+        InferenceFeed other = _feed(0, 8, OTHER_VERIFIER);
+        assertEq(other.feedId(), otherId);
+        (uint80 id,,,,) = other.latestRoundData();
+        assertEq(id, 1);
+        InferenceFeed feed = _feed(0, 8);
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.NoRound.selector, feedId));
+        feed.latestRoundData();
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.RoundNotAvailable.selector, feedId, 1));
+        feed.getRoundData(1);
     }
 
     /// What stops proofs stops answers, at once.

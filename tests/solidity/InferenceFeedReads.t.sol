@@ -61,7 +61,7 @@ contract InferenceFeedReadsTest is Mocked {
     }
 
     function _push(uint64 observedAt, uint256 first) private returns (uint64) {
-        return oracle.setRound(MODEL, alice, observedAt, _words(first, 999, 2 ** 100 - 1));
+        return oracle.setRound(MODEL, VERIFIER, alice, observedAt, _words(first, 999, 2 ** 100 - 1));
     }
 
     function _answer(InferenceFeed feed) private view returns (int256 answer) {
@@ -255,7 +255,7 @@ contract InferenceFeedReadsTest is Mocked {
 
     function test_Metadata() public {
         InferenceFeed feed = _sequencedFeed();
-        assertEq(feed.feedId(), oracle.feedIdOf(MODEL, alice));
+        assertEq(feed.feedId(), oracle.feedIdOf(MODEL, VERIFIER, alice));
         assertEq(feed.verifier(), VERIFIER);
         assertEq(address(feed.sequencerUptimeFeed()), address(sequencer));
         assertEq(feed.gracePeriod(), GRACE);

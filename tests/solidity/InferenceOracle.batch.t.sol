@@ -132,7 +132,7 @@ contract InferenceOracleBatchTest is Jobs {
     function test_RoundsOfAFeedComeInTheOrderOfRequests() public {
         Model memory model = install("single");
         vm.prank(alice);
-        bytes32 feedId = oracle.openFeed(model.digest, 4, 0);
+        bytes32 feedId = oracle.openFeed(model.digest, VERIFIER, 4, 0);
         Job[] memory jobs = new Job[](3);
         for (uint256 i = 0; i < 3; ++i) {
             vm.warp(block.timestamp + 1);

@@ -91,7 +91,7 @@ contract InferenceOracleCoverageTest is Jobs {
     /// No reader of full results takes a partial one.
     function test_PartialResultIsServedToNobodyElse() public {
         vm.prank(alice);
-        bytes32 feedId = oracle.openFeed(digest, 4, 0);
+        bytes32 feedId = oracle.openFeed(digest, VERIFIER, 4, 0);
         Job memory job = _proven(4, 4);
         uint256[] memory words = outputWords(job);
         vm.expectEmit(address(oracle));
@@ -148,7 +148,7 @@ contract InferenceOracleCoverageTest is Jobs {
     /// Else a partial bundle would block the right one.
     function test_FullBundleReplacesAPartialResultUnpaid() public {
         vm.prank(alice);
-        bytes32 feedId = oracle.openFeed(digest, 4, 0);
+        bytes32 feedId = oracle.openFeed(digest, VERIFIER, 4, 0);
         Job memory job = _fulfilledInPart();
         uint256 partialWord = outputWords(job)[0];
         address other = makeAddr("other prover");

@@ -15,32 +15,33 @@ contract InferenceOracleFeedsTest is Jobs {
         super.setUp();
         digest = install("single").digest;
         vm.prank(alice);
-        feedId = oracle.openFeed(digest, CAPACITY, 60);
+        feedId = oracle.openFeed(digest, VERIFIER, CAPACITY, 60);
     }
 
     // ------------------------------------------------------------------------------------------------ opening
 
     function test_OpensAFeed() public {
         address bob = makeAddr("bob");
-        bytes32 id = oracle.feedIdOf(digest, bob);
-        assertEq(id, keccak256(abi.encode(keccak256("zkslice/feed/v1"), digest, bob)));
+        bytes32 id = oracle.feedIdOf(digest, VERIFIER, bob);
+        assertEq(id, keccak256(abi.encode(keccak256("zkslice/feed/v2"), digest, VERIFIER, bob)));
         vm.expectEmit(address(oracle));
-        emit IInferenceOracle.FeedOpened(id, digest, bob, 7, 0);
+        emit IInferenceOracle.FeedOpened(id, digest, bob, VERIFIER, 7, 0);
         vm.prank(bob);
-        assertEq(oracle.openFeed(digest, 7, 0), id);
+        assertEq(oracle.openFeed(digest, VERIFIER, 7, 0), id);
         IInferenceOracle.Feed memory feed = oracle.feed(id);
         assertEq(feed.capacity, 7);
         assertEq(feed.publishWindow, 0);
         assertEq(feed.round, 0);
         assertEq(feed.observedAt, 0);
-        assertEq(oracle.feed(oracle.feedIdOf(digest, prover)).capacity, 0);
+        assertEq(oracle.feed(oracle.feedIdOf(digest, VERIFIER, prover)).capacity, 0);
+        assertEq(oracle.feed(oracle.feedIdOf(digest, OTHER_VERIFIER, bob)).capacity, 0);
     }
 
     /// Before its model is registered, too.
     function test_OpensAFeedOfAModelToCome() public {
         digest = loadModel("chain").digest;
         vm.prank(alice);
-        feedId = oracle.openFeed(digest, 1, 0);
+        feedId = oracle.openFeed(digest, VERIFIER, 1, 0);
         install("chain");
         fulfil(prove(loadModel("chain"), open(draft("chain"))));
         assertEq(oracle.feed(feedId).round, 1);
@@ -49,11 +50,13 @@ contract InferenceOracleFeedsTest is Jobs {
     function test_RevertWhen_OpenedTwiceOrWithoutRoom() public {
         vm.prank(alice);
         vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.InvalidFeed.selector, feedId));
-        oracle.openFeed(digest, 5, 60);
+        oracle.openFeed(digest, VERIFIER, 5, 60);
         vm.expectRevert(
-            abi.encodeWithSelector(IInferenceOracle.InvalidFeed.selector, oracle.feedIdOf(digest, address(this)))
+            abi.encodeWithSelector(
+                IInferenceOracle.InvalidFeed.selector, oracle.feedIdOf(digest, VERIFIER, address(this))
+            )
         );
-        oracle.openFeed(digest, 0, 60);
+        oracle.openFeed(digest, VERIFIER, 0, 60);
     }
 
     // ------------------------------------------------------------------------------------------------ the ring
@@ -86,7 +89,7 @@ contract InferenceOracleFeedsTest is Jobs {
     }
 
     function test_RoundsOfAFeedNeverOpenedAreRefused() public {
-        feedId = oracle.feedIdOf(digest, prover);
+        feedId = oracle.feedIdOf(digest, VERIFIER, prover);
         _requireNotAvailable(0);
         _requireNotAvailable(1);
         _requireNoRound();
@@ -162,12 +165,61 @@ contract InferenceOracleFeedsTest is Jobs {
         _requireLatest(1, job);
     }
 
+    /// A result by another verifier, which this one may have refused, does not move the feed: alone, in a batch, nor
+    /// once the other verifier's feed was opened.
+    function test_OtherVerifiersResultsDoNotCount() public {
+        addOtherVerifier();
+        Job[] memory jobs = new Job[](1);
+        jobs[0] = _nextRequest(1, OTHER_VERIFIER);
+        Job memory second = _nextRequest(2, OTHER_VERIFIER);
+        Job memory third = _nextRequest(3, OTHER_VERIFIER);
+        fulfilBatch(jobs);
+        fulfil(second);
+        assertEq(uint8(oracle.status(jobs[0].id)), uint8(IInferenceOracle.Status.Fulfilled));
+        assertEq(uint8(oracle.status(second.id)), uint8(IInferenceOracle.Status.Fulfilled));
+        _requireNoRound();
+
+        vm.prank(alice);
+        bytes32 otherId = oracle.openFeed(digest, OTHER_VERIFIER, CAPACITY, 0);
+        fulfil(third); // From before its feed was opened.
+        _requireNoRound();
+        assertEq(oracle.feed(otherId).round, 0);
+    }
+
+    /// One source's feeds of one model, each with the rounds, places and times of its own verifier's results.
+    function test_FeedsOfTwoVerifiersRunApart() public {
+        addOtherVerifier();
+        bytes32 ownId = feedId;
+        vm.prank(alice);
+        bytes32 otherId = oracle.openFeed(digest, OTHER_VERIFIER, 1, 0);
+        assertNotEq(otherId, ownId);
+        Job memory others = _nextRequest(1, OTHER_VERIFIER);
+        Job memory own = _nextRequest(2);
+        Job memory ownNext = _nextRequest(3);
+
+        fulfil(own);
+        fulfil(ownNext);
+        assertEq(oracle.feed(otherId).round, 0);
+        fulfil(others); // Older than both, but the first of its feed.
+        _requireLatest(2, ownNext);
+        feedId = otherId;
+        _requireLatest(1, others);
+
+        // What stops one leaves the other.
+        own = _nextRequest(4);
+        registry.tombstoneVerifier(OTHER_VERIFIER);
+        fulfil(own);
+        _requireLatest(1, others);
+        feedId = ownId;
+        _requireLatest(3, own);
+    }
+
     /// Requests from before the feed was opened are no part of it.
     function test_TakesWhatIsRequestedSinceItWasOpened() public {
         Model memory model = install("chain");
         Job memory before = prove(model, open(draft("chain")));
         vm.prank(alice);
-        feedId = oracle.openFeed(model.digest, 1, 0);
+        feedId = oracle.openFeed(model.digest, VERIFIER, 1, 0);
         Job memory since = prove(model, open(draft("chain")));
         fulfil(before);
         _requireNoRound();
@@ -185,9 +237,14 @@ contract InferenceOracleFeedsTest is Jobs {
     // ------------------------------------------------------------------------------------------------ helpers
 
     /// A second later, with outputs of its own.
-    function _nextRequest(uint256 variant) private returns (Job memory job) {
+    function _nextRequest(uint256 variant) private returns (Job memory) {
+        return _nextRequest(variant, VERIFIER);
+    }
+
+    function _nextRequest(uint256 variant, bytes4 verifier_) private returns (Job memory job) {
         vm.warp(block.timestamp + 1);
         job = draft("single");
+        job.request.verifier = verifier_;
         job.bundle.words[26] ^= variant;
         return prove(loadModel("single"), open(job));
     }

@@ -129,11 +129,11 @@ contract EscrowHandler is Test {
 
     function openFeed(uint256 actor, uint16 capacity) external {
         address account = actors[actor % 4];
-        bytes32 feedId = _oracle.feedIdOf(_template.modelDigest, account);
+        bytes32 feedId = _oracle.feedIdOf(_template.modelDigest, _template.verifier, account);
         bool succeeds = capacity % 5 != 0 && _oracle.feed(feedId).capacity == 0;
         vm.prank(account);
         if (!succeeds) vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.InvalidFeed.selector, feedId));
-        _oracle.openFeed(_template.modelDigest, capacity % 5, 0);
+        _oracle.openFeed(_template.modelDigest, _template.verifier, capacity % 5, 0);
     }
 
     function warp(uint16 seconds_) external {
@@ -226,7 +226,7 @@ contract InferenceOracleInvariantTest is Jobs {
     /// Rounds and their inputs' times never go back, and the newest round can be read.
     function invariant_FeedsMoveForward() public {
         for (uint256 i = 0; i < 4; ++i) {
-            bytes32 feedId = oracle.feedIdOf(digest, handler.actors(i));
+            bytes32 feedId = oracle.feedIdOf(digest, VERIFIER, handler.actors(i));
             IInferenceOracle.Feed memory feed = oracle.feed(feedId);
             if (feed.round == newestRound[i]) {
                 assertEq(feed.observedAt, newestObservedAt[i]);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
-import {BundleVerifier} from "../../contracts/BundleVerifier.sol";
 import {InferenceOracle} from "../../contracts/InferenceOracle.sol";
 import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
@@ -24,7 +23,7 @@ contract InferenceOraclePublishTest is Jobs {
         (source, sourceKey) = makeAddrAndKey("source");
         digest = install("single").digest;
         vm.prank(source);
-        feedId = oracle.openFeed(digest, 4, WINDOW);
+        feedId = oracle.openFeed(digest, VERIFIER, 4, WINDOW);
     }
 
     // ------------------------------------------------------------------------------------------------ the whole way
@@ -56,13 +55,13 @@ contract InferenceOraclePublishTest is Jobs {
     /// EIP-1271.
     function test_ContractSigns() public {
         ContractSource signer = new ContractSource();
-        signer.openFeed(oracle, digest, 4, WINDOW);
+        signer.openFeed(oracle, digest, VERIFIER, 4, WINDOW);
         IInferenceOracle.Publication memory publication =
             prove(loadModel("single"), publicationOf("single", address(signer)));
         _refuse(publication, "", abi.encodeWithSelector(IInferenceOracle.NotSource.selector, address(signer)));
         signer.sign(oracle.publicationHashOf(publication));
         oracle.publish(publication, "");
-        assertEq(oracle.feed(oracle.feedIdOf(digest, address(signer))).round, 1);
+        assertEq(oracle.feed(oracle.feedIdOf(digest, VERIFIER, address(signer))).round, 1);
     }
 
     /// The owner of private inputs is the source; of other models several inputs, of both kinds.
@@ -71,7 +70,7 @@ contract InferenceOraclePublishTest is Jobs {
         for (uint256 i = 0; i < names.length; ++i) {
             Model memory model = install(names[i]);
             vm.startPrank(source);
-            feedId = oracle.openFeed(model.digest, 1, WINDOW);
+            feedId = oracle.openFeed(model.digest, VERIFIER, 1, WINDOW);
             oracle.publish(prove(model, publicationOf(names[i], source)), "");
             vm.stopPrank();
             assertEq(oracle.feed(feedId).round, 1);
@@ -143,6 +142,23 @@ contract InferenceOraclePublishTest is Jobs {
         assertEq(oracle.feed(feedId).observedAt, block.timestamp);
     }
 
+    /// A publication is a round of its verifier's feed, and of no other.
+    function test_PublishesToTheFeedOfItsVerifier() public {
+        addOtherVerifier();
+        vm.prank(source);
+        bytes32 otherId = oracle.openFeed(digest, OTHER_VERIFIER, 4, WINDOW);
+        IInferenceOracle.Publication memory publication =
+            prove(loadModel("single"), publicationOf("single", OTHER_VERIFIER, source));
+        oracle.publish(publication, _sign(publication));
+        assertEq(oracle.feed(otherId).round, 1);
+        assertEq(oracle.feed(feedId).round, 0);
+        // Of the same second, and the first of its feed.
+        publication = _proven();
+        oracle.publish(publication, _sign(publication));
+        assertEq(oracle.feed(otherId).round, 1);
+        assertEq(oracle.feed(feedId).round, 1);
+    }
+
     // ------------------------------------------------------------------------------------------------ once, in order
 
     /// An old bundle does not make an old input look new: sent again as it was, or for the next round.
@@ -197,7 +213,7 @@ contract InferenceOraclePublishTest is Jobs {
     function test_RevertWhen_FeedTakesNoPublications() public {
         digest = install("chain").digest;
         vm.prank(source);
-        oracle.openFeed(digest, 4, 0);
+        oracle.openFeed(digest, VERIFIER, 4, 0);
         IInferenceOracle.Publication memory publication = prove(loadModel("chain"), publicationOf("chain", source));
         bytes memory closed = abi.encodeWithSelector(
             IInferenceOracle.ObservationOutOfWindow.selector, publication.observedAt, 0, block.timestamp
@@ -205,7 +221,12 @@ contract InferenceOraclePublishTest is Jobs {
         vm.prank(source);
         vm.expectRevert(closed);
         oracle.publish(publication, "");
-        // Nor does one that was never opened.
+        // Nor does one that was never opened, whatever the source's feed of another verifier takes.
+        addOtherVerifier();
+        publication = prove(loadModel("single"), publicationOf("single", OTHER_VERIFIER, source));
+        vm.prank(source);
+        vm.expectRevert(closed);
+        oracle.publish(publication, "");
         publication = prove(loadModel("single"), publicationOf("single", prover));
         vm.prank(prover);
         vm.expectRevert(closed);
@@ -229,7 +250,9 @@ contract InferenceOraclePublishTest is Jobs {
 
     /// Everything that the source answers for is under its signature.
     function test_RevertWhen_SignedForSomethingElse() public {
-        registry.addVerifier(0x00000002, address(new BundleVerifier(registry, 0x00000002)));
+        addOtherVerifier();
+        vm.prank(source);
+        oracle.openFeed(digest, OTHER_VERIFIER, 4, WINDOW);
         bytes memory signature = _sign(_proven());
         for (uint256 i = 0; i < 3; ++i) {
             IInferenceOracle.Publication memory publication = publicationOf("single", source);
@@ -241,7 +264,7 @@ contract InferenceOraclePublishTest is Jobs {
                 }
                 publication.inputs[0] = hashOf(input);
             }
-            if (i == 1) publication.verifier = 0x00000002;
+            if (i == 1) publication.verifier = OTHER_VERIFIER;
             if (i == 2) publication.observedAt -= 1;
             publication = prove(loadModel("single"), publication);
             _refuse(publication, signature, abi.encodeWithSelector(IInferenceOracle.NotSource.selector, source));
@@ -261,13 +284,13 @@ contract InferenceOraclePublishTest is Jobs {
 
         oracle = new InferenceOracle(registry);
         vm.prank(source);
-        oracle.openFeed(digest, 4, WINDOW);
+        oracle.openFeed(digest, VERIFIER, 4, WINDOW);
         _refuse(prove(loadModel("single"), publication), signature, notSource);
         vm.revertToState(snapshot);
         oracle = InferenceOracle(vm.parseJsonAddress(readFixture("single"), ".oracle"));
 
         vm.prank(prover);
-        oracle.openFeed(digest, 4, WINDOW);
+        oracle.openFeed(digest, VERIFIER, 4, WINDOW);
         publication.source = prover;
         _refuse(
             prove(loadModel("single"), publication),
@@ -286,25 +309,26 @@ contract InferenceOraclePublishTest is Jobs {
     // ------------------------------------------------------------------------------------------------ the proof
 
     /// Proofs carry the publication's context, and no other: not none, not a request's, not that of another round,
-    /// time, payee, feed, oracle or chain.
+    /// time, payee, feed (source or verifier), oracle or chain.
     function test_RevertWhen_ContextIsAnother() public {
         Model memory model = loadModel("single");
         Job memory job = draft("single");
         job.requester = source;
         job = prove(model, open(job));
         IInferenceOracle.Publication memory publication = publicationOf("single", source);
-        uint256[8] memory contexts;
+        uint256[9] memory contexts;
         contexts[0] = 1;
         contexts[1] = job.bundle.context;
-        for (uint256 i = 2; i < 8; ++i) {
+        for (uint256 i = 2; i < 9; ++i) {
             IInferenceOracle.Publication memory other = publicationOf("single", source);
             if (i == 2) other.round = 2;
             if (i == 3) other.observedAt -= 1;
             if (i == 4) other.beneficiary = source;
             if (i == 5) other.source = prover;
-            if (i == 6) vm.chainId(31_338);
+            if (i == 6) other.verifier = OTHER_VERIFIER;
+            if (i == 7) vm.chainId(31_338);
             contexts[i] =
-                i == 7 ? new InferenceOracle(registry).publicationContextOf(other) : oracle.publicationContextOf(other);
+                i == 8 ? new InferenceOracle(registry).publicationContextOf(other) : oracle.publicationContextOf(other);
             vm.chainId(31_337);
         }
         for (uint256 i = 0; i < contexts.length; ++i) {
@@ -356,7 +380,7 @@ contract InferenceOraclePublishTest is Jobs {
     function test_RevertWhen_PrivateInputIsAnother() public {
         Model memory model = install("private");
         vm.prank(source);
-        oracle.openFeed(model.digest, 4, WINDOW);
+        oracle.openFeed(model.digest, VERIFIER, 4, WINDOW);
         IInferenceOracle.Publication memory publication = publicationOf("private", source);
         publication.commitments[0] ^= 1;
         _refuseFromSource(prove(model, publication), IInferenceOracle.InputCommitmentMismatch.selector);
@@ -368,7 +392,7 @@ contract InferenceOraclePublishTest is Jobs {
     function test_RevertWhen_BundleIsPartial() public {
         Model memory model = install("chain");
         vm.prank(source);
-        oracle.openFeed(model.digest, 4, WINDOW);
+        oracle.openFeed(model.digest, VERIFIER, 4, WINDOW);
         IInferenceOracle.Publication memory publication = prove(model, publicationOf("chain", source));
         publication.proofs = cut(publication.proofs, 4);
         _refuseFromSource(publication, IBundleVerifier.ProofLengthMismatch.selector);

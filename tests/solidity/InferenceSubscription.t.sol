@@ -137,7 +137,7 @@ contract InferenceSubscriptionTest is Mocked {
         assertEq(round, 1);
         assertEq(observedAt, requestedAt);
         assertEq(words, list(7));
-        assertEq(subscription.feedId(), oracle.feedIdOf(MODEL, address(subscription)));
+        assertEq(subscription.feedId(), oracle.feedIdOf(MODEL, VERIFIER, address(subscription)));
     }
 
     function test_RevertWhen_TriggeredTwiceInOneInterval() public {
@@ -351,7 +351,8 @@ contract InferenceSubscriptionTest is Mocked {
         }
         IInferenceSubscription.Config memory noFeed = _config();
         noFeed.capacity = 0;
-        bytes32 id = oracle.feedIdOf(MODEL, vm.computeCreateAddress(address(this), vm.getNonce(address(this))));
+        bytes32 id =
+            oracle.feedIdOf(MODEL, VERIFIER, vm.computeCreateAddress(address(this), vm.getNonce(address(this))));
         vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.InvalidFeed.selector, id));
         new InferenceSubscription(noFeed, address(this));
     }

@@ -29,7 +29,7 @@ contract LendingMarketTest is Mocked {
         tensors[1] = KeyBlob.Tensor(3, 1, 16, 100, 1, 2);
         registry.setModel(MODEL, tensors);
         vm.prank(source);
-        oracle.openFeed(MODEL, 4, 600);
+        oracle.openFeed(MODEL, VERIFIER, 4, 600);
         IInferenceFeed feed = new InferenceFeed(
             IInferenceFeed.Config({
                 oracle: oracle,
@@ -57,7 +57,7 @@ contract LendingMarketTest is Mocked {
 
     /// @param risk In hundredths.
     function _score(int256 risk) private {
-        oracle.setRound(MODEL, source, uint64(block.timestamp), list(uint256(risk + 100)));
+        oracle.setRound(MODEL, VERIFIER, source, uint64(block.timestamp), list(uint256(risk + 100)));
     }
 
     function test_LimitFollowsTheScore() public {
@@ -95,7 +95,7 @@ contract LendingMarketTest is Mocked {
     }
 
     function test_RevertWhen_ScoreIsStaleOrMissing() public {
-        bytes32 feedId = oracle.feedIdOf(MODEL, source);
+        bytes32 feedId = oracle.feedIdOf(MODEL, VERIFIER, source);
         vm.startPrank(alice);
         vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.NoRound.selector, feedId));
         market.borrow(1);
@@ -168,7 +168,7 @@ contract LendingMarketTest is Mocked {
     /// Whatever the score, nobody owes more than 80 % of the collateral right after borrowing.
     function testFuzz_NeverAboveTheCap(uint16 digit, uint256 amount) public {
         amount = bound(amount, 0, 2000e18);
-        oracle.setRound(MODEL, source, uint64(block.timestamp), list(digit));
+        oracle.setRound(MODEL, VERIFIER, source, uint64(block.timestamp), list(digit));
         vm.prank(alice);
         try market.borrow(amount) {
             assertLe(market.debtOf(alice), 800e18);

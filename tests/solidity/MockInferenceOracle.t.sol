@@ -278,12 +278,12 @@ contract MockInferenceOracleTest is Mocked {
     /// Newer requests' results move the feed on, older ones' do not.
     function test_RequestsMoveTheFeed() public {
         bytes32 early = _open(_request());
-        bytes32 feedId = oracle.openFeed(MODEL, 2, 0);
+        bytes32 feedId = oracle.openFeed(MODEL, VERIFIER, 2, 0);
         oracle.answer(early, list(9)); // Asked for before the feed was opened.
         vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.NoRound.selector, feedId));
         oracle.latest(feedId, 0);
         vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.InvalidFeed.selector, feedId));
-        oracle.openFeed(MODEL, 2, 0);
+        oracle.openFeed(MODEL, VERIFIER, 2, 0);
         IInferenceOracle.Request memory request = _request();
         bytes32 first = _open(request);
         vm.warp(block.timestamp + 1);
@@ -295,6 +295,28 @@ contract MockInferenceOracleTest is Mocked {
         assertEq(observedAt, block.timestamp);
         assertEq(updatedAt, block.timestamp);
         assertEq(words, list(2));
+    }
+
+    function test_FeedsArePerVerifier() public {
+        bytes32 own = oracle.openFeed(MODEL, VERIFIER, 2, 0);
+        bytes32 others = oracle.openFeed(MODEL, OTHER_VERIFIER, 2, 60);
+        oracle.answer(_open(_request()), list(1));
+        assertEq(oracle.feed(own).round, 1);
+        assertEq(oracle.feed(others).round, 0);
+        IInferenceOracle.Request memory request = _request();
+        request.verifier = OTHER_VERIFIER;
+        oracle.answer(_open(request), list(2));
+        assertEq(oracle.feed(own).round, 1);
+        assertEq(oracle.feed(others).round, 1);
+        vm.warp(block.timestamp + 1);
+        IInferenceOracle.Publication memory publication = _publication();
+        (publication.verifier, publication.round) = (OTHER_VERIFIER, 2);
+        oracle.publish(publication, "");
+        oracle.setRound(MODEL, OTHER_VERIFIER, address(this), uint64(block.timestamp), list(4));
+        assertEq(oracle.feed(own).round, 1);
+        assertEq(oracle.feed(others).round, 3);
+        (,,, uint256[] memory words) = oracle.latest(own, 1);
+        assertEq(words, list(1));
     }
 
     function _publication() private view returns (IInferenceOracle.Publication memory publication) {
@@ -312,7 +334,7 @@ contract MockInferenceOracleTest is Mocked {
         tensors[1] = KeyBlob.Tensor(1, 31, 8, 0, 1, 0); // One word.
         tensors[2] = KeyBlob.Tensor(3, 1, 16, 0, 1, 0);
         registry.setModel(MODEL, tensors);
-        bytes32 feedId = oracle.openFeed(MODEL, 2, 60);
+        bytes32 feedId = oracle.openFeed(MODEL, VERIFIER, 2, 60);
         IInferenceOracle.Publication memory publication = _publication();
         oracle.publish(publication, "");
         (,,, uint256[] memory words) = oracle.latest(feedId, 0);
@@ -351,7 +373,7 @@ contract MockInferenceOracleTest is Mocked {
     }
 
     function test_RevertWhen_FeedTakesNoPublications() public {
-        oracle.openFeed(MODEL, 2, 0);
+        oracle.openFeed(MODEL, VERIFIER, 2, 0);
         vm.expectRevert(
             abi.encodeWithSelector(
                 IInferenceOracle.ObservationOutOfWindow.selector, block.timestamp, 0, block.timestamp
@@ -369,6 +391,9 @@ contract MockInferenceOracleTest is Mocked {
         IInferenceOracle.Publication memory publication = _publication();
         uint256 before = oracle.publicationContextOf(publication);
         publication.round = 2;
+        assertNotEq(before, oracle.publicationContextOf(publication));
+        publication.round = 1;
+        publication.verifier = OTHER_VERIFIER;
         assertNotEq(before, oracle.publicationContextOf(publication));
         assertEq(oracle.MAX_CALLBACK_GAS(), 5_000_000);
         assertEq(address(oracle.registry()), address(registry));

@@ -18,6 +18,7 @@ contract MockParityTest is Jobs {
     function setUp() public override {
         super.setUp();
         digest = install("chain").digest;
+        addOtherVerifier();
     }
 
     function _useMock() private {
@@ -38,7 +39,8 @@ contract MockParityTest is Jobs {
     }
 
     function _see(Job memory job) private {
-        bytes32 feedId = oracle.feedIdOf(digest, alice);
+        bytes32 feedId = oracle.feedIdOf(digest, VERIFIER, alice);
+        bytes32 otherId = oracle.feedIdOf(digest, OTHER_VERIFIER, alice);
         _try(mallory, abi.encodeCall(oracle.status, (job.id)));
         _try(mallory, abi.encodeCall(oracle.result, (job.id)));
         _try(mallory, abi.encodeCall(oracle.callbackFailed, (job.id)));
@@ -48,6 +50,8 @@ contract MockParityTest is Jobs {
         _try(mallory, abi.encodeCall(oracle.nonces, (alice)));
         _try(mallory, abi.encodeCall(oracle.feed, (feedId)));
         _try(mallory, abi.encodeCall(oracle.latest, (feedId, 50)));
+        _try(mallory, abi.encodeCall(oracle.feed, (otherId)));
+        _try(mallory, abi.encodeCall(oracle.latest, (otherId, 50)));
         for (uint64 round = 0; round < 6; ++round) {
             _try(mallory, abi.encodeCall(oracle.roundOf, (feedId, round)));
         }
@@ -73,10 +77,10 @@ contract MockParityTest is Jobs {
         PausedConsumer consumer = new PausedConsumer();
         Job memory early = open(_next());
         _see(early);
-        _try(alice, abi.encodeCall(oracle.openFeed, (digest, 0, 60)));
+        _try(alice, abi.encodeCall(oracle.openFeed, (digest, VERIFIER, 0, 60)));
         vm.prank(alice);
-        oracle.openFeed(digest, 3, 60);
-        _try(alice, abi.encodeCall(oracle.openFeed, (digest, 3, 60)));
+        oracle.openFeed(digest, VERIFIER, 3, 60);
+        _try(alice, abi.encodeCall(oracle.openFeed, (digest, VERIFIER, 3, 60)));
         fulfil(_proven(early));
         _see(early);
 
@@ -115,6 +119,24 @@ contract MockParityTest is Jobs {
         _try(alice, abi.encodeCall(oracle.publish, (publication, "")));
         vm.warp(block.timestamp + 10);
         _try(alice, abi.encodeCall(oracle.publish, (publication, "")));
+
+        // Another verifier's feed, of requests and published.
+        for (uint256 i = 0; i < 2; ++i) {
+            job = _next();
+            job.request.verifier = OTHER_VERIFIER;
+            job = _proven(open(job));
+            if (i == 0) {
+                vm.prank(alice);
+                oracle.openFeed(digest, OTHER_VERIFIER, 3, 60);
+            }
+            fulfil(job);
+            _see(job);
+        }
+        vm.warp(block.timestamp + 10);
+        publication = prove(loadModel("chain"), publicationOf("chain", OTHER_VERIFIER, alice));
+        _try(alice, abi.encodeCall(oracle.publish, (publication, "")));
+        _try(alice, abi.encodeCall(oracle.publish, (publication, "")));
+        _see(job);
 
         // Tokens, deadlines, refunds, payments.
         job = _next();

@@ -569,7 +569,7 @@ contract ModelRegistryLifecycleTest is Registered {
         bundle.modelDigest = NAME;
         _requireRefused(bundle, IModelRegistry.Status.None);
         bundle.modelDigest = other.digest;
-        vm.expectPartialRevert(IBundleVerifier.CommitmentCountMismatch.selector);
+        vm.expectPartialRevert(IBundleVerifier.ProofLengthMismatch.selector);
         verifier.verifyBundle(bundle);
     }
 

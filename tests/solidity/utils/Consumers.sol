@@ -148,8 +148,14 @@ contract ContractSource is IERC1271 {
         signed = hash;
     }
 
-    function openFeed(IInferenceOracle oracle, bytes32 modelDigest, uint16 capacity, uint32 publishWindow) external {
-        oracle.openFeed(modelDigest, capacity, publishWindow);
+    function openFeed(
+        IInferenceOracle oracle,
+        bytes32 modelDigest,
+        bytes4 verifier,
+        uint16 capacity,
+        uint32 publishWindow
+    ) external {
+        oracle.openFeed(modelDigest, verifier, capacity, publishWindow);
     }
 
     function isValidSignature(bytes32 hash, bytes calldata) external view returns (bytes4) {

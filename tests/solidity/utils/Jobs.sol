@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
+import {BundleVerifier} from "../../../contracts/BundleVerifier.sol";
 import {IInferenceOracle} from "../../../contracts/interfaces/IInferenceOracle.sol";
 import {Deployed} from "./Deployed.sol";
 import {SilentToken} from "./Tokens.sol";
@@ -18,8 +19,16 @@ abstract contract Jobs is Deployed {
         bytes32 id;
     }
 
+    /// @notice Selector of a verifier that `addOtherVerifier` adds.
+    bytes4 internal constant OTHER_VERIFIER = 0x00000002;
+
     address internal alice = makeAddr("alice");
     address internal prover = makeAddr("prover");
+
+    /// @notice A second verifier, which takes the same proofs.
+    function addOtherVerifier() internal {
+        registry.addVerifier(OTHER_VERIFIER, address(new BundleVerifier(registry, OTHER_VERIFIER)));
+    }
 
     // ------------------------------------------------------------------------------------------------ requests
 
@@ -106,14 +115,22 @@ abstract contract Jobs is Deployed {
     function publicationOf(string memory name, address source)
         internal
         view
+        returns (IInferenceOracle.Publication memory)
+    {
+        return publicationOf(name, VERIFIER, source);
+    }
+
+    function publicationOf(string memory name, bytes4 verifier_, address source)
+        internal
+        view
         returns (IInferenceOracle.Publication memory publication)
     {
         Job memory job = draft(name);
         publication.source = source;
         publication.modelDigest = job.request.modelDigest;
         publication.inputs = job.request.inputs;
-        publication.verifier = VERIFIER;
-        publication.round = oracle.feed(oracle.feedIdOf(publication.modelDigest, source)).round + 1;
+        publication.verifier = verifier_;
+        publication.round = oracle.feed(oracle.feedIdOf(publication.modelDigest, verifier_, source)).round + 1;
         publication.observedAt = uint64(block.timestamp);
         publication.beneficiary = prover;
         (publication.words, publication.commitments) = (job.bundle.words, job.bundle.commitments);

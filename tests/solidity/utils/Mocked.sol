@@ -48,6 +48,7 @@ contract Aggregator is AggregatorV3Interface {
 abstract contract Mocked is Test {
     bytes32 internal constant MODEL = keccak256("model");
     bytes4 internal constant VERIFIER = 0x67726f31;
+    bytes4 internal constant OTHER_VERIFIER = 0x67726f32;
 
     MockInferenceOracle internal oracle;
     MockModelRegistry internal registry;
