@@ -203,6 +203,18 @@ contract InferenceOracleCallbacksTest is Jobs {
         );
     }
 
+    /// Opening a feed moves nothing: what is fulfilled already has no round in it.
+    function test_CallbackMayOpenAFeed() public {
+        ReenteringConsumer consumer = new ReenteringConsumer();
+        Job memory job = _prepareWith(address(consumer), 3_000_000);
+        consumer.set(abi.encodeCall(IInferenceOracle.openFeed, (job.request.modelDigest, VERIFIER, 2, 0)), 0);
+        fulfil(job);
+        assertTrue(consumer.succeeded());
+        IInferenceOracle.Feed memory feed = oracle.feed(abi.decode(consumer.outcome(), (bytes32)));
+        assertEq(feed.capacity, 2);
+        assertEq(feed.round, 0);
+    }
+
     /// A callback may well ask the next question.
     function test_CallbackMayRequestAgain() public {
         ReenteringConsumer consumer = new ReenteringConsumer();
