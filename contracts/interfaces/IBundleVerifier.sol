@@ -97,7 +97,8 @@ interface IBundleVerifier {
     /// order by setup, then by model. The verdict does not depend on the order.
     function verifyBatch(Bundle[] calldata bundles) external view;
 
-    /// @notice Indexes of the bundles that do not verify by themselves. For `eth_call`: it verifies one by one.
+    /// @notice Indexes of the bundles that do not verify by themselves: all of them where this verifier does not serve.
+    /// For `eth_call`: it verifies one by one.
     /// @dev A view's verdict is for people and for relayers to act upon, never for a contract: starved of gas, a good
     /// bundle fails too.
     function findInvalid(Bundle[] calldata bundles) external view returns (uint256[] memory indexes);

@@ -131,7 +131,8 @@ interface IModelRegistry {
     /// @notice The selector is zero, or was given to a verifier before, stopped or not.
     /// @dev Selector 0x072c086b.
     error SelectorNotAvailable(bytes4 selector);
-    /// @notice The contract has no code, reads another registry, or was added before, stopped or not.
+    /// @notice The contract has no code, reads another registry, was made for another selector, or was added before,
+    /// stopped or not.
     /// @dev Selector 0x44c6515e.
     error InvalidVerifier(address verifier);
     /// @notice As many verifiers as there may be at a time are added and not stopped.

@@ -74,7 +74,7 @@ pub trait Builder {
     /// The smallest interval that holds both of two proven ones, stated of `value`, which is one of the two.
     fn selected(&self, value: &Self::Int, a: &Self::Int, b: &Self::Int) -> Self::Int;
 
-    /// The next public input x_j.
+    /// The next public input x_j: hashed into the challenge and bound by the fingerprint, one row; a public wire where there is no challenge.
     fn public(&mut self, value: Option<Fr>) -> Self::Field;
 
     /// A constant field element.
