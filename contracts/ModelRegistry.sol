@@ -40,6 +40,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
     /// @inheritdoc IModelRegistry
     mapping(bytes32 chunkHash => address) public chunkPointer;
 
+    // slither-disable-next-line uninitialized-state: `register` writes it, by a storage pointer.
     mapping(bytes32 modelDigest => Model) private _models;
     /// @dev See `KeyBlobValidation.validate`.
     mapping(bytes32 deltaX => bytes32 vkHash) private _deltaUsers;
