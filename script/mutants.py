@@ -13,9 +13,9 @@ from slither import Slither
 from slither.core.solidity_types import ElementaryType
 from slither.tools.mutator.__main__ import _get_mutators
 
-# These four look for Solidity's signs in the text of a node, which in Yul is `lt(a, b)`, and fail altogether when
-# there are none ("list index out of range"). script/mutate.mjs has mutators of its own for Yul.
-SIGNS = {"ASOR", "BOR", "LOR", "ROR"}
+# These look for Solidity's signs in a node's text or put some there. In Yul the text has none, on which they fail
+# altogether ("list index out of range"), and no mutant compiles. script/mutate.mjs has mutators of its own for Yul.
+SOLIDITY_ONLY = {"ASOR", "BOR", "LOR", "MWA", "ROR", "RR"}
 
 # LIR replaces a literal by the bounds of its type, and fails altogether when there is a bool.
 for bound, literal in (("min", "false"), ("max", "true")):
@@ -45,11 +45,14 @@ spans = assembly_spans(slither.source_code[path].encode("utf8"))
 mutants = []
 for mutator in _get_mutators(None):
     made = mutator(contract.compilation_unit, 0, "", None, contract, None, False, Path(), [])
-    if mutator.NAME in SIGNS:
+    if mutator.NAME in SOLIDITY_ONLY:
         in_file = made.should_mutate_node
         made.should_mutate_node = lambda node, in_file=in_file: in_file(node) and not any(
             start <= node.source_mapping.start < end for start, end in spans
         )
     for patch in made._mutate().get("patches", {}).get(path, []):
-        mutants.append([mutator.NAME, patch["start"], patch["end"], patch["new_string"]])
+        text = patch["new_string"]
+        if mutator.NAME == "FHR":  # It puts the whole function in the place of its header.
+            text = text[: text.find("{")]
+        mutants.append([mutator.NAME, patch["start"], patch["end"], text])
 json.dump(mutants, sys.stdout)
