@@ -2,28 +2,28 @@
 // Mutation testing: `script/mutate.mjs [--mutators RR,ROR] [--survivors] [Contract …]`, all of both by default;
 // `--survivors` takes only those mutants that lived in the last run. Fails for every survivor that docs/mutation.md does
 // not explain. slither-mutate makes the mutants (script/mutants.py), and so does what is below for operators and Yul.
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { appendFileSync, chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 const cache = join(root, "cache/mutation");
-const solc = createRequire(import.meta.url)("solc");
 
-// Contract → its file, the contract whose code has it, and the test files that are to notice.
-const oracle = ["InferenceOracle", /^tests\/solidity\/(InferenceOracle|attacks\/(?!Chunks)).*\.t\.sol$/];
-const verifier = ["BundleVerifier", /^tests\/solidity\/BundleVerifier.*\.t\.sol$/];
+// Contract → its file, the contract whose code has it, the test files that most likely notice, and all that may.
+const tests = (pattern) => new RegExp(`^tests/solidity/(${pattern})\\.t\\.sol$`);
+const oracle = (file, near) => [file, "InferenceOracle", tests(near), tests("InferenceOracle.*|attacks/(?!Chunks).*")];
 const targets = {
-  Escrow: ["contracts/oracle/Escrow.sol", ...oracle],
-  Callback: ["contracts/oracle/Callback.sol", ...oracle],
-  Feeds: ["contracts/oracle/Feeds.sol", ...oracle],
-  Fault: ["contracts/oracle/Fault.sol", ...oracle],
-  Runs: ["contracts/oracle/Run.sol", ...oracle],
-  ModelInputs: ["contracts/oracle/ModelInputs.sol", ...oracle],
-  Statements: ["contracts/oracle/Statements.sol", ...oracle],
-  InferenceOracle: ["contracts/InferenceOracle.sol", ...oracle],
-  BundleVerifier: ["contracts/BundleVerifier.sol", ...verifier],
+  Escrow: oracle("contracts/oracle/Escrow.sol", "InferenceOracle(.tokens)?"),
+  Callback: oracle("contracts/oracle/Callback.sol", "InferenceOracle.call.*"),
+  Feeds: oracle("contracts/oracle/Feeds.sol", "InferenceOracle.(feeds|publish).*"),
+  Fault: oracle("contracts/oracle/Fault.sol", "InferenceOracle(.batch)?"),
+  Runs: oracle("contracts/oracle/Run.sol", "InferenceOracle(.callbacks|.coverage)?"),
+  ModelInputs: oracle("contracts/oracle/ModelInputs.sol", "InferenceOracle(.publish)?"),
+  Statements: oracle("contracts/oracle/Statements.sol", "InferenceOracle(.batch)?"),
+  InferenceOracle: oracle("contracts/InferenceOracle.sol", "InferenceOracle(.batch|.callbacks|.publish)?"),
+  BundleVerifier: ["contracts/BundleVerifier.sol", "BundleVerifier", tests("BundleVerifier.*"), tests("BundleVerifier.*")],
 };
 
 const names = process.argv.slice(2);
@@ -96,101 +96,153 @@ function describe(name, mutator, source, mutant, start) {
   return `${name}.${scope?.[1] ?? scope?.[2] ?? "–"} ${mutator}: ${old} ⇒ ${new_}`;
 }
 
+// forge's compiler is a process that starts anew each time, which takes most of its time. Here it is this one, which
+// is warm: what forge starts passes its question on.
+const socket = join(cache, `${process.pid}.sock`);
+let solc;
+let compilations = 0;
+const server = createServer({ allowHalfOpen: true }, (connection) => {
+  let input = "";
+  connection.setEncoding("utf8").on("data", (text) => (input += text));
+  connection.on("end", () => connection.end(compile(input)));
+});
+
+function compile(input) {
+  // It does not give all of its memory back.
+  if (compilations++ % 500 === 0) {
+    const require = createRequire(import.meta.url);
+    for (const path of Object.keys(require.cache)) delete require.cache[path];
+    solc = require("solc");
+  }
+  return solc.compile(input);
+}
+
+const client = `#!/usr/bin/env node
+if (process.argv.includes("--version")) console.log("Version: ${createRequire(import.meta.url)("solc").version()}");
+else process.stdin.pipe(require("node:net").connect({ path: ${JSON.stringify(socket)}, allowHalfOpen: true })).pipe(process.stdout);
+`;
+
 /** A third do not parse: that takes milliseconds. */
 function parses(file, mutant) {
   const content = Buffer.from(mutant, "latin1").toString().replace(/^import [^;]*;/gm, "");
-  const settings = { stopAfter: "parsing" };
-  const { errors } = JSON.parse(solc.compile(JSON.stringify({ language: "Solidity", sources: { [file]: { content } }, settings })));
-  return !errors?.some(({ severity }) => severity === "error");
+  const input = { language: "Solidity", sources: { [file]: { content } }, settings: { stopAfter: "parsing" } };
+  return !JSON.parse(compile(JSON.stringify(input))).errors?.some(({ severity }) => severity === "error");
 }
 
-function prepare(name, tests) {
-  const copy = join(cache, name);
+/** A copy with these tests, mutated in place. */
+function prepare(copy, tests) {
   rmSync(copy, { recursive: true, force: true });
   for (const file of execFileSync("git", ["ls-files"], { cwd: root, encoding: "utf8" }).split("\n")) {
     if (!/^(contracts|tests\/solidity|script)\/|^(foundry\.toml|remappings\.txt)$/.test(file)) continue;
     if (/\.t\.sol$/.test(file) && !tests.test(file)) continue;
     mkdirSync(dirname(join(copy, file)), { recursive: true });
-    // Some tests ask for hundreds of cases.
+    // Some tests ask for hundreds of random cases.
     const text = read(join(root, file));
     writeFileSync(join(copy, file), tests.test(file) ? text.replace(/^ *\/\/\/ forge-config: .*fuzz\.runs.*\n/gm, "") : text, "latin1");
     if (file.startsWith("script/")) chmodSync(join(copy, file), 0o755);
   }
+  writeFileSync(join(copy, "script/solc"), client);
   for (const folder of ["node_modules", ".venv"]) symlinkSync(join(root, folder), join(copy, folder));
   return copy;
 }
 
-function test(copy, settings) {
-  const env = { ...process.env, FOUNDRY_PROFILE: "mutation", ...settings };
-  const run = spawnSync("script/forge", ["test", "--fail-fast"], { cwd: copy, env, encoding: "utf8", timeout: 300_000 });
-  if (run.status === 0) return "survives";
-  if (/Compiler run failed|Solar/.test(run.stdout + run.stderr)) return "does not compile";
-  if (run.signal || run.stdout.includes("[FAIL")) return "caught";
-  throw new Error(`mutate: forge ended without a failing test\n${run.stdout}\n${run.stderr}`);
+function run(copy, args, settings) {
+  const env = { ...process.env, FOUNDRY_PROFILE: "mutation", PATH: `${join(copy, "script")}:${process.env.PATH}`, ...settings };
+  const child = spawn(args[0], args.slice(1), { cwd: copy, env, timeout: 300_000, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (status, signal) => resolve({ status, signal, output }));
+  });
+}
+
+async function fateOf(copy, settings) {
+  const { status, signal, output } = await run(copy, ["script/forge", "test", "--fail-fast"], settings);
+  if (status === 0) return "survives";
+  if (output.includes("Compiler run failed")) return "does not compile";
+  if (signal || output.includes("[FAIL")) return "caught";
+  throw new Error(`mutate: forge ended without a failing test\n${output}`);
 }
 
 /** The code as it would be deployed. Mutants with the same are no mutants. */
-function code(copy, contract) {
-  const env = { ...process.env, FOUNDRY_PROFILE: "default", FOUNDRY_OUT: "deployed/out", FOUNDRY_CACHE_PATH: "deployed/cache" };
-  execFileSync("script/forge", ["build", `contracts/${contract}.sol`], { cwd: copy, env, stdio: "ignore" });
+async function code(copy, contract) {
+  const settings = { FOUNDRY_PROFILE: "default", FOUNDRY_OUT: "deployed/out", FOUNDRY_CACHE_PATH: "deployed/cache" };
+  await run(copy, ["script/forge", "build", `contracts/${contract}.sol`], settings);
   return JSON.parse(read(join(copy, `deployed/out/${contract}.sol/${contract}.json`))).deployedBytecode.object;
 }
 
-const explained = readFileSync(join(root, "docs/mutation.md"), "utf8");
-let unexplained = 0;
-for (const name of names.length > 0 ? names : Object.keys(targets)) {
-  const [file, contract, tests] = targets[name];
-  const copy = prepare(name, tests);
-  const path = join(copy, file);
-  const source = read(path);
-  const list = join(cache, `${name}.json`);
-  const only = again && new Set(JSON.parse(readFileSync(list, "utf8")));
-
-  const slither = execFileSync(".venv/bin/python", ["script/mutants.py", file, name], {
-    cwd: copy,
-    env: { ...process.env, PATH: `${join(copy, "script")}:${process.env.PATH}` },
-    maxBuffer: 2 ** 28,
-  });
+/** Mutant → its name. */
+async function mutantsOf(copy, name, file, source) {
+  const { status, output } = await run(copy, [".venv/bin/python", "script/mutants.py", file, name]);
+  if (status !== 0) throw new Error(`mutate: ${output}`);
+  const bytes = (text) => Buffer.from(text).toString("latin1");
+  const theirs = JSON.parse(output).map(([mutator, from, to, text]) => [mutator, from, to, bytes(text)]);
   const start = source.search(new RegExp(`^(abstract )?(contract|library) ${name}\\b`, "m"));
-  const theirs = JSON.parse(slither).map(([mutator, from, to, text]) => [mutator, from, to, Buffer.from(text).toString("latin1")]);
-  const all = [...theirs, ...ownMutants(source, start, source.length)];
   // Two mutators may do the same; and some change nothing: all numbers are unsigned, and a constant may be immutable.
-  const same = (text) => text.replace(/ <= 0\b(?!x)/g, " == 0").replace(/ > 0\b(?!x)/g, " != 0").replace(/\bimmutable\b/g, "constant");
+  const same = (text) => text.replace(/ <= 0\b/g, " == 0").replace(/ > 0\b/g, " != 0").replace(/\bimmutable\b/g, "constant");
   const mutants = new Map();
-  for (const [mutator, from, to, text] of all) {
+  for (const [mutator, from, to, text] of [...theirs, ...ownMutants(source, start, source.length)]) {
     if (mutators && !mutators.includes(mutator)) continue;
     const mutant = source.slice(0, from) + text + source.slice(to);
-    if (same(mutant) !== same(source) && !mutants.has(mutant)) mutants.set(mutant, describe(name, mutator, source, mutant, from));
+    if (same(mutant) === same(source) || mutants.has(mutant) || !parses(file, mutant)) continue;
+    mutants.set(mutant, describe(name, mutator, source, mutant, from));
   }
+  return mutants;
+}
 
-  rmSync(join(cache, `${name}.log`), { force: true });
-  const original = code(copy, contract);
-  if (test(copy, {}) !== "survives") throw new Error(`mutate: the tests of ${name} fail without a mutant`);
+// ---------------------------------------------------------------------------------------------- run
+
+const explained = readFileSync(join(root, "docs/mutation.md"), "utf8");
+
+async function mutate(name) {
+  const [file, contract, nearTests, allTests] = targets[name];
+  const near = prepare(join(cache, name, "near"), nearTests);
+  const all = prepare(join(cache, name, "all"), allTests);
+  const source = read(join(all, file));
+  const mutants = await mutantsOf(all, name, file, source);
+  const original = await code(all, contract);
+  const log = join(cache, `${name}.log`);
+  const list = join(cache, `${name}.json`);
+  const only = again && new Set(JSON.parse(readFileSync(list, "utf8")));
+  writeFileSync(log, "");
+
+  // Before and after: a toolchain that broke on the way would have caught every mutant since.
+  const check = async () => {
+    for (const copy of [near, all]) {
+      if ((await fateOf(copy)) !== "survives") throw new Error(`mutate: the tests of ${name} fail without a mutant`);
+    }
+  };
+  await check();
   const counts = { caught: 0, survives: 0, "does not compile": 0, "is the same code": 0 };
   const survivors = [];
   for (const [mutant, key] of mutants) {
     if (only && !only.has(key)) continue;
-    if (!parses(file, mutant)) continue;
-    writeFileSync(path, mutant, "latin1");
+    for (const copy of [near, all]) writeFileSync(join(copy, file), mutant, "latin1");
     // Few random cases find most.
-    let fate = test(copy, { FOUNDRY_FUZZ_RUNS: "1", FOUNDRY_INVARIANT_RUNS: "1" });
-    if (fate === "survives" && code(copy, contract) === original) fate = "is the same code";
-    if (fate === "survives") fate = test(copy, {});
+    let fate = await fateOf(near, { FOUNDRY_FUZZ_RUNS: "1", FOUNDRY_INVARIANT_RUNS: "1" });
+    if (fate === "survives" && (await code(all, contract)) === original) fate = "is the same code";
+    if (fate === "survives") fate = await fateOf(all);
     ++counts[fate];
-    appendFileSync(join(cache, `${name}.log`), `${new Date().toISOString()} ${fate}: ${key}\n`);
-    if (fate !== "survives") continue;
-    survivors.push(key);
-    const known = explained.includes(`\`${key}\``);
-    if (!known) ++unexplained;
-    console.log(`${known ? "explained" : "UNEXPLAINED"}: ${key}`);
+    appendFileSync(log, `${new Date().toISOString()} ${fate}: ${key}\n`);
+    if (fate === "survives") survivors.push(key);
   }
   writeFileSync(list, JSON.stringify(survivors));
-  // A toolchain that broke on the way would have caught every mutant since.
-  writeFileSync(path, source, "latin1");
-  if (test(copy, {}) !== "survives") throw new Error(`mutate: the tests of ${name} fail without a mutant`);
-  rmSync(copy, { recursive: true });
+  for (const copy of [near, all]) writeFileSync(join(copy, file), source, "latin1");
+  await check();
+  rmSync(join(cache, name), { recursive: true });
+
   console.log(`${name}: ${Object.entries(counts).map(([fate, count]) => `${count} ${fate}`).join(", ")}`);
+  const unexplained = survivors.filter((key) => !explained.includes(`\`${key}\``));
+  for (const key of unexplained) console.log(`  UNEXPLAINED: ${key}`);
+  return unexplained.length;
 }
+
+mkdirSync(cache, { recursive: true });
+await new Promise((resolve) => server.listen(socket, resolve));
+let unexplained = 0;
+for (const name of names.length > 0 ? names : Object.keys(targets)) unexplained += await mutate(name);
+server.close();
 if (unexplained > 0) {
   console.error(`mutate: docs/mutation.md does not explain ${unexplained} of them`);
   process.exitCode = 1;
