@@ -39,9 +39,22 @@ def assembly_spans(source: bytes) -> list[tuple[int, int]]:
     return spans
 
 
+SIGNS = ["==", "!=", "<=", ">=", "<", ">"]
+
+
+def compared(comparison: str, statement: str, mutant: str) -> str:
+    for sign in SIGNS:
+        parts = statement.split(sign)
+        for other in SIGNS:
+            if len(parts) > 1 and mutant == f"{parts[0]}{other}{parts[1]}":
+                return comparison.replace(sign, other, 1)
+    raise ValueError(f"no comparison in {statement}")
+
+
 slither = Slither(file)
 contract = next(c for unit in slither.compilation_units for c in unit.contracts if c.name == name)
-spans = assembly_spans(slither.source_code[path].encode("utf8"))
+source = slither.source_code[path].encode("utf8")
+spans = assembly_spans(source)
 mutants = []
 for mutator in _get_mutators(None):
     made = mutator(contract.compilation_unit, 0, "", None, contract, None, False, Path(), [])
@@ -54,5 +67,7 @@ for mutator in _get_mutators(None):
         text = patch["new_string"]
         if mutator.NAME == "FHR":  # It puts the whole function in the place of its header.
             text = text[: text.find("{")]
+        if mutator.NAME == "ROR":  # It puts the whole statement in the place of its comparison.
+            text = compared(source[patch["start"] : patch["end"]].decode("utf8"), patch["old_string"], text)
         mutants.append([mutator.NAME, patch["start"], patch["end"], text])
 json.dump(mutants, sys.stdout)

@@ -82,6 +82,15 @@ function ownMutants(source, from, to) {
 
 // ---------------------------------------------------------------------------------------------- tests
 
+/** Without what makes no difference: numbers are unsigned, start as 0, and loops count up to a length. */
+const plain = (text) =>
+  text
+    .replace(/ <= 0\b/g, " == 0")
+    .replace(/ > 0\b/g, " != 0")
+    .replace(/\bimmutable\b/g, "constant")
+    .replace(/(\buint\d+ \w+) = 0;/g, "$1 ;")
+    .replace(/for \(uint\d+ i ; i (?:<|!=) ([^;]*); (?:\+\+i|i\+\+)\)/g, "for (uint256 i ; i < $1; ++i)");
+
 const oneLine = (text) => Buffer.from(text, "latin1").toString().replace(/\s+/g, " ").trim();
 
 /** Names a mutant by its function and by the lines that differ. */
@@ -179,13 +188,12 @@ async function mutantsOf(copy, name, file, source) {
   const bytes = (text) => Buffer.from(text).toString("latin1");
   const theirs = JSON.parse(output).map(([mutator, from, to, text]) => [mutator, from, to, bytes(text)]);
   const start = source.search(new RegExp(`^(abstract )?(contract|library) ${name}\\b`, "m"));
-  // Two mutators may do the same; and some change nothing: all numbers are unsigned, and a constant may be immutable.
-  const same = (text) => text.replace(/ <= 0\b/g, " == 0").replace(/ > 0\b/g, " != 0").replace(/\bimmutable\b/g, "constant");
+  // Two mutators may do the same.
   const mutants = new Map();
   for (const [mutator, from, to, text] of [...theirs, ...ownMutants(source, start, source.length)]) {
     if (mutators && !mutators.includes(mutator)) continue;
     const mutant = source.slice(0, from) + text + source.slice(to);
-    if (same(mutant) === same(source) || mutants.has(mutant) || !parses(file, mutant)) continue;
+    if (plain(mutant) === plain(source) || mutants.has(mutant) || !parses(file, mutant)) continue;
     mutants.set(mutant, describe(name, mutator, source, mutant, from));
   }
   return mutants;
