@@ -14,6 +14,7 @@ import {Escrow} from "./oracle/Escrow.sol";
 import {Fault} from "./oracle/Fault.sol";
 import {Feeds} from "./oracle/Feeds.sol";
 import {ModelInputs} from "./oracle/ModelInputs.sol";
+import {Opened} from "./oracle/Opened.sol";
 import {Run, Runs} from "./oracle/Run.sol";
 import {Statement, Statements} from "./oracle/Statements.sol";
 
@@ -22,6 +23,7 @@ import {Statement, Statements} from "./oracle/Statements.sol";
 /// @dev Every path checks, then writes all state, then calls out. The registry and its verifiers are trusted; what
 /// requesters name (fee tokens, callback targets) and sources (contracts that sign) is not.
 contract InferenceOracle is Escrow, Feeds, EIP712 {
+    using Opened for Request;
     using Statements for Statement;
     using Statements for Statement[];
 
@@ -37,6 +39,10 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
     /// @dev Addresses up to here are precompiles, present or to come.
     uint256 private constant LAST_PRECOMPILE = 0xffff;
 
+    /// @dev Where in a `Fulfilment` and in a `Publication` the words' offset is; those of commitments and proofs follow.
+    uint256 private constant WORDS_OF_FULFILMENT = 0xa0;
+    uint256 private constant WORDS_OF_PUBLICATION = 0xe0;
+
     /// @inheritdoc IInferenceOracle
     IModelRegistry public immutable registry;
 
@@ -46,8 +52,16 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         bytes32 modelDigest;
         bool serves;
         bytes header;
-        /// The verifier of the batch's first item that can be fulfilled.
+        /// The verifier of the batch's first item that can be fulfilled, once there is one.
         bytes4 lane;
+        bool hasLane;
+    }
+
+    /// @dev What a batch's last items are to be credited.
+    struct Due {
+        address account;
+        address token;
+        uint256 amount;
     }
 
     mapping(bytes32 requestId => Run) private _runs;
@@ -133,24 +147,25 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
 
     /// @inheritdoc IInferenceOracle
     function fulfil(Fulfilment calldata fulfilment) external nonReentrant {
-        Request calldata request_ = fulfilment.request;
-        Statement[] memory statements = new Statement[](1);
+        Statement[] memory statements = Statements.allocate(1);
         Statement memory statement = statements[0];
-        _bind(statement, fulfilment, request_);
+        _bind(statement, fulfilment, Fault.ALONE);
         Run run = _runs[statement.requestId];
-        if (!_isOpenFor(run, fulfilment.coverage)) revert NotOpen(statement.requestId, run.status());
-        if (block.timestamp > request_.deadline) revert DeadlinePassed(request_.deadline, block.timestamp);
-        address verifier = _verifierOf(request_.verifier);
+        if (!run.isOpenFor(statement.coverage)) revert NotOpen(statement.requestId, run.status());
+        Request calldata request_ = statement.requestOf();
+        uint64 deadline = request_.deadlineOf();
+        if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);
+        address verifier = _verifierOf(request_.verifierOf());
         bytes memory header;
         if (!run.allPrivate()) {
-            header = ModelInputs.load(registry, request_.modelDigest, request_.inputs.length);
+            header = ModelInputs.load(registry, request_.modelDigest, statement.inputsOf().length);
         }
-        statement.index = Fault.ALONE;
-        _state(statement, fulfilment, request_, header);
+        _state(statement, fulfilment, header);
         _verify(statements, verifier);
 
-        _settle(statement, fulfilment, request_);
-        if (request_.callback != address(0)) _callBackOrRecord(statement, request_);
+        _settle(statement, run);
+        if (run.isOpen()) _credit(statement.beneficiary, request_.feeTokenOf(), request_.fee);
+        if (request_.callbackOf() != address(0)) _callBackOrRecord(statement);
     }
 
     /// @inheritdoc IInferenceOracle
@@ -159,44 +174,42 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         _verify(statements, _verifierOf(lane));
 
         bool callsBack;
-        for (uint256 i = 0; i < statements.length; ++i) {
+        Due memory due;
+        for (uint256 i = 0; i < statements.length; i = _next(i)) {
             Statement memory statement = statements[i];
+            Run run = _runs[statement.requestId];
             // The batch may hold a request twice.
-            statement.settled = _isOpenFor(_runs[statement.requestId], statement.coverage);
-            if (!statement.settled) {
+            if (!run.isOpenFor(statement.coverage)) {
                 emit FulfilmentSkipped(statement.requestId, SkipReason.NotOpen);
                 continue;
             }
-            Fulfilment calldata fulfilment = fulfilments[statement.index];
-            Request calldata request_ = fulfilment.request;
-            _settle(statement, fulfilment, request_);
-            if (request_.callback != address(0)) callsBack = true;
+            statement.settled = true;
+            _settle(statement, run);
+            Request calldata request_ = statement.requestOf();
+            if (run.isOpen()) _creditLater(due, statement.beneficiary, request_.feeTokenOf(), request_.fee);
+            if (request_.callbackOf() != address(0)) callsBack = true;
         }
-        if (callsBack) _callBackAll(statements, fulfilments);
+        _creditNow(due);
+        if (callsBack) _callBackAll(statements);
     }
 
     /// @dev Passes over what cannot be fulfilled any more, before anything else of it is looked at: a bundle copied
     /// from the batch and sent first must not take the others with it. Checks the rest, and that one verifier decides.
     function _gather(Fulfilment[] calldata fulfilments) private returns (Statement[] memory statements, bytes4 lane) {
-        statements = new Statement[](fulfilments.length);
+        statements = Statements.allocate(fulfilments.length);
         Lookup memory lookup;
         uint256 count;
-        for (uint256 i = 0; i < fulfilments.length; ++i) {
-            Fulfilment calldata fulfilment = fulfilments[i];
-            Request calldata request_ = fulfilment.request;
+        for (uint256 i = 0; i < fulfilments.length; i = _next(i)) {
+            Fulfilment calldata fulfilment = Statements.fulfilmentAt(fulfilments, i);
             Statement memory statement = statements[count];
-            _bind(statement, fulfilment, request_);
-            Run run = _runs[statement.requestId];
-            (bool fulfillable, SkipReason reason) = _isFulfillable(run, fulfilment.coverage, request_, lookup);
+            _bind(statement, fulfilment, i);
+            (bool fulfillable, SkipReason reason) = _isFulfillable(statement, lookup);
             if (!fulfillable) {
                 emit FulfilmentSkipped(statement.requestId, reason);
                 continue;
             }
-            if (count == 0) lookup.lane = lookup.verifier;
-            if (lookup.verifier != lookup.lane) revert VerifierMismatch(lookup.lane, lookup.verifier);
-            statement.index = i;
-            _state(statement, fulfilment, request_, lookup.header);
-            ++count;
+            _state(statement, fulfilment, lookup.header);
+            count = _next(count);
         }
         if (count == 0) revert NothingToFulfil();
         assembly ("memory-safe") {
@@ -205,62 +218,98 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         return (statements, lookup.lane);
     }
 
+    /// @dev Sums up what neighbours in a batch have to get, if it is one account's and in one currency. A sum that is
+    /// too large is not made here, so that it fails as any credit does.
+    function _creditLater(Due memory due, address account, address token, uint256 amount) private {
+        uint256 sum;
+        bool fits;
+        assembly ("memory-safe") {
+            sum := add(mload(add(due, 0x40)), amount)
+            fits := iszero(or(lt(sum, amount), or(xor(account, mload(due)), xor(token, mload(add(due, 0x20))))))
+        }
+        if (fits) {
+            due.amount = sum;
+            return;
+        }
+        _creditNow(due);
+        (due.account, due.token, due.amount) = (account, token, amount);
+    }
+
+    function _creditNow(Due memory due) private {
+        if (due.amount != 0) _credit(due.account, due.token, due.amount);
+    }
+
+    /// @dev The index after this one, which never comes near the largest number.
+    function _next(uint256 i) private pure returns (uint256) {
+        unchecked {
+            return i + 1;
+        }
+    }
+
     /// @dev Whether the request can be fulfilled with this coverage now; if so, `lookup` is of its model and verifier.
-    function _isFulfillable(Run run, uint256 coverage, Request calldata request_, Lookup memory lookup)
-        private
-        view
-        returns (bool, SkipReason)
-    {
-        if (!_isOpenFor(run, coverage)) return (false, SkipReason.NotOpen);
-        if (block.timestamp > request_.deadline) return (false, SkipReason.DeadlinePassed);
-        (bytes4 verifier, bytes32 modelDigest) = (request_.verifier, request_.modelDigest);
+    function _isFulfillable(Statement memory statement, Lookup memory lookup) private view returns (bool, SkipReason) {
+        Run run = _runs[statement.requestId];
+        if (!run.isOpenFor(statement.coverage)) return (false, SkipReason.NotOpen);
+        Request calldata request_ = statement.requestOf();
+        if (block.timestamp > request_.deadlineOf()) return (false, SkipReason.DeadlinePassed);
+        (bytes4 verifier, bytes32 modelDigest) = (request_.verifierOf(), request_.modelDigest);
         if (lookup.verifier != verifier || lookup.modelDigest != modelDigest) {
             (lookup.verifier, lookup.modelDigest) = (verifier, modelDigest);
-            lookup.serves = _serves(verifier, modelDigest);
-            lookup.header = lookup.serves && !run.allPrivate()
-                ? ModelInputs.load(registry, modelDigest, request_.inputs.length)
-                : bytes("");
+            _lookUp(lookup, run.allPrivate() ? 0 : statement.inputsOf().length);
         }
         return (lookup.serves, SkipReason.Stopped);
     }
 
-    /// @dev The statement's request, and the context that its proofs must carry.
-    function _bind(Statement memory statement, Fulfilment calldata fulfilment, Request calldata request_) private view {
-        bytes32 requestHash = requestHashOf(request_);
-        statement.requestId = _requestId(requestHash, fulfilment.requester, fulfilment.nonce);
-        statement.context = _context(statement.requestId, requestHash, fulfilment.beneficiary);
+    /// @dev Whether model and verifier serve; if so, the verifier must be that of all items before which could be
+    /// fulfilled.
+    /// @param inputs Number of the model's inputs of which the header is needed.
+    function _lookUp(Lookup memory lookup, uint256 inputs) private view {
+        (bytes4 verifier, bytes32 modelDigest) = (lookup.verifier, lookup.modelDigest);
+        lookup.serves = _serves(verifier, modelDigest);
+        lookup.header = lookup.serves && inputs != 0 ? ModelInputs.load(registry, modelDigest, inputs) : bytes("");
+        if (!lookup.serves) return;
+        if (!lookup.hasLane) (lookup.hasLane, lookup.lane) = (true, verifier);
+        if (verifier != lookup.lane) revert VerifierMismatch(lookup.lane, verifier);
+    }
+
+    /// @dev Which request the statement answers, and the context that its proofs must carry.
+    function _bind(Statement memory statement, Fulfilment calldata fulfilment, uint256 index) private view {
+        statement.bind(fulfilment, index);
+        bytes32 requestHash = _requestHash(statement.request, statement.inputs);
+        bytes32 requestId = _requestId(requestHash, statement.requester, fulfilment.nonce);
+        statement.requestId = requestId;
+        statement.context = _context(requestId, requestHash, statement.beneficiary);
     }
 
     /// @dev What must hold of a bundle beside that it verifies: it answers the request. Fills in the rest of the
     /// statement.
     /// @param header Of the model, or nothing if all its inputs are private.
-    function _state(
-        Statement memory statement,
-        Fulfilment calldata fulfilment,
-        Request calldata request_,
-        bytes memory header
-    ) private pure {
-        if (fulfilment.beneficiary == address(0)) {
+    function _state(Statement memory statement, Fulfilment calldata fulfilment, bytes memory header) private pure {
+        if (statement.beneficiary == address(0)) {
             Fault.raise(statement.index, abi.encodeWithSelector(InvalidBeneficiary.selector));
         }
-        _requireCoverage(request_.minCoverage, fulfilment.coverage, statement.index);
-        statement.modelDigest = request_.modelDigest;
-        statement.owner = inputOwnerOf(statement.modelDigest, fulfilment.requester);
-        statement.coverage = fulfilment.coverage;
-        uint256[] calldata words = fulfilment.words;
-        uint256[] calldata commitments = fulfilment.commitments;
-        statement.place(words, commitments, fulfilment.proofs);
+        Request calldata request_ = statement.requestOf();
+        // 0 is full: it satisfies everything.
+        if (statement.coverage != 0) _requireCoverage(request_.minCoverage, statement.coverage, statement.index);
+        bytes32 modelDigest = request_.modelDigest;
+        (statement.modelDigest, statement.owner) = (modelDigest, _owner(modelDigest, statement.requester));
+        uint256 position;
+        assembly ("memory-safe") {
+            position := fulfilment
+        }
+        statement.place(position, WORDS_OF_FULFILMENT);
         if (header.length == 0) {
-            ModelInputs.requireSamePrivate(request_.inputs, commitments, statement.index);
+            ModelInputs.requireSamePrivate(statement.inputsOf(), statement.commitmentsOf(), statement.index);
         } else {
-            statement.outputStart =
-                ModelInputs.requireSame(header, request_.inputs, words, commitments, statement.index);
+            statement.outputStart = ModelInputs.requireSame(
+                header, statement.inputsOf(), statement.wordsOf(), statement.commitmentsOf(), statement.index
+            );
         }
     }
 
-    /// @dev 0 is full: it satisfies everything, and asks for nothing less.
+    /// @dev A request for 0, which is full, takes nothing less.
     function _requireCoverage(uint256 least, uint256 coverage, uint256 item) private pure {
-        if (coverage == 0 || (least != 0 && coverage & least == least)) return;
+        if (least != 0 && coverage & least == least) return;
         Fault.raise(item, abi.encodeWithSelector(CoverageTooLow.selector, least, coverage));
     }
 
@@ -283,33 +332,52 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         Fault.raise(statements[bundle].index, reason);
     }
 
-    /// @dev Overwrites the request's record with its result, credits the fee unless it was paid for a partial result,
-    /// and moves the requester's feed on.
-    function _settle(Statement memory statement, Fulfilment calldata fulfilment, Request calldata request_) private {
+    /// @dev Overwrites the request's record with its result, and moves the requester's feed on.
+    /// @param run The record.
+    function _settle(Statement memory statement, Run run) private {
         uint256[] calldata outputWords = statement.outputsOf();
         (bytes32 requestId, uint256 coverage) = (statement.requestId, statement.coverage);
-        address beneficiary = fulfilment.beneficiary;
-        Run run = _runs[requestId];
-        _runs[requestId] = run.fulfilled(
-            coverage == 0 ? Status.Fulfilled : Status.PartiallyFulfilled, _outputsHash(coverage, outputWords)
-        );
-        if (run.status() == Status.Open) _credit(beneficiary, request_.feeToken, request_.fee);
-        emit InferenceFulfilled(requestId, statement.modelDigest, beneficiary, coverage, outputWords);
-        if (coverage == 0 && run.hasFeed()) {
-            bytes32 feedId = feedIdOf(statement.modelDigest, fulfilment.requester);
-            _advance(feedId, requestId, run.requestedAt(), beneficiary, outputWords);
+        bytes32 hash = _emitFulfilled(statement, outputWords);
+        if (coverage != 0) hash = _partialHash(coverage, hash);
+        _runs[requestId] = run.fulfilled(coverage != 0, hash);
+        if (run.hasFeed() && coverage == 0) {
+            bytes32 feedId = feedIdOf(statement.modelDigest, statement.requester);
+            _advance(feedId, requestId, run.requestedAt(), statement.beneficiary, outputWords);
         }
     }
 
-    /// @dev An open request takes any bundle, one fulfilled in part a full one.
-    function _isOpenFor(Run run, uint256 coverage) private pure returns (bool) {
-        Status current = run.status();
-        return current == Status.Open || (current == Status.PartiallyFulfilled && coverage == 0);
+    /// @dev Emits `InferenceFulfilled`, and hashes the words of which it has a copy.
+    function _emitFulfilled(Statement memory statement, uint256[] calldata outputWords) private returns (bytes32 hash) {
+        bytes32 topic = InferenceFulfilled.selector;
+        (bytes32 requestId, bytes32 modelDigest) = (statement.requestId, statement.modelDigest);
+        (address beneficiary, uint256 coverage) = (statement.beneficiary, statement.coverage);
+        assembly ("memory-safe") {
+            // Memory: coverage, the words' offset, their number, the words.
+            let data := mload(0x40)
+            let size := shl(5, outputWords.length)
+            mstore(data, coverage)
+            mstore(add(data, 0x20), 0x40)
+            mstore(add(data, 0x40), outputWords.length)
+            calldatacopy(add(data, 0x60), outputWords.offset, size)
+            hash := keccak256(add(data, 0x60), size)
+            log4(data, add(size, 0x60), topic, requestId, modelDigest, beneficiary)
+        }
     }
 
-    /// @dev Reverts with `VerifierNotActive`.
-    function _verifierOf(bytes4 selector) private view returns (address) {
-        return registry.verifierOf(selector);
+    /// @dev `registry.verifierOf(selector)`, decoded without a copy. Reverts with `VerifierNotActive`.
+    function _verifierOf(bytes4 selector) private view returns (address verifier) {
+        (IModelRegistry registry_, bytes4 signature) = (registry, IModelRegistry.verifierOf.selector);
+        assembly ("memory-safe") {
+            mstore(0x00, signature)
+            mstore(0x04, selector)
+            // The call is evaluated first.
+            if iszero(and(gt(returndatasize(), 0x1f), staticcall(gas(), registry_, 0x00, 0x24, 0x00, 0x20))) {
+                let reason := mload(0x40)
+                returndatacopy(reason, 0x00, returndatasize())
+                revert(reason, returndatasize())
+            }
+            verifier := mload(0x00)
+        }
     }
 
     /// @dev Whether model and verifier serve. Both did at the request, so if not, one was stopped.
@@ -347,16 +415,16 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
     }
 
     /// @dev Once all state is written.
-    function _callBackAll(Statement[] memory statements, Fulfilment[] calldata fulfilments) private {
+    function _callBackAll(Statement[] memory statements) private {
         for (uint256 i = 0; i < statements.length; ++i) {
             Statement memory statement = statements[i];
-            Request calldata request_ = fulfilments[statement.index].request;
-            if (statement.settled && request_.callback != address(0)) _callBackOrRecord(statement, request_);
+            if (statement.settled && statement.requestOf().callbackOf() != address(0)) _callBackOrRecord(statement);
         }
     }
 
     /// @dev A failing callback is recorded and blocks nothing.
-    function _callBackOrRecord(Statement memory statement, Request calldata request_) private {
+    function _callBackOrRecord(Statement memory statement) private {
+        Request calldata request_ = statement.requestOf();
         uint256[] calldata outputWords = statement.outputsOf();
         (bytes32 requestId, uint256 coverage) = (statement.requestId, statement.coverage);
         Run run = _runs[requestId];
@@ -405,11 +473,15 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         statement.modelDigest = modelDigest;
         statement.context = publicationContextOf(publication);
         statement.owner = inputOwnerOf(modelDigest, publication.source);
-        statement.place(publication.words, publication.commitments, publication.proofs);
+        uint256 position;
+        assembly ("memory-safe") {
+            position := publication
+        }
+        statement.place(position, WORDS_OF_PUBLICATION);
         bytes memory header = ModelInputs.load(registry, modelDigest, type(uint256).max);
         ModelInputs.requireCount(header, publication.inputs.length);
         statement.outputStart = ModelInputs.requireSame(
-            header, publication.inputs, publication.words, publication.commitments, Fault.ALONE
+            header, publication.inputs, statement.wordsOf(), statement.commitmentsOf(), Fault.ALONE
         );
     }
 
@@ -457,18 +529,12 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
     /// @inheritdoc IInferenceOracle
     function requestHashOf(Request calldata request_) public pure returns (bytes32 hash) {
         bytes32[] calldata inputs = request_.inputs;
-        // keccak256(abi.encode(request_)), copied as it is. Bits where there should be none make the hash of no request:
-        // `request` reverts on them.
+        (uint256 position, uint256 inputsPosition) = (0, 0);
         assembly ("memory-safe") {
-            // Memory: 0x20, the request's nine words, the second of which is the inputs' offset, the inputs.
-            let data := mload(0x40)
-            let size := shl(5, add(inputs.length, 1))
-            mstore(data, 0x20)
-            calldatacopy(add(data, 0x20), request_, 0x120)
-            mstore(add(data, 0x40), 0x120)
-            calldatacopy(add(data, 0x140), sub(inputs.offset, 0x20), size)
-            hash := keccak256(data, add(size, 0x140))
+            position := request_
+            inputsPosition := sub(inputs.offset, 0x20)
         }
+        hash = _requestHash(position, inputsPosition);
     }
 
     /// @inheritdoc IInferenceOracle
@@ -524,31 +590,74 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
 
     /// @inheritdoc IInferenceOracle
     function inputOwnerOf(bytes32 modelDigest, address requester) public pure returns (uint256) {
-        return uint256(EfficientHashLib.hash(modelDigest, _word(requester))) % BN254.R;
+        return _owner(modelDigest, requester);
     }
 
-    function _requestId(bytes32 requestHash, address requester, uint256 nonce) private pure returns (bytes32) {
-        return EfficientHashLib.hash(_word(requester), bytes32(nonce), requestHash);
+    /// @dev keccak256(abi.encode(request)), copied as it is. Bits where there should be none make the hash of no request:
+    /// `request` reverts on them.
+    /// @param position Where the request is in calldata.
+    /// @param inputs Where the length of its inputs is.
+    function _requestHash(uint256 position, uint256 inputs) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            // Memory: 0x20, the request's nine words, the second of which is the inputs' offset, the inputs.
+            let data := mload(0x40)
+            let size := shl(5, add(calldataload(inputs), 1))
+            mstore(data, 0x20)
+            calldatacopy(add(data, 0x20), position, 0x120)
+            mstore(add(data, 0x40), 0x120)
+            calldatacopy(add(data, 0x140), inputs, size)
+            hash := keccak256(data, add(size, 0x140))
+        }
     }
 
-    function _context(bytes32 requestId, bytes32 requestHash, address beneficiary) private view returns (uint256) {
-        bytes32 hash = EfficientHashLib.hash(
-            CONTEXT_TAG, bytes32(block.chainid), _word(address(this)), requestId, requestHash, _word(beneficiary)
-        );
-        return uint256(hash) % BN254.R;
+    function _requestId(bytes32 requestHash, address requester, uint256 nonce) private pure returns (bytes32 id) {
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            mstore(data, requester)
+            mstore(add(data, 0x20), nonce)
+            mstore(add(data, 0x40), requestHash)
+            id := keccak256(data, 0x60)
+        }
     }
 
-    function _word(address account) private pure returns (bytes32) {
-        return bytes32(uint256(uint160(account)));
+    function _context(bytes32 requestId, bytes32 requestHash, address beneficiary)
+        private
+        view
+        returns (uint256 context)
+    {
+        (bytes32 tag, uint256 r) = (CONTEXT_TAG, BN254.R);
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            mstore(data, tag)
+            mstore(add(data, 0x20), chainid())
+            mstore(add(data, 0x40), address())
+            mstore(add(data, 0x60), requestId)
+            mstore(add(data, 0x80), requestHash)
+            mstore(add(data, 0xa0), beneficiary)
+            context := mod(keccak256(data, 0xc0), r)
+        }
+    }
+
+    function _owner(bytes32 modelDigest, address requester) private pure returns (uint256 owner) {
+        uint256 r = BN254.R;
+        assembly ("memory-safe") {
+            mstore(0x00, modelDigest)
+            mstore(0x20, requester)
+            owner := mod(keccak256(0x00, 0x40), r)
+        }
     }
 
     /// @dev A partial result has a hash of another kind: the same words do not pass for outputs of full coverage. Other
     /// words, which no model puts out, do: who compares hashes looks at the status too.
     function _outputsHash(uint256 coverage, uint256[] calldata outputWords) private pure returns (bytes26) {
         bytes32 hash = ModelInputs.hashOf(outputWords);
-        if (coverage != 0) hash = EfficientHashLib.hash(PARTIAL_TAG, bytes32(coverage), hash);
+        if (coverage != 0) hash = _partialHash(coverage, hash);
         // Cut on purpose: see `Run`.
         // forge-lint: disable-next-line(unsafe-typecast)
         return bytes26(hash);
+    }
+
+    function _partialHash(uint256 coverage, bytes32 wordsHash) private pure returns (bytes32) {
+        return EfficientHashLib.hash(PARTIAL_TAG, bytes32(coverage), wordsHash);
     }
 }

@@ -203,7 +203,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         if (second.coverage != first.coverage) revert NoEquivocation(EquivocationFault.Coverage);
         verifier.verifyBundle(first);
         verifier.verifyBundle(second);
-        Equivocation.requireShown(KeyBlob.load(chunks(modelDigest)), first, second);
+        Equivocation.requireShown(_activeBlobOf(modelDigest), first, second);
 
         _tombstone(modelDigest);
         emit EquivocationProven(modelDigest, first.coverage, msg.sender);
@@ -244,7 +244,8 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
 
     /// @inheritdoc IModelRegistry
     function modelStatus(bytes32 modelDigest) public view returns (Status) {
-        return _statusOf(_models[modelDigest].head);
+        (,, Status status) = _headOf(modelDigest);
+        return status;
     }
 
     /// @inheritdoc IModelRegistry
@@ -261,19 +262,25 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
     }
 
     /// @inheritdoc IModelRegistry
-    function chunks(bytes32 modelDigest) public view returns (address[] memory) {
-        Head memory head = _models[modelDigest].head;
-        Status status = _statusOf(head);
-        if (status != Status.Active) revert ModelNotActive(modelDigest, status);
-        return _chunksOf(modelDigest, head);
+    function chunks(bytes32 modelDigest) external view returns (address[] memory) {
+        (address firstChunk, uint256 count) = _activeHeadOf(modelDigest);
+        if (count != 1) return _chunksOf(modelDigest, firstChunk, count);
+        assembly ("memory-safe") {
+            // A list of one, as the compiler encodes it: the list's offset, its length, the chunk.
+            let answer := mload(0x40)
+            mstore(answer, 0x20)
+            mstore(add(answer, 0x20), 1)
+            mstore(add(answer, 0x40), firstChunk)
+            return(answer, 0x60)
+        }
     }
 
     /// @inheritdoc IModelRegistry
     function blob(bytes32 modelDigest) public view returns (bytes memory) {
-        Head memory head = _models[modelDigest].head;
+        (address firstChunk, uint256 count,) = _headOf(modelDigest);
         // slither-disable-next-line incorrect-equality: 0 is what was never written.
-        if (head.chunkCount == 0) revert NotRegistered(modelDigest);
-        return KeyBlob.load(_chunksOf(modelDigest, head));
+        if (count == 0) revert NotRegistered(modelDigest);
+        return KeyBlob.load(_chunksOf(modelDigest, firstChunk, count));
     }
 
     /// @inheritdoc IModelRegistry
@@ -285,9 +292,16 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
 
     /// @inheritdoc IModelRegistry
     function verifierStatus(bytes4 selector) public view returns (Status status, address verifier, uint64 activeAt) {
-        Verifier memory entry = _verifiers[selector];
-        (verifier, activeAt) = (entry.verifier, entry.activeAt);
-        status = _statusOf(verifier != address(0), activeAt, entry.tombstoned);
+        Verifier storage entry = _verifiers[selector];
+        bool tombstoned;
+        // As `_headOf` does.
+        assembly ("memory-safe") {
+            let word := sload(entry.slot)
+            verifier := shr(96, shl(96, word))
+            activeAt := and(shr(160, word), 0xffffffffff)
+            tombstoned := shr(200, word)
+        }
+        status = _statusOf(verifier != address(0), activeAt, tombstoned);
     }
 
     /// @inheritdoc IModelRegistry
@@ -310,8 +324,19 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         emit VerifierTombstoned(selector, msg.sender);
     }
 
-    function _statusOf(Head memory head) private view returns (Status) {
-        return _statusOf(head.chunkCount != 0, head.activeAt, head.tombstoned);
+    /// @dev A `Head`, whose slot is read once and unpacked by hand: every verification pays for it.
+    function _headOf(bytes32 modelDigest) private view returns (address firstChunk, uint256 count, Status status) {
+        Head storage head = _models[modelDigest].head;
+        uint256 activeAt;
+        bool tombstoned;
+        assembly ("memory-safe") {
+            let word := sload(head.slot)
+            firstChunk := shr(96, shl(96, word))
+            count := and(shr(160, word), 0xffffffff)
+            activeAt := and(shr(192, word), 0xffffffffff)
+            tombstoned := shr(232, word)
+        }
+        status = _statusOf(count != 0, activeAt, tombstoned);
     }
 
     function _statusOf(bool added, uint256 activeAt, bool tombstoned) private view returns (Status) {
@@ -320,10 +345,25 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         return block.timestamp < activeAt ? Status.Pending : Status.Active;
     }
 
-    function _chunksOf(bytes32 modelDigest, Head memory head) private view returns (address[] memory pointers) {
-        pointers = new address[](head.chunkCount);
-        pointers[0] = head.firstChunk;
-        for (uint256 i = 1; i < pointers.length; ++i) {
+    function _activeHeadOf(bytes32 modelDigest) private view returns (address firstChunk, uint256 count) {
+        Status status;
+        (firstChunk, count, status) = _headOf(modelDigest);
+        if (status != Status.Active) revert ModelNotActive(modelDigest, status);
+    }
+
+    function _activeBlobOf(bytes32 modelDigest) private view returns (bytes memory) {
+        (address firstChunk, uint256 count) = _activeHeadOf(modelDigest);
+        return KeyBlob.load(_chunksOf(modelDigest, firstChunk, count));
+    }
+
+    function _chunksOf(bytes32 modelDigest, address firstChunk, uint256 count)
+        private
+        view
+        returns (address[] memory pointers)
+    {
+        pointers = new address[](count);
+        pointers[0] = firstChunk;
+        for (uint256 i = 1; i < count; ++i) {
             pointers[i] = _models[modelDigest].otherChunks[i - 1];
         }
     }

@@ -18,8 +18,7 @@ library ModelInputs {
         view
         returns (bytes memory header)
     {
-        address[] memory chunks = registry.chunks(modelDigest);
-        address first = chunks[0];
+        address first = _firstChunk(registry, modelDigest);
         uint256 slices;
         uint256 count;
         assembly ("memory-safe") {
@@ -31,7 +30,7 @@ library ModelInputs {
         if (count > tensors) count = tensors;
         uint256 size = 32 * (KeyBlob.HEADER_WORDS + slices + KeyBlob.TENSOR_WORDS * count);
         // Almost always one chunk has it all. One that ends before word 2 is shorter than the least size.
-        if (size >= first.code.length) return KeyBlob.load(chunks);
+        if (size >= first.code.length) return KeyBlob.fetch(registry, modelDigest);
         assembly ("memory-safe") {
             header := mload(0x40)
             mstore(header, size)
@@ -110,9 +109,18 @@ library ModelInputs {
 
     /// @notice The same for a model whose inputs are all private, for which no header is needed.
     function requireSamePrivate(bytes32[] calldata inputs, uint256[] calldata commitments, uint256 item) internal pure {
-        for (uint256 i = 0; i < inputs.length; ++i) {
-            _requireCommitment(i, inputs[i], commitments, i, item);
+        uint256 same;
+        assembly ("memory-safe") {
+            let end := inputs.length
+            if gt(end, commitments.length) { end := commitments.length }
+            for {} lt(same, end) { same := add(same, 1) } {
+                let place := shl(5, same)
+                if sub(calldataload(add(inputs.offset, place)), calldataload(add(commitments.offset, place))) {
+                    break
+                }
+            }
         }
+        if (same != inputs.length) _requireCommitment(same, inputs[same], commitments, same, item);
     }
 
     /// @notice keccak256 of words as they are, without a length.
@@ -121,6 +129,23 @@ library ModelInputs {
             let data := mload(0x40)
             calldatacopy(data, words.offset, shl(5, words.length))
             hash := keccak256(data, shl(5, words.length))
+        }
+    }
+
+    /// @dev `registry.chunks(modelDigest)[0]`, with nothing else decoded. The registry is trusted to answer with a list.
+    function _firstChunk(IModelRegistry registry, bytes32 modelDigest) private view returns (address first) {
+        bytes4 selector = IModelRegistry.chunks.selector;
+        assembly ("memory-safe") {
+            mstore(0x00, selector)
+            mstore(0x04, modelDigest)
+            // Memory: the list's offset, its length, its first item.
+            let answer := mload(0x40)
+            // The call is evaluated first.
+            if iszero(and(gt(returndatasize(), 0x5f), staticcall(gas(), registry, 0x00, 0x24, answer, 0x60))) {
+                returndatacopy(answer, 0x00, returndatasize())
+                revert(answer, returndatasize())
+            }
+            first := mload(add(answer, 0x40))
         }
     }
 

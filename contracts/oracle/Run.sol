@@ -20,11 +20,16 @@ using Runs for Run global;
 /// @title Reader and writer of records
 library Runs {
     uint256 private constant STATUS = 0xff;
+    uint256 private constant OPEN = uint256(IInferenceOracle.Status.Open);
+    uint256 private constant FULFILLED = uint256(IInferenceOracle.Status.Fulfilled);
+    uint256 private constant PARTIALLY_FULFILLED = uint256(IInferenceOracle.Status.PartiallyFulfilled);
     uint256 private constant HAS_FEED = 1 << 8;
     uint256 private constant ALL_PRIVATE = 1 << 9;
     uint256 private constant CALLBACK_FAILED = 1 << 10;
     uint256 private constant REQUESTED_AT_SHIFT = 11;
     uint256 private constant HASH_SHIFT = 48;
+    /// @dev All but the hash.
+    uint256 private constant KEPT = 0xffffffffffff;
 
     /// @notice The record of a request that is made now.
     function opened(bool hasFeed_, bool allPrivate_) internal view returns (Run) {
@@ -35,9 +40,10 @@ library Runs {
     }
 
     /// @notice The record with a result, or another result; its callback has not failed yet.
-    function fulfilled(Run run, IInferenceOracle.Status status_, bytes26 outputsHash_) internal pure returns (Run) {
-        uint256 kept = Run.unwrap(run) & ((1 << HASH_SHIFT) - 1) & ~(STATUS | CALLBACK_FAILED);
-        return Run.wrap(kept | uint256(status_) | (uint256(uint208(outputsHash_)) << HASH_SHIFT));
+    /// @param outputsHash_ Of which the first 26 bytes are kept.
+    function fulfilled(Run run, bool isPartial, bytes32 outputsHash_) internal pure returns (Run) {
+        uint256 kept = Run.unwrap(run) & (KEPT ^ STATUS ^ CALLBACK_FAILED);
+        return Run.wrap((uint256(outputsHash_) & ~KEPT) | kept | (isPartial ? PARTIALLY_FULFILLED : FULFILLED));
     }
 
     function refunded(Run run) internal pure returns (Run) {
@@ -51,6 +57,17 @@ library Runs {
 
     function status(Run run) internal pure returns (IInferenceOracle.Status) {
         return IInferenceOracle.Status(Run.unwrap(run) & STATUS);
+    }
+
+    /// @notice Whether the request waits for its first result.
+    function isOpen(Run run) internal pure returns (bool) {
+        return Run.unwrap(run) & STATUS == OPEN;
+    }
+
+    /// @notice Whether the request takes a bundle of this coverage: an open one any, one fulfilled in part a full one.
+    function isOpenFor(Run run, uint256 coverage) internal pure returns (bool) {
+        uint256 current = Run.unwrap(run) & STATUS;
+        return current == OPEN || (current == PARTIALLY_FULFILLED && coverage == 0);
     }
 
     function hasFeed(Run run) internal pure returns (bool) {

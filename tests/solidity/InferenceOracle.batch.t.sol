@@ -1,12 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
+import {stdError} from "forge-std/StdError.sol";
 import {BundleVerifier} from "../../contracts/BundleVerifier.sol";
 import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
 import {BN254} from "../../contracts/libraries/BN254.sol";
 import {PausedConsumer, RecordingConsumer, ReenteringConsumer, RevertingConsumer} from "./utils/Consumers.sol";
 import {Jobs} from "./utils/Jobs.sol";
+import {Token} from "./utils/Tokens.sol";
+
+/// @notice Takes any sum, and forgets it when told to.
+contract BoundlessToken {
+    uint256 private _taken;
+
+    function balanceOf(address) external view returns (uint256) {
+        return _taken;
+    }
+
+    function transferFrom(address, address, uint256 amount) external returns (bool) {
+        _taken = amount;
+        return true;
+    }
+
+    function forget() external {
+        _taken = 0;
+    }
+}
 
 /// @notice G9: what one item of a batch can do to the others.
 contract InferenceOracleBatchTest is Jobs {
@@ -52,6 +72,61 @@ contract InferenceOracleBatchTest is Jobs {
         vm.revertToState(snapshot);
         fulfilBatch(jobs);
         assertEq(_stateOf(jobs), expected);
+    }
+
+    /// What neighbours have to get is credited in one sum: to each account, in each currency, as one at a time.
+    /// Fewer cases, as above.
+    /// forge-config: default.fuzz.runs = 250
+    function testFuzz_BatchCreditsLikeFulfilments(uint256 seed) public {
+        Model memory model = install("single");
+        address[3] memory tokens = [address(0), address(new Token()), address(new Token())];
+        address[2] memory provers = [prover, makeAddr("another prover")];
+        Job[] memory jobs = new Job[](bound(seed, 1, 6));
+        for (uint256 i = 0; i < jobs.length; ++i) {
+            uint256 choice = uint256(keccak256(abi.encode(seed, i)));
+            jobs[i] = _varied("single", i);
+            (jobs[i].request.feeToken, jobs[i].request.fee) = (tokens[choice % 3], (choice >> 8) % 3);
+            jobs[i].beneficiary = provers[(choice >> 16) % 2];
+            jobs[i] = prove(model, open(jobs[i]));
+        }
+        // One of them again.
+        if (jobs.length > 2) jobs[jobs.length - 1] = copyOf(jobs[0]);
+        uint256 snapshot = vm.snapshotState();
+        for (uint256 i = 0; i < jobs.length - (jobs.length > 2 ? 1 : 0); ++i) {
+            fulfil(jobs[i]);
+        }
+        uint256[6] memory credits = _credits(tokens, provers);
+        vm.revertToState(snapshot);
+        fulfilBatch(jobs);
+        assertEq(keccak256(abi.encode(_credits(tokens, provers))), keccak256(abi.encode(credits)));
+    }
+
+    /// A token that lies takes fees whose sum is beyond all numbers: the second is never paid, alone or in a batch.
+    function test_RevertWhen_CreditsOverflow() public {
+        Model memory model = install("single");
+        BoundlessToken token = new BoundlessToken();
+        Job[] memory jobs = new Job[](3);
+        for (uint256 i = 0; i < 3; ++i) {
+            jobs[i] = _varied("single", i);
+            if (i != 0) (jobs[i].request.feeToken, jobs[i].request.fee) = (address(token), 1 << 255);
+            uint256 value = i == 0 ? jobs[i].request.fee : 0;
+            uint256[] memory words = inputWords(jobs[i]);
+            vm.deal(alice, value);
+            jobs[i].nonce = oracle.nonces(alice);
+            vm.prank(alice);
+            jobs[i].id = oracle.request{value: value}(jobs[i].request, words);
+            jobs[i] = prove(model, jobs[i]);
+            token.forget();
+        }
+        IInferenceOracle.Fulfilment[] memory fulfilments = fulfilmentsOf(jobs);
+        vm.expectRevert(stdError.arithmeticError);
+        oracle.fulfilBatch(fulfilments);
+        fulfil(jobs[1]);
+        vm.expectRevert(stdError.arithmeticError);
+        this.fulfilExternal(jobs[2]);
+        vm.expectRevert(stdError.arithmeticError);
+        oracle.fulfilBatch(fulfilments);
+        assertEq(oracle.balanceOf(prover, address(token)), 1 << 255);
     }
 
     function test_RoundsOfAFeedComeInTheOrderOfRequests() public {
@@ -312,6 +387,16 @@ contract InferenceOracleBatchTest is Jobs {
 
     function fulfilExternal(Job memory job) external {
         fulfil(job);
+    }
+
+    function _credits(address[3] memory tokens, address[2] memory provers)
+        private
+        view
+        returns (uint256[6] memory credits)
+    {
+        for (uint256 i = 0; i < 6; ++i) {
+            credits[i] = oracle.balanceOf(provers[i % 2], tokens[i / 2]);
+        }
     }
 
     function _batch(uint256 n) private returns (Job[] memory jobs) {

@@ -66,6 +66,22 @@ contract ModelRegistryTest is Registered {
         for (uint256 i = 0; i < count; ++i) {
             assertEq(pointers[i], registry.chunkPointer(hashes[i]));
         }
+        _requireCanonicalAnswer(model.digest, pointers);
+    }
+
+    /// One chunk is answered by hand: the answer is the compiler's, to the byte.
+    function test_AnswersAreCanonical() public {
+        Model memory model = install("single");
+        address[] memory pointers = registry.chunks(model.digest);
+        assertEq(pointers.length, 1);
+        assertEq(pointers[0].code, bytes.concat(hex"00", model.blob));
+        _requireCanonicalAnswer(model.digest, pointers);
+    }
+
+    function _requireCanonicalAnswer(bytes32 digest, address[] memory pointers) private view {
+        (bool ok, bytes memory answer) = address(registry).staticcall(abi.encodeCall(registry.chunks, (digest)));
+        assertTrue(ok);
+        assertEq(answer, abi.encode(pointers));
     }
 
     function test_WriteChunkIsIdempotentAndOpen() public {
