@@ -112,8 +112,10 @@ contract InferenceOracleFeedsTest is Jobs {
         uint256[2] memory moments = [block.timestamp, 1 << 33];
         for (uint256 i = 0; i < moments.length; ++i) {
             vm.warp(moments[i]);
-            Job memory job = _nextRequest(i);
-            uint256 requestedAt = moments[i] + 1;
+            Job memory job = draft("single");
+            job.request.deadline = type(uint64).max;
+            job = prove(loadModel("single"), open(job));
+            uint256 requestedAt = moments[i];
             vm.warp(requestedAt + 5);
             fulfil(job);
             vm.warp(2 * requestedAt);
