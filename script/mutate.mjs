@@ -3,27 +3,36 @@
 // `--survivors` takes only those mutants that lived in the last run. Fails for every survivor that docs/mutation.md does
 // not explain. slither-mutate makes the mutants (script/mutants.py), and so does what is below for operators and Yul.
 import { execFileSync, spawn } from "node:child_process";
-import { appendFileSync, chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { createServer } from "node:net";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 const cache = join(root, "cache/mutation");
 
-// Contract → its file, the contract whose code has it, the test files that most likely notice, and all that may.
+// Target → its file, the contracts whose code has it, the test files that most likely notice, and all that may.
 const tests = (pattern) => new RegExp(`^tests/solidity/(${pattern})\\.t\\.sol$`);
-const oracle = (file, near) => [file, "InferenceOracle", tests(near), tests("InferenceOracle.*|attacks/(?!Chunks).*")];
+const inOracle = ["contracts/InferenceOracle.sol", "InferenceOracle"];
+const oracle = (file, near, ...more) => [file, [inOracle, ...more], tests(near), tests("InferenceOracle.*|attacks/(?!Chunks).*")];
 const targets = {
   Escrow: oracle("contracts/oracle/Escrow.sol", "InferenceOracle(.tokens)?"),
-  Callback: oracle("contracts/oracle/Callback.sol", "InferenceOracle.call.*"),
+  Callback: oracle("contracts/oracle/Callback.sol", "InferenceOracle.call.*", [
+    "tests/solidity/InferenceOracle.calls.t.sol",
+    "InferenceOracleCallsTest",
+  ]),
   Feeds: oracle("contracts/oracle/Feeds.sol", "InferenceOracle.(feeds|publish).*"),
   Fault: oracle("contracts/oracle/Fault.sol", "InferenceOracle(.batch)?"),
   Runs: oracle("contracts/oracle/Run.sol", "InferenceOracle(.callbacks|.coverage)?"),
+  Opened: oracle("contracts/oracle/Opened.sol", "InferenceOracle(.batch)?"),
   ModelInputs: oracle("contracts/oracle/ModelInputs.sol", "InferenceOracle(.publish)?"),
   Statements: oracle("contracts/oracle/Statements.sol", "InferenceOracle(.batch)?"),
   InferenceOracle: oracle("contracts/InferenceOracle.sol", "InferenceOracle(.batch|.callbacks|.publish)?"),
-  BundleVerifier: ["contracts/BundleVerifier.sol", "BundleVerifier", tests("BundleVerifier.*"), tests("BundleVerifier.*")],
+  BundleVerifier: [
+    "contracts/BundleVerifier.sol",
+    [["contracts/BundleVerifier.sol", "BundleVerifier"]],
+    tests("BundleVerifier.*"),
+    tests("BundleVerifier.*"),
+  ],
 };
 
 const names = process.argv.slice(2);
@@ -91,7 +100,8 @@ const plain = (text) =>
     .replace(/(\buint\d+ \w+) = 0;/g, "$1 ;")
     .replace(/for \(uint\d+ i ; i (?:<|!=) ([^;]*); (?:\+\+i|i\+\+)\)/g, "for (uint256 i ; i < $1; ++i)");
 
-const oneLine = (text) => Buffer.from(text, "latin1").toString().replace(/\s+/g, " ").trim();
+const utf8 = (text) => Buffer.from(text, "latin1").toString();
+const oneLine = (text) => utf8(text).replace(/\s+/g, " ").trim();
 
 /** Names a mutant by its function and by the lines that differ. */
 function describe(name, mutator, source, mutant, start) {
@@ -105,16 +115,8 @@ function describe(name, mutator, source, mutant, start) {
   return `${name}.${scope?.[1] ?? scope?.[2] ?? "–"} ${mutator}: ${old} ⇒ ${new_}`;
 }
 
-// forge's compiler is a process that starts anew each time, which takes most of its time. Here it is this one, which
-// is warm: what forge starts passes its question on.
-const socket = join(cache, `${process.pid}.sock`);
 let solc;
 let compilations = 0;
-const server = createServer({ allowHalfOpen: true }, (connection) => {
-  let input = "";
-  connection.setEncoding("utf8").on("data", (text) => (input += text));
-  connection.on("end", () => connection.end(compile(input)));
-});
 
 function compile(input) {
   // It does not give all of its memory back.
@@ -123,22 +125,33 @@ function compile(input) {
     for (const path of Object.keys(require.cache)) delete require.cache[path];
     solc = require("solc");
   }
-  return solc.compile(input);
+  const output = JSON.parse(solc.compile(JSON.stringify(input)));
+  return output.errors?.some(({ severity }) => severity === "error") ? undefined : output;
 }
-
-const client = `#!/usr/bin/env node
-if (process.argv.includes("--version")) console.log("Version: ${createRequire(import.meta.url)("solc").version()}");
-else process.stdin.pipe(require("node:net").connect({ path: ${JSON.stringify(socket)}, allowHalfOpen: true })).pipe(process.stdout);
-`;
 
 /** A third do not parse: that takes milliseconds. */
 function parses(file, mutant) {
-  const content = Buffer.from(mutant, "latin1").toString().replace(/^import [^;]*;/gm, "");
-  const input = { language: "Solidity", sources: { [file]: { content } }, settings: { stopAfter: "parsing" } };
-  return !JSON.parse(compile(JSON.stringify(input))).errors?.some(({ severity }) => severity === "error");
+  const content = utf8(mutant).replace(/^import [^;]*;/gm, "");
+  return compile({ language: "Solidity", sources: { [file]: { content } }, settings: { stopAfter: "parsing" } }) !== undefined;
 }
 
-/** A copy with these tests, mutated in place. */
+/** A function that compiles mutants of a file: to the creation code of each of some contracts. */
+async function compilerOf(copy, profile, file, contracts) {
+  const folders = { FOUNDRY_OUT: `info-${profile}`, FOUNDRY_CACHE_PATH: `info-${profile}/cache` };
+  const paths = contracts.map(([path]) => path);
+  await run(copy, ["script/forge", "build", "--build-info", ...paths], { FOUNDRY_PROFILE: profile, ...folders });
+  const folder = join(copy, `info-${profile}/build-info`);
+  const { language, sources, settings } = JSON.parse(readFileSync(join(folder, readdirSync(folder)[0]), "utf8")).input;
+  const input = { language, sources, settings: { ...settings, outputSelection: {} } };
+  for (const [path, contract] of contracts) input.settings.outputSelection[path] = { [contract]: ["evm.bytecode.object"] };
+  return (mutant) => {
+    input.sources[file] = { content: utf8(mutant) };
+    const output = compile(input);
+    return output && contracts.map(([path, contract]) => output.contracts[path][contract].evm.bytecode.object);
+  };
+}
+
+/** A copy with these tests. Mutants change its artifacts only, so that forge has nothing to compile. */
 function prepare(copy, tests) {
   rmSync(copy, { recursive: true, force: true });
   for (const file of execFileSync("git", ["ls-files"], { cwd: root, encoding: "utf8" }).split("\n")) {
@@ -150,7 +163,6 @@ function prepare(copy, tests) {
     writeFileSync(join(copy, file), tests.test(file) ? text.replace(/^ *\/\/\/ forge-config: .*fuzz\.runs.*\n/gm, "") : text, "latin1");
     if (file.startsWith("script/")) chmodSync(join(copy, file), 0o755);
   }
-  writeFileSync(join(copy, "script/solc"), client);
   for (const folder of ["node_modules", ".venv"]) symlinkSync(join(root, folder), join(copy, folder));
   return copy;
 }
@@ -166,19 +178,19 @@ function run(copy, args, settings) {
   });
 }
 
-async function fateOf(copy, settings) {
+async function fateOf(copy, contracts, codes, settings) {
+  contracts.forEach(([path, contract], i) => {
+    const artifact = join(copy, "out", basename(path), `${contract}.json`);
+    if (!existsSync(artifact)) return;
+    const json = JSON.parse(readFileSync(artifact, "utf8"));
+    json.bytecode.object = `0x${codes[i]}`;
+    writeFileSync(artifact, JSON.stringify(json));
+  });
   const { status, signal, output } = await run(copy, ["script/forge", "test", "--fail-fast"], settings);
+  if (output.includes("Compiling")) throw new Error(`mutate: forge compiled what it should take as it is\n${output.slice(0, 2000)}`);
   if (status === 0) return "survives";
-  if (output.includes("Compiler run failed")) return "does not compile";
   if (signal || output.includes("[FAIL")) return "caught";
   throw new Error(`mutate: forge ended without a failing test\n${output}`);
-}
-
-/** The code as it would be deployed. Mutants with the same are no mutants. */
-async function code(copy, contract) {
-  const settings = { FOUNDRY_PROFILE: "default", FOUNDRY_OUT: "deployed/out", FOUNDRY_CACHE_PATH: "deployed/cache" };
-  await run(copy, ["script/forge", "build", `contracts/${contract}.sol`], settings);
-  return JSON.parse(read(join(copy, `deployed/out/${contract}.sol/${contract}.json`))).deployedBytecode.object;
 }
 
 /** Mutant → its name. */
@@ -204,21 +216,25 @@ async function mutantsOf(copy, name, file, source) {
 const explained = readFileSync(join(root, "docs/mutation.md"), "utf8");
 
 async function mutate(name) {
-  const [file, contract, nearTests, allTests] = targets[name];
+  const [file, contracts, nearTests, allTests] = targets[name];
   const near = prepare(join(cache, name, "near"), nearTests);
   const all = prepare(join(cache, name, "all"), allTests);
   const source = read(join(all, file));
   const mutants = await mutantsOf(all, name, file, source);
-  const original = await code(all, contract);
+  const compileForTests = await compilerOf(all, "mutation", file, contracts);
+  const compileForUse = await compilerOf(all, "default", file, contracts);
+  const [originalForTests, originalForUse] = [compileForTests(source), compileForUse(source)];
   const log = join(cache, `${name}.log`);
   const list = join(cache, `${name}.json`);
   const only = again && new Set(JSON.parse(readFileSync(list, "utf8")));
   writeFileSync(log, "");
 
+  for (const copy of [near, all]) await run(copy, ["script/forge", "build"]);
   // Before and after: a toolchain that broke on the way would have caught every mutant since.
   const check = async () => {
     for (const copy of [near, all]) {
-      if ((await fateOf(copy)) !== "survives") throw new Error(`mutate: the tests of ${name} fail without a mutant`);
+      if ((await fateOf(copy, contracts, originalForTests)) !== "survives") throw new Error(`mutate: the tests of ${name} fail`);
+      if ((await fateOf(copy, contracts, contracts.map(() => "fe"))) !== "caught") throw new Error(`mutate: no test of ${name} sees it`);
     }
   };
   await check();
@@ -226,17 +242,18 @@ async function mutate(name) {
   const survivors = [];
   for (const [mutant, key] of mutants) {
     if (only && !only.has(key)) continue;
-    for (const copy of [near, all]) writeFileSync(join(copy, file), mutant, "latin1");
+    const codes = compileForTests(mutant);
+    let fate = codes ? "survives" : "does not compile";
+    if (String(codes) === String(originalForTests)) fate = "is the same code";
     // Few random cases find most.
-    let fate = await fateOf(near, { FOUNDRY_FUZZ_RUNS: "1", FOUNDRY_INVARIANT_RUNS: "1" });
-    if (fate === "survives" && (await code(all, contract)) === original) fate = "is the same code";
-    if (fate === "survives") fate = await fateOf(all);
+    if (fate === "survives") fate = await fateOf(near, contracts, codes, { FOUNDRY_FUZZ_RUNS: "1", FOUNDRY_INVARIANT_RUNS: "1" });
+    if (fate === "survives" && String(compileForUse(mutant)) === String(originalForUse)) fate = "is the same code";
+    if (fate === "survives") fate = await fateOf(all, contracts, codes);
     ++counts[fate];
     appendFileSync(log, `${new Date().toISOString()} ${fate}: ${key}\n`);
     if (fate === "survives") survivors.push(key);
   }
   writeFileSync(list, JSON.stringify(survivors));
-  for (const copy of [near, all]) writeFileSync(join(copy, file), source, "latin1");
   await check();
   rmSync(join(cache, name), { recursive: true });
 
@@ -246,11 +263,8 @@ async function mutate(name) {
   return unexplained.length;
 }
 
-mkdirSync(cache, { recursive: true });
-await new Promise((resolve) => server.listen(socket, resolve));
 let unexplained = 0;
 for (const name of names.length > 0 ? names : Object.keys(targets)) unexplained += await mutate(name);
-server.close();
 if (unexplained > 0) {
   console.error(`mutate: docs/mutation.md does not explain ${unexplained} of them`);
   process.exitCode = 1;
