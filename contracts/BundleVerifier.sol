@@ -8,32 +8,124 @@ import {KeyBlob} from "./libraries/KeyBlob.sol";
 
 /// @title Verifier of bundles
 /// @notice See `IBundleVerifier`.
-/// @dev For a slice with public inputs x_1 … x_p (from the wiring) and public words w_1 … w_n:
+/// @dev For a slice with public inputs x_1 … x_p (from the wiring: context, owner, commitments) and public words w_1 …
+/// w_n:
 ///
-///     h0 = keccak256(CHALLENGE_TAG ‖ vkHash ‖ p ‖ x ‖ n ‖ w ‖ C1),  χ = h0 mod r,  F = Σ w_j·χ^j
-///     L  = IC_0 + Σ x_j·IC_j + χ·IC_χ + F·IC_F
+///     h0 = keccak256(CHALLENGE_TAG ‖ vkHash ‖ p ‖ x ‖ n ‖ w ‖ C1),  χ = h0 mod r,  F = Σ e_j·χ^j with e = x ‖ w
+///     L  = IC_0 + χ·IC_χ + F·IC_F
 ///     e(−A, B)·e(α, β)·e(L, γ)·e(C1, δ1)·e(C2, δ2) = 1
 ///
-/// and in plain form (no challenge) h0 = keccak256(vkHash ‖ x), L = IC_0 + Σ x_j·IC_j, without C1. The equations of
-/// all slices of all bundles are checked at once, to the powers ρ_0 = 1 and ρ_i = keccak256(seed ‖ i) mod r, where the
-/// seed hashes every model digest, coverage, h0, A, B, C1 and C2: nobody knows a ρ before all that it multiplies is
-/// fixed. Equal second arguments share a pairing: β and γ in neighbouring models of one setup, the deltas in
-/// neighbouring bundles of one model. So n bundles of one model of S slices take n·S + 2·S + 2 pairings.
+/// χ hashes x and w; and a slice whose circuit has other x or w (wires under C1) has another F, but for at most p + n
+/// values of χ. So two scalars fix them all.
 ///
-/// First pass: every bundle is checked for form and hashed. Second pass: the curve.
+/// The equations of all slices of all bundles are checked at once, to the powers ρ_0 = 1 and ρ_i = keccak256(seed ‖ i)
+/// mod r: i counts the slices of all bundles, proven or not, from the first one proven; the seed hashes every model
+/// digest, coverage, h0, A, B, C1 and C2, so that nobody knows a ρ before all that it multiplies is fixed. Equal second
+/// arguments share a pairing: β and γ in neighbouring models of one setup, the deltas in neighbouring bundles of one
+/// model. So n bundles of one model of S slices take n·S + 2·S + 2 pairings.
+///
+/// Three passes: which models there are, and what their blobs say of a bundle (`_load`); every bundle is checked and
+/// hashed (`_hash`); the curve (`_combine`).
 contract BundleVerifier is IBundleVerifier {
-    bytes32 private constant CHALLENGE_TAG = keccak256("zkslice/challenge/v1");
-    bytes32 private constant BATCH_TAG = keccak256("zkslice/batch/v2");
+    bytes32 private constant CHALLENGE_TAG = keccak256("zkslice/challenge/v2");
+    bytes32 private constant BATCH_TAG = keccak256("zkslice/batch/v3");
 
     /// @dev `BN254.R` and `BN254.Q` once more: inline assembly takes literal constants only.
     uint256 private constant R = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001;
     uint256 private constant Q = 0x30644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd47;
 
-    /// @dev Words of a slice's proof: A (2), B (4), C1 (2), C2 (2).
+    // A bundle's only encoding, in bytes from its head: seven words, then the arrays, each after its length: words,
+    // commitments, proofs.
+    uint256 private constant CONTEXT = 0x20;
+    uint256 private constant OWNER = 0x40;
+    uint256 private constant COVERAGE = 0x60;
+    uint256 private constant WORDS_OFFSET = 0x80;
+    uint256 private constant COMMITMENTS_OFFSET = 0xa0;
+    uint256 private constant PROOFS_OFFSET = 0xc0;
+    uint256 private constant WORDS_LENGTH = 0xe0;
+    uint256 private constant WORDS = 0x100;
+
+    // A slice's proof: A (2 words), B (4), C1 (2), C2 (2).
     uint256 private constant PROOF_WORDS = 10;
     uint256 private constant PROOF_BYTES = 0x140;
-    /// @dev Bytes of a pair in the pairing precompile's input: a G1 point, then a G2 point.
+    uint256 private constant B = 0x40;
+    uint256 private constant C1 = 0xc0;
+    uint256 private constant C2 = 0x100;
+
+    // A slice's key, from its α on.
+    uint256 private constant BETA = 0x40;
+    uint256 private constant GAMMA = 0xc0;
+    uint256 private constant DELTA_1 = 0x140;
+    uint256 private constant DELTA_2 = 0x1c0;
+    uint256 private constant IC_0 = 0x240;
+    uint256 private constant IC_CHALLENGE = 0x280;
+    uint256 private constant IC_FINGERPRINT = 0x2c0;
+    uint256 private constant KEY_BYTES = 0x300;
+
+    // The pairing precompile's input: pairs of a G1 point (2 words) and a G2 point (4).
     uint256 private constant PAIR_BYTES = 0xc0;
+    uint256 private constant G2 = 0x40;
+
+    // Three layouts of raw memory, by their offsets: structs would be allocated anew wherever one is named, and
+    // assembly would not know the names.
+
+    // All bundles. Calldata offset of the list of their offsets, which count from here; how many there are; the first
+    // run. The hash of the transcript; the equation whose ρ is 1, from which they are counted. While hashing: where the
+    // next bundle's part of the transcript and its equations go. While combining: where the next pair goes, and of the
+    // setup at hand the pair of Σρ·L, whether something is in it, and Σρ.
+    uint256 private constant BASE = 0x00;
+    uint256 private constant BUNDLES = 0x20;
+    uint256 private constant FIRST_RUN = 0x40;
+    uint256 private constant SEED = 0x60;
+    uint256 private constant FIRST_EQUATION = 0x80;
+    uint256 private constant NEXT_PART = 0xa0;
+    uint256 private constant NEXT_EQUATION = 0xc0;
+    uint256 private constant NEXT_PAIR = 0xe0;
+    uint256 private constant L = 0x100;
+    uint256 private constant L_BEGUN = 0x120;
+    uint256 private constant RHO_SUM = 0x140;
+    uint256 private constant BATCH_BYTES = 0x160;
+
+    // A run: neighbouring bundles of one model, and what their checks need of it. Index just after the last bundle; the
+    // next run, or 0; the blob. How many words and commitments a bundle has, and where the lengths of its commitments
+    // and proofs are, from its head. How many slices there are, and the bitmap of all. For each tensor its place, the
+    // public ones' once more, and their end: see `_placeTensors`. The equations and their end: for each bundle one a
+    // slice, and how many bytes these are. Cursors of slice 0's vkHash, wiring and key record.
+    uint256 private constant RUN_END = 0x00;
+    uint256 private constant NEXT_RUN = 0x20;
+    uint256 private constant BLOB = 0x40;
+    uint256 private constant WORD_COUNT = 0x60;
+    uint256 private constant COMMITMENT_COUNT = 0x80;
+    uint256 private constant COMMITMENTS_LENGTH = 0xa0;
+    uint256 private constant PROOFS_LENGTH = 0xc0;
+    uint256 private constant SLICES = 0xe0;
+    uint256 private constant ALL = 0x100;
+    uint256 private constant PLACES = 0x120;
+    uint256 private constant PUBLICS = 0x140;
+    uint256 private constant PUBLICS_END = 0x160;
+    uint256 private constant EQUATIONS = 0x180;
+    uint256 private constant EQUATIONS_END = 0x1a0;
+    uint256 private constant STRIDE = 0x1c0;
+    uint256 private constant VK_HASHES = 0x1e0;
+    uint256 private constant WIRING = 0x200;
+    uint256 private constant RECORD = 0x220;
+    uint256 private constant RUN_BYTES = 0x240;
+
+    // A slice's equation on its way from hashing to the pairing: α in its key record, or 0 if the bundle does not cover
+    // the slice; its proof in the transcript; χ and F. In the first equation of a slice, at last, Σρ, Σρ·χ and Σρ·F.
+    uint256 private constant KEY = 0x00;
+    uint256 private constant PROOF = 0x20;
+    uint256 private constant RHO = 0x40;
+    uint256 private constant CHALLENGE = 0x60;
+    uint256 private constant FINGERPRINT = 0x80;
+    uint256 private constant EQUATION_BYTES = 0xa0;
+
+    // Fields of a tensor's place.
+    uint256 private constant START = 0xffffffffffffffffffffffffffffffff;
+    uint256 private constant SIZE_SHIFT = 128;
+    uint256 private constant SIZE = 0xffffffffffff;
+    uint256 private constant FULL_SHIFT = 240;
+    uint256 private constant LAST_SHIFT = 248;
 
     IModelRegistry public immutable registry;
 
@@ -42,62 +134,6 @@ contract BundleVerifier is IBundleVerifier {
     uint256 private immutable _ecMulGas;
     uint256 private immutable _pairingBaseGas;
     uint256 private immutable _pairingPerPairGas;
-
-    // Three layouts of raw memory, by their offsets: structs would be allocated anew wherever one is named, and the
-    // second pass allocates nothing.
-
-    // A bundle: calldata offsets of its head and of its arrays' lengths; its model's blob, which neighbours of one
-    // model share; its equations not combined yet.
-    // slither-disable-next-line unused-state: offset 0: nothing is added.
-    uint256 private constant HEAD = 0x00;
-    uint256 private constant WORDS = 0x20;
-    uint256 private constant COMMITMENTS = 0x40;
-    uint256 private constant PROOFS = 0x60;
-    uint256 private constant BLOB = 0x80;
-    uint256 private constant NEXT_EQUATION = 0xa0;
-    uint256 private constant LAST_EQUATION = 0xc0;
-    uint256 private constant JOB_BYTES = 0xe0;
-
-    // A slice's equation on its way from hashing to the pairing. In the key record: the first delta (one in plain form,
-    // two in committed form), then IC_0 …; their scalars: 1, x, then χ and F where the slice has them; the proof in the
-    // transcript.
-    // slither-disable-next-line unused-state: offset 0: nothing is added.
-    uint256 private constant DELTAS = 0x00;
-    uint256 private constant IC = 0x20;
-    uint256 private constant SCALARS = 0x40;
-    uint256 private constant SCALARS_END = 0x60;
-    uint256 private constant PROOF = 0x80;
-    uint256 private constant EQUATION_BYTES = 0xa0;
-
-    /// @dev A bundle being hashed. Assembly below knows the offsets.
-    struct Statement {
-        uint256 bundle;
-        uint256 context;
-        uint256 owner;
-        /// For each tensor, its commitment or where its words are: see `_placeTensors`.
-        uint256[] sources;
-        uint256 job;
-        /// Where the next slice's h0 goes, and where its proof is.
-        uint256 entry;
-        uint256 proof;
-    }
-
-    /// @dev What the pairing will take.
-    /// Assembly below knows the offsets.
-    struct Combination {
-        bytes32 seed;
-        /// The equation whose ρ is 1.
-        uint256 firstEquation;
-        /// Where the next pair goes.
-        uint256 end;
-        /// Of the setup at hand: the pair of Σρ·L, whether nothing is in it yet, and Σρ.
-        uint256 l;
-        bool empty;
-        uint256 rhoSum;
-        /// For `_explain`.
-        uint256 jobs;
-        uint256 jobsEnd;
-    }
 
     constructor(IModelRegistry registry_) {
         if (address(registry_).code.length == 0) revert InvalidRegistry(address(registry_));
@@ -111,36 +147,21 @@ contract BundleVerifier is IBundleVerifier {
 
     /// @inheritdoc IBundleVerifier
     function verifyBundle(Bundle calldata) external view {
-        uint256 jobs = _allocateJobs(1);
-        // After the selector, the bundle's offset.
-        uint256 end = _place(jobs, 0x24);
-        bool canonical;
-        assembly ("memory-safe") {
-            canonical := and(eq(calldataload(0x04), 0x20), eq(end, calldatasize()))
-        }
-        if (!canonical) revert NonCanonicalCalldata();
-        _verify(jobs, jobs + JOB_BYTES);
+        // After the selector, a list of one offset.
+        _verify(0x04, 1);
     }
 
     /// @inheritdoc IBundleVerifier
     function verifyBatch(Bundle[] calldata bundles) external view {
         uint256 n = bundles.length;
         if (n == 0) revert EmptyBatch();
-        uint256 jobs = _allocateJobs(n);
-        // After the selector, the array's offset, its length, and each bundle's offset from there on.
-        uint256 head = 0x44 + 32 * n;
-        bool canonical;
+        uint256 base;
         assembly ("memory-safe") {
-            canonical := eq(bundles.offset, 0x44)
+            base := bundles.offset
         }
-        for (uint256 i = 0; i < n; ++i) {
-            assembly ("memory-safe") {
-                canonical := and(canonical, eq(calldataload(add(0x44, shl(5, i))), sub(head, 0x44)))
-            }
-            head = _place(jobs + JOB_BYTES * i, head);
-        }
-        if (!canonical || head != msg.data.length) revert NonCanonicalCalldata();
-        _verify(jobs, jobs + JOB_BYTES * n);
+        // After the selector, the array's offset and its length.
+        if (base != 0x44) revert NonCanonicalCalldata();
+        _verify(base, n);
     }
 
     /// @inheritdoc IBundleVerifier
@@ -159,686 +180,718 @@ contract BundleVerifier is IBundleVerifier {
         }
     }
 
-    function _verify(uint256 jobs, uint256 jobsEnd) private view {
-        Combination memory combination;
-        (combination.jobs, combination.jobsEnd) = (jobs, jobsEnd);
-        _hash(combination, jobs, jobsEnd);
-        _combine(combination, jobs, jobsEnd);
+    function _verify(uint256 base, uint256 n) private view {
+        uint256 batch = _allocate(BATCH_BYTES);
+        assembly ("memory-safe") {
+            mstore(add(batch, BASE), base)
+            mstore(add(batch, BUNDLES), n)
+        }
+        _load(batch, base, n);
+        _hash(batch, base, n);
+        _combine(batch);
     }
 
-    // ------------------------------------------------------------------------------------------------ statements
-
-    function _allocateJobs(uint256 n) private pure returns (uint256 jobs) {
+    function _allocate(uint256 size) private pure returns (uint256 place) {
         assembly ("memory-safe") {
-            jobs := mload(0x40)
-            mstore(0x40, add(jobs, mul(n, JOB_BYTES)))
+            place := mload(0x40)
+            mstore(0x40, add(place, size))
         }
     }
 
-    /// @dev Notes where the bundle with this calldata offset is, whose arrays must follow its head and one another: one
-    /// encoding for each list of arguments. Returns where it ends.
-    function _place(uint256 job, uint256 head) private pure returns (uint256 end) {
-        bool canonical;
+    function _get(uint256 place) private pure returns (uint256 value) {
         assembly ("memory-safe") {
-            // Seven words of head; the last three are the arrays' offsets from the head.
-            let words := add(head, 0xe0)
-            let length := calldataload(words)
-            let limit := length
-            let commitments := add(words, add(0x20, shl(5, length)))
-            length := calldataload(commitments)
-            limit := or(limit, length)
-            let proofs := add(commitments, add(0x20, shl(5, length)))
-            length := calldataload(proofs)
-            limit := or(limit, length)
-            end := add(proofs, add(0x20, shl(5, length)))
-
-            canonical := and(lt(limit, 0x100000000), eq(calldataload(add(head, 0x80)), 0xe0))
-            canonical := and(canonical, eq(calldataload(add(head, 0xa0)), sub(commitments, head)))
-            canonical := and(canonical, eq(calldataload(add(head, 0xc0)), sub(proofs, head)))
-            mstore(job, head)
-            mstore(add(job, WORDS), words)
-            mstore(add(job, COMMITMENTS), commitments)
-            mstore(add(job, PROOFS), proofs)
-        }
-        if (!canonical) revert NonCanonicalCalldata();
-    }
-
-    function _blobOf(uint256 job) private pure returns (bytes memory blob) {
-        assembly ("memory-safe") {
-            blob := mload(add(job, BLOB))
+            value := mload(place)
         }
     }
 
-    /// @dev The array whose length is at this calldata offset.
-    function _arrayAt(uint256 offset) private pure returns (uint256[] calldata array) {
-        assembly ("memory-safe") {
-            array.offset := add(offset, 0x20)
-            array.length := calldataload(offset)
-        }
-    }
-
-    /// @dev The word at this calldata offset.
     function _calldataAt(uint256 offset) private pure returns (uint256 word) {
         assembly ("memory-safe") {
             word := calldataload(offset)
         }
     }
 
-    /// @dev Checks counts and ranges of words and commitments.
-    /// @return sources For each tensor its commitment, or the calldata offset of its first word plus 2^128 times the
-    /// number of words.
-    function _placeTensors(uint256 index, uint256 job, bytes memory blob)
-        private
-        pure
-        returns (uint256[] memory sources)
-    {
+    // ------------------------------------------------------------------------------------------------ models
+
+    /// @dev Finds the runs and loads their models. The bundles are not checked yet: whatever stands where a digest
+    /// should be is taken for one.
+    function _load(uint256 batch, uint256 base, uint256 n) private view {
         unchecked {
-            uint256[] calldata words = _arrayAt(KeyBlob.read(job + WORDS));
-            uint256 wordCount;
-            // Calldata offset of the next commitment. Beyond calldata there are zeros; the count is checked after.
-            uint256 commitment = KeyBlob.read(job + COMMITMENTS) + 0x20;
-            uint256 tensor = KeyBlob.tensors(blob);
-            sources = new uint256[](KeyBlob.tensorCount(blob));
-            uint256 source;
-            uint256 end;
-            assembly ("memory-safe") {
-                source := add(sources, 0x20)
-                end := add(source, shl(5, mload(sources)))
-            }
-            // Inputs and outputs come first: boundaries are left to the loop after this one.
-            for (; source != end; source += 0x20) {
-                uint256 kind = KeyBlob.read(tensor);
-                if (kind == KeyBlob.KIND_BOUNDARY) break;
-                uint256 value;
-                if (kind == KeyBlob.KIND_PRIVATE_INPUT) {
-                    value = _calldataAt(commitment);
-                    commitment += 0x20;
-                } else {
-                    value = _placeWords(index, words, wordCount, tensor);
-                    wordCount += value >> 128;
+            // Where the next run is to be noted, and the run at hand.
+            uint256 link = batch + FIRST_RUN;
+            uint256 run;
+            bytes32 digest;
+            for (uint256 i = 0; i < n; ++i) {
+                bytes32 last = digest;
+                assembly ("memory-safe") {
+                    digest := calldataload(add(base, calldataload(add(base, shl(5, i)))))
+                }
+                if (digest != last || run == 0) {
+                    run = _addRun(link, digest);
+                    link = run + NEXT_RUN;
                 }
                 assembly ("memory-safe") {
-                    mstore(source, value)
+                    mstore(add(run, RUN_END), add(i, 1))
+                }
+            }
+        }
+    }
+
+    /// @dev Calldata offset of the head of this bundle, by what calldata says.
+    function _headOf(uint256 batch, uint256 index) private pure returns (uint256 head) {
+        assembly ("memory-safe") {
+            head := mload(add(batch, BASE))
+            head := add(head, calldataload(add(head, shl(5, index))))
+        }
+    }
+
+    function _blobOf(uint256 run) private pure returns (bytes memory blob) {
+        assembly ("memory-safe") {
+            blob := mload(add(run, BLOB))
+        }
+    }
+
+    function _addRun(uint256 link, bytes32 digest) private view returns (uint256 run) {
+        run = _allocate(RUN_BYTES);
+        assembly ("memory-safe") {
+            mstore(link, run)
+            mstore(add(run, NEXT_RUN), 0)
+        }
+        // slither-disable-next-line calls-loop: the registry is trusted.
+        _layOut(run, KeyBlob.fetch(registry, digest));
+    }
+
+    /// @dev Notes what every bundle of the model needs of its blob.
+    function _layOut(uint256 run, bytes memory blob) private pure {
+        uint256 slices = KeyBlob.sliceCount(blob);
+        uint256 vkHashes = KeyBlob.vkHashes(blob);
+        uint256 wiring = KeyBlob.wirings(blob);
+        uint256 record = KeyBlob.records(blob, wiring);
+        assembly ("memory-safe") {
+            mstore(add(run, BLOB), blob)
+            mstore(add(run, SLICES), slices)
+            mstore(add(run, ALL), shr(sub(256, slices), not(0)))
+            mstore(add(run, STRIDE), mul(slices, EQUATION_BYTES))
+            mstore(add(run, VK_HASHES), vkHashes)
+            mstore(add(run, WIRING), wiring)
+            mstore(add(run, RECORD), record)
+        }
+        _placeTensors(run, KeyBlob.tensors(blob), KeyBlob.tensorCount(blob));
+    }
+
+    /// @dev A tensor's place, from low to high: where it begins among the words or among the commitments, in bytes (128
+    /// bits); for a public tensor the bytes of its words (112), and how many bits a word may have, any but the last (8)
+    /// and the last (8).
+    function _placeTensors(uint256 run, uint256 tensor, uint256 tensors) private pure {
+        unchecked {
+            uint256 words;
+            uint256 commitments;
+            uint256 place = _allocate(64 * tensors);
+            uint256 end = place + 32 * tensors;
+            uint256 publics = end;
+            assembly ("memory-safe") {
+                mstore(add(run, PLACES), place)
+                mstore(add(run, PUBLICS), publics)
+            }
+            for (; place != end; place += 32) {
+                // The public kinds are odd.
+                if (KeyBlob.read(tensor) & 1 == 0) {
+                    assembly ("memory-safe") {
+                        mstore(place, commitments)
+                    }
+                    commitments += 32;
+                } else {
+                    (uint256 n, uint256 full, uint256 last) =
+                        KeyBlob.packing(KeyBlob.read(tensor + 0x20), KeyBlob.read(tensor + 0x40));
+                    n *= 32;
+                    assembly ("memory-safe") {
+                        let value := or(or(shl(LAST_SHIFT, last), shl(FULL_SHIFT, full)), or(shl(SIZE_SHIFT, n), words))
+                        mstore(place, value)
+                        mstore(publics, value)
+                    }
+                    publics += 32;
+                    words += n;
                 }
                 tensor += 32 * KeyBlob.TENSOR_WORDS;
             }
             assembly ("memory-safe") {
-                calldatacopy(source, commitment, sub(end, source))
-                commitment := add(commitment, sub(end, source))
-            }
-            if (wordCount != words.length) revert WordCountMismatch(index, wordCount, words.length);
-            _requireCommitments(index, _arrayAt(KeyBlob.read(job + COMMITMENTS)), commitment);
-        }
-    }
-
-    /// @dev The commitments end at this calldata offset, and each is below r.
-    function _requireCommitments(uint256 index, uint256[] calldata commitments, uint256 end) private pure {
-        unchecked {
-            uint256 expected;
-            bool inRange = true;
-            assembly ("memory-safe") {
-                let cursor := commitments.offset
-                expected := shr(5, sub(end, cursor))
-                for {} lt(cursor, end) { cursor := add(cursor, 0x20) } {
-                    inRange := and(inRange, lt(calldataload(cursor), R))
-                }
-            }
-            if (expected != commitments.length) revert CommitmentCountMismatch(index, expected, commitments.length);
-            if (inRange) return;
-            for (uint256 i = 0; i < commitments.length; ++i) {
-                if (commitments[i] >= R) revert CommitmentOutOfRange(index, i, commitments[i]);
+                mstore(add(run, PUBLICS_END), publics)
+                mstore(add(run, WORD_COUNT), shr(5, words))
+                mstore(add(run, COMMITMENT_COUNT), shr(5, commitments))
+                words := add(words, WORDS)
+                mstore(add(run, COMMITMENTS_LENGTH), words)
+                mstore(add(run, PROOFS_LENGTH), add(add(words, 0x20), commitments))
             }
         }
     }
 
-    /// @dev Where the words of a public tensor are, from `start` on. Each has no bits but those of its digits. Words
-    /// that are not there are not looked at: the caller will find that they are too few.
-    function _placeWords(uint256 index, uint256[] calldata words, uint256 start, uint256 tensor)
+    // ------------------------------------------------------------------------------------------------ checks
+
+    /// @dev Checks all but ranges of words and commitments, and points: that the bundle begins at `head` and its arrays
+    /// follow one another, with as many words and commitments as the model has and ten words a slice proven; context,
+    /// owner and coverage.
+    /// @return covered Bitmap of the slices to prove, all of them where the bundle says 0.
+    /// @return slices How many these are.
+    function _requireForm(uint256 batch, uint256 run, uint256 index, uint256 head)
         private
         pure
-        returns (uint256 place)
+        returns (uint256 covered, uint256 slices)
     {
-        unchecked {
-            (uint256 n, uint256 full, uint256 last) =
-                KeyBlob.packing(KeyBlob.read(tensor + 0x20), KeyBlob.read(tensor + 0x40));
-            bool outOfRange;
-            assembly ("memory-safe") {
-                let cursor := add(words.offset, shl(5, start))
-                place := or(cursor, shl(128, n))
-                if iszero(gt(add(start, n), words.length)) {
-                    let end := add(cursor, shl(5, sub(n, 1)))
-                    let union := 0
-                    for { let eights := add(cursor, and(sub(end, cursor), not(0xff))) } lt(cursor, eights) {
-                        cursor := add(cursor, 0x100)
-                    } {
-                        union := or(union, or(calldataload(cursor), calldataload(add(cursor, 0x20))))
-                        union := or(union, or(calldataload(add(cursor, 0x40)), calldataload(add(cursor, 0x60))))
-                        union := or(union, or(calldataload(add(cursor, 0x80)), calldataload(add(cursor, 0xa0))))
-                        union := or(union, or(calldataload(add(cursor, 0xc0)), calldataload(add(cursor, 0xe0))))
-                    }
-                    for {} lt(cursor, end) { cursor := add(cursor, 0x20) } { union := or(union, calldataload(cursor)) }
-                    outOfRange := or(shr(full, union), shr(last, calldataload(end)))
-                }
+        uint256 wrong;
+        assembly ("memory-safe") {
+            let base := mload(add(batch, BASE))
+            let commitments := mload(add(run, COMMITMENTS_LENGTH))
+            let proofs := mload(add(run, PROOFS_LENGTH))
+            wrong := xor(calldataload(add(base, shl(5, index))), sub(head, base))
+            wrong := or(wrong, xor(calldataload(add(head, WORDS_OFFSET)), WORDS_LENGTH))
+            wrong := or(wrong, xor(calldataload(add(head, COMMITMENTS_OFFSET)), commitments))
+            wrong := or(wrong, xor(calldataload(add(head, PROOFS_OFFSET)), proofs))
+            wrong := or(wrong, xor(calldataload(add(head, WORDS_LENGTH)), mload(add(run, WORD_COUNT))))
+            wrong := or(wrong, xor(calldataload(add(head, commitments)), mload(add(run, COMMITMENT_COUNT))))
+
+            // Zero less one is the greatest word.
+            wrong := or(wrong, iszero(lt(sub(calldataload(add(head, CONTEXT)), 1), sub(R, 1))))
+            wrong := or(wrong, iszero(lt(calldataload(add(head, OWNER)), R)))
+
+            let all := mload(add(run, ALL))
+            covered := calldataload(add(head, COVERAGE))
+            wrong := or(wrong, iszero(lt(covered, all)))
+            switch covered
+            case 0 {
+                covered := all
+                slices := mload(add(run, SLICES))
             }
-            if (!outOfRange) return place;
-            for (uint256 i = start; i < start + n; ++i) {
-                uint256 maxBits = i == start + n - 1 ? last : full;
-                if (words[i] >> maxBits != 0) revert WordOutOfRange(index, i, words[i], maxBits);
+            default {
+                for { let bits := covered } bits { bits := and(bits, sub(bits, 1)) } { slices := add(slices, 1) }
             }
+            wrong := or(wrong, xor(calldataload(add(head, proofs)), mul(slices, PROOF_WORDS)))
         }
+        if (wrong != 0) _explainForm(batch, run, index, head, slices);
     }
 
-    /// @dev The slices to prove, as a bitmap that names all of them where the bundle says 0; and that there are so many
-    /// proofs.
-    function _coverageOf(uint256 index, uint256 job, uint256 slices) private pure returns (uint256 covered) {
+    /// @dev Names what is wrong. Counts that are not the model's are told from an encoding that is right for no counts.
+    function _explainForm(uint256 batch, uint256 run, uint256 index, uint256 head, uint256 slices) private pure {
         unchecked {
-            // At most 256 slices, for which the shift gives 0.
-            uint256 all = slices == 256 ? type(uint256).max : (1 << slices) - 1;
-            covered = _calldataAt(KeyBlob.read(job) + 0x60);
-            if (covered >= all) revert CoverageOutOfRange(index, covered, slices);
+            uint256 words = _calldataAt(head + WORDS_LENGTH);
+            bool canonical = _headOf(batch, index) == head && words >> 32 == 0;
+            uint256 offset = WORDS + 32 * words;
+            uint256 commitments = _calldataAt(head + offset);
+            canonical = canonical && commitments >> 32 == 0 && _calldataAt(head + WORDS_OFFSET) == WORDS_LENGTH;
+            canonical = canonical && _calldataAt(head + COMMITMENTS_OFFSET) == offset;
+            offset += 32 * (1 + commitments);
+            if (!canonical || _calldataAt(head + PROOFS_OFFSET) != offset) revert NonCanonicalCalldata();
+
+            uint256 word = _calldataAt(head + CONTEXT);
+            if (word == 0 || word >= R) revert ContextOutOfRange(index, word);
+            word = _calldataAt(head + OWNER);
+            if (word >= R) revert OwnerOutOfRange(index, word);
+            word = _calldataAt(head + COVERAGE);
+            if (word >= _get(run + ALL)) revert CoverageOutOfRange(index, word, _get(run + SLICES));
+
             uint256 expected = PROOF_WORDS * slices;
-            if (covered == 0) {
-                covered = all;
-            } else {
-                expected = 0;
-                for (uint256 bits = covered; bits != 0; bits &= bits - 1) {
-                    expected += PROOF_WORDS;
-                }
-            }
-            uint256 received = _calldataAt(KeyBlob.read(job + PROOFS));
-            if (received != expected) revert ProofLengthMismatch(index, expected, received);
+            word = _calldataAt(head + offset);
+            if (word != expected) revert ProofLengthMismatch(index, expected, word);
+            if (words != _get(run + WORD_COUNT)) revert WordCountMismatch(index, _get(run + WORD_COUNT), words);
+            revert CommitmentCountMismatch(index, _get(run + COMMITMENT_COUNT), commitments);
         }
     }
 
-    /// @dev After a precompile failed: names the first proof with a coordinate ≥ q or a G1 point off the curve.
-    function _explain(Combination memory combination) private pure {
-        uint256 index;
-        for (uint256 job = combination.jobs; job != combination.jobsEnd; job += JOB_BYTES) {
-            _requirePoints(index++, job);
+    /// @dev Each word has no bits but those of its digits, each commitment is below r.
+    function _requireRanges(uint256 run, uint256 index, uint256 head) private pure {
+        bool outOfRange;
+        assembly ("memory-safe") {
+            let end := mload(add(run, PUBLICS_END))
+            for { let cursor := mload(add(run, PUBLICS)) } lt(cursor, end) { cursor := add(cursor, 0x20) } {
+                let place := mload(cursor)
+                let size := and(shr(SIZE_SHIFT, place), SIZE)
+                let word := add(add(head, WORDS), and(place, START))
+                let last := sub(add(word, size), 0x20)
+                if gt(size, 0x20) {
+                    let union := 0
+                    for { let eights := add(word, and(sub(last, word), not(0xff))) } lt(word, eights) {
+                        word := add(word, 0x100)
+                    } {
+                        union := or(union, or(calldataload(word), calldataload(add(word, 0x20))))
+                        union := or(union, or(calldataload(add(word, 0x40)), calldataload(add(word, 0x60))))
+                        union := or(union, or(calldataload(add(word, 0x80)), calldataload(add(word, 0xa0))))
+                        union := or(union, or(calldataload(add(word, 0xc0)), calldataload(add(word, 0xe0))))
+                    }
+                    for {} lt(word, last) { word := add(word, 0x20) } { union := or(union, calldataload(word)) }
+                    outOfRange := or(outOfRange, shr(and(shr(FULL_SHIFT, place), 0xff), union))
+                }
+                outOfRange := or(outOfRange, shr(shr(LAST_SHIFT, place), calldataload(last)))
+            }
+            end := add(head, mload(add(run, PROOFS_LENGTH)))
+            let commitment := add(add(head, mload(add(run, COMMITMENTS_LENGTH))), 0x20)
+            for {} lt(commitment, end) { commitment := add(commitment, 0x20) } {
+                outOfRange := or(outOfRange, iszero(lt(calldataload(commitment), R)))
+            }
+        }
+        if (outOfRange) _explainRanges(run, index, head);
+    }
+
+    /// @dev Names the first word or commitment out of range.
+    function _explainRanges(uint256 run, uint256 index, uint256 head) private pure {
+        uint256 i;
+        uint256 publicsEnd = _get(run + PUBLICS_END);
+        for (uint256 cursor = _get(run + PUBLICS); cursor != publicsEnd; cursor += 32) {
+            uint256 place = _get(cursor);
+            uint256 end = i + ((place >> SIZE_SHIFT) & SIZE) / 32;
+            for (; i < end; ++i) {
+                uint256 word = _calldataAt(head + WORDS + 32 * i);
+                uint256 maxBits = i + 1 == end ? place >> LAST_SHIFT : (place >> FULL_SHIFT) & 0xff;
+                if (word >> maxBits != 0) revert WordOutOfRange(index, i, word, maxBits);
+            }
+        }
+        uint256 commitments = head + _get(run + COMMITMENTS_LENGTH) + 32;
+        for (i = 0; i < _get(run + COMMITMENT_COUNT); ++i) {
+            uint256 commitment = _calldataAt(commitments + 32 * i);
+            if (commitment >= R) revert CommitmentOutOfRange(index, i, commitment);
+        }
+    }
+
+    /// @dev After a precompile failed: names the first proof with a coordinate ≥ q or a G1 point off the curve. The
+    /// precompiles see to it, but say nothing.
+    function _explain(uint256 batch) private pure {
+        uint256 n = _get(batch + BUNDLES);
+        for (uint256 index = 0; index < n; ++index) {
+            uint256 head = _headOf(batch, index);
+            uint256[] calldata proofs;
+            assembly ("memory-safe") {
+                let length := add(head, calldataload(add(head, PROOFS_OFFSET)))
+                proofs.offset := add(length, 0x20)
+                proofs.length := calldataload(length)
+            }
+            for (uint256 i = 0; i < proofs.length; i += 2) {
+                (uint256 x, uint256 y) = (proofs[i], proofs[i + 1]);
+                if (x >= Q) revert CoordinateOutOfRange(index, i, x);
+                if (y >= Q) revert CoordinateOutOfRange(index, i + 1, y);
+                bool ofB = i % PROOF_WORDS == 2 || i % PROOF_WORDS == 4;
+                if (!ofB && x | y != 0 && !BN254.isOnCurve(x, y)) revert PointNotOnCurve(index, i);
+            }
         }
         revert PrecompileFailed();
     }
 
-    /// @dev All coordinates of a bundle's proofs are below q, and all G1 points on the curve. The precompiles see to it
-    /// as well, but say nothing.
-    function _requirePoints(uint256 index, uint256 job) private pure {
-        uint256[] calldata proofs = _arrayAt(KeyBlob.read(job + PROOFS));
-        for (uint256 i = 0; i < proofs.length; i += 2) {
-            (uint256 x, uint256 y) = (proofs[i], proofs[i + 1]);
-            if (x >= Q) revert CoordinateOutOfRange(index, i, x);
-            if (y >= Q) revert CoordinateOutOfRange(index, i + 1, y);
-            bool ofB = i % PROOF_WORDS == 2 || i % PROOF_WORDS == 4;
-            if (!ofB && x | y != 0 && !BN254.isOnCurve(x, y)) revert PointNotOnCurve(index, i);
-        }
-    }
-
     // ------------------------------------------------------------------------------------------------ hashing
 
-    /// @dev First pass. The transcript: BATCH_TAG, the number of bundles, then for each its model's digest, the bitmap of
-    /// the slices proven, their h0s, and their proofs with −A in the place of A.
-    function _hash(Combination memory combination, uint256 jobs, uint256 jobsEnd) private view {
+    /// @dev Checks and hashes every bundle. The transcript: BATCH_TAG, the number of bundles, then for each its model's
+    /// digest, the bitmap of the slices proven, their h0s, and their proofs with −A in the place of A.
+    function _hash(uint256 batch, uint256 base, uint256 n) private pure {
         unchecked {
-            uint256 transcript;
-            uint256 entry;
-            uint256 equation;
-            bytes32 tag = BATCH_TAG;
-            assembly ("memory-safe") {
-                transcript := mload(0x40)
-                mstore(transcript, tag)
-                mstore(add(transcript, 0x20), div(sub(jobsEnd, jobs), JOB_BYTES))
-                entry := add(transcript, 0x40)
-                // Room for the greatest number of proofs; that there are no more, `_coverageOf` checks for each.
-                let slices := 0
-                for { let job := jobs } lt(job, jobsEnd) { job := add(job, JOB_BYTES) } {
-                    slices := add(slices, div(calldataload(mload(add(job, PROOFS))), PROOF_WORDS))
-                    entry := add(entry, 0x40)
-                }
-                equation := add(entry, mul(slices, add(0x20, PROOF_BYTES)))
-                mstore(0x40, add(equation, mul(slices, EQUATION_BYTES)))
-                entry := add(transcript, 0x40)
-            }
-            uint256 transcriptEnd = equation;
-            combination.firstEquation = equation;
-            bytes memory blob;
-            bytes32 digest;
-            for (uint256 job = jobs; job != jobsEnd; job += JOB_BYTES) {
-                bytes32 next = bytes32(_calldataAt(KeyBlob.read(job)));
-                if (next != digest || job == jobs) blob = KeyBlob.fetch(registry, next);
-                digest = next;
+            (uint256 transcript, uint256 equations) = _begin(batch, base, n);
+            uint256 head = base + 32 * n;
+            uint256 index;
+            for (uint256 run = _get(batch + FIRST_RUN); index != n; run = _get(run + NEXT_RUN)) {
                 assembly ("memory-safe") {
-                    mstore(add(job, BLOB), blob)
-                    mstore(add(job, NEXT_EQUATION), equation)
+                    mstore(add(run, EQUATIONS), mload(add(batch, NEXT_EQUATION)))
                 }
-                (entry, equation) = _hashBundle((job - jobs) / JOB_BYTES, job, entry, equation);
+                uint256 end = _get(run + RUN_END);
+                do {
+                    head = _hashBundle(batch, run, index, head);
+                } while (++index != end);
                 assembly ("memory-safe") {
-                    mstore(add(job, LAST_EQUATION), equation)
+                    mstore(add(run, EQUATIONS_END), mload(add(batch, NEXT_EQUATION)))
                 }
             }
+            if (head != msg.data.length) revert NonCanonicalCalldata();
             assembly ("memory-safe") {
-                mstore(combination, keccak256(transcript, sub(transcriptEnd, transcript)))
+                mstore(add(batch, SEED), keccak256(transcript, sub(equations, transcript)))
+                for {} iszero(mload(add(equations, KEY))) {} { equations := add(equations, EQUATION_BYTES) }
+                mstore(add(batch, FIRST_EQUATION), equations)
             }
         }
     }
 
-    /// @dev Checks a bundle, and writes its part of the transcript at `entry` and its equations at `equation`. Returns
-    /// where each ends.
-    function _hashBundle(uint256 index, uint256 job, uint256 entry, uint256 equation)
+    /// @dev Begins the transcript, and makes room for it and, just after it, for the equations.
+    function _begin(uint256 batch, uint256 base, uint256 n)
         private
         pure
-        returns (uint256, uint256)
+        returns (uint256 transcript, uint256 equations)
+    {
+        (uint256 slices, uint256 size) = _measure(batch, base, n);
+        bytes32 tag = BATCH_TAG;
+        assembly ("memory-safe") {
+            transcript := mload(0x40)
+            equations := add(add(transcript, 0x40), add(shl(6, n), mul(slices, add(0x20, PROOF_BYTES))))
+            calldatacopy(equations, calldatasize(), size) // zeros: no slice is covered
+            mstore(0x40, add(equations, size))
+            mstore(transcript, tag)
+            mstore(add(transcript, 0x20), n)
+            mstore(add(batch, NEXT_PART), add(transcript, 0x40))
+            mstore(add(batch, NEXT_EQUATION), equations)
+        }
+    }
+
+    /// @return slices How many proofs calldata has room for, once each bundle has what its model asks for. If one of
+    /// them has anything else, it does not pass its checks, and it does not matter what was written where until then.
+    /// @return equations Bytes of all equations.
+    function _measure(uint256 batch, uint256 base, uint256 n) private pure returns (uint256 slices, uint256 equations) {
+        unchecked {
+            uint256 others = base;
+            uint256 index;
+            for (uint256 run = _get(batch + FIRST_RUN); index != n; run = _get(run + NEXT_RUN)) {
+                uint256 bundles = _get(run + RUN_END) - index;
+                // An offset before the head, and the proofs' length.
+                others += bundles * (_get(run + PROOFS_LENGTH) + 0x40);
+                equations += bundles * _get(run + STRIDE);
+                index += bundles;
+            }
+            if (others < msg.data.length) slices = (msg.data.length - others) / PROOF_BYTES;
+        }
+    }
+
+    /// @dev Checks the bundle whose head is here, and writes its part of the transcript and its equations.
+    /// @return Where the next one's head is.
+    function _hashBundle(uint256 batch, uint256 run, uint256 index, uint256 head) private pure returns (uint256) {
+        (uint256 covered, uint256 slices) = _requireForm(batch, run, index, head);
+        _requireRanges(run, index, head);
+        uint256 h0;
+        uint256 proof;
+        uint256 equation;
+        uint256 next;
+        assembly ("memory-safe") {
+            h0 := mload(add(batch, NEXT_PART))
+            equation := mload(add(batch, NEXT_EQUATION))
+            let size := mul(slices, PROOF_BYTES)
+            let proofs := add(add(head, mload(add(run, PROOFS_LENGTH))), 0x20)
+            next := add(proofs, size)
+            mstore(h0, calldataload(head))
+            mstore(add(h0, 0x20), covered)
+            h0 := add(h0, 0x40)
+            proof := add(h0, shl(5, slices))
+            calldatacopy(proof, proofs, size)
+            mstore(add(batch, NEXT_PART), add(proof, size))
+            mstore(add(batch, NEXT_EQUATION), add(equation, mload(add(run, STRIDE))))
+        }
+        _hashSlices(run, head, covered, h0, proof, equation);
+        return next;
+    }
+
+    /// @dev Writes the h0s and the equations of the slices covered.
+    function _hashSlices(uint256 run, uint256 head, uint256 covered, uint256 h0, uint256 proof, uint256 equation)
+        private
+        pure
     {
         unchecked {
-            Statement memory statement;
-            uint256 head = KeyBlob.read(job);
-            (statement.context, statement.owner) = (_calldataAt(head + 0x20), _calldataAt(head + 0x40));
-            if (statement.context == 0 || statement.context >= R) revert ContextOutOfRange(index, statement.context);
-            if (statement.owner >= R) revert OwnerOutOfRange(index, statement.owner);
-            bytes memory blob = _blobOf(job);
-            uint256 covered = _coverageOf(index, job, KeyBlob.sliceCount(blob));
-            statement.sources = _placeTensors(index, job, blob);
-            (statement.bundle, statement.job, statement.entry) = (index, job, entry + 0x40);
-            assembly ("memory-safe") {
-                mstore(entry, calldataload(head))
-                mstore(add(entry, 0x20), covered)
-                let proofs := mload(add(job, PROOFS))
-                let words := calldataload(proofs)
-                let proof := add(entry, add(0x40, shl(5, div(words, PROOF_WORDS))))
-                calldatacopy(proof, add(proofs, 0x20), shl(5, words))
-                mstore(add(statement, 0xc0), proof)
-            }
-
-            uint256 vkHash = KeyBlob.vkHashes(blob);
-            uint256 wiring = KeyBlob.wirings(blob);
-            uint256 record = KeyBlob.records(blob, wiring);
-            for (uint256 k = 0; covered >> k != 0; ++k) {
-                uint256 deltas;
-                uint256 ic;
-                (deltas, ic, record) = KeyBlob.points(record);
-                if ((covered >> k) & 1 == 1) {
+            uint256 vkHash = _get(run + VK_HASHES);
+            uint256 wiring = _get(run + WIRING);
+            uint256 record = _get(run + RECORD);
+            while (true) {
+                uint256 key = KeyBlob.points(record);
+                if (covered & 1 != 0) {
                     assembly ("memory-safe") {
-                        mstore(equation, deltas)
-                        mstore(add(equation, IC), ic)
+                        mstore(add(equation, KEY), key)
                     }
-                    _hashSlice(statement, equation, k, vkHash, wiring);
-                    equation += EQUATION_BYTES;
+                    _hashSlice(run, head, vkHash, h0, proof, equation, wiring);
+                    h0 += 32;
+                    proof += PROOF_BYTES;
                 }
+                covered >>= 1;
+                if (covered == 0) return;
+                equation += EQUATION_BYTES;
+                vkHash += 32;
                 wiring = KeyBlob.afterWiring(wiring);
-                vkHash += 0x20;
+                record = key + KEY_BYTES;
             }
-            return (statement.proof, equation);
         }
     }
 
-    /// @dev Writes a slice's h0 and the rest of its equation, and moves on to the next.
-    function _hashSlice(Statement memory statement, uint256 equation, uint256 k, uint256 vkHash, uint256 wiring)
-        private
-        pure
-    {
-        bool ok;
-        // Where C1 is; 0 in plain form.
-        uint256 c1;
-        bool unexpected;
+    /// @dev Writes a slice's h0 and the rest of its equation, and negates A.
+    function _hashSlice(
+        uint256 run,
+        uint256 head,
+        uint256 vkHash,
+        uint256 h0,
+        uint256 proof,
+        uint256 equation,
+        uint256 wiring
+    ) private pure {
+        uint256 end = _writePreimage(run, head, vkHash, proof, wiring);
         assembly ("memory-safe") {
-            let proof := mload(add(statement, 0xc0))
-            mstore(add(statement, 0xc0), add(proof, PROOF_BYTES))
             mstore(add(equation, PROOF), proof)
-            // −(x, y) = (x, (q − y) mod q): the outer reduction keeps (0, 0) what it is, and y ≥ q would be y − q.
-            let y := mload(add(proof, 0x20))
-            ok := lt(y, Q)
-            mstore(add(proof, 0x20), mod(sub(Q, y), Q))
-            c1 := add(proof, 0xc0)
-            // One delta.
-            if eq(sub(mload(add(equation, IC)), mload(equation)), 0x80) {
-                c1 := 0
-                unexpected := iszero(iszero(or(mload(add(proof, 0xc0)), mload(add(proof, 0xe0)))))
+            let preimage := mload(0x40)
+            let challenge := keccak256(preimage, sub(end, preimage))
+            mstore(h0, challenge)
+            challenge := mod(challenge, R)
+
+            // F = (e_1 + (e_2 + …)·χ)·χ with e = x ‖ w: x moves up by a word, to where w begins. From the last one on,
+            // first those beyond a multiple of four, then four at a time. The sums are below 2^256: terms and r are
+            // below 2^254.
+            let e := add(preimage, 0x80)
+            mcopy(e, add(preimage, 0x60), shl(5, mload(wiring)))
+            end := sub(end, 0x40)
+            let fingerprint := 0
+            for { let fours := add(e, and(sub(end, e), not(0x7f))) } gt(end, fours) {} {
+                end := sub(end, 0x20)
+                fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
             }
-            vkHash := mload(vkHash)
-        }
-        if (!ok) _requirePoints(statement.bundle, statement.job);
-        if (unexpected) revert UnexpectedFirstCommitment(statement.bundle, k);
-        bytes32 h0 = _hashPublics(statement, equation, vkHash, wiring, c1);
-        assembly ("memory-safe") {
-            let entry := mload(add(statement, 0xa0))
-            mstore(entry, h0)
-            mstore(add(statement, 0xa0), add(entry, 0x20))
+            for {} gt(end, e) {} {
+                end := sub(end, 0x80)
+                fingerprint := mulmod(add(fingerprint, mload(add(end, 0x60))), challenge, R)
+                fingerprint := mulmod(add(fingerprint, mload(add(end, 0x40))), challenge, R)
+                fingerprint := mulmod(add(fingerprint, mload(add(end, 0x20))), challenge, R)
+                fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
+            }
+            mstore(add(equation, CHALLENGE), challenge)
+            mstore(add(equation, FINGERPRINT), fingerprint)
+
+            // −(x, y) = (x, (q − y) mod q): the outer reduction keeps (0, 0) what it is. Where y ≥ q it is 2^256 − 1,
+            // which the precompiles refuse.
+            let y := mload(add(proof, 0x20))
+            mstore(add(proof, 0x20), or(mod(sub(Q, y), Q), sub(lt(y, Q), 1)))
         }
     }
 
-    /// @dev h0 of a slice; notes its scalars: 1, x, then in committed form χ, and F if there are words.
-    function _hashPublics(Statement memory statement, uint256 equation, uint256 vkHash, uint256 wiring, uint256 c1)
+    /// @dev Writes what h0 hashes from the free memory pointer on, and returns where it ends. It is scratch.
+    function _writePreimage(uint256 run, uint256 head, uint256 vkHash, uint256 proof, uint256 wiring)
         private
         pure
-        returns (bytes32 h0)
+        returns (uint256 end)
     {
         bytes32 tag = CHALLENGE_TAG;
-        // Memory map, in words, from the free memory pointer on:
-        //   0 CHALLENGE_TAG   1 vkHash   2 p   3 x (p words)   3+p n   4+p words (n words)   4+p+n C1 (2 words)
-        // In plain form vkHash is in the place of p, and x is the end. The scalars stay where x is: 1 overwrites word 2,
-        // χ overwrites n, F the word after it.
+        // Memory map, in words:
+        //   0 CHALLENGE_TAG   1 vkHash   2 p   3 x (p words)   3+p n   4+p w (n words)   4+p+n C1 (2 words)
         assembly ("memory-safe") {
-            let scalars := add(mload(0x40), 0x40)
-            let x := add(scalars, 0x20)
-            let post := add(x, shl(5, mload(wiring)))
-            let sources := add(mload(add(statement, 0x60)), 0x20)
+            end := mload(0x40)
+            mstore(end, tag)
+            mstore(add(end, 0x20), mload(vkHash))
+            let count := mload(wiring)
+            mstore(add(end, 0x40), count)
+            end := add(end, 0x60)
+            count := add(end, shl(5, count))
             // The registry sees to it that the context comes first, then the owner if it comes at all, then commitments
-            // only, read or written.
-            mstore(x, mload(add(statement, 0x20)))
-            x := add(x, 0x20)
+            // only, read or written. Where there is no owner, he is written over; the word after the last slot is a
+            // count, too small for an owner's slot.
+            calldatacopy(end, add(head, CONTEXT), 0x40)
             let slot := add(wiring, 0x40)
-            if lt(x, post) {
-                if eq(shr(32, mload(slot)), 2) {
-                    mstore(x, mload(add(statement, 0x40)))
-                    x := add(x, 0x20)
-                    slot := add(slot, 0x20)
-                }
-                for {} lt(x, post) {} {
-                    mstore(x, mload(add(sources, shl(5, and(mload(slot), 0xffffffff)))))
-                    x := add(x, 0x20)
-                    slot := add(slot, 0x20)
-                }
+            let owner := shl(5, eq(shr(32, mload(slot)), 2))
+            end := add(add(end, 0x20), owner)
+            slot := add(slot, owner)
+            let places := mload(add(run, PLACES))
+            let values := add(add(head, mload(add(run, COMMITMENTS_LENGTH))), 0x20)
+            for {} lt(end, count) { end := add(end, 0x20) } {
+                let place := mload(add(places, shl(5, and(mload(slot), 0xffffffff))))
+                mstore(end, calldataload(add(values, place)))
+                slot := add(slot, 0x20)
             }
 
-            let end := post
-            switch c1
-            case 0 {
-                mstore(scalars, vkHash)
-                h0 := keccak256(scalars, sub(post, scalars))
+            // The word groups: their number, then their tensors.
+            values := add(head, WORDS)
+            end := add(end, 0x20)
+            for { let last := add(slot, shl(5, mload(slot))) } lt(slot, last) {} {
+                slot := add(slot, 0x20)
+                let place := mload(add(places, shl(5, mload(slot))))
+                let size := and(shr(SIZE_SHIFT, place), SIZE)
+                calldatacopy(end, add(values, and(place, START)), size)
+                end := add(end, size)
             }
-            default {
-                mstore(sub(scalars, 0x40), tag)
-                mstore(sub(scalars, 0x20), vkHash)
-                mstore(scalars, mload(wiring))
-                let firstWord := add(post, 0x20)
-                end := firstWord
-                for { let last := add(slot, shl(5, mload(slot))) } lt(slot, last) {} {
-                    slot := add(slot, 0x20)
-                    let source := mload(add(sources, shl(5, mload(slot))))
-                    let size := shl(5, shr(128, source))
-                    calldatacopy(end, and(source, 0xffffffffffffffffffffffffffffffff), size)
-                    end := add(end, size)
-                }
-                mstore(post, shr(5, sub(end, firstWord)))
-                mcopy(end, c1, 0x40)
-                h0 := keccak256(sub(scalars, 0x40), add(sub(end, scalars), 0x80))
-
-                let challenge := mod(h0, R)
-                switch gt(end, firstWord)
-                case 0 { end := firstWord }
-                default {
-                    // F = (w_1 + (w_2 + …)·χ)·χ, from the last word: first those beyond a multiple of four, then four
-                    // at a time. The sums are below 2^256: a word has at most 253 bits, r has 254.
-                    let fingerprint := 0
-                    for { let fours := add(firstWord, and(sub(end, firstWord), not(0x7f))) } gt(end, fours) {} {
-                        end := sub(end, 0x20)
-                        fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
-                    }
-                    for {} gt(end, firstWord) {} {
-                        end := sub(end, 0x80)
-                        fingerprint := mulmod(add(fingerprint, mload(add(end, 0x60))), challenge, R)
-                        fingerprint := mulmod(add(fingerprint, mload(add(end, 0x40))), challenge, R)
-                        fingerprint := mulmod(add(fingerprint, mload(add(end, 0x20))), challenge, R)
-                        fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
-                    }
-                    mstore(firstWord, fingerprint)
-                    end := add(firstWord, 0x20)
-                }
-                mstore(post, challenge)
-            }
-            mstore(scalars, 1)
-            mstore(add(equation, SCALARS), scalars)
-            mstore(add(equation, SCALARS_END), end)
-            mstore(0x40, end)
+            mstore(count, sub(shr(5, sub(end, count)), 1))
+            mcopy(end, add(proof, C1), 0x40)
+            end := add(end, 0x40)
         }
     }
 
     // ------------------------------------------------------------------------------------------------ curve
 
-    /// @dev Second pass: writes the pairs from the free memory pointer on, setup by setup, model by model and slice by
-    /// slice, and checks their product. A pair's second half is scratch until its G2 point is written.
-    function _combine(Combination memory combination, uint256 jobs, uint256 jobsEnd) private view {
+    /// @dev Writes the pairs from the free memory pointer on, setup by setup, model by model and slice by slice, and
+    /// checks their product. A pair's second half is scratch until its G2 point is written.
+    function _combine(uint256 batch) private view {
         unchecked {
             uint256 pairs;
             assembly ("memory-safe") {
                 pairs := mload(0x40)
             }
-            combination.end = pairs;
-            while (jobs != jobsEnd) {
-                bytes32 setupDigest = KeyBlob.setupDigest(_blobOf(jobs));
-                // α, β, γ come just before the first delta, in every slice of the setup alike.
-                uint256 key = KeyBlob.read(KeyBlob.read(jobs + NEXT_EQUATION)) - 0x140;
-                uint256 alpha = combination.end;
-                (combination.l, combination.empty, combination.rhoSum) = (alpha + PAIR_BYTES, true, 0);
-                combination.end = alpha + 2 * PAIR_BYTES;
-                do {
-                    uint256 blob = KeyBlob.read(jobs + BLOB);
-                    uint256 from = jobs;
-                    do {
-                        jobs += JOB_BYTES;
-                    } while (jobs != jobsEnd && KeyBlob.read(jobs + BLOB) == blob);
-                    _combineModel(combination, from, jobs);
-                } while (jobs != jobsEnd && KeyBlob.setupDigest(_blobOf(jobs)) == setupDigest);
-
+            uint256 alpha = pairs;
+            uint256 run = _get(batch + FIRST_RUN);
+            while (run != 0) {
+                // α, β, γ are the same in every slice of the setup.
+                uint256 key = KeyBlob.points(_get(run + RECORD));
+                assembly ("memory-safe") {
+                    let l := add(alpha, PAIR_BYTES)
+                    mstore(add(batch, L), l)
+                    mstore(add(batch, L_BEGUN), 0)
+                    mstore(add(batch, RHO_SUM), 0)
+                    mstore(add(batch, NEXT_PAIR), add(l, PAIR_BYTES))
+                }
+                run = _combineSetup(batch, run);
                 // (Σρ·α, β) and (Σρ·L, γ).
-                _multiply(combination, alpha, key, combination.rhoSum);
+                _multiply(batch, alpha, key, _get(batch + RHO_SUM));
                 assembly ("memory-safe") {
-                    mcopy(add(alpha, 0x40), add(key, 0x40), 0x80)
-                    mcopy(add(alpha, 0x100), add(key, 0xc0), 0x80)
+                    mcopy(add(alpha, G2), add(key, BETA), 0x80)
+                    mcopy(add(alpha, add(PAIR_BYTES, G2)), add(key, GAMMA), 0x80)
+                    alpha := mload(add(batch, NEXT_PAIR))
                 }
             }
-            _requirePairingProductIsOne(combination, pairs);
+            _requirePairingProductIsOne(batch, pairs, alpha);
         }
     }
 
-    /// @dev Combines the bundles of some jobs, all of one model, slice by slice. Each has its equations in the order of
-    /// slices, and so are the key records, whose addresses tell the slices apart.
-    function _combineModel(Combination memory combination, uint256 jobs, uint256 jobsEnd) private view {
+    /// @dev Combines neighbouring models of one setup. Returns the first run of another one, or 0.
+    function _combineSetup(uint256 batch, uint256 run) private view returns (uint256 next) {
+        while (true) {
+            _combineModel(batch, run);
+            next = _get(run + NEXT_RUN);
+            if (next == 0 || KeyBlob.setupDigest(_blobOf(next)) != KeyBlob.setupDigest(_blobOf(run))) return next;
+            run = next;
+        }
+    }
+
+    /// @dev Combines the bundles of a model, slice by slice.
+    function _combineModel(uint256 batch, uint256 run) private view {
         unchecked {
-            if (jobs + JOB_BYTES == jobsEnd) {
-                uint256 last = KeyBlob.read(jobs + LAST_EQUATION);
-                for (uint256 e = KeyBlob.read(jobs + NEXT_EQUATION); e != last; e += EQUATION_BYTES) {
-                    uint256 rho = _rho(combination, e);
-                    _begin(combination, e, rho);
-                    _finish(combination, e, rho, rho);
+            uint256 slice = _get(run + EQUATIONS);
+            uint256 end = _get(run + EQUATIONS_END);
+            uint256 stride = _get(run + STRIDE);
+            for (uint256 slicesEnd = slice + stride; slice != slicesEnd; slice += EQUATION_BYTES) {
+                // The first bundle's that covers the slice, and the slice's first pair.
+                uint256 first = 0;
+                uint256 pair = _get(batch + NEXT_PAIR);
+                for (uint256 equation = slice; equation < end; equation += stride) {
+                    if (_get(equation + KEY) == 0) continue;
+                    if (first != 0) {
+                        _join(batch, pair, first, equation);
+                    } else {
+                        first = equation;
+                        _beginSlice(batch, pair, first);
+                    }
                 }
-                return;
-            }
-            while (true) {
-                uint256 deltas = type(uint256).max;
-                for (uint256 job = jobs; job != jobsEnd; job += JOB_BYTES) {
-                    uint256 equation = KeyBlob.read(job + NEXT_EQUATION);
-                    if (equation == KeyBlob.read(job + LAST_EQUATION)) continue;
-                    uint256 candidate = KeyBlob.read(equation);
-                    if (candidate < deltas) deltas = candidate;
-                }
-                if (deltas == type(uint256).max) return;
-                _combineSlice(combination, jobs, jobsEnd, deltas);
+                if (first != 0) _endSlice(batch, pair, first);
             }
         }
-    }
-
-    /// @dev Combines the equations of the slice with these deltas.
-    function _combineSlice(Combination memory combination, uint256 jobs, uint256 jobsEnd, uint256 deltas) private view {
-        unchecked {
-            uint256 commitments;
-            // The first equation, to whose scalars the others' are added; and what these are yet to be multiplied by.
-            uint256 sum;
-            uint256 factor;
-            uint256 rhoSum;
-            for (uint256 job = jobs; job != jobsEnd; job += JOB_BYTES) {
-                uint256 equation = KeyBlob.read(job + NEXT_EQUATION);
-                if (equation == KeyBlob.read(job + LAST_EQUATION) || KeyBlob.read(equation) != deltas) continue;
-                assembly ("memory-safe") {
-                    mstore(add(job, NEXT_EQUATION), add(equation, EQUATION_BYTES))
-                }
-                uint256 rho = _rho(combination, equation);
-                rhoSum = addmod(rhoSum, rho, R);
-                if (sum == 0) {
-                    (sum, factor, commitments) = (equation, rho, combination.end);
-                    _begin(combination, equation, rho);
-                } else {
-                    if (factor != 1) _scaleScalars(sum, factor);
-                    factor = 1;
-                    _addScalars(sum, equation, rho);
-                    _join(combination, commitments, equation, rho);
-                }
-            }
-            _finish(combination, sum, factor, rhoSum);
-        }
-    }
-
-    /// @dev Begins a slice with its first equation: appends (ρ·C1, δ1) and (ρ·C2, δ2), in plain form the second alone,
-    /// then (−ρ·A, B).
-    function _begin(Combination memory combination, uint256 equation, uint256 rho) private view {
-        uint256 mulGas = _ecMulGas;
-        bool ok = true;
-        // Memory map of a pair, here and below: G1 point (2 words), G2 point (4), whose first word holds ECMUL's scalar
-        // before. Arguments are evaluated from the last to the first: a call comes before its returndatasize().
-        assembly ("memory-safe") {
-            let pair := mload(add(combination, 0x40))
-            let proof := mload(add(equation, PROOF))
-            let delta := mload(equation)
-            let last := sub(mload(add(equation, IC)), 0x80)
-            if lt(delta, last) {
-                mcopy(pair, add(proof, 0xc0), 0x40)
-                if iszero(eq(rho, 1)) {
-                    mstore(add(pair, 0x40), rho)
-                    ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40))
-                }
-                mcopy(add(pair, 0x40), delta, 0x80)
-                pair := add(pair, PAIR_BYTES)
-            }
-            let a := add(pair, PAIR_BYTES)
-            mcopy(pair, add(proof, 0x100), 0x40)
-            mcopy(a, proof, 0x40)
-            if iszero(eq(rho, 1)) {
-                mstore(add(pair, 0x40), rho)
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40)), ok)
-                mstore(add(a, 0x40), rho)
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, a, 0x60, a, 0x40)), ok)
-            }
-            mcopy(add(pair, 0x40), last, 0x80)
-            mcopy(add(a, 0x40), add(proof, 0x40), 0x80)
-            mstore(add(combination, 0x40), add(a, PAIR_BYTES))
-        }
-        if (!ok) _explain(combination);
-    }
-
-    /// @dev Adds another equation of the slice, of which the first pair is at `commitments`: its ρ·C1 and ρ·C2, and a
-    /// pair (−ρ·A, B).
-    function _join(Combination memory combination, uint256 commitments, uint256 equation, uint256 rho) private view {
-        (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
-        bool ok = true;
-        assembly ("memory-safe") {
-            // Memory map of the scratch, where the next pair goes: the pair's point (2 words), term (2), scalar (1).
-            let pair := mload(add(combination, 0x40))
-            let term := add(pair, 0x40)
-            let proof := mload(add(equation, PROOF))
-            let end := add(proof, PROOF_BYTES)
-            let point := sub(end, shr(1, sub(mload(add(equation, IC)), mload(equation))))
-            for {} lt(point, end) { point := add(point, 0x40) } {
-                mcopy(pair, commitments, 0x40)
-                mcopy(term, point, 0x40)
-                mstore(add(pair, 0x80), rho)
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, pair, 0x80, commitments, 0x40)), ok)
-                if iszero(ok) { break }
-                commitments := add(commitments, PAIR_BYTES)
-            }
-            mcopy(pair, proof, 0x40)
-            mstore(term, rho)
-            ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40)), ok)
-            mcopy(term, add(proof, 0x40), 0x80)
-            mstore(add(combination, 0x40), add(pair, PAIR_BYTES))
-        }
-        if (!ok) _explain(combination);
-    }
-
-    /// @dev Ends a slice: its part of Σρ and, from the scalars times `factor`, of Σρ·L.
-    function _finish(Combination memory combination, uint256 equation, uint256 factor, uint256 rhoSum) private view {
-        (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
-        bool ok = true;
-        combination.rhoSum = addmod(combination.rhoSum, rhoSum, R);
-        // Memory map of L's pair: sum (2 words), term (2), scalar (1). ECMUL reads term and scalar and writes the term;
-        // ECADD reads sum and term and writes the sum.
-        assembly ("memory-safe") {
-            let l := mload(add(combination, 0x60))
-            let term := add(l, 0x40)
-            let ic := mload(add(equation, IC))
-            let scalar := mload(add(equation, SCALARS))
-            let end := mload(add(equation, SCALARS_END))
-            if mload(add(combination, 0x80)) {
-                mstore(add(combination, 0x80), 0)
-                mcopy(l, ic, 0x40)
-                let first := mulmod(mload(scalar), factor, R)
-                if iszero(eq(first, 1)) {
-                    mstore(term, first)
-                    ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, l, 0x60, l, 0x40))
-                }
-                ic := add(ic, 0x40)
-                scalar := add(scalar, 0x20)
-            }
-            // An odd one first, then two at a time: half the jumps.
-            if and(sub(end, scalar), 0x20) {
-                mcopy(term, ic, 0x40)
-                mstore(add(l, 0x80), mulmod(mload(scalar), factor, R))
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
-                ic := add(ic, 0x40)
-                scalar := add(scalar, 0x20)
-            }
-            for {} and(lt(scalar, end), ok) {} {
-                mcopy(term, ic, 0x40)
-                mstore(add(l, 0x80), mulmod(mload(scalar), factor, R))
-                ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
-                mcopy(term, add(ic, 0x40), 0x40)
-                mstore(add(l, 0x80), mulmod(mload(add(scalar, 0x20)), factor, R))
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
-                ic := add(ic, 0x80)
-                scalar := add(scalar, 0x40)
-            }
-        }
-        if (!ok) _explain(combination);
     }
 
     /// @dev ρ of an equation.
-    function _rho(Combination memory combination, uint256 equation) private pure returns (uint256 rho) {
+    function _rho(uint256 batch, uint256 equation) private pure returns (uint256 rho) {
         assembly ("memory-safe") {
             rho := 1
-            let index := div(sub(equation, mload(add(combination, 0x20))), EQUATION_BYTES)
+            let index := div(sub(equation, mload(add(batch, FIRST_EQUATION))), EQUATION_BYTES)
             if index {
-                mstore(0x00, mload(combination))
+                mstore(0x00, mload(add(batch, SEED)))
                 mstore(0x20, index)
                 rho := mod(keccak256(0x00, 0x40), R)
             }
         }
     }
 
-    /// @dev Multiplies the equation's scalars in place.
-    function _scaleScalars(uint256 equation, uint256 factor) private pure {
+    /// @dev Begins a slice with its first equation: at `pair` (ρ·C1, δ1), (ρ·C2, δ2) and (−ρ·A, B), the first two
+    /// without their deltas.
+    function _beginSlice(uint256 batch, uint256 pair, uint256 equation) private view {
+        uint256 rho = _rho(batch, equation);
+        uint256 mulGas = _ecMulGas;
+        bool ok = true;
+        // Memory map of a pair, here and below: G1 point (2 words), G2 point (4), whose first word holds ECMUL's scalar
+        // before. Arguments are evaluated from the last to the first: a call comes before its returndatasize().
         assembly ("memory-safe") {
-            let scalar := mload(add(equation, SCALARS))
-            for { let end := mload(add(equation, SCALARS_END)) } lt(scalar, end) {
-                scalar := add(scalar, 0x20)
-            } { mstore(scalar, mulmod(mload(scalar), factor, R)) }
+            let second := add(pair, PAIR_BYTES)
+            let a := add(second, PAIR_BYTES)
+            let proof := mload(add(equation, PROOF))
+            mstore(add(batch, NEXT_PAIR), add(a, PAIR_BYTES))
+            mcopy(pair, add(proof, C1), 0x40)
+            mcopy(second, add(proof, C2), 0x40)
+            mcopy(a, proof, 0x40)
+            mstore(add(equation, RHO), rho)
+            if iszero(eq(rho, 1)) {
+                mstore(add(pair, 0x40), rho)
+                mstore(add(second, 0x40), rho)
+                mstore(add(a, 0x40), rho)
+                ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40))
+                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, second, 0x60, second, 0x40)), ok)
+                ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, a, 0x60, a, 0x40)), ok)
+                let scalar := add(equation, CHALLENGE)
+                mstore(scalar, mulmod(mload(scalar), rho, R))
+                scalar := add(equation, FINGERPRINT)
+                mstore(scalar, mulmod(mload(scalar), rho, R))
+            }
+            mcopy(add(a, G2), add(proof, B), 0x80)
         }
+        if (!ok) _explain(batch);
     }
 
-    /// @dev Adds ρ times the other's scalars, of the same slice, to the sum's.
-    function _addScalars(uint256 sum, uint256 other, uint256 rho) private pure {
+    /// @dev Adds another equation of the slice that begins with the pair and the equation `first`: ρ·C1 and ρ·C2 to its
+    /// pairs, a pair (−ρ·A, B), and ρ times 1, χ and F to the first equation's.
+    function _join(uint256 batch, uint256 pair, uint256 first, uint256 equation) private view {
+        uint256 rho = _rho(batch, equation);
+        (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
+        bool ok;
+        // Memory map of a pair without its G2 point: sum (2 words), term (2), scalar (1). ECMUL reads term and scalar
+        // and writes the term; ECADD reads sum and term and writes the sum.
         assembly ("memory-safe") {
-            let scalar := mload(add(sum, SCALARS))
-            let term := mload(add(other, SCALARS))
-            for { let end := mload(add(sum, SCALARS_END)) } lt(scalar, end) {
-                scalar := add(scalar, 0x20)
-                term := add(term, 0x20)
-            } { mstore(scalar, addmod(mload(scalar), mulmod(mload(term), rho, R), R)) }
+            let proof := mload(add(equation, PROOF))
+            let term := add(pair, 0x40)
+            mcopy(term, add(proof, C1), 0x40)
+            mstore(add(term, 0x40), rho)
+            ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, pair, 0x80, pair, 0x40)), ok)
+
+            pair := add(pair, PAIR_BYTES)
+            term := add(pair, 0x40)
+            mcopy(term, add(proof, C2), 0x40)
+            mstore(add(term, 0x40), rho)
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, pair, 0x80, pair, 0x40)), ok)
+
+            let a := mload(add(batch, NEXT_PAIR))
+            mstore(add(batch, NEXT_PAIR), add(a, PAIR_BYTES))
+            mcopy(a, proof, 0x40)
+            mstore(add(a, 0x40), rho)
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, a, 0x60, a, 0x40)), ok)
+            mcopy(add(a, G2), add(proof, B), 0x80)
+
+            let scalar := add(first, RHO)
+            mstore(scalar, addmod(mload(scalar), rho, R))
+            scalar := add(first, CHALLENGE)
+            mstore(scalar, addmod(mload(scalar), mulmod(mload(add(equation, CHALLENGE)), rho, R), R))
+            scalar := add(first, FINGERPRINT)
+            mstore(scalar, addmod(mload(scalar), mulmod(mload(add(equation, FINGERPRINT)), rho, R), R))
         }
+        if (!ok) _explain(batch);
+    }
+
+    /// @dev Ends a slice: writes its deltas, and adds its part of Σρ and of Σρ·L.
+    function _endSlice(uint256 batch, uint256 pair, uint256 first) private view {
+        (uint256 addGas, uint256 mulGas) = (_ecAddGas, _ecMulGas);
+        bool ok = true;
+        // L's pair is as in `_join`.
+        assembly ("memory-safe") {
+            let key := mload(add(first, KEY))
+            mcopy(add(pair, G2), add(key, DELTA_1), 0x80)
+            mcopy(add(pair, add(PAIR_BYTES, G2)), add(key, DELTA_2), 0x80)
+
+            let rho := mload(add(first, RHO))
+            let sum := add(batch, RHO_SUM)
+            mstore(sum, addmod(mload(sum), rho, R))
+
+            let l := mload(add(batch, L))
+            let term := add(l, 0x40)
+            switch mload(add(batch, L_BEGUN))
+            case 0 {
+                mstore(add(batch, L_BEGUN), 1)
+                mcopy(l, add(key, IC_0), 0x40)
+                if iszero(eq(rho, 1)) {
+                    mstore(term, rho)
+                    ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, l, 0x60, l, 0x40))
+                }
+            }
+            default {
+                mcopy(term, add(key, IC_0), 0x40)
+                mstore(add(l, 0x80), rho)
+                ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
+                ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
+            }
+            mcopy(term, add(key, IC_CHALLENGE), 0x40)
+            mstore(add(l, 0x80), mload(add(first, CHALLENGE)))
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
+            mcopy(term, add(key, IC_FINGERPRINT), 0x40)
+            mstore(add(l, 0x80), mload(add(first, FINGERPRINT)))
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
+        }
+        if (!ok) _explain(batch);
     }
 
     /// @dev pair.G1 = scalar·point.
-    function _multiply(Combination memory combination, uint256 pair, uint256 point, uint256 scalar) private view {
+    function _multiply(uint256 batch, uint256 pair, uint256 point, uint256 scalar) private view {
         uint256 mulGas = _ecMulGas;
         bool ok = true;
         assembly ("memory-safe") {
@@ -848,12 +901,11 @@ contract BundleVerifier is IBundleVerifier {
                 ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40))
             }
         }
-        if (!ok) _explain(combination);
+        if (!ok) _explain(batch);
     }
 
     /// @dev The pairing precompile on all pairs.
-    function _requirePairingProductIsOne(Combination memory combination, uint256 pairs) private view {
-        uint256 end = combination.end;
+    function _requirePairingProductIsOne(uint256 batch, uint256 pairs, uint256 end) private view {
         uint256 cap;
         unchecked {
             // slither-disable-next-line divide-before-multiply: an exact division.
@@ -867,7 +919,7 @@ contract BundleVerifier is IBundleVerifier {
             ok := and(eq(returndatasize(), 0x20), staticcall(cap, 8, pairs, sub(end, pairs), 0x00, 0x20))
             product := mload(0x00)
         }
-        if (!ok) _explain(combination);
+        if (!ok) _explain(batch);
         if (product != 1) revert InvalidBundle();
     }
 }

@@ -18,8 +18,7 @@ interface IBundleVerifier {
     /// @param coverage Bitmap of the slices proven, slice 0 lowest; 0 stands for all of them, which has no other form.
     /// @param words Words of the public tensors, in tensor order: public inputs, then outputs.
     /// @param commitments Commitments to the private inputs, then to the boundaries, in tensor order.
-    /// @param proofs For each slice proven, in order, A (2 words), B (4, as in EIP-197), C1 (2), C2 (2); C1 is (0, 0)
-    /// without a challenge.
+    /// @param proofs For each slice proven, in order, A (2 words), B (4, as in EIP-197), C1 (2), C2 (2).
     struct Bundle {
         bytes32 modelDigest;
         uint256 context;
@@ -64,9 +63,6 @@ interface IBundleVerifier {
     /// @notice A proof coordinate (index in `proofs`) is ≥ q.
     /// @dev Selector 0xee3733a1.
     error CoordinateOutOfRange(uint256 bundle, uint256 index, uint256 coordinate);
-    /// @notice A slice without a challenge has no first commitment: C1 must be (0, 0).
-    /// @dev Selector 0x9a502fb4.
-    error UnexpectedFirstCommitment(uint256 bundle, uint256 slice);
     /// @notice A point of the proof (index of its x in `proofs`) is not on the curve.
     /// @dev Selector 0xa779cbbb.
     error PointNotOnCurve(uint256 bundle, uint256 index);
@@ -93,8 +89,8 @@ interface IBundleVerifier {
 
     /// @notice Checks several bundles in one pairing call. Returns nothing; reverts unless every proof of every bundle
     /// is valid and every model is active.
-    /// @dev Neighbouring bundles of one model share two or three pairings a slice, neighbouring models of one setup
-    /// share two: order by setup, then by model. The verdict does not depend on the order.
+    /// @dev Neighbouring bundles of one model share two pairings a slice, neighbouring models of one setup two more:
+    /// order by setup, then by model. The verdict does not depend on the order.
     function verifyBatch(Bundle[] calldata bundles) external view;
 
     /// @notice Indexes of the bundles that do not verify by themselves. For `eth_call`: it verifies one by one.

@@ -12,14 +12,17 @@ import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 ///              S × vkHash
 ///              T × (kind, count, bits, offset, scale, decimals)
 ///              S × (p, p slots, G, G tensor indexes)        slot = role·2^32 + tensor
-///     Record   VK_TAG, form, p, n, G, G × (count, bits), m, m codes,
-///              α (2), β (4), γ (4), [δ1 (4) in committed form], δ2 (4), IC (2·(1 + p + m))
+///     Record   VK_TAG, 1, p, n, G, G × (count, bits), 2, 1, 2, α (2), β (4), γ (4), δ1 (4), δ2 (4), IC (6)
+///
+/// A slice's p slots and n words enter its equation through the challenge χ and the fingerprint F alone, so every key
+/// has three IC points: IC_0, IC_χ and IC_F. The fixed words of a record say so: its form (1: with a first commitment),
+/// then the number of scalars beside 1 and their codes, 1 for χ and 2 for F.
 ///
 /// A cursor is a memory address inside the blob. Readers trust the blob: the registry validated it before it got a
 /// digest.
 library KeyBlob {
-    bytes32 internal constant MODEL_TAG = keccak256("zkslice/model/v1");
-    bytes32 internal constant VK_TAG = keccak256("zkslice/vk/v1");
+    bytes32 internal constant MODEL_TAG = keccak256("zkslice/model/v2");
+    bytes32 internal constant VK_TAG = keccak256("zkslice/vk/v2");
     bytes32 internal constant SETUP_TAG = keccak256("zkslice/setup/v1");
 
     uint256 internal constant KIND_PUBLIC_INPUT = 1;
@@ -32,14 +35,20 @@ library KeyBlob {
     uint256 internal constant ROLE_READ = 3;
     uint256 internal constant ROLE_WRITTEN = 4;
 
-    uint256 internal constant FORM_PLAIN = 0;
-    uint256 internal constant FORM_COMMITTED = 1;
+    uint256 internal constant FORM = 1;
+    uint256 internal constant CODES = 2;
+    uint256 internal constant CODE_CHALLENGE = 1;
+    uint256 internal constant CODE_FINGERPRINT = 2;
 
     /// @dev Digits are packed into words of at most this many bits, which keeps every word below r.
     uint256 internal constant WORD_BITS = 253;
 
     uint256 internal constant HEADER_WORDS = 6;
     uint256 internal constant TENSOR_WORDS = 6;
+    /// @dev Words of a key's points: α, β, γ (the setup's), then δ1, δ2, then IC.
+    uint256 internal constant SETUP_WORDS = 10;
+    uint256 internal constant DELTA_WORDS = 8;
+    uint256 internal constant IC_WORDS = 6;
 
     /// @notice How a tensor is packed and what its integers mean: integer = digit − offset, real = integer·scale /
     /// 10^decimals.
@@ -161,17 +170,11 @@ library KeyBlob {
         return cursor;
     }
 
-    /// @notice Where things are in a key record.
-    /// @return deltas Cursor of the first delta; α, β and γ come just before it.
-    /// @return ic Cursor of IC_0, which comes after the last delta.
-    /// @return next Cursor just after the record: the next slice's.
-    function points(uint256 record) internal pure returns (uint256 deltas, uint256 ic, uint256 next) {
+    /// @notice Cursor of a key record's α; its other points follow.
+    function points(uint256 record) internal pure returns (uint256 cursor) {
         assembly ("memory-safe") {
-            let codes := add(record, add(0xa0, shl(6, mload(add(record, 0x80)))))
-            let m := mload(codes)
-            deltas := add(codes, add(0x160, shl(5, m)))
-            ic := add(deltas, shl(7, add(1, mload(add(record, 0x20)))))
-            next := add(ic, shl(6, add(1, add(m, mload(add(record, 0x40))))))
+            // Before it: VK_TAG to G, two words a group, the scalars' number and codes.
+            cursor := add(add(record, 0x100), shl(6, mload(add(record, 0x80))))
         }
     }
 

@@ -149,8 +149,7 @@ library KeyBlobValidation {
     {
         cursor = _advance(v, record, 5);
         _requireWord(v, record, uint256(KeyBlob.VK_TAG));
-        uint256 form = KeyBlob.read(record + 0x20);
-        if (form > KeyBlob.FORM_COMMITTED) _malformed(v, record + 0x20);
+        _requireWord(v, record + 0x20, KeyBlob.FORM);
         uint256 publics = KeyBlob.read(wiring);
         _requireWord(v, record + 0x40, publics);
 
@@ -174,17 +173,11 @@ library KeyBlobValidation {
         }
         _requireWord(v, record + 0x60, words);
 
-        // Post-challenge publics: χ, and F iff there are words. A slice without a challenge has neither, so it has no
-        // words.
-        uint256 codes = form == KeyBlob.FORM_PLAIN ? 0 : words == 0 ? 1 : 2;
-        if (form == KeyBlob.FORM_PLAIN && groups != 0) _malformed(v, record + 0x80);
-        _advance(v, cursor, 1 + codes);
-        _requireWord(v, cursor, codes);
-        for (uint256 i = 1; i <= codes; ++i) {
-            _requireWord(v, cursor + 32 * i, i);
-        }
-        cursor = _advance(v, cursor, 1 + codes);
-        return _advance(v, cursor, 10 + 4 * (1 + form) + 2 * (1 + publics + codes));
+        _advance(v, cursor, 3);
+        _requireWord(v, cursor, KeyBlob.CODES);
+        _requireWord(v, cursor + 0x20, KeyBlob.CODE_CHALLENGE);
+        _requireWord(v, cursor + 0x40, KeyBlob.CODE_FINGERPRINT);
+        return _advance(v, cursor, 3 + KeyBlob.SETUP_WORDS + KeyBlob.DELTA_WORDS + KeyBlob.IC_WORDS);
     }
 
     /// @dev Checks a record's hash and points, and claims its deltas.
@@ -198,27 +191,23 @@ library KeyBlobValidation {
     ) private {
         bytes32 computed = keccak256(_slice(record, end));
         if (computed != vkHash) revert IModelRegistry.VkHashMismatch(k, vkHash, computed);
-        uint256 form = KeyBlob.read(record + 0x20);
-        uint256 key = record + 32 * (6 + 2 * KeyBlob.read(record + 0x80));
-        key += 32 * KeyBlob.read(key - 0x20); // After the codes.
+        uint256 key = KeyBlob.points(record);
 
-        computed = keccak256(abi.encodePacked(KeyBlob.SETUP_TAG, _slice(key, key + 32 * 10)));
+        computed = keccak256(abi.encodePacked(KeyBlob.SETUP_TAG, _slice(key, key + 32 * KeyBlob.SETUP_WORDS)));
         if (computed != v.setupDigest) revert IModelRegistry.SetupDigestMismatch(k, v.setupDigest, computed);
 
         _requireG1(v, key);
-        for (uint256 ic = key + 32 * (10 + 4 * (1 + form)); ic < end; ic += 0x40) {
+        for (uint256 ic = end - 32 * KeyBlob.IC_WORDS; ic < end; ic += 0x40) {
             _requireG1(v, ic);
         }
-        _requireG2(v, k, key + 0x40, 3 + form);
+        _requireG2(v, k, key + 0x40, 4);
 
         if (KeyBlob.read(key) == 1 || _x(key + 0x40) == _generatorX() || _x(key + 0x40) == _x(key + 0xc0)) {
             revert IModelRegistry.UncontributedSetup();
         }
         _claimDelta(deltaUsers, k, key, key + 0x140, vkHash);
-        if (form == KeyBlob.FORM_COMMITTED) {
-            if (_x(key + 0x140) == _x(key + 0x1c0)) revert IModelRegistry.DeltaNotDistinct(k, _x(key + 0x1c0));
-            _claimDelta(deltaUsers, k, key, key + 0x1c0, vkHash);
-        }
+        if (_x(key + 0x140) == _x(key + 0x1c0)) revert IModelRegistry.DeltaNotDistinct(k, _x(key + 0x1c0));
+        _claimDelta(deltaUsers, k, key, key + 0x1c0, vkHash);
         // The same key twice in one model claims nothing twice, so it is refused by name.
         for (uint256 other = v.vkHashes; other < v.vkHashes + 32 * k; other += 32) {
             if (bytes32(KeyBlob.read(other)) == vkHash) revert IModelRegistry.DeltaNotDistinct(k, _x(key + 0x140));

@@ -8,7 +8,7 @@ import {Deployed} from "./utils/Deployed.sol";
 
 /// @notice Batches and partial coverage.
 contract BundleVerifierBatchTest is Deployed {
-    string[6] internal names = ["single", "chain", "private", "plain", "mixed", "other"];
+    string[6] internal names = ["single", "chain", "private", "skip", "mixed", "other"];
     /// Six models, the last of a setup of its own, at even indexes, and of each a second one with the same keys.
     bytes32[12] internal digests;
 
@@ -135,7 +135,7 @@ contract BundleVerifierBatchTest is Deployed {
 
     // ------------------------------------------------------------------------------------------------ sharing
 
-    /// One pairing call, with n·S + 2·S + 2 pairs for n bundles of a model of S slices in committed form.
+    /// One pairing call, with n·S + 2·S + 2 pairs for n bundles of a model of S slices.
     function test_OneModelSharesItsPairings() public {
         vm.expectCall(address(8), "", 1);
         IBundleVerifier.Bundle[] memory bundles = new IBundleVerifier.Bundle[](4);
@@ -179,6 +179,45 @@ contract BundleVerifierBatchTest is Deployed {
             multiplications += bundles[i].proofs.length;
         }
         assertLt(spent, 45_000 + 34_000 * pairs + 6700 * multiplications + 100_000);
+    }
+
+    /// P3, P4: the coefficients of a batch in which a slice is not proven: it is counted, from the first one proven on,
+    /// and hashed as its bit.
+    function test_CoefficientsCountEverySlice() public {
+        // Slices 0 and 2 of the first bundle, 1 and 2 of the second; then the other way round.
+        _requireCoefficients(5, 6, [uint256(2), 4, 5]);
+        _requireCoefficients(6, 5, [uint256(1), 2, 4]);
+    }
+
+    /// With the indexes of all ρ but the first, which is 1.
+    function _requireCoefficients(uint256 first, uint256 second, uint256[3] memory indexes) private {
+        IBundleVerifier.Bundle[] memory bundles = new IBundleVerifier.Bundle[](2);
+        Model memory model = loadModel("chain");
+        Bundle memory statement = loadBundle("chain");
+        (bundles[0], bundles[1]) = (covering(model.digest, statement, first), covering(model.digest, statement, second));
+        bytes memory transcript = abi.encode(keccak256("zkslice/batch/v3"), 2);
+        for (uint256 i = 0; i < 2; ++i) {
+            transcript = bytes.concat(transcript, abi.encode(model.digest, bundles[i].coverage));
+            for (uint256 k = 0; k < 3; ++k) {
+                if ((bundles[i].coverage >> k) & 1 == 0) continue;
+                bytes32 h0 = h0Of(model, statement, k, statement.proofs[10 * k + 6], statement.proofs[10 * k + 7]);
+                transcript = bytes.concat(transcript, h0);
+            }
+            for (uint256 j = 0; j < 20; ++j) {
+                uint256 word = bundles[i].proofs[j];
+                // −A in the place of A.
+                transcript = bytes.concat(transcript, bytes32(j % 10 == 1 ? BN254.Q - word : word));
+            }
+        }
+        for (uint256 j = 1; j < 4; ++j) {
+            uint256 rho = uint256(keccak256(abi.encode(keccak256(transcript), indexes[j - 1]))) % BN254.R;
+            uint256[] memory proofs = bundles[j / 2].proofs;
+            uint256 a = 10 * (j % 2);
+            vm.expectCall(address(7), abi.encode(proofs[a], BN254.Q - proofs[a + 1], rho));
+            vm.expectCall(address(7), abi.encode(proofs[a + 6], proofs[a + 7], rho));
+            vm.expectCall(address(7), abi.encode(proofs[a + 8], proofs[a + 9], rho));
+        }
+        verifier.verifyBatch(bundles);
     }
 
     // ------------------------------------------------------------------------------------------------ coverage (B6)
@@ -292,6 +331,70 @@ contract BundleVerifierBatchTest is Deployed {
         );
         bundle.proofs[21] = addmod(word, 1, BN254.Q);
         _requireRevert(bundles, abi.encodeWithSelector(IBundleVerifier.PointNotOnCurve.selector, 1, 20));
+    }
+
+    /// Lengths far from the model's, whichever bundle has them: the room for the transcript is reckoned from them.
+    function test_RevertWhen_ABundleHasOtherLengths() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            for (uint256 length = 0; length < 200; length += 99) {
+                IBundleVerifier.Bundle[] memory bundles = _pair("single", "chain");
+                bundles[i].words = new uint256[](length);
+                _requireRevert(
+                    bundles, abi.encodeWithSelector(IBundleVerifier.WordCountMismatch.selector, i, 27, length)
+                );
+                bundles = _pair("single", "chain");
+                bundles[i].commitments = new uint256[](length + 1);
+                _requireRevert(
+                    bundles,
+                    abi.encodeWithSelector(IBundleVerifier.CommitmentCountMismatch.selector, i, 2 * i, length + 1)
+                );
+                bundles = _pair("single", "chain");
+                bundles[i].proofs = new uint256[](length);
+                _requireRevert(
+                    bundles,
+                    abi.encodeWithSelector(IBundleVerifier.ProofLengthMismatch.selector, i, i == 0 ? 10 : 30, length)
+                );
+            }
+        }
+    }
+
+    /// The array of bundles begins just after its offset.
+    function test_RevertWhen_ThereIsAGapBeforeTheArray() public view {
+        bytes memory data = abi.encode(_pair("single", "chain"));
+        // Without the array's offset, 32.
+        assembly {
+            mstore(add(data, 0x20), sub(mload(data), 0x20))
+            data := add(data, 0x20)
+        }
+        bytes4 selector = IBundleVerifier.verifyBatch.selector;
+        (bool ok,) = address(verifier).staticcall(bytes.concat(selector, abi.encode(32), data));
+        assertTrue(ok);
+        bytes memory reason;
+        (ok, reason) = address(verifier).staticcall(bytes.concat(selector, abi.encode(64, 0), data));
+        assertFalse(ok);
+        assertEq(reason, abi.encodePacked(IBundleVerifier.NonCanonicalCalldata.selector));
+    }
+
+    /// The list of offsets has one order, and nothing else in it.
+    function test_RevertWhen_BundlesAreNotWhereTheyShouldBe() public {
+        IBundleVerifier.Bundle[] memory bundles = _pair("single", "single");
+        bytes memory data = abi.encodeCall(IBundleVerifier.verifyBatch, (bundles));
+        uint256[2] memory offsets;
+        assembly {
+            mstore(offsets, mload(add(data, 0x64)))
+            mstore(add(offsets, 0x20), mload(add(data, 0x84)))
+        }
+        for (uint256 which = 0; which < 3; ++which) {
+            // Exchanged; the first twice; the second twice.
+            (uint256 first, uint256 second) = (offsets[which == 1 ? 0 : 1], offsets[which == 2 ? 1 : 0]);
+            assembly {
+                mstore(add(data, 0x64), first)
+                mstore(add(data, 0x84), second)
+            }
+            (bool ok, bytes memory reason) = address(verifier).staticcall(data);
+            assertFalse(ok);
+            assertEq(reason, abi.encodePacked(IBundleVerifier.NonCanonicalCalldata.selector));
+        }
     }
 
     function _requireRevert(IBundleVerifier.Bundle[] memory bundles, bytes memory reason) private {

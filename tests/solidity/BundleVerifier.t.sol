@@ -8,7 +8,7 @@ import {BN254} from "../../contracts/libraries/BN254.sol";
 import {Deployed} from "./utils/Deployed.sol";
 
 contract BundleVerifierTest is Deployed {
-    string[5] internal names = ["single", "chain", "private", "plain", "mixed"];
+    string[5] internal names = ["single", "chain", "private", "skip", "mixed"];
 
     // ------------------------------------------------------------------------------------------------ accepted
 
@@ -92,13 +92,9 @@ contract BundleVerifierTest is Deployed {
         Model memory model = install("single");
         Bundle memory bundle = loadBundle("single");
         // C1 = O fixes χ; then A·b = αβ + L makes C2 = O.
-        uint256[] memory scalars = scalarsOf(model, bundle, 0, 0, 0);
-        Key memory key = model.keys[0];
-        uint256 right = addmod(mulmod(model.alpha, model.beta, BN254.R), key.ic[0], BN254.R);
-        for (uint256 i = 0; i < scalars.length; ++i) {
-            right = addmod(right, mulmod(scalars[i], key.ic[i + 1], BN254.R), BN254.R);
-        }
-        (bundle.proofs[0], bundle.proofs[1]) = g1(mulmod(right, _inverse(key.b), BN254.R));
+        uint256 right = mulmod(model.alpha, model.beta, BN254.R);
+        right = addmod(right, lOf(model, bundle, 0, 0, 0), BN254.R);
+        (bundle.proofs[0], bundle.proofs[1]) = g1(mulmod(right, _inverse(model.keys[0].b), BN254.R));
         (bundle.proofs[6], bundle.proofs[7], bundle.proofs[8], bundle.proofs[9]) = (0, 0, 0, 0);
         verify(model.digest, bundle);
     }
@@ -155,6 +151,80 @@ contract BundleVerifierTest is Deployed {
         verify(model.digest, bundle);
     }
 
+    /// Context and owner are neighbours in the fingerprint, each with a power of χ of its own.
+    function test_RevertWhen_ContextAndOwnerAreSwapped() public {
+        Model memory model = install("private");
+        Bundle memory before = loadBundle("private");
+        Bundle memory bundle = loadBundle("private");
+        (bundle.context, bundle.owner) = (bundle.owner, bundle.context);
+        vm.expectRevert(IBundleVerifier.InvalidBundle.selector);
+        verify(model.digest, bundle);
+        _requireFingerprintDiffers(model, bundle, before);
+    }
+
+    /// x and w share the fingerprint, not their places in it.
+    function test_RevertWhen_ACommitmentAndAWordAreExchanged() public {
+        Model memory model = install("mixed");
+        Bundle memory before = loadBundle("mixed");
+        // Small enough for either place: word 0 has 248 bits.
+        before.commitments[0] >>= 8;
+        before.proofs = simulate(model, before, 1);
+        verify(model.digest, before);
+        Bundle memory bundle = loadBundle("mixed");
+        bundle.proofs = before.proofs;
+        (bundle.commitments[0], bundle.words[0]) = (before.words[0], before.commitments[0]);
+        vm.expectRevert(IBundleVerifier.InvalidBundle.selector);
+        verify(model.digest, bundle);
+        _requireFingerprintDiffers(model, bundle, before);
+    }
+
+    /// A prover who hashes a bundle's values, so that χ is right, yet has others in his circuit's first slice: refused
+    /// by the fingerprint, and accepted as soon as he has the same.
+    function _requireFingerprintDiffers(Model memory model, Bundle memory bundle, Bundle memory others) private {
+        bundle.proofs = simulate(model, bundle, 7);
+        (uint256 chi,) = challengeOf(model, bundle, 0, bundle.proofs[6], bundle.proofs[7]);
+        uint256[] memory valid = bundle.proofs;
+        for (uint256 round = 0; round < 2; ++round) {
+            uint256 fingerprint = fingerprintOf(model, round == 0 ? others : bundle, 0, chi);
+            uint256[10] memory proof = simulateSlice(model, 0, uint256(keccak256(abi.encode(7, 0))), chi, fingerprint);
+            bundle.proofs = copy(valid);
+            for (uint256 i = 0; i < 10; ++i) {
+                bundle.proofs[i] = proof[i];
+            }
+            if (round == 0) vm.expectRevert(IBundleVerifier.InvalidBundle.selector);
+            verify(model.digest, bundle);
+        }
+    }
+
+    /// x and w are counted apart in the hash. A value that moved from one list to the other has the same place in the
+    /// fingerprint, so the hash alone tells: refused by the counts, and by the curve if the prover counts otherwise.
+    function test_RevertWhen_AValueMovesBetweenTheLists() public {
+        Model memory model = install("narrow");
+        Bundle memory bundle = loadBundle("narrow");
+        // Small enough for a word.
+        bundle.commitments[0] >>= 8;
+        (uint256 x, uint256 y) = firstCommitment(7);
+        bytes memory start = abi.encode(keccak256("zkslice/challenge/v2"), wordAt(model.blob, 6));
+        // p = 3, x, n = 1, w; then p = 2 and n = 2.
+        for (uint256 round = 0; round < 2; ++round) {
+            bytes memory hashed = round == 0
+                ? abi.encode(3, bundle.context, bundle.owner, bundle.commitments[0], 1, bundle.words[0])
+                : abi.encode(2, bundle.context, bundle.owner, 2, bundle.commitments[0], bundle.words[0]);
+            uint256 chi = uint256(keccak256(bytes.concat(start, hashed, abi.encode(x, y)))) % BN254.R;
+            uint256[10] memory proof = simulateSlice(model, 0, 7, chi, fingerprintOf(model, bundle, 0, chi));
+            for (uint256 i = 0; i < 10; ++i) {
+                bundle.proofs[i] = proof[i];
+            }
+            if (round == 1) vm.expectRevert(IBundleVerifier.InvalidBundle.selector);
+            verify(model.digest, bundle);
+        }
+        uint256[] memory words = new uint256[](2);
+        (words[0], words[1]) = (bundle.commitments[0], bundle.words[0]);
+        (bundle.words, bundle.commitments) = (words, new uint256[](0));
+        vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.WordCountMismatch.selector, 0, 1, 2));
+        verify(model.digest, bundle);
+    }
+
     function test_RevertWhen_SlicesAreSwapped() public {
         Model memory model = install("chain");
         Bundle memory bundle = loadBundle("chain");
@@ -187,7 +257,7 @@ contract BundleVerifierTest is Deployed {
         Model memory model = install("single");
         Bundle memory bundle = loadBundle("single");
         bundle.proofs = new uint256[](10);
-        (bundle.proofs[0], bundle.proofs[1]) = _l(model, bundle, 0);
+        (bundle.proofs[0], bundle.proofs[1]) = _lPoint(model, bundle, 0);
         _setG2(bundle.proofs, 2);
         vm.expectRevert(IBundleVerifier.InvalidBundle.selector);
         verify(model.digest, bundle);
@@ -353,6 +423,22 @@ contract BundleVerifierTest is Deployed {
         }
     }
 
+    /// Of A's y, q − y is taken. In 256 bits, that is the same point for these y ≥ q too.
+    function test_RevertWhen_NegationWouldReduceACoordinate() public {
+        Model memory model = install("chain");
+        for (uint256 i = 0; i < 4; ++i) {
+            Bundle memory bundle = loadBundle("chain");
+            unchecked {
+                // 2^256 − (q − y) − i·q.
+                bundle.proofs[1] -= (i + 1) * BN254.Q;
+            }
+            vm.expectRevert(
+                abi.encodeWithSelector(IBundleVerifier.CoordinateOutOfRange.selector, 0, 1, bundle.proofs[1])
+            );
+            verify(model.digest, bundle);
+        }
+    }
+
     function test_RevertWhen_AIsAtInfinity() public {
         _requireInvalidWithout(0, 2);
     }
@@ -416,18 +502,6 @@ contract BundleVerifierTest is Deployed {
         assertLt(before - gasleft(), 1_200_000);
     }
 
-    /// A plain slice has no first commitment.
-    function test_RevertWhen_PlainSliceHasAFirstCommitment() public {
-        Model memory model = install("plain");
-        Bundle memory bundle = loadBundle("plain");
-        for (uint256 i = 16; i < 18; ++i) {
-            bundle.proofs[i] = 1;
-            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.UnexpectedFirstCommitment.selector, 0, 1));
-            verify(model.digest, bundle);
-            bundle.proofs[i] = 0;
-        }
-    }
-
     // ------------------------------------------------------------------------------------------------ shape (P15, B6)
 
     function test_RevertWhen_ModelIsUnknown() public {
@@ -443,10 +517,10 @@ contract BundleVerifierTest is Deployed {
     /// P9: a valid bundle of one model is none of another.
     function test_RevertWhen_BundleIsOfAnotherModel() public {
         Model memory chain = install("chain");
-        install("plain");
-        Bundle memory bundle = loadBundle("plain");
-        // Equal layouts but for the middle slice's form: the proofs are those of another key.
-        bundle.proofs = simulate(loadModel("plain"), bundle, 1);
+        install("skip");
+        Bundle memory bundle = loadBundle("skip");
+        // Equal layouts but for a slot of the last slice: the proofs are those of another key.
+        bundle.proofs = simulate(loadModel("skip"), bundle, 1);
         vm.expectRevert(IBundleVerifier.InvalidBundle.selector);
         verify(chain.digest, bundle);
     }
@@ -563,10 +637,11 @@ contract BundleVerifierTest is Deployed {
         (x, y) = g1(model.keys[1].ic[0]);
         _requireFailureWithout(address(7), abi.encode(x, y, rho), model.digest, bundle);
         (x, y) = mul(x, y, rho);
-        (uint256 u, uint256 v) = _l(model, bundle, 0);
+        (uint256 u, uint256 v) = _lPoint(model, bundle, 0);
         _requireFailureWithout(address(6), abi.encode(u, v, x, y), model.digest, bundle);
         (x, y) = g1(model.keys[1].ic[1]);
-        _requireFailureWithout(address(7), abi.encode(x, y, mulmod(rho, bundle.context, BN254.R)), model.digest, bundle);
+        (uint256 chi,) = challengeOf(model, bundle, 1, bundle.proofs[16], bundle.proofs[17]);
+        _requireFailureWithout(address(7), abi.encode(x, y, mulmod(rho, chi, BN254.R)), model.digest, bundle);
         (x, y) = g1(model.alpha);
         _requireFailureWithout(address(7), abi.encode(x, y, 1 + rho), model.digest, bundle);
     }
@@ -709,16 +784,12 @@ contract BundleVerifierTest is Deployed {
     }
 
     /// L of a slice whose C1 is as in the bundle.
-    function _l(Model memory model, Bundle memory bundle, uint256 k) private view returns (uint256, uint256) {
+    function _lPoint(Model memory model, Bundle memory bundle, uint256 k) private view returns (uint256, uint256) {
         return g1(_lExponent(model, bundle, k));
     }
 
-    function _lExponent(Model memory model, Bundle memory bundle, uint256 k) private pure returns (uint256 l) {
-        uint256[] memory scalars = scalarsOf(model, bundle, k, bundle.proofs[10 * k + 6], bundle.proofs[10 * k + 7]);
-        l = model.keys[k].ic[0];
-        for (uint256 i = 0; i < scalars.length; ++i) {
-            l = addmod(l, mulmod(scalars[i], model.keys[k].ic[i + 1], BN254.R), BN254.R);
-        }
+    function _lExponent(Model memory model, Bundle memory bundle, uint256 k) private pure returns (uint256) {
+        return lOf(model, bundle, k, bundle.proofs[10 * k + 6], bundle.proofs[10 * k + 7]);
     }
 
     /// The forgery of P3 for two slices and ρ_0 = 1; uses the trapdoor only to add points faster.
@@ -759,7 +830,7 @@ contract BundleVerifierTest is Deployed {
         pairs = _pair(proofs[base], proofs[base + 1], BN254.R - factor, _g2Of(proofs, base + 2));
         (uint256 x, uint256 y) = g1(model.alpha);
         pairs = bytes.concat(pairs, _pair(x, y, factor, slice(points, 2, 4)));
-        (x, y) = _l(model, bundle, k);
+        (x, y) = _lPoint(model, bundle, k);
         pairs = bytes.concat(pairs, _pair(x, y, factor, slice(points, 6, 4)));
         pairs = bytes.concat(pairs, _pair(proofs[base + 6], proofs[base + 7], factor, slice(points, 10, 4)));
         pairs = bytes.concat(pairs, _pair(proofs[base + 8], proofs[base + 9], factor, slice(points, 14, 4)));
@@ -777,7 +848,7 @@ contract BundleVerifierTest is Deployed {
     /// ρ_k, k > 0, by its definition: from everything that is being verified.
     function _rho(Model memory model, Bundle memory bundle, uint256 k) private pure returns (uint256) {
         uint256 n = model.keys.length;
-        bytes memory transcript = abi.encode(keccak256("zkslice/batch/v2"), 1, model.digest, (1 << n) - 1);
+        bytes memory transcript = abi.encode(keccak256("zkslice/batch/v3"), 1, model.digest, (1 << n) - 1);
         for (uint256 i = 0; i < n; ++i) {
             transcript =
                 bytes.concat(transcript, h0Of(model, bundle, i, bundle.proofs[10 * i + 6], bundle.proofs[10 * i + 7]));

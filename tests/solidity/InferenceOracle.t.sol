@@ -11,7 +11,7 @@ import {GreedyReceiver, RefusingReceiver} from "./utils/Consumers.sol";
 import {Jobs} from "./utils/Jobs.sol";
 
 contract InferenceOracleTest is Jobs {
-    string[5] internal names = ["single", "chain", "private", "plain", "mixed"];
+    string[5] internal names = ["single", "chain", "private", "skip", "mixed"];
 
     // ------------------------------------------------------------------------------------------------ the whole way
 

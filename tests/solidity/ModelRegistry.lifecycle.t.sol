@@ -174,7 +174,7 @@ contract ModelRegistryLifecycleTest is Registered {
 
     function test_TombstoneOfAModelLeavesOthers() public {
         Model memory model = install("single");
-        Model memory other = install("plain");
+        Model memory other = install("skip");
         registry.tombstone(model.digest);
         skip(DELAY);
         _requireServed(other);
@@ -473,7 +473,7 @@ contract ModelRegistryLifecycleTest is Registered {
 
     function test_AliasChangesAfterTheDelay() public {
         bytes32 first = install("single").digest;
-        bytes32 second = install("plain").digest;
+        bytes32 second = install("skip").digest;
         _requireNoAlias();
         uint64 activeAt = uint64(block.timestamp + DELAY);
         vm.expectEmit();
@@ -511,7 +511,7 @@ contract ModelRegistryLifecycleTest is Registered {
     /// A name that comes to stand for another model, or for none, is read by nothing that verifies.
     function test_AliasDoesNotTouchVerification() public {
         Model memory model = install("single");
-        Model memory other = install("plain");
+        Model memory other = install("skip");
         registry.setAlias(NAME, model.digest);
         // A name that looks like a digest stands for nothing but itself.
         registry.setAlias(model.digest, other.digest);

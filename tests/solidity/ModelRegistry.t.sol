@@ -7,7 +7,7 @@ import {ModelRegistry} from "../../contracts/ModelRegistry.sol";
 import {Registered} from "./utils/Registered.sol";
 
 contract ModelRegistryTest is Registered {
-    string[5] internal names = ["single", "chain", "private", "plain", "mixed"];
+    string[5] internal names = ["single", "chain", "private", "skip", "mixed"];
 
     // Word indexes of a record's points, from α: see KeyBlob.
     uint256 private constant BETA = 2;
@@ -245,7 +245,7 @@ contract ModelRegistryTest is Registered {
     }
 
     function test_RevertWhen_HeaderIsMalformed() public {
-        _refuseWord(0, uint256(keccak256("zkslice/model/v2")));
+        _refuseWord(0, uint256(keccak256("zkslice/model/v1")));
         _refuseWord(1, 0);
         _refuseWord(1, 257);
         _refuseWord(1, 1 << 32);
@@ -317,22 +317,48 @@ contract ModelRegistryTest is Registered {
     function test_RevertWhen_RecordIsMalformed() public {
         bytes memory blob = loadModel("chain").blob;
         uint256 record = recordAt(blob, 0);
-        _refuseWord(record, uint256(keccak256("zkslice/vk/v2")));
+        _refuseWord(record, uint256(keccak256("zkslice/vk/v1")));
         _refuseWord(record + 1, 2);
+        // p and n: a value must not be read as one of the other list.
+        _refuseWord(record + 2, 1);
         _refuseWord(record + 2, 3);
         _refuseWord(record + 3, 25);
+        _refuseWord(record + 3, 27);
         _refuseWord(record + 4, 2);
+        // How many scalars there are, and which.
         _refuseWord(record + 7, 1);
+        _refuseWord(record + 7, 3);
         _refuseWord(record + 8, 2);
         _refuseWord(record + 9, 1);
     }
 
-    /// B10: a slice with words needs a challenge, so in plain form it is refused.
-    function test_RevertWhen_PlainSliceHasWords() public {
+    /// B10: a key of another form, as plain Groth16, or with an IC point a public input, is none of a slice: without a
+    /// challenge all its lookups would be void. With words and without.
+    function test_RevertWhen_RecordIsPlain() public {
+        for (uint256 k = 0; k < 2; ++k) {
+            bytes memory blob = loadModel("chain").blob;
+            uint256 position = recordAt(blob, k) + 1;
+            setWord(blob, position, 0);
+            _expect(blob, abi.encodeWithSelector(IModelRegistry.MalformedBlob.selector, position, 0));
+        }
+        // As such a key was written: no codes, one delta, IC_0 and one more for each slot.
+        bytes memory original = loadModel("chain").blob;
+        (uint256 start, uint256 end) = (recordAt(original, 1), recordAt(original, 2));
+        bytes memory plain = bytes.concat(slice(original, 0, start + 5), bytes32(0), slice(original, start + 8, 14));
+        setWord(plain, start + 1, 0);
+        plain = bytes.concat(plain, slice(original, start + 8 + IC, 6), slice(original, start + 8 + IC, 2));
+        plain = bytes.concat(plain, slice(original, end, original.length / 32 - end));
+        _expect(plain, abi.encodeWithSelector(IModelRegistry.MalformedBlob.selector, start + 1, 0));
+    }
+
+    /// P21: of a key with a point for each slot there is one too many.
+    function test_RevertWhen_KeyHasAnotherIcPoint() public {
         bytes memory blob = loadModel("chain").blob;
-        uint256 position = recordAt(blob, 0) + 1;
-        setWord(blob, position, 0);
-        _expect(blob, abi.encodeWithSelector(IModelRegistry.MalformedBlob.selector, position + 3, 1));
+        uint256 end = blob.length / 32;
+        bytes memory longer = bytes.concat(blob, slice(blob, end - 2, 2));
+        _expect(
+            longer, abi.encodeWithSelector(IModelRegistry.BlobLengthMismatch.selector, blob.length, blob.length + 64)
+        );
     }
 
     function test_RevertWhen_VkHashIsAnothers() public {
@@ -358,7 +384,7 @@ contract ModelRegistryTest is Registered {
     function test_RevertWhen_IcIsAtInfinity() public {
         bytes memory original = loadModel("chain").blob;
         uint256 ic = pointsAt(original, recordAt(original, 0)) + IC;
-        for (uint256 i = 0; i < 5; ++i) {
+        for (uint256 i = 0; i < 3; ++i) {
             bytes memory blob = bytes.concat(original);
             setWord(blob, ic + 2 * i, 0);
             setWord(blob, ic + 2 * i + 1, 0);
@@ -440,15 +466,15 @@ contract ModelRegistryTest is Registered {
         }
     }
 
-    /// B9: δ shared by two models of a setup, a plain key's too.
+    /// B9: δ shared by two models of a setup.
     function test_RevertWhen_DeltaIsSharedBetweenModelsOfASetup() public {
-        bytes memory plain = install("plain").blob;
+        bytes memory other = install("skip").blob;
         bytes memory original = loadModel("single").blob;
-        uint256 start = pointsAt(plain, recordAt(plain, 1)) + DELTA_1;
-        _refuseDelta(original, DELTA_1, slice(plain, start, 4));
-        _refuseDelta(original, DELTA_2, _negated(slice(plain, start, 4)));
-        start = pointsAt(plain, recordAt(plain, 2)) + DELTA_2;
-        _refuseDelta(original, DELTA_1, slice(plain, start, 4));
+        uint256 start = pointsAt(other, recordAt(other, 1)) + DELTA_1;
+        _refuseDelta(original, DELTA_1, slice(other, start, 4));
+        _refuseDelta(original, DELTA_2, _negated(slice(other, start, 4)));
+        start = pointsAt(other, recordAt(other, 2)) + DELTA_2;
+        _refuseDelta(original, DELTA_1, slice(other, start, 4));
         register(original);
     }
 
@@ -719,9 +745,9 @@ contract ModelRegistryTest is Registered {
         }
         assertEq(wordAt(blob, record + 4), wordAt(blob, list));
         assertEq(wordAt(blob, record + 3), words, "public words");
-        uint256 posts = wordAt(blob, record + 1) == 0 ? 0 : words == 0 ? 1 : 2;
-        assertEq(wordAt(blob, record + 5 + 2 * wordAt(blob, list)), posts);
-        if (posts == 0) assertEq(words, 0, "plain without words");
+        uint256 codes = record + 5 + 2 * wordAt(blob, list);
+        assertEq(wordAt(blob, record + 1), 1, "form");
+        assertEq(slice(blob, codes, 3), abi.encode(2, 1, 2), "codes");
     }
 
     // ------------------------------------------------------------------------------------------------ helpers

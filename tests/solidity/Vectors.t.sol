@@ -25,7 +25,7 @@ contract VectorsTest is Deployed {
         assertEq(KeyBlob.MODEL_TAG, vm.parseJsonBytes32(json, ".tags.model"));
         assertEq(KeyBlob.VK_TAG, vm.parseJsonBytes32(json, ".tags.vk"));
         assertEq(KeyBlob.SETUP_TAG, vm.parseJsonBytes32(json, ".tags.setup"));
-        assertEq(keccak256("zkslice/challenge/v1"), vm.parseJsonBytes32(json, ".tags.challenge"));
+        assertEq(keccak256("zkslice/challenge/v2"), vm.parseJsonBytes32(json, ".tags.challenge"));
         assertEq(keccak256("zkslice/batch/v1"), vm.parseJsonBytes32(json, ".tags.batch"));
         assertEq(keccak256("zkslice/context/v1"), vm.parseJsonBytes32(json, ".tags.context"));
     }
@@ -54,13 +54,14 @@ contract VectorsTest is Deployed {
     function test_ChallengesAndFingerprints() public view {
         uint256 vectors;
         for (; vm.keyExistsJson(json, _at("challenges", vectors, "vkHash")); ++vectors) {
+            uint256[] memory publics = vm.parseJsonUintArray(json, _at("challenges", vectors, "publics"));
             uint256[] memory words = vm.parseJsonUintArray(json, _at("challenges", vectors, "words"));
             uint256 challenge = uint256(
                 keccak256(
                     bytes.concat(
-                        keccak256("zkslice/challenge/v1"),
+                        keccak256("zkslice/challenge/v2"),
                         vm.parseJsonBytes32(json, _at("challenges", vectors, "vkHash")),
-                        _counted(vm.parseJsonUintArray(json, _at("challenges", vectors, "publics"))),
+                        _counted(publics),
                         _counted(words),
                         abi.encodePacked(vm.parseJsonUintArray(json, _at("challenges", vectors, "c1")))
                     )
@@ -69,8 +70,9 @@ contract VectorsTest is Deployed {
             assertEq(challenge, vm.parseJsonUint(json, _at("challenges", vectors, "challenge")));
             uint256 fingerprint;
             uint256 power = challenge;
-            for (uint256 j = 0; j < words.length; ++j) {
-                fingerprint = addmod(fingerprint, mulmod(words[j], power, BN254.R), BN254.R);
+            for (uint256 j = 0; j < publics.length + words.length; ++j) {
+                uint256 e = j < publics.length ? publics[j] : words[j - publics.length];
+                fingerprint = addmod(fingerprint, mulmod(e, power, BN254.R), BN254.R);
                 power = mulmod(power, challenge, BN254.R);
             }
             assertEq(fingerprint, vm.parseJsonUint(json, _at("challenges", vectors, "fingerprint")));

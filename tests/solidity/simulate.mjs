@@ -16,8 +16,8 @@
 //     words[], commitments[], proofs[]                   as `fulfil` and `verifyBundle` take them
 // <name>.trapdoor.json (simulated models only): the exponents, with which the Solidity tests simulate bundles for
 // other contexts:
-//     alpha, beta, slices[] { form, slots[], groups[], deltas[], ic[], b, B[4], t, BOverT[4] }: with A·t, B/t
-//     re-randomises a proof
+//     alpha, beta, slices[] { slots[], groups[], deltas[], ic[], b, B[4], t, BOverT[4] }: with A·t, B/t re-randomises
+//     a proof
 // points.json: a point of the twist outside G2.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -34,7 +34,7 @@ const R = curve.r;
 const hex = (value) => "0x" + BigInt(value).toString(16).padStart(64, "0");
 const concat = (words) => "0x" + words.map((word) => hex(word).slice(2)).join("");
 const hash = (words) => BigInt(utils.keccak256(concat(words)));
-const tag = (name) => BigInt(utils.id(`zkslice/${name}/v1`));
+const tag = (name) => BigInt(utils.id(`zkslice/${name}`));
 const mod = (value) => ((value % R) + R) % R;
 const encode = (types, values) => BigInt(utils.keccak256(utils.defaultAbiCoder.encode(types, values)));
 
@@ -68,7 +68,7 @@ const tensor = (kind, count, bits, offset = 0, scale = kind === BOUNDARY ? 0 : 1
 });
 const context = 1n << 32n, owner = 2n << 32n;
 const read = (t) => (3n << 32n) + BigInt(t), written = (t) => (4n << 32n) + BigInt(t);
-const slice = (slots, groups, form = 1n) => ({ slots, groups, form });
+const slice = (slots, groups) => ({ slots, groups });
 
 const image = tensor(PUBLIC, 784, 8, 0, 1, 0);
 const logits = tensor(OUTPUT, 10, 25, 1 << 24, 37, 6);
@@ -102,12 +102,12 @@ const MODELS = {
     tensors: [tensor(PRIVATE, 784, 8), logits, tensor(BOUNDARY, 300, 12)],
     slices: [slice([context, owner, read(0), written(2)], []), slice([context, read(2)], [1])],
   },
-  // A slice without a challenge between two with one, and a skip branch.
-  plain: {
+  // A skip branch: the last slice reads what both others wrote.
+  skip: {
     tensors: [image, logits, tensor(BOUNDARY, 300, 12), tensor(BOUNDARY, 300, 12)],
     slices: [
       slice([context, written(2)], [0]),
-      slice([context, read(2), written(3)], [], 0n),
+      slice([context, read(2), written(3)], []),
       slice([context, read(2), read(3)], [1]),
     ],
   },
@@ -144,7 +144,7 @@ function makeSetup(name) {
   const next = random(name);
   const [alpha, beta, gamma] = [next(), next(), 1n];
   const points = [...g1(alpha), ...g2(beta), ...g2(gamma)];
-  return { alpha, beta, points, digest: hash([tag("setup"), ...points]) };
+  return { alpha, beta, points, digest: hash([tag("setup/v1"), ...points]) };
 }
 /// Of the model at hand.
 let setup;
@@ -153,18 +153,18 @@ function makeKeys(model, next) {
   for (const s of model.slices) {
     const layout = s.groups.flatMap((t) => [model.tensors[t].count, model.tensors[t].bits]);
     const n = s.groups.reduce((sum, t) => sum + wordCount(model.tensors[t]), 0n);
-    const codes = s.form === 0n ? [] : n === 0n ? [1n] : [1n, 2n];
-    s.deltas = s.form === 0n ? [next()] : [next(), next()];
-    s.ic = Array.from({ length: 1 + s.slots.length + codes.length }, next);
+    s.deltas = [next(), next()];
+    s.ic = [next(), next(), next()];
     [s.b, s.t] = [next(), next()];
     s.record = [
-      tag("vk"), s.form, s.slots.length, n, s.groups.length, ...layout, codes.length, ...codes,
+      // Form 1; two scalars beside 1: χ (code 1) and F (code 2).
+      tag("vk/v2"), 1, s.slots.length, n, s.groups.length, ...layout, 2, 1, 2,
       ...setup.points, ...s.deltas.flatMap(g2), ...s.ic.flatMap(g1),
     ];
     s.vkHash = hash(s.record);
   }
   model.header = [
-    tag("model"), model.slices.length, model.tensors.length, 0, setup.digest, 1,
+    tag("model/v2"), model.slices.length, model.tensors.length, 0, setup.digest, 1,
     ...model.slices.map((s) => s.vkHash),
     ...model.tensors.flatMap((t) => [t.kind, t.count, t.bits, t.offset, t.scale, t.decimals]),
     ...model.slices.flatMap((s) => [s.slots.length, ...s.slots, s.groups.length, ...s.groups]),
@@ -192,19 +192,13 @@ function simulate(model, statement, next) {
       return statement.commitments[hidden.indexOf(Number(slot & 0xffffffffn))];
     });
     const [a, c1] = [next(), next()];
-    const C1 = s.form === 0n ? [0n, 0n] : g1(c1);
+    const C1 = g1(c1);
     const words = s.groups.flatMap(wordsOf);
-    const scalars = [1n, ...x];
-    if (s.form === 1n) {
-      const chi = hash([tag("challenge"), s.vkHash, x.length, ...x, words.length, ...words, ...C1]) % R;
-      scalars.push(chi);
-      let [power, fingerprint] = [chi, 0n];
-      for (const word of words) [fingerprint, power] = [mod(fingerprint + word * power), mod(power * chi)];
-      if (words.length) scalars.push(fingerprint);
-    }
-    const l = scalars.reduce((sum, scalar, i) => sum + scalar * s.ic[i], 0n);
-    const firstPart = s.form === 0n ? 0n : c1 * s.deltas[0];
-    const c2 = mod(a * s.b - setup.alpha * setup.beta - l - firstPart) * invert(s.deltas.at(-1));
+    const chi = hash([tag("challenge/v2"), s.vkHash, x.length, ...x, words.length, ...words, ...C1]) % R;
+    let [power, fingerprint] = [chi, 0n];
+    for (const e of [...x, ...words]) [fingerprint, power] = [mod(fingerprint + e * power), mod(power * chi)];
+    const l = s.ic[0] + chi * s.ic[1] + fingerprint * s.ic[2];
+    const c2 = mod(a * s.b - setup.alpha * setup.beta - l - c1 * s.deltas[0]) * invert(s.deltas[1]);
     return [...g1(a), ...g2(s.b), ...C1, ...g1(c2)];
   });
 }
@@ -245,7 +239,7 @@ for (const [name, model] of Object.entries(MODELS)) {
   const statement = {
     context: encode(
       ["bytes32", "uint256", "address", "bytes32", "bytes32", "address"],
-      [hex(tag("context")), chainId, oracle, hex(requestId), hex(requestHash), beneficiary],
+      [hex(tag("context/v1")), chainId, oracle, hex(requestId), hex(requestHash), beneficiary],
     ) % R,
     owner: encode(["bytes32", "address"], [hex(model.digest), requester]) % R,
     words,
@@ -262,8 +256,8 @@ for (const [name, model] of Object.entries(MODELS)) {
     alpha: setup.alpha,
     beta: setup.beta,
     slices: model.slices.map((s) => ({
-      form: s.form, slots: s.slots, groups: s.groups.map(BigInt), deltas: s.deltas, ic: s.ic, b: s.b, B: g2(s.b),
-      t: s.t, BOverT: g2(s.b * invert(s.t)),
+      slots: s.slots, groups: s.groups.map(BigInt), deltas: s.deltas, ic: s.ic, b: s.b, B: g2(s.b), t: s.t,
+      BOverT: g2(s.b * invert(s.t)),
     })),
   });
 }

@@ -9,7 +9,6 @@ import {BN254} from "../../../contracts/libraries/BN254.sol";
 /// it reads blobs word by word and shares nothing with the contracts but the curve's constants.
 abstract contract Simulator is Test {
     struct Key {
-        uint256 form;
         uint256[] slots;
         uint256[] groups;
         uint256[] deltas;
@@ -55,7 +54,6 @@ abstract contract Simulator is Test {
         for (uint256 k = 0; k < model.keys.length; ++k) {
             string memory path = string.concat(".slices[", vm.toString(k), "]");
             model.keys[k] = Key({
-                form: vm.parseJsonUint(json, string.concat(path, ".form")),
                 slots: vm.parseJsonUintArray(json, string.concat(path, ".slots")),
                 groups: vm.parseJsonUintArray(json, string.concat(path, ".groups")),
                 deltas: vm.parseJsonUintArray(json, string.concat(path, ".deltas")),
@@ -122,16 +120,12 @@ abstract contract Simulator is Test {
     }
 
     function recordWords(bytes memory blob, uint256 start) internal pure returns (uint256) {
-        (uint256 form, uint256 p, uint256 g) =
-            (wordAt(blob, start + 1), wordAt(blob, start + 2), wordAt(blob, start + 4));
-        uint256 m = wordAt(blob, start + 5 + 2 * g);
-        return 6 + 2 * g + m + 10 + 4 * (1 + form) + 2 * (1 + p + m);
+        return 8 + 2 * wordAt(blob, start + 4) + 10 + 8 + 6;
     }
 
     /// @notice Where α begins in the record at `start`.
     function pointsAt(bytes memory blob, uint256 start) internal pure returns (uint256) {
-        uint256 m = start + 5 + 2 * wordAt(blob, start + 4);
-        return m + 1 + wordAt(blob, m);
+        return start + 8 + 2 * wordAt(blob, start + 4);
     }
 
     /// @notice Recomputes the header's hashes, after a change somewhere in the blob, and the digest.
@@ -175,22 +169,36 @@ abstract contract Simulator is Test {
         view
         returns (uint256[10] memory proof)
     {
+        (uint256 x, uint256 y) = firstCommitment(seed);
+        (uint256 chi, uint256 fingerprint) = challengeOf(model, statement, k, x, y);
+        return simulateSlice(model, k, seed, chi, fingerprint);
+    }
+
+    /// @notice C1 of the proof with this seed.
+    function firstCommitment(uint256 seed) internal view returns (uint256, uint256) {
+        return g1(_firstCommitment(seed));
+    }
+
+    function _firstCommitment(uint256 seed) private pure returns (uint256) {
+        return uint256(keccak256(abi.encode(seed))) % BN254.R;
+    }
+
+    /// @notice A slice's proof that holds for this χ and F, whatever they are of.
+    function simulateSlice(Model memory model, uint256 k, uint256 seed, uint256 chi, uint256 fingerprint)
+        internal
+        view
+        returns (uint256[10] memory proof)
+    {
         Key memory key = model.keys[k];
         uint256 a = seed % BN254.R;
-        uint256 c1 = key.form == 0 ? 0 : uint256(keccak256(abi.encode(seed))) % BN254.R;
         (proof[0], proof[1]) = g1(a);
         for (uint256 i = 0; i < 4; ++i) {
             proof[2 + i] = key.B[i];
         }
-        (proof[6], proof[7]) = g1(c1);
+        (proof[6], proof[7]) = firstCommitment(seed);
 
-        uint256[] memory scalars = scalarsOf(model, statement, k, proof[6], proof[7]);
-        uint256 l = key.ic[0];
-        for (uint256 i = 0; i < scalars.length; ++i) {
-            l = addmod(l, mulmod(scalars[i], key.ic[i + 1], BN254.R), BN254.R);
-        }
-        uint256 right = addmod(mulmod(model.alpha, model.beta, BN254.R), l, BN254.R);
-        right = addmod(right, mulmod(c1, key.deltas[0], BN254.R), BN254.R);
+        uint256 right = addmod(mulmod(model.alpha, model.beta, BN254.R), _l(key.ic, chi, fingerprint), BN254.R);
+        right = addmod(right, mulmod(_firstCommitment(seed), key.deltas[0], BN254.R), BN254.R);
         uint256 rest = addmod(mulmod(a, key.b, BN254.R), BN254.R - right, BN254.R);
         uint256 inverse = Math.invModPrime(key.deltas[key.deltas.length - 1], BN254.R);
         (proof[8], proof[9]) = g1(mulmod(rest, inverse, BN254.R));
@@ -202,9 +210,6 @@ abstract contract Simulator is Test {
         pure
         returns (bytes32)
     {
-        if (model.keys[k].form == 0) {
-            return keccak256(abi.encodePacked(wordAt(model.blob, 6 + k), _xOf(model, statement, k)));
-        }
         uint256[] memory words = _wordsOf(model.blob, model.keys[k].groups, statement.words);
         return _h0(wordAt(model.blob, 6 + k), _xOf(model, statement, k), words, c1x, c1y);
     }
@@ -216,7 +221,7 @@ abstract contract Simulator is Test {
     {
         return keccak256(
             bytes.concat(
-                abi.encode(keccak256("zkslice/challenge/v1"), vkHash, x.length),
+                abi.encode(keccak256("zkslice/challenge/v2"), vkHash, x.length),
                 abi.encodePacked(x),
                 abi.encode(words.length),
                 abi.encodePacked(words),
@@ -236,31 +241,45 @@ abstract contract Simulator is Test {
         }
     }
 
-    /// @notice x, then χ and F: what multiplies IC_1 and on.
-    function scalarsOf(Model memory model, Bundle memory statement, uint256 k, uint256 c1x, uint256 c1y)
+    /// @notice Exponent of a slice's L = IC_0 + χ·IC_χ + F·IC_F.
+    function lOf(Model memory model, Bundle memory statement, uint256 k, uint256 c1x, uint256 c1y)
         internal
         pure
-        returns (uint256[] memory)
+        returns (uint256)
     {
-        Key memory key = model.keys[k];
-        uint256[] memory x = _xOf(model, statement, k);
-        if (key.form == 0) return x;
+        (uint256 chi, uint256 fingerprint) = challengeOf(model, statement, k, c1x, c1y);
+        return _l(model.keys[k].ic, chi, fingerprint);
+    }
 
-        uint256[] memory words = _wordsOf(model.blob, key.groups, statement.words);
-        uint256 chi = uint256(_h0(wordAt(model.blob, 6 + k), x, words, c1x, c1y)) % BN254.R;
-        uint256[] memory scalars = new uint256[](x.length + (words.length == 0 ? 1 : 2));
-        for (uint256 j = 0; j < x.length; ++j) {
-            scalars[j] = x[j];
+    function _l(uint256[] memory ic, uint256 chi, uint256 fingerprint) private pure returns (uint256 l) {
+        l = addmod(ic[0], mulmod(chi, ic[1], BN254.R), BN254.R);
+        l = addmod(l, mulmod(fingerprint, ic[2], BN254.R), BN254.R);
+    }
+
+    /// @notice χ and F of a slice.
+    function challengeOf(Model memory model, Bundle memory statement, uint256 k, uint256 c1x, uint256 c1y)
+        internal
+        pure
+        returns (uint256 chi, uint256 fingerprint)
+    {
+        chi = uint256(h0Of(model, statement, k, c1x, c1y)) % BN254.R;
+        fingerprint = fingerprintOf(model, statement, k, chi);
+    }
+
+    /// @notice F of a slice under this χ, first over x, then over the words.
+    function fingerprintOf(Model memory model, Bundle memory statement, uint256 k, uint256 chi)
+        internal
+        pure
+        returns (uint256 fingerprint)
+    {
+        uint256[] memory x = _xOf(model, statement, k);
+        uint256[] memory words = _wordsOf(model.blob, model.keys[k].groups, statement.words);
+        uint256 power = chi;
+        for (uint256 j = 0; j < x.length + words.length; ++j) {
+            uint256 e = j < x.length ? x[j] : words[j - x.length];
+            fingerprint = addmod(fingerprint, mulmod(e, power, BN254.R), BN254.R);
+            power = mulmod(power, chi, BN254.R);
         }
-        scalars[x.length] = chi;
-        if (words.length != 0) {
-            uint256 power = chi;
-            for (uint256 j = 0; j < words.length; ++j) {
-                scalars[x.length + 1] = addmod(scalars[x.length + 1], mulmod(words[j], power, BN254.R), BN254.R);
-                power = mulmod(power, chi, BN254.R);
-            }
-        }
-        return scalars;
     }
 
     function wordCountOf(bytes memory blob, uint256 t) internal pure returns (uint256) {
