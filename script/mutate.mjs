@@ -238,6 +238,7 @@ async function mutate(name) {
     }
   };
   await check();
+  console.log(`${name}: ${mutants.size} mutants`);
   const counts = { caught: 0, survives: 0, "does not compile": 0, "is the same code": 0 };
   const survivors = [];
   for (const [mutant, key] of mutants) {

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.24;
+
+import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
+import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
+import {Deployed} from "./utils/Deployed.sol";
+
+/// @notice What mutants of `BundleVerifier` got away with, before these.
+contract BundleVerifierFormTest is Deployed {
+    /// The list may not begin in the word that says where it begins. (An offset of 1 makes that word's last byte the
+    /// length's last but one: 256 bundles.)
+    function test_RevertWhen_TheListOverlapsItsOffset() public {
+        bytes memory data = abi.encodePacked(IBundleVerifier.verifyBatch.selector, uint256(1), new bytes(100_000));
+        _requireRefused(data, abi.encodePacked(IBundleVerifier.NonCanonicalCalldata.selector));
+    }
+
+    /// No model has the digest 0, with which what is not there yet would be equal.
+    function test_RevertWhen_TheFirstDigestIsZero() public {
+        bytes memory reason =
+            abi.encodeWithSelector(IModelRegistry.ModelNotActive.selector, bytes32(0), IModelRegistry.Status.None);
+        Model memory model = install("single");
+        Bundle memory bundle = loadBundle("single");
+        IBundleVerifier.Bundle[] memory bundles = new IBundleVerifier.Bundle[](1);
+        bundles[0] = covering(0, bundle, 0);
+        _requireRefused(abi.encodeCall(IBundleVerifier.verifyBatch, (bundles)), reason);
+        _requireRefused(abi.encodeCall(IBundleVerifier.verifyBundle, (bundles[0])), reason);
+        bundles = new IBundleVerifier.Bundle[](2);
+        (bundles[0], bundles[1]) = (covering(0, bundle, 0), covering(model.digest, bundle, 0));
+        _requireRefused(abi.encodeCall(IBundleVerifier.verifyBatch, (bundles)), reason);
+    }
+
+    /// Lengths whose bytes, taken modulo 2^256, are those of the right ones.
+    function test_RevertWhen_LengthsWrapAround() public {
+        Model memory model = install("chain");
+        Bundle memory bundle = loadBundle("chain");
+        bytes memory data = abi.encodeCall(IBundleVerifier.verifyBundle, (covering(model.digest, bundle, 0)));
+        // After the selector and the bundle's offset, seven words of head; then the arrays.
+        uint256[2] memory lengths;
+        lengths[0] = 0x24 + 0xe0;
+        lengths[1] = lengths[0] + 32 * (1 + bundle.words.length);
+        for (uint256 i = 0; i < lengths.length; ++i) {
+            bytes memory wrapped = bytes.concat(data);
+            uint256 place = lengths[i];
+            assembly ("memory-safe") {
+                let length := add(add(wrapped, 0x20), place)
+                mstore(length, add(mload(length), shl(251, 1)))
+            }
+            _requireRefused(wrapped, abi.encodePacked(IBundleVerifier.NonCanonicalCalldata.selector));
+        }
+    }
+
+    function _requireRefused(bytes memory data, bytes memory reason) private view {
+        (bool ok, bytes memory returndata) = address(verifier).staticcall(data);
+        assertFalse(ok);
+        assertEq(returndata, reason);
+    }
+}
