@@ -49,6 +49,26 @@ contract BundleVerifierFormTest is Deployed {
         }
     }
 
+    /// Each array where it would be in another encoding: before and after its place.
+    function test_RevertWhen_AnArrayIsElsewhere() public {
+        Model memory model = install("chain");
+        bytes memory data =
+            abi.encodeCall(IBundleVerifier.verifyBundle, (covering(model.digest, loadBundle("chain"), 0)));
+        for (uint256 i = 0; i < 12; ++i) {
+            bytes memory moved = bytes.concat(data);
+            uint256 place = 0x24 + 0x80 + 32 * (i / 4);
+            uint256 distance = i % 2 == 0 ? 1 : 32;
+            bool later = i % 4 < 2;
+            assembly ("memory-safe") {
+                let offset := add(add(moved, 0x20), place)
+                switch later
+                case 0 { mstore(offset, sub(mload(offset), distance)) }
+                default { mstore(offset, add(mload(offset), distance)) }
+            }
+            _requireRefused(moved, abi.encodePacked(IBundleVerifier.NonCanonicalCalldata.selector));
+        }
+    }
+
     function _requireRefused(bytes memory data, bytes memory reason) private view {
         (bool ok, bytes memory returndata) = address(verifier).staticcall(data);
         assertFalse(ok);
