@@ -3,6 +3,8 @@ pragma solidity ^0.8.24;
 
 import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
+import {BN254} from "../../contracts/libraries/BN254.sol";
+import {VmSafe} from "forge-std/Vm.sol";
 import {Deployed} from "./utils/Deployed.sol";
 
 /// @notice What mutants of `BundleVerifier` got away with, before these.
@@ -66,6 +68,73 @@ contract BundleVerifierFormTest is Deployed {
                 default { mstore(offset, add(mload(offset), distance)) }
             }
             _requireRefused(moved, abi.encodePacked(IBundleVerifier.NonCanonicalCalldata.selector));
+        }
+    }
+
+    /// P4: no place among neighbours of one model, and no slice, is left out of the product.
+    function test_RevertWhen_AnyProofOfARunIsFalse() public {
+        install("chain");
+        for (uint256 i = 0; i < 9; ++i) {
+            IBundleVerifier.Bundle[] memory bundles = _run("chain", 3);
+            uint256[] memory proofs = bundles[i / 3].proofs;
+            uint256 y = 10 * (i % 3) + 1;
+            proofs[y] = BN254.Q - proofs[y];
+            _requireRefused(
+                abi.encodeCall(IBundleVerifier.verifyBatch, (bundles)),
+                abi.encodePacked(IBundleVerifier.InvalidBundle.selector)
+            );
+        }
+    }
+
+    /// n·S + 2·S + 2 pairs for n bundles of a model of S slices; the 2 once for neighbouring models of one setup.
+    function test_PairsAreCounted() public {
+        install("chain");
+        install("single");
+        install("other");
+        assertEq(_pairs(_run("chain", 4)), 4 * 3 + 2 * 3 + 2);
+        assertEq(_pairs(_join(_run("chain", 2), _run("single", 2))), (2 * 3 + 2 * 3) + (2 + 2) + 2);
+        assertEq(_pairs(_join(_run("single", 1), _run("other", 1))), 2 * (1 + 2 + 2));
+    }
+
+    /// Infinity is a point like any other: if something else makes the precompile fail, it is not blamed.
+    function test_InfinityIsNotNamed() public {
+        Model memory model = install("single");
+        Bundle memory bundle = loadBundle("single");
+        (bundle.proofs[6], bundle.proofs[7]) = (0, 0);
+        bundle.proofs[2] ^= 1; // B is not on its curve any more, which only the precompile looks at.
+        bytes memory data = abi.encodeCall(IBundleVerifier.verifyBundle, (covering(model.digest, bundle, 0)));
+        _requireRefused(data, abi.encodePacked(IBundleVerifier.PrecompileFailed.selector));
+    }
+
+    /// Bundles of one model, with proofs of their own.
+    function _run(string memory name, uint256 n) private view returns (IBundleVerifier.Bundle[] memory bundles) {
+        bundles = new IBundleVerifier.Bundle[](n);
+        Model memory model = loadModel(name);
+        for (uint256 i = 0; i < n; ++i) {
+            Bundle memory bundle = loadBundle(name);
+            bundle.context = i + 1;
+            bundle.proofs = simulate(model, bundle, i);
+            bundles[i] = covering(model.digest, bundle, 0);
+        }
+    }
+
+    function _join(IBundleVerifier.Bundle[] memory a, IBundleVerifier.Bundle[] memory b)
+        private
+        pure
+        returns (IBundleVerifier.Bundle[] memory joined)
+    {
+        joined = new IBundleVerifier.Bundle[](a.length + b.length);
+        for (uint256 i = 0; i < joined.length; ++i) {
+            joined[i] = i < a.length ? a[i] : b[i - a.length];
+        }
+    }
+
+    function _pairs(IBundleVerifier.Bundle[] memory bundles) private returns (uint256 pairs) {
+        vm.startStateDiffRecording();
+        verifier.verifyBatch(bundles);
+        VmSafe.AccountAccess[] memory accesses = vm.stopAndReturnStateDiff();
+        for (uint256 i = 0; i < accesses.length; ++i) {
+            if (accesses[i].account == address(8)) pairs += accesses[i].data.length / 192;
         }
     }
 
