@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Mutation testing: `script/mutate.mjs [--mutators RR,ROR] [--survivors] [Contract …]`, all of both by default;
-// `--survivors` takes only those mutants that lived in the last run. Fails for every survivor that docs/mutation.md does
+// Mutation testing: `script/mutate.mjs [--mutators RR,ROR] [--from 100] [--survivors] [Contract …]`, all of both by
+// default; `--from` goes on after a run that was stopped, `--survivors` takes those that lived in the last one. Fails for every survivor that docs/mutation.md does
 // not explain. slither-mutate makes the mutants (script/mutants.py), and so does what is below for operators and Yul.
 import { execFileSync, spawn } from "node:child_process";
 import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -39,6 +39,7 @@ const names = process.argv.slice(2);
 const take = (flag, count) => (names.includes(flag) ? names.splice(names.indexOf(flag), count) : []);
 const [again] = take("--survivors", 1);
 const mutators = take("--mutators", 2)[1]?.split(",");
+const from = Number(take("--from", 2)[1] ?? 0);
 const unknown = names.find((name) => !targets[name]);
 if (unknown) throw new Error(`mutate: no target ${unknown}; there are ${Object.keys(targets).join(", ")}`);
 
@@ -198,15 +199,15 @@ async function mutantsOf(copy, name, file, source) {
   const { status, output } = await run(copy, [".venv/bin/python", "script/mutants.py", file, name]);
   if (status !== 0) throw new Error(`mutate: ${output}`);
   const bytes = (text) => Buffer.from(text).toString("latin1");
-  const theirs = JSON.parse(output).map(([mutator, from, to, text]) => [mutator, from, to, bytes(text)]);
+  const theirs = JSON.parse(output).map(([mutator, begin, end, text]) => [mutator, begin, end, bytes(text)]);
   const start = source.search(new RegExp(`^(abstract )?(contract|library) ${name}\\b`, "m"));
   // Two mutators may do the same.
   const mutants = new Map();
-  for (const [mutator, from, to, text] of [...theirs, ...ownMutants(source, start, source.length)]) {
+  for (const [mutator, begin, end, text] of [...theirs, ...ownMutants(source, start, source.length)]) {
     if (mutators && !mutators.includes(mutator)) continue;
-    const mutant = source.slice(0, from) + text + source.slice(to);
+    const mutant = source.slice(0, begin) + text + source.slice(end);
     if (plain(mutant) === plain(source) || mutants.has(mutant) || !parses(file, mutant)) continue;
-    mutants.set(mutant, describe(name, mutator, source, mutant, from));
+    mutants.set(mutant, describe(name, mutator, source, mutant, begin));
   }
   return mutants;
 }
@@ -228,6 +229,7 @@ async function mutate(name) {
   const list = join(cache, `${name}.json`);
   const only = again && new Set(JSON.parse(readFileSync(list, "utf8")));
   writeFileSync(log, "");
+  const survivors = [];
 
   for (const copy of [near, all]) await run(copy, ["script/forge", "build"]);
   // Before and after: a toolchain that broke on the way would have caught every mutant since.
@@ -240,8 +242,7 @@ async function mutate(name) {
   await check();
   console.log(`${name}: ${mutants.size} mutants`);
   const counts = { caught: 0, survives: 0, "does not compile": 0, "is the same code": 0 };
-  const survivors = [];
-  for (const [mutant, key] of mutants) {
+  for (const [mutant, key] of [...mutants].slice(from)) {
     if (only && !only.has(key)) continue;
     const codes = compileForTests(mutant);
     let fate = codes ? "survives" : "does not compile";
@@ -252,9 +253,10 @@ async function mutate(name) {
     if (fate === "survives") fate = await fateOf(all, contracts, codes);
     ++counts[fate];
     appendFileSync(log, `${new Date().toISOString()} ${fate}: ${key}\n`);
-    if (fate === "survives") survivors.push(key);
+    if (fate !== "survives") continue;
+    survivors.push(key);
+    writeFileSync(list, JSON.stringify(survivors));
   }
-  writeFileSync(list, JSON.stringify(survivors));
   await check();
   rmSync(join(cache, name), { recursive: true });
 

@@ -86,6 +86,27 @@ contract BundleVerifierFormTest is Deployed {
         }
     }
 
+    /// A point off the curve is named though its coordinates have no bit in common.
+    function test_RevertWhen_APointIsOffTheCurve() public {
+        Model memory model = install("single");
+        Bundle memory bundle = loadBundle("single");
+        (bundle.proofs[8], bundle.proofs[9]) = (4, 3);
+        bytes memory data = abi.encodeCall(IBundleVerifier.verifyBundle, (covering(model.digest, bundle, 0)));
+        _requireRefused(data, abi.encodeWithSelector(IBundleVerifier.PointNotOnCurve.selector, 0, 8));
+    }
+
+    /// What is noted of a model, all of whose tensors are public, stays when the next one is laid out.
+    function test_RevertWhen_AWordOfTheFirstModelIsOutOfRange() public {
+        install("single");
+        install("chain");
+        IBundleVerifier.Bundle[] memory bundles = _join(_run("single", 1), _run("chain", 1));
+        bundles[0].words[26] = 1 << 255;
+        _requireRefused(
+            abi.encodeCall(IBundleVerifier.verifyBatch, (bundles)),
+            abi.encodeWithSelector(IBundleVerifier.WordOutOfRange.selector, 0, 26, bundles[0].words[26], 250)
+        );
+    }
+
     /// n·S + 2·S + 2 pairs for n bundles of a model of S slices; the 2 once for neighbouring models of one setup.
     function test_PairsAreCounted() public {
         install("chain");
