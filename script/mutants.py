@@ -23,7 +23,7 @@ for bound, literal in (("min", "false"), ("max", "true")):
     of_any = lambda self, literal=literal, of_number=of_number: literal if self.name == "bool" else of_number(self)
     setattr(ElementaryType, bound, property(of_any))
 
-logging.disable(logging.WARNING)
+logging.disable(logging.CRITICAL)
 file, name = sys.argv[1:]
 path = str(Path(file).resolve())
 
