@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
+import {RecordingConsumer} from "./utils/Consumers.sol";
 import {Jobs} from "./utils/Jobs.sol";
 
 /// @notice What mutants of the oracle got away with, before these.
@@ -17,5 +18,25 @@ contract InferenceOracleRecordsTest is Jobs {
         assertTrue(status == IInferenceOracle.Status.Refunded);
         assertEq(time, requestedAt);
         assertEq(outputsHash, bytes26(0));
+    }
+
+    /// Who asks for no callback has none that fails, neither alone nor beside one who does.
+    function test_NoCallbackIsNoFailure() public {
+        Model memory model = install("single");
+        Job memory alone = prove(model, open(draft("single")));
+        fulfil(alone);
+        assertFalse(oracle.callbackFailed(alone.id));
+
+        RecordingConsumer consumer = new RecordingConsumer();
+        Job[] memory jobs = new Job[](2);
+        jobs[0] = prove(model, open(draft("single")));
+        jobs[1] = draft("single");
+        (jobs[1].request.callback, jobs[1].request.callbackGas) = (address(consumer), 300_000);
+        jobs[1] = prove(model, open(jobs[1]));
+        fulfilBatch(jobs);
+        assertEq(consumer.requestId(), jobs[1].id);
+        for (uint256 i = 0; i < 2; ++i) {
+            assertFalse(oracle.callbackFailed(jobs[i].id));
+        }
     }
 }
