@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
+import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
 import {RecordingConsumer} from "./utils/Consumers.sol";
 import {Jobs} from "./utils/Jobs.sol";
@@ -38,5 +39,23 @@ contract InferenceOracleRecordsTest is Jobs {
         for (uint256 i = 0; i < 2; ++i) {
             assertFalse(oracle.callbackFailed(jobs[i].id));
         }
+    }
+
+    /// Errors of a verifier that name a bundle have its index and something more: one word alone is none.
+    function test_ErrorsOfOneWordNameNoItem() public {
+        Model memory model = install("single");
+        Job[] memory jobs = new Job[](2);
+        for (uint256 i = 0; i < 2; ++i) {
+            jobs[i] = prove(model, open(draft("single")));
+        }
+        IInferenceOracle.Fulfilment[] memory fulfilments = fulfilmentsOf(jobs);
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes memory reason = i == 0 ? abi.encodeWithSignature("Panic(uint256)", 1) : bytes("");
+            vm.mockCallRevert(address(verifier), abi.encodePacked(IBundleVerifier.verifyBatch.selector), reason);
+            vm.expectRevert(reason);
+            oracle.fulfilBatch(fulfilments);
+            vm.clearMockedCalls();
+        }
+        oracle.fulfilBatch(fulfilments);
     }
 }
