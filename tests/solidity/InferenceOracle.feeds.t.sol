@@ -110,6 +110,30 @@ contract InferenceOracleFeedsTest is Jobs {
         oracle.latest(feedId, 99);
     }
 
+    /// However old, and of any moment: 32 bits are not enough.
+    function test_AgesAndTimesAreExact() public {
+        uint256[2] memory moments = [block.timestamp, 1 << 33];
+        for (uint256 i = 0; i < moments.length; ++i) {
+            vm.warp(moments[i]);
+            Job memory job = draft("single");
+            job.request.deadline = type(uint64).max;
+            job = prove(loadModel("single"), open(job));
+            uint256 requestedAt = moments[i];
+            vm.warp(requestedAt + 5);
+            fulfil(job);
+            vm.warp(2 * requestedAt);
+            (, uint64 observedAt, uint64 updatedAt,) = oracle.latest(feedId, requestedAt);
+            assertEq(observedAt, requestedAt);
+            assertEq(updatedAt, requestedAt + 5);
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    IInferenceOracle.StaleResult.selector, requestedAt, requestedAt - 1, block.timestamp
+                )
+            );
+            oracle.latest(feedId, requestedAt - 1);
+        }
+    }
+
     // ------------------------------------------------------------------------------------------------ order and source
 
     function test_MovesToNewerRequestsOnly() public {

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.24;
+
+import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
+import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
+import {RecordingConsumer} from "./utils/Consumers.sol";
+import {Jobs} from "./utils/Jobs.sol";
+
+/// @notice What mutants of the oracle got away with, before these.
+contract InferenceOracleRecordsTest is Jobs {
+    /// A refund leaves the time of the request.
+    function test_RefundedRecordKeepsItsTime() public {
+        install("single");
+        Job memory job = open(draft("single"));
+        uint256 requestedAt = block.timestamp;
+        vm.warp(job.request.deadline + 1);
+        oracle.refund(job.request, job.requester, job.nonce);
+        (IInferenceOracle.Status status, uint64 time, bytes26 outputsHash) = oracle.result(job.id);
+        assertTrue(status == IInferenceOracle.Status.Refunded);
+        assertEq(time, requestedAt);
+        assertEq(outputsHash, bytes26(0));
+    }
+
+    /// Who asks for no callback has none that fails, neither alone nor beside one who does.
+    function test_NoCallbackIsNoFailure() public {
+        Model memory model = install("single");
+        Job memory alone = prove(model, open(draft("single")));
+        fulfil(alone);
+        assertFalse(oracle.callbackFailed(alone.id));
+
+        RecordingConsumer consumer = new RecordingConsumer();
+        Job[] memory jobs = new Job[](2);
+        jobs[0] = prove(model, open(draft("single")));
+        jobs[1] = draft("single");
+        (jobs[1].request.callback, jobs[1].request.callbackGas) = (address(consumer), 300_000);
+        jobs[1] = prove(model, open(jobs[1]));
+        fulfilBatch(jobs);
+        assertEq(consumer.requestId(), jobs[1].id);
+        for (uint256 i = 0; i < 2; ++i) {
+            assertFalse(oracle.callbackFailed(jobs[i].id));
+        }
+    }
+
+    /// Errors of a verifier that name a bundle have its index and something more: one word alone is none.
+    function test_ErrorsOfOneWordNameNoItem() public {
+        Model memory model = install("single");
+        Job[] memory jobs = new Job[](2);
+        for (uint256 i = 0; i < 2; ++i) {
+            jobs[i] = prove(model, open(draft("single")));
+        }
+        IInferenceOracle.Fulfilment[] memory fulfilments = fulfilmentsOf(jobs);
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes memory reason = i == 0 ? abi.encodeWithSignature("Panic(uint256)", 1) : bytes("");
+            vm.mockCallRevert(address(verifier), abi.encodePacked(IBundleVerifier.verifyBatch.selector), reason);
+            vm.expectRevert(reason);
+            oracle.fulfilBatch(fulfilments);
+            vm.clearMockedCalls();
+        }
+        oracle.fulfilBatch(fulfilments);
+    }
+}
