@@ -58,4 +58,23 @@ contract InferenceOracleRecordsTest is Jobs {
         }
         oracle.fulfilBatch(fulfilments);
     }
+
+    /// P7: what was never requested has no fee to give back.
+    function test_RevertWhen_RefundingWhatWasNeverRequested() public {
+        install("single");
+        Job memory job = open(draft("single"));
+        vm.warp(job.request.deadline + 1);
+        for (uint256 i = 0; i < 3; ++i) {
+            (address requester, uint256 nonce) = (job.requester, job.nonce);
+            IInferenceOracle.Request memory request_ = copyOf(job).request;
+            if (i == 0) nonce += 1;
+            if (i == 1) requester = makeAddr("thief");
+            if (i == 2) request_.fee += 1;
+            bytes32 id = oracle.requestIdOf(request_, requester, nonce);
+            vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.NotOpen.selector, id, IInferenceOracle.Status.None));
+            oracle.refund(request_, requester, nonce);
+            assertEq(oracle.balanceOf(requester, request_.feeToken), 0);
+        }
+        oracle.refund(job.request, job.requester, job.nonce);
+    }
 }
