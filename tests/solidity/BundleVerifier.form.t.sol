@@ -122,6 +122,22 @@ contract BundleVerifierFormTest is Deployed {
         }
     }
 
+    /// What a statement says is not taken for what a model says: owner and commitments may be a setup's digest.
+    function test_StatementsMayHoldASetupDigest() public {
+        string[2] memory names = ["private", "chain"];
+        for (uint256 i = 0; i < names.length; ++i) {
+            Model memory model = install(names[i]);
+            Bundle memory bundle = loadBundle(names[i]);
+            bundle.owner = wordAt(model.blob, 4);
+            assertLt(bundle.owner, BN254.R);
+            for (uint256 j = 0; j < bundle.commitments.length; ++j) {
+                bundle.commitments[j] = bundle.owner;
+            }
+            bundle.proofs = simulate(model, bundle, i);
+            verify(model.digest, bundle);
+        }
+    }
+
     /// n·S + 2·S + 2 pairs for n bundles of a model of S slices; the 2 once for neighbouring models of one setup.
     function test_PairsAreCounted() public {
         install("chain");

@@ -53,6 +53,57 @@ contract InferenceOracleCalldataTest is Jobs {
         }
     }
 
+    /// A fulfilment that is the last of calldata, its members before it, is refused if a byte of it is cut off, though
+    /// zero stands for that byte.
+    function test_RevertWhen_TheLastByteOfAFulfilmentIsMissing() public {
+        IInferenceOracle.Fulfilment memory fulfilment = fulfilmentOf(_job());
+        bytes[4] memory members =
+            [abi.encode(fulfilment.request), abi.encode(fulfilment.words), abi.encode(fulfilment.commitments), ""];
+        bytes memory proofs = abi.encode(fulfilment.proofs);
+        // Up to a multiple of 256, which ends in a zero byte.
+        members[3] = bytes.concat(proofs, new bytes((256 - (proofs.length - 32) % 256) % 256));
+        bytes memory body;
+        uint256[4] memory places;
+        for (uint256 i = 0; i < 4; ++i) {
+            places[i] = body.length;
+            body = bytes.concat(body, _from(members[i], 32));
+        }
+        bytes memory head;
+        unchecked {
+            head = abi.encode(
+                places[0] - body.length,
+                fulfilment.requester,
+                fulfilment.nonce,
+                fulfilment.beneficiary,
+                fulfilment.coverage,
+                places[1] - body.length,
+                places[2] - body.length,
+                places[3] - body.length
+            );
+        }
+        bytes4 selector = IInferenceOracle.fulfilBatch.selector;
+        bytes memory data = abi.encodePacked(selector, uint256(0x20), uint256(1), 32 + body.length, body, head);
+        bytes memory cut = bytes.concat(data);
+        assertEq(cut[cut.length - 1], bytes1(0));
+        assembly ("memory-safe") {
+            mstore(cut, sub(mload(cut), 1))
+        }
+        (bool ok, bytes memory reason) = address(_follower).staticcall(cut);
+        assertFalse(ok);
+        (ok, reason) = address(oracle).call(cut);
+        assertFalse(ok);
+        assertEq(reason.length, 0);
+        (ok, reason) = address(oracle).call(data);
+        assertTrue(ok, string(reason));
+    }
+
+    function _from(bytes memory data, uint256 start) private pure returns (bytes memory part) {
+        part = new bytes(data.length - start);
+        for (uint256 i = 0; i < part.length; ++i) {
+            part[i] = data[start + i];
+        }
+    }
+
     function _compareFulfilment(bytes memory data, uint256 fulfilment) private {
         uint256 request = fulfilment + _wordAt(data, fulfilment);
         _compareOffset(data, fulfilment, fulfilment, 0x120);
