@@ -25,8 +25,8 @@ const targets = {
   Runs: oracle("contracts/oracle/Run.sol", "InferenceOracle(.callbacks|.coverage)?"),
   Opened: oracle("contracts/oracle/Opened.sol", "InferenceOracle(.batch)?"),
   ModelInputs: oracle("contracts/oracle/ModelInputs.sol", "InferenceOracle(.publish)?"),
-  Statements: oracle("contracts/oracle/Statements.sol", "InferenceOracle(.batch)?"),
-  InferenceOracle: oracle("contracts/InferenceOracle.sol", "InferenceOracle(.batch|.callbacks|.publish)?"),
+  Statements: oracle("contracts/oracle/Statements.sol", "InferenceOracle.(batch|calldata)"),
+  InferenceOracle: oracle("contracts/InferenceOracle.sol", "InferenceOracle(.batch|.callbacks|.publish|.records)?"),
   BundleVerifier: [
     "contracts/BundleVerifier.sol",
     [["contracts/BundleVerifier.sol", "BundleVerifier"]],

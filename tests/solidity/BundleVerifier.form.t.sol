@@ -107,6 +107,38 @@ contract BundleVerifierFormTest is Deployed {
         );
     }
 
+    /// Every word is looked at, those that are read eight at a time too.
+    function test_RevertWhen_AnyWordIsOutOfRange() public {
+        Model memory model = install("single");
+        for (uint256 i = 0; i < 27; ++i) {
+            Bundle memory bundle = loadBundle("single");
+            bundle.context = 1; // Which does not make words look greater, if it is taken for one.
+            // 784 digits of 8 bits, 31 in a word, 9 in the last; then 10 of 25 bits.
+            uint256 maxBits = i < 25 ? 248 : i == 25 ? 72 : 250;
+            bundle.words[i] |= 1 << maxBits;
+            bytes memory data = abi.encodeCall(IBundleVerifier.verifyBundle, (covering(model.digest, bundle, 0)));
+            _requireRefused(
+                data, abi.encodeWithSelector(IBundleVerifier.WordOutOfRange.selector, 0, i, bundle.words[i], maxBits)
+            );
+        }
+    }
+
+    /// What a statement says is not taken for what a model says: owner and commitments may be a setup's digest.
+    function test_StatementsMayHoldASetupDigest() public {
+        string[2] memory names = ["private", "chain"];
+        for (uint256 i = 0; i < names.length; ++i) {
+            Model memory model = install(names[i]);
+            Bundle memory bundle = loadBundle(names[i]);
+            bundle.owner = wordAt(model.blob, 4);
+            assertLt(bundle.owner, BN254.R);
+            for (uint256 j = 0; j < bundle.commitments.length; ++j) {
+                bundle.commitments[j] = bundle.owner;
+            }
+            bundle.proofs = simulate(model, bundle, i);
+            verify(model.digest, bundle);
+        }
+    }
+
     /// n·S + 2·S + 2 pairs for n bundles of a model of S slices; the 2 once for neighbouring models of one setup.
     function test_PairsAreCounted() public {
         install("chain");

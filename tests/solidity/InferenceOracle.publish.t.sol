@@ -183,6 +183,18 @@ contract InferenceOraclePublishTest is Jobs {
         assertEq(oracle.feed(feedId).round, 2);
     }
 
+    /// Nor is an older observation, within the window, a next round.
+    function test_RevertWhen_TheObservationIsOlder() public {
+        IInferenceOracle.Publication memory publication = _proven();
+        vm.startPrank(source);
+        oracle.publish(publication, "");
+        uint64 newest = publication.observedAt;
+        (publication.round, publication.observedAt) = (2, newest - 1);
+        publication = prove(loadModel("single"), publication);
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.NotNextRound.selector, 2, 2, newest, newest - 1));
+        oracle.publish(publication, "");
+    }
+
     function test_RevertWhen_RoundIsNotTheNext() public {
         for (uint64 round = 0; round < 4; ++round) {
             if (round == 1) continue;

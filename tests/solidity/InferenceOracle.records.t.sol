@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
+import {BundleVerifier} from "../../contracts/BundleVerifier.sol";
 import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
 import {RecordingConsumer} from "./utils/Consumers.sol";
@@ -41,21 +42,62 @@ contract InferenceOracleRecordsTest is Jobs {
         }
     }
 
-    /// Errors of a verifier that name a bundle have its index and something more: one word alone is none.
-    function test_ErrorsOfOneWordNameNoItem() public {
+    /// Errors of a verifier that name a bundle have its index and something more: one word alone is none, nor is a
+    /// number that no bundle has.
+    function test_OtherErrorsNameNoItem() public {
         Model memory model = install("single");
         Job[] memory jobs = new Job[](2);
         for (uint256 i = 0; i < 2; ++i) {
             jobs[i] = prove(model, open(draft("single")));
         }
         IInferenceOracle.Fulfilment[] memory fulfilments = fulfilmentsOf(jobs);
-        for (uint256 i = 0; i < 2; ++i) {
+        for (uint256 i = 0; i < 3; ++i) {
             bytes memory reason = i == 0 ? abi.encodeWithSignature("Panic(uint256)", 1) : bytes("");
+            // There is no bundle 2.
+            if (i == 2) reason = abi.encodeWithSelector(IBundleVerifier.OwnerOutOfRange.selector, 2, 0);
             vm.mockCallRevert(address(verifier), abi.encodePacked(IBundleVerifier.verifyBatch.selector), reason);
             vm.expectRevert(reason);
             oracle.fulfilBatch(fulfilments);
             vm.clearMockedCalls();
         }
+        oracle.fulfilBatch(fulfilments);
+    }
+
+    /// P7: what was never requested has no fee to give back.
+    function test_RevertWhen_RefundingWhatWasNeverRequested() public {
+        install("single");
+        Job memory job = open(draft("single"));
+        vm.warp(job.request.deadline + 1);
+        for (uint256 i = 0; i < 3; ++i) {
+            (address requester, uint256 nonce) = (job.requester, job.nonce);
+            IInferenceOracle.Request memory request_ = copyOf(job).request;
+            if (i == 0) nonce += 1;
+            if (i == 1) requester = makeAddr("thief");
+            if (i == 2) request_.fee += 1;
+            bytes32 id = oracle.requestIdOf(request_, requester, nonce);
+            vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.NotOpen.selector, id, IInferenceOracle.Status.None));
+            oracle.refund(request_, requester, nonce);
+            assertEq(oracle.balanceOf(requester, request_.feeToken), 0);
+        }
+        oracle.refund(job.request, job.requester, job.nonce);
+    }
+
+    /// One verifier decides on a batch, whichever selectors its items have, in whichever order.
+    function test_RevertWhen_VerifiersDifferInAnyOrder() public {
+        Model memory model = install("single");
+        bytes4 second = 0x00000002;
+        registry.addVerifier(second, address(new BundleVerifier(registry)));
+        Job[] memory jobs = new Job[](2);
+        for (uint256 i = 0; i < 2; ++i) {
+            jobs[i] = draft("single");
+            if (i == 0) jobs[i].request.verifier = second;
+            jobs[i] = prove(model, open(jobs[i]));
+        }
+        IInferenceOracle.Fulfilment[] memory fulfilments = fulfilmentsOf(jobs);
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.VerifierMismatch.selector, second, VERIFIER));
+        oracle.fulfilBatch(fulfilments);
+        (fulfilments[0], fulfilments[1]) = (fulfilments[1], fulfilments[0]);
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.VerifierMismatch.selector, VERIFIER, second));
         oracle.fulfilBatch(fulfilments);
     }
 }

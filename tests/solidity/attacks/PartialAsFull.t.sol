@@ -38,6 +38,14 @@ contract PartialAsFullTest is Jobs {
         assertEq(consumer.partialCalls(), 1);
     }
 
+    /// Nor does the oracle vouch for the three words to a consumer that pulls.
+    function test_RevertWhen_TheRecordIsReadAsOutputs() public {
+        Job memory job = _fulfilledInPart(address(new RecordingConsumer()));
+        uint256[] memory forged = _preimage(job);
+        vm.expectRevert(abi.encodeWithSelector(IInferenceOracle.OutputsMismatch.selector, job.id));
+        oracle.requireOutputs(job.id, forged, type(uint256).max);
+    }
+
     /// A full result is not handed over as a partial one either, of whatever coverage.
     function test_RevertWhen_AFullResultIsRetriedInPart() public {
         PartialConsumer consumer = new PartialConsumer();
