@@ -86,7 +86,7 @@ contract InferenceOracleRecordsTest is Jobs {
     function test_RevertWhen_VerifiersDifferInAnyOrder() public {
         Model memory model = install("single");
         bytes4 second = 0x00000002;
-        registry.addVerifier(second, address(new BundleVerifier(registry)));
+        registry.addVerifier(second, address(new BundleVerifier(registry, second)));
         Job[] memory jobs = new Job[](2);
         for (uint256 i = 0; i < 2; ++i) {
             jobs[i] = draft("single");
