@@ -50,7 +50,7 @@ deep: toolchain mutation  ## Long runs: forge with 100,000 cases, parsers with m
 	FOUNDRY_PROFILE=deep script/forge test
 	ZKSLICE_BIN=$(CURDIR)/target/release/zkslice ZKSLICE_FUZZ_ITERATIONS=2000000 $(CARGO) test --locked --release -p zkslice-tests --test fuzz
 
-mutation: toolchain tools  ## Every mutant that the tests let live is explained in docs/mutation.md.
+mutation: toolchain tools  ## Fails for every mutant that the tests let live and docs/mutation.md does not explain; hours.
 	script/mutate.mjs
 
 build:
