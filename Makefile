@@ -13,7 +13,7 @@ test: toolchain test-contracts test-rust  ## Every test: forge, Rust, end to end
 test-contracts: toolchain tools
 	script/check-forge-fails.sh
 	script/check-gates.sh
-	script/tests-named.mjs
+	script/check-docs.mjs
 	script/forge build
 	script/abi.mjs --check
 	script/check-standard-input.mjs

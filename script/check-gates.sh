@@ -29,7 +29,7 @@ red() {
 }
 red "none" && { cat "$folder/log" >&2; fail "make fails although no command does"; }
 for command in "check-forge-fails.sh*" "check-gates.sh*" "forge build*" "forge test*" "forge fmt*" "abi.mjs*" \
-  "snapshots.mjs*" "tests-named.mjs*" "coverage.mjs*" "tool halmos*" "tool slither*"; do
+  "snapshots.mjs*" "check-docs.mjs*" "coverage.mjs*" "tool halmos*" "tool slither*"; do
   red "$command" || fail "make does not fail with $command"
 done
 
@@ -40,6 +40,20 @@ done > "$folder/full.info"
 sed '0,/BRH:10/s//BRH:9/' "$folder/full.info" > "$folder/low.info"
 "$root/script/coverage.mjs" --report "$folder/full.info" > "$folder/log" || fail "full coverage is not enough"
 "$root/script/coverage.mjs" --report "$folder/low.info" > "$folder/log" 2>&1 && fail "low coverage passes"
+
+# Documents: a page that cites one missing thing of each kind.
+mkdir -p "$folder/page/docs" && cp "$root/docs/rules.md" "$folder/page/docs" && cp "$root/Makefile" "$folder/page"
+git -C "$folder/page" init --quiet
+cat > "$folder/page/Probe.md" <<'PAGE'
+Rule B99, see onchain.md and docs/rules.md 7.9, section 3.1, `crates/none.rs`, [this](none.txt) and [that](docs/rules.md#none),
+`make nothing`; `tests/None.t.sol::test_None`.
+PAGE
+"$root/script/check-docs.mjs" --root "$folder/page" > "$folder/log" 2>&1 && fail "a page that cites nothing real passes"
+for message in "has no rule B99" "there is no onchain.md" "docs/rules.md has no section 7.9" "there is no section 3.1" \
+  "there is no crates/none.rs" "the link to none.txt" "docs/rules.md has no heading #none" "the Makefile has no nothing" \
+  "tests/None.t.sol has no test test_None"; do
+  grep -q "^Probe.md:.*$message" "$folder/log" || fail "nobody says: $message"
+done
 
 # slither and halmos: a contract that anyone can empty, and a theorem that is false.
 mkdir "$folder/probe" && cat > "$folder/probe/Probe.sol" <<'SOLIDITY'

@@ -20,7 +20,7 @@ abstract contract GasCases is Metered {
     }
 
     /// The aims of docs/gas.md: one slice, a committed input, a beneficiary who has credits, no callback; alone, and in
-    /// a batch of 16. Why one figure is above its aim, the page says.
+    /// a batch of 16. Why one figure is above its aim, `docs/gas.md` says.
     function test_FulfilOneSliceOfACommittedInput() public {
         (uint256 single, uint256 each) = _fulfilCommitted("narrow", "1 word out");
         assertLt(single, 303_500);

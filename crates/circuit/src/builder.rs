@@ -8,7 +8,7 @@ use crate::{CircuitError, Interval};
 /// Builds constraints ([`crate::Shape`]) or values ([`crate::Trace`]) from the same gadget code.
 ///
 /// [`Builder::Int`] is a linear expression over small committed wires and constants: the only thing that may be looked
-/// up, and that by type (`soundness.md` G5). [`Builder::Field`] is a linear expression over public inputs and committed
+/// up, and that by type (rule G5). [`Builder::Field`] is a linear expression over public inputs and committed
 /// wires of any size.
 pub trait Builder {
     /// An integer expression.

@@ -10,7 +10,7 @@
 //! | table entries | `s_t · (χ − t) = m_t` |
 //! | sums, one a table | `(Σ inv − Σ s_t) · 1 = 0` (logUp, Haböck, eprint 2022/1530) |
 //! | fingerprint | `(acc_{j+1} + e_j) · χ = acc_j`, e the public inputs and then the words, acc_last = 0, acc_0 = F |
-//! | public wires | `z_i · 0 = 0`: pins every public wire (`docs/proof-system.md`, simulation extractability) |
+//! | public wires | `z_i · 0 = 0`: pins every public wire (`docs/proof-system.md` 8.4) |
 //!
 //! | wires | |
 //! |---|---|

@@ -119,7 +119,7 @@ fn digits_are_exact() {
     }
 }
 
-/// `soundness.md` B2: one unscaled lookup in a wider table, or one scaled one, would admit other digits of the same word.
+/// Rule B2: one unscaled lookup in a wider table, or one scaled one, would admit other digits of the same word.
 #[test]
 fn attack_b2_digits_wider_or_fractional() {
     let (bits, w) = (8, 12);
@@ -145,7 +145,7 @@ fn attack_b2_digits_wider_or_fractional() {
     assert!(matches!(gadgets::pack(&shape, &[wire], 8), Err(CircuitError::NotIntegral { .. })));
 }
 
-/// `soundness.md` G3: integrality is tracked; a fresh wire is any field element until a gadget anchors it.
+/// Rule G3: integrality is tracked; a fresh wire is any field element until a gadget anchors it.
 #[test]
 fn attack_g3_unanchored_wires_do_not_compile() {
     let mut b = Shape::new();
@@ -243,7 +243,7 @@ fn every_mutated_wire_is_refused() {
     assert_eq!(honest_words, witness.words);
 }
 
-/// `soundness.md` B1: one logUp sum a table. A value of one table cannot be answered by another, whatever the multiplicities.
+/// Rule B1: one logUp sum a table. A value of one table cannot be answered by another, whatever the multiplicities.
 #[test]
 fn attack_b1_tables_have_sums_of_their_own() {
     let circuit = shape(&[], |b, _| {
@@ -313,7 +313,7 @@ fn packing_round_trips() {
     assert_eq!(gadgets::unpack_values(&[Fr::from(256)], 1, 8), None);
 }
 
-/// `soundness.md` G7: Poseidon and the chain of a commitment, as circomlibjs 0.1.7 computes them; circuit and native hash agree.
+/// Rule G7: Poseidon and the chain of a commitment, as circomlibjs 0.1.7 computes them; circuit and native hash agree.
 #[test]
 fn hashes_are_those_of_circomlibjs() {
     let decimal = |text: &str| text.parse::<Fr>().unwrap();
@@ -347,7 +347,7 @@ fn hashes_are_those_of_circomlibjs() {
     assert_eq!(commitment(Some(Fr::from(99))), decimal("8811169554134862289477013120620159527449835826670754474539209681585697468600"));
 }
 
-/// `soundness.md` G7: a chain's value is no salt of a shorter chain, since the tag names the element count; nor do other pitches,
+/// Rule G7: a chain's value is no salt of a shorter chain, since the tag names the element count; nor do other pitches,
 /// owners or zero-filled tails give the same commitment.
 #[test]
 fn attack_g7_chains_cannot_be_read_as_others() {

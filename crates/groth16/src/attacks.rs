@@ -171,7 +171,7 @@ fn other_context(circuit: &Circuit, honest: &Witness, context: Fr, chi: Fr) -> V
     z
 }
 
-/// `proof-system.md` 1.6 and 8.16: with δ1 = δ2 the first round binds nothing, since (C1 + T, C2 − T) verifies. The forger commits to
+/// `docs/proof-system.md` 8.2: with δ1 = δ2 the first round binds nothing, since (C1 + T, C2 − T) verifies. The forger commits to
 /// an honest witness, learns χ, and moves the difference to a false one into C2. With distinct deltas the same moves fail.
 #[test]
 fn equal_deltas_accept_a_false_output_and_distinct_ones_do_not() {
@@ -236,7 +236,7 @@ fn a_public_input_other_than_the_committed_one_is_refused() {
     }
 }
 
-/// The challenge hashes public inputs and words: a statement chosen after χ does not verify (`proof-system.md` 1.6, x in the hash).
+/// The challenge hashes public inputs and words: a statement chosen after χ does not verify (`docs/proof-system.md` 6, challenge).
 #[test]
 fn a_word_chosen_after_the_challenge_is_refused() {
     let mut rng = StdRng::seed_from_u64(6);
@@ -296,7 +296,7 @@ fn sections(key: &ProvingKey) -> [Vec<u8>; 9] {
     Section::ALL.map(|section| key.section(section).to_vec())
 }
 
-/// `soundness.md` G6, subversion: a key whose δ1, δ2 and β in G1 are the point at infinity (and B1 with them) gives proofs that
+/// Rule G6, subversion: a key whose δ1, δ2 and β in G1 are the point at infinity (and B1 with them) gives proofs that
 /// verify, but blinds neither A nor C1: whoever made the key tests guesses for the committed activations against C1. Such a
 /// key is refused when it is opened.
 #[test]
@@ -442,7 +442,7 @@ fn movable(circuit: &Circuit, of: std::ops::Range<usize>) -> Vec<usize> {
     (1..public).filter(|wire| !fixed(*wire)).collect()
 }
 
-/// `soundness.md` G1: nothing moves a public wire of a copied proof. In the committed form χ also stands alone on the B side, so the
+/// Rule G1: nothing moves a public wire of a copied proof. In the committed form χ also stands alone on the B side, so the
 /// fingerprint would hold even without the rows of the public wires; in the plain form a context that occurs nowhere else would not.
 #[test]
 fn attack_g1_no_public_wire_of_a_copied_proof_moves() {
@@ -462,7 +462,7 @@ fn attack_g1_no_public_wire_of_a_copied_proof_moves() {
     }
 }
 
-/// `soundness.md` G1 for the plain form: the reduction that ark-groth16 proves has, for every public wire, a row that holds
+/// Rule G1 for the plain form: the reduction that ark-groth16 proves has, for every public wire, a row that holds
 /// nothing else, so a copied proof cannot be turned to another statement.
 #[test]
 fn attack_g1_plain_public_wires_are_pinned() {

@@ -23,7 +23,7 @@ pub fn to_field(hash: &[u8; 32]) -> Fr {
 
 /// `h0 = keccak256(tag ‖ vkHash ‖ p ‖ x_1…x_p ‖ n ‖ word_1…word_n ‖ C1.x ‖ C1.y)`, every part a 32-byte word; χ = h0 mod r.
 ///
-/// Public inputs and words are hashed before χ is known, so that none of them can be chosen after it (`soundness.md` A1).
+/// Public inputs and words are hashed before χ is known, so that none of them can be chosen after it (rule A1).
 pub fn challenge(vk_hash: &[u8; 32], publics: &[Fr], words: &[Fr], c1: &G1Affine) -> Fr {
     let mut bytes = Vec::with_capacity(32 * (6 + publics.len() + words.len()));
     let count = |n: usize| fr_to_word(Fr::from(n as u64));

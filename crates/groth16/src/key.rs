@@ -215,7 +215,7 @@ impl VerifyingKey {
 
 /// Over all keys that share α and β: every δ is finite, none is ±another, ±γ, ±β or ±the generator (γ itself may be the generator).
 ///
-/// One equal pair makes another circuit's columns free wires: a full break that no test within one key sees (`soundness.md` B9).
+/// One equal pair makes another circuit's columns free wires: a full break that no test within one key sees (rule B9).
 ///
 /// # Errors
 /// [`KeyError::Unsafe`] naming the pair.

@@ -26,7 +26,7 @@ const MAGIC: &[u8; 8] = b"zkslicPK";
 const VERSION: u32 = 2;
 const ALIGN: usize = 64;
 
-/// Parts of a proving key. The basis of `K1`, `K2` is folded (`docs/proof-system.md`, prover); a plain key has only `Plain`.
+/// Parts of a proving key. The basis of `K1`, `K2` is folded (`docs/proof-system.md` 6, prover); a plain key has only `Plain`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Section {
     /// α, β, δ1, δ2 in G1.
@@ -104,7 +104,7 @@ pub struct ProvingKey {
 /// α, β, δ1, δ2 in G1, proven to be those of the verifying key.
 ///
 /// A proof that verifies hides its witness whatever the other points are: A, B and C1 are uniform by r·δ2, s·δ2 and κ·δ2, and the
-/// equation fixes C2. With other points here a proof can verify and hide nothing (`docs/proof-system.md`, zero knowledge).
+/// equation fixes C2. With other points here a proof can verify and hide nothing (`docs/proof-system.md` 8.7).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Blinding {
     pub(crate) alpha: G1Affine,

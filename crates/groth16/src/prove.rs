@@ -2,7 +2,7 @@
 //!
 //! Multi-scalar multiplications, by what their scalars are: S1 and B are small (signed buckets); inverses take one value
 //! an entry of a table, so their points are first summed by entry; only H, the entries and the few wires of full size
-//! meet full-size scalars. The quotient takes four FFTs and no division (`docs/proof-system.md`, prover).
+//! meet full-size scalars. The quotient takes four FFTs and no division (`docs/proof-system.md` 6, prover).
 
 use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, G2Projective};
 use ark_ec::scalar_mul::variable_base::VariableBaseMSM;
@@ -65,7 +65,7 @@ impl Proof {
     }
 }
 
-/// Proves a witness under a key. The proof is verified before it is returned: one that failed would leak (`soundness.md` G6).
+/// Proves a witness under a key. The proof is verified before it is returned: one that failed would leak (rule G6).
 ///
 /// `circuit` is asked only by the plain form, whose prover reads the matrices.
 ///

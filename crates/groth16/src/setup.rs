@@ -127,7 +127,7 @@ fn sections_of_plain(key: &ArkProvingKey<Bn254>) -> Result<[Vec<u8>; 9], KeyErro
     Ok(sections)
 }
 
-/// Columns of the three matrices at τ, O folded over the double domain (`docs/proof-system.md`, setup). They give τ away, so they
+/// Columns of the three matrices at τ, O folded over the double domain (`docs/proof-system.md` 6, setup). They give τ away, so they
 /// are zeroized on drop.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Columns {

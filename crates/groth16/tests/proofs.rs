@@ -104,7 +104,7 @@ fn honest_proofs_verify() {
     assert_eq!(key.verifying_key().setup_digest(), plain_key.verifying_key().setup_digest());
 }
 
-/// `proof-system.md` 7: two proofs of one witness share no element.
+/// `docs/proof-system.md` 8.7: two proofs of one witness share no element.
 #[test]
 fn proofs_are_randomised() {
     let (key, _, mut rng) = keys();
@@ -223,7 +223,7 @@ fn attack_p2_three_pairing_triple() {
     }
 }
 
-/// `soundness.md` B9: equal or related deltas are refused within a key and across the keys of a setup.
+/// Rule B9: equal or related deltas are refused within a key and across the keys of a setup.
 #[test]
 fn attack_b9_deltas() {
     let (key, plain_key, _) = keys();
@@ -254,7 +254,7 @@ fn attack_b9_deltas() {
     }
 }
 
-/// `soundness.md` B10: form, counts and layout are in the hash; a committed key does not read as a plain one.
+/// Rule B10: form, counts and layout are in the hash; a committed key does not read as a plain one.
 #[test]
 fn attack_b10_the_hash_binds_form_and_layout() {
     let (key, _, _) = keys();
@@ -280,7 +280,7 @@ fn attack_b10_the_hash_binds_form_and_layout() {
     }
 }
 
-/// A public input without a row of its own could be anything (`soundness.md` G1); every public wire has one.
+/// A public input without a row of its own could be anything (rule G1); every public wire has one.
 #[test]
 fn attack_g1_every_public_wire_is_pinned() {
     for circuit in [committed_circuit(), plain_circuit()] {

@@ -120,7 +120,7 @@ pub fn encode_request(
 
 /// Proves some slices of an inference, in order. `progress(slice)` is called before each.
 ///
-/// Salts are drawn for every committed tensor that has none: fresh for each inference and boundary (`soundness.md` G6).
+/// Salts are drawn for every committed tensor that has none: fresh for each inference and boundary (rule G6).
 ///
 /// # Errors
 /// [`ProverError::Execute`] where the input saturates a node; [`ProverError::Missing`] where a slice's reads are not known.

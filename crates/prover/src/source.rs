@@ -100,7 +100,7 @@ impl LocalProver {
 
     fn prove(&self, package: &Package, job: &Job) -> Result<Bundle, ProverError> {
         let mut inference = self.inference(package, job)?;
-        // The commitment binds model and requester: an opening shown for another use does not fit it (`soundness.md` B8).
+        // The commitment binds model and requester: an opening shown for another use does not fit it (rule B8).
         let bound = encode_request(package, &mut inference, &mut OsRng)?;
         for (bound, input) in bound.iter().zip(&job.inputs) {
             if let (Bound::Commitment(found), JobInput::Commitment(expected)) = (bound, input)

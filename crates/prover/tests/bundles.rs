@@ -145,7 +145,7 @@ fn other_forms_are_refused_by_name() {
     assert!(openings(1).is_ok() && openings(2).is_err() && openings(0).is_err());
 }
 
-/// `soundness.md` B3, G1: a proof serves the tensors, the context and the slice that it was made for, in this inference.
+/// Rules B3, G1: a proof serves the tensors, the context and the slice that it was made for, in this inference.
 #[test]
 fn attack_b3_parts_of_other_bundles_are_refused() {
     let world = world(InputMode::Private);
@@ -209,7 +209,7 @@ fn attack_b3_parts_of_other_bundles_are_refused() {
     assert!(public.verifier.verify(&owned).is_err(), "an owner where no input is private binds nothing");
 }
 
-/// `soundness.md` B6: a bundle without all slices is no bundle, and holds nothing that its proofs do not bind.
+/// Rule B6: a bundle without all slices is no bundle, and holds nothing that its proofs do not bind.
 #[test]
 fn attack_b6_partial_bundles() {
     let world = world(InputMode::Public);
@@ -241,7 +241,7 @@ fn attack_b6_partial_bundles() {
     assert!(world.verifier.verify_slices(&first).is_err(), "no proof at all");
 }
 
-/// `soundness.md` B8, G6: a commitment of a private input is its owner's alone, and salts are fresh.
+/// Rules B8, G6: a commitment of a private input is its owner's alone, and salts are fresh.
 #[test]
 fn attack_b8_commitments_are_their_owners() {
     let world = world(InputMode::Private);

@@ -588,7 +588,7 @@ fn check_wiring(manifest: &Manifest) -> Result<(), String> {
 }
 
 /// A policy names some slices, not all, and among them those that put out outputs: what a partial bundle hands out is then at least
-/// what those slices computed (`soundness.md` B6).
+/// what those slices computed (rule B6).
 fn check_policy(manifest: &Manifest) -> Result<(), String> {
     let policy = &manifest.coverage_policy;
     if policy.is_empty() {

@@ -196,7 +196,7 @@ fn keys_of_another_setup_or_circuit_are_refused() {
     assert!(error.contains("setup"), "{error}");
 }
 
-/// `soundness.md` B10: a slice that looks up its digits cannot be verified as plain Groth16, whose challenge would be free.
+/// Rule B10: a slice that looks up its digits cannot be verified as plain Groth16, whose challenge would be free.
 #[test]
 fn attack_b10_a_plain_key_is_no_key_of_a_slice() {
     let place = tempfile::tempdir().unwrap();
@@ -272,7 +272,7 @@ fn manifests_that_bend_the_wiring_are_refused() {
     Package::open(&folder).unwrap().key_blob().unwrap_err();
 }
 
-/// `soundness.md` B6: the policy is in the digest, names the slices that put out outputs, and not all slices.
+/// Rule B6: the policy is in the digest, names the slices that put out outputs, and not all slices.
 #[test]
 fn coverage_policies() {
     let place = tempfile::tempdir().unwrap();

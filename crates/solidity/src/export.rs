@@ -105,7 +105,7 @@ struct Checked {
 }
 
 /// The first of `public_wires` without a row of its own, `wire·0 = 0` with nothing else on it. The row keeps a copied proof
-/// from being turned to another value of the wire (`soundness.md` G1), and its IC from vanishing (P21).
+/// from being turned to another value of the wire (rule G1), and its IC from vanishing (P21).
 ///
 /// `entries` calls back with row, matrix (0, 1, 2 for A, B, C) and wire of everything in the matrices.
 fn first_unpinned(rows: usize, public_wires: usize, entries: impl FnOnce(&mut dyn FnMut(usize, usize, usize))) -> Option<usize> {

@@ -46,7 +46,7 @@ fn words_unpack_to_their_digits() {
     }
 }
 
-/// The preimages of challenges, byte by byte as `soundness.md` A1 has them.
+/// The preimages of challenges, byte by byte as rule A1 has them.
 #[test]
 fn challenges_hash_the_documented_bytes() {
     let number = |n: usize| [vec![0; 24], (n as u64).to_be_bytes().to_vec()].concat();

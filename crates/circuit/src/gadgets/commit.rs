@@ -2,7 +2,7 @@
 //!
 //! `h_0 = Poseidon(salt, tag)`, for a private input `Poseidon(salt, tag, owner)`; then `h = Poseidon(h, next 11 words)`, the last
 //! block filled with zeros. The tag fixes element count, digits a word and pitch, so chains of different tensors cannot
-//! be read as one another (`soundness.md` G7).
+//! be read as one another (rule G7).
 
 use ark_bn254::Fr;
 use ark_ff::Zero;

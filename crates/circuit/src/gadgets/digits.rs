@@ -1,7 +1,7 @@
 //! Digits of exactly p bits, and words of several digits.
 //!
 //! Packing is injective only because each digit is an *integer in exactly `[0, 2^p)`*, p being the packing pitch
-//! (`soundness.md` B2). A lookup in a wider table would admit `(5 + 256, 6)` for `(5, 7)`, a scaled one alone `(5 + 16, 7 − 1/16)`.
+//! (rule B2). A lookup in a wider table would admit `(5 + 256, 6)` for `(5, 7)`, a scaled one alone `(5 + 16, 7 − 1/16)`.
 
 use ark_bn254::Fr;
 use ark_ff::{One, PrimeField, Zero};

@@ -1,7 +1,7 @@
 //! Requantisation and ReLU.
 //!
 //! With the table's width w as the shift, `acc + 2^(w−1) = 2^w·q + ρ` and one unscaled lookup of ρ: the remainder needs
-//! no scaling (`docs/proof-system.md`, "Requantise and activate").
+//! no scaling (`docs/proof-system.md` 4).
 
 use zkslice_graph::requant;
 
