@@ -3,7 +3,6 @@ pragma solidity ^0.8.24;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
-import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
 import {IInferenceConsumer, IPartialInferenceConsumer} from "./interfaces/IInferenceConsumer.sol";
 import {IInferenceOracle} from "./interfaces/IInferenceOracle.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
@@ -660,7 +659,14 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         return bytes26(hash);
     }
 
-    function _partialHash(uint256 coverage, bytes32 wordsHash) private pure returns (bytes32) {
-        return EfficientHashLib.hash(PARTIAL_TAG, bytes32(coverage), wordsHash);
+    function _partialHash(uint256 coverage, bytes32 wordsHash) private pure returns (bytes32 hash) {
+        bytes32 tag = PARTIAL_TAG;
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            mstore(data, tag)
+            mstore(add(data, 0x20), coverage)
+            mstore(add(data, 0x40), wordsHash)
+            hash := keccak256(data, 0x60)
+        }
     }
 }

@@ -1,10 +1,14 @@
 #!/usr/bin/env node
 // Writes contracts/abi/<Name>.json ({"abi", "bytecode"}) from forge's out/, and each error's selector into the
-// natspec above it, and contracts/standard-input.json, from which explorers verify sources. `--check` writes nothing and fails if anything would change. Run `script/forge build` first.
+// natspec above it, and contracts/standard-input.json, from which explorers verify sources. `--check` writes nothing and
+// fails if anything would change. Run `script/forge build` first.
+//
+// A call can end with an error of any contract that is called on the way, so each ABI holds these too; and
+// ZksliceErrors.json holds every error of contracts/, for consumers, whose ABIs users make themselves.
 import { readFileSync, writeFileSync, readdirSync, existsSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { join, dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const { keccak256 } = createRequire(join(root, "package.json"))("js-sha3");
@@ -29,15 +33,72 @@ function put(path, text) {
 const artifact = (name, file = name) =>
   JSON.parse(readFileSync(join(root, "out", `${file}.sol`, `${name}.json`), "utf8"));
 
+// What stands behind an interface. A contract that imports the interface, however far away, may call it.
+const BEHIND = {
+  IModelRegistry: "ModelRegistry",
+  IBundleVerifier: "BundleVerifier",
+  IInferenceOracle: "InferenceOracle",
+  IInferenceFeed: "InferenceFeed",
+  IInferenceSubscription: "InferenceSubscription",
+  IInferenceConsumer: "InferenceConsumer",
+};
+
+const REMAPPINGS = readFileSync(join(root, "remappings.txt"), "utf8").trim().split("\n");
+const remapped = REMAPPINGS.map((line) => line.split("="));
+function imported(from, path) {
+  if (path.startsWith(".")) return join(dirname(from), path);
+  const [prefix, target] = remapped.find(([prefix]) => path.startsWith(prefix)) ?? ["", ""];
+  return target + path.slice(prefix.length);
+}
+// The sources that a source needs, itself included.
+function closure(path, found = new Map()) {
+  if (found.has(path)) return found;
+  const content = readFileSync(join(root, path), "utf8");
+  found.set(path, content);
+  for (const [, target] of content.matchAll(/^import\s+(?:[^"';]*?from\s+)?["']([^"']+)["'];/gm)) {
+    closure(imported(path, target), found);
+  }
+  return found;
+}
+const pathOf = (name) => Object.keys(artifact(name).metadata.settings.compilationTarget)[0];
+
+// Of errors with one selector, which contracts and libraries may each declare, the first.
+const signatureOf = ({ name, inputs }) => `${name}(${inputs.map(({ type }) => type).join(",")})`;
+function withErrors(abi, more) {
+  const seen = new Set();
+  return [...abi, ...more].filter((item) => {
+    if (item.type !== "error") return true;
+    const signature = signatureOf(item);
+    return !seen.has(signature) && seen.add(signature);
+  });
+}
+const errorsOf = (name) => artifact(name).abi.filter(({ type }) => type === "error");
+function reached(name, found = new Set()) {
+  if (found.has(name)) return found;
+  found.add(name);
+  for (const path of closure(pathOf(name)).keys()) {
+    const behind = BEHIND[basename(path, ".sol")];
+    if (behind) reached(behind, found);
+  }
+  return found;
+}
+const exported = (name) => withErrors(artifact(name).abi, [...reached(name)].sort().flatMap(errorsOf));
+
 mkdirSync(join(root, "contracts/abi"), { recursive: true });
 for (const name of DEPLOYABLE) {
-  const { abi, bytecode } = artifact(name);
+  const { bytecode } = artifact(name);
   if (Object.keys(bytecode.linkReferences).length !== 0) throw new Error(`${name} has unlinked libraries`);
-  put(join(root, "contracts/abi", `${name}.json`), JSON.stringify({ abi, bytecode: bytecode.object }) + "\n");
+  put(join(root, "contracts/abi", `${name}.json`), JSON.stringify({ abi: exported(name), bytecode: bytecode.object }) + "\n");
 }
 for (const name of INTERFACES) {
-  put(join(root, "contracts/abi", `${name}.json`), JSON.stringify({ abi: artifact(name).abi }) + "\n");
+  put(join(root, "contracts/abi", `${name}.json`), JSON.stringify({ abi: exported(name) }) + "\n");
 }
+const everywhere = readdirSync(join(root, "contracts"), { recursive: true })
+  .filter((entry) => entry.endsWith(".sol"))
+  .sort()
+  .map((entry) => basename(entry, ".sol"))
+  .filter((name) => existsSync(join(root, "out", `${name}.sol`, `${name}.json`))); // Not Run.sol: a type and its library.
+put(join(root, "contracts/abi/ZksliceErrors.json"), JSON.stringify({ abi: withErrors([], everywhere.flatMap(errorsOf)) }) + "\n");
 
 // Natspec: each `error Name(type name, …);` is preceded by `/// @dev Selector 0x…`.
 const CANONICAL = {
@@ -67,28 +128,11 @@ for (const path of [
 
 // What explorers verify sources from: one standard JSON input with all that the deployable contracts import, and the
 // settings of foundry.toml. `script/check-standard-input.mjs` compiles it.
-const REMAPPINGS = readFileSync(join(root, "remappings.txt"), "utf8").trim().split("\n");
-const remapped = REMAPPINGS.map((line) => line.split("="));
-function imported(from, path) {
-  if (path.startsWith(".")) return join(dirname(from), path);
-  const [prefix, target] = remapped.find(([prefix]) => path.startsWith(prefix)) ?? ["", ""];
-  return target + path.slice(prefix.length);
-}
-const contents = {};
-function collect(path) {
-  if (path in contents) return;
-  const content = readFileSync(join(root, path), "utf8");
-  contents[path] = { content };
-  for (const [, target] of content.matchAll(/^import\s+(?:[^"';]*?from\s+)?["']([^"']+)["'];/gm)) {
-    collect(imported(path, target));
-  }
-}
-for (const name of DEPLOYABLE) {
-  collect(Object.keys(artifact(name).metadata.settings.compilationTarget)[0]);
-}
+const contents = new Map();
+for (const name of DEPLOYABLE) closure(pathOf(name), contents);
 const standardInput = {
   language: "Solidity",
-  sources: Object.fromEntries(Object.entries(contents).sort(([a], [b]) => (a < b ? -1 : 1))),
+  sources: Object.fromEntries([...contents].sort(([a], [b]) => (a < b ? -1 : 1)).map(([path, content]) => [path, { content }])),
   settings: {
     remappings: REMAPPINGS.filter((line) => !line.startsWith("forge-std/")),
     optimizer: { enabled: true, runs: 1_000_000 },

@@ -65,9 +65,8 @@ if (JSON.stringify(manifest.peerDependencies) !== JSON.stringify(peers)) {
 }
 const version = run("grep", ["-m1", "-oP", '^version = "\\K[^"]+', join(root, "Cargo.toml")]).trim();
 if (manifest.version !== version) fail(`contracts/package.json has version ${manifest.version}, Cargo.toml ${version}`);
-for (const [name, tag] of [["openzeppelin-contracts", pinned["@openzeppelin/contracts"]], ["solady", pinned.solady]]) {
-  if (!readFileSync(page, "utf8").includes(`${name}@v${tag}`)) fail(`docs/contracts.md: forge install of ${name} is not v${tag}`);
-}
+const install = `openzeppelin-contracts@v${pinned["@openzeppelin/contracts"]}`;
+if (!readFileSync(page, "utf8").includes(install)) fail(`docs/contracts.md: forge install is not of ${install}`);
 
 const files = pageFiles();
 const work = mkdtempSync(join(tmpdir(), "zkslice-package-"));
@@ -102,15 +101,13 @@ for (const file of run("git", ["ls-files", "contracts", "foundry.toml", "remappi
   cpSync(join(root, file), join(clone, file), { recursive: true });
 }
 cpSync(join(root, "node_modules/@openzeppelin/contracts"), join(lib, "lib/openzeppelin-contracts/contracts"), { recursive: true });
-cpSync(join(root, "node_modules/solady"), join(lib, "lib/solady"), { recursive: true });
 project(lib, files, "remappings.txt (forge)");
 forge("build", lib, "solc", {}, ["--offline"]);
 
-// The ABI constants: their literal types, and that they are what contracts/abi has.
-writeFileSync(join(npm, "package.json"), '{ "type": "module", "private": true }\n');
-writeFileSync(
-  join(npm, "abi.ts"),
-  `import { inferenceOracleAbi, iInferenceConsumerAbi } from "@zkslice/contracts/abi";
+// The package's JavaScript, as every kind of project imports it: literal types, and constants that are what
+// contracts/abi has. TypeScript's name for how it looks for modules, with the project's own type.
+const names = readdirSync(join(root, "contracts/abi")).map((file) => file.replace(".json", ""));
+const usage = `import { inferenceOracleAbi, iInferenceConsumerAbi } from "@zkslice/contracts/abi";
 
 type NamesOf<Abi extends readonly { type: string }[], Type> = Extract<Abi[number], { type: Type; name: string }>["name"];
 type Inputs<Name> = Extract<(typeof inferenceOracleAbi)[number], { type: "function"; name: Name }>["inputs"];
@@ -120,15 +117,34 @@ export const callback: NamesOf<typeof iInferenceConsumerAbi, "function"> = "onIn
 export const first: Inputs<"withdraw">[0]["type"] = "address";
 // @ts-expect-error: no such function
 export const missing: NamesOf<typeof inferenceOracleAbi, "function"> = "fulfill";
-`,
-);
+`;
 const tsc = join(root, "node_modules/typescript/bin/tsc");
-run("node", [tsc, "--noEmit", "--strict", "--module", "nodenext", "abi.ts"], { cwd: npm });
-const names = readdirSync(join(root, "contracts/abi"));
-writeFileSync(join(npm, "print.mjs"), 'import * as abis from "@zkslice/contracts/abi";\nconsole.log(JSON.stringify(abis));\n');
-const constants = JSON.parse(run("node", ["print.mjs"], { cwd: npm }));
-for (const name of names.map((file) => file.replace(".json", ""))) {
-  const constant = constants[`${name[0].toLowerCase()}${name.slice(1)}Abi`];
-  if (JSON.stringify(constant) !== JSON.stringify(json(join(root, `contracts/abi/${name}.json`)).abi)) fail(`ABI of ${name} differs`);
+for (const [type, ...options] of [
+  ["commonjs", "--module", "commonjs", "--moduleResolution", "node10"],
+  ["module", "--module", "esnext", "--moduleResolution", "node10"],
+  ["commonjs", "--module", "node16"],
+  ["module", "--module", "node16"],
+  ["commonjs", "--module", "nodenext"],
+  ["module", "--module", "nodenext"],
+  ["module", "--module", "esnext", "--moduleResolution", "bundler"],
+  ["commonjs", "--module", "preserve"],
+]) {
+  writeFileSync(join(npm, "package.json"), JSON.stringify({ type, private: true }));
+  writeFileSync(join(npm, "abi.ts"), usage);
+  run("node", [tsc, "--noEmit", "--strict", "--target", "es2022", ...options, "abi.ts"], { cwd: npm });
+}
+const print = "console.log(JSON.stringify(abis))";
+for (const [file, code, ...options] of [
+  ["print.mjs", `import * as abis from "@zkslice/contracts/abi";\n${print};\n`],
+  ["print.cjs", `const abis = require("@zkslice/contracts/abi");\n${print};\n`, "--no-experimental-require-module"],
+]) {
+  writeFileSync(join(npm, file), code);
+  const constants = JSON.parse(run("node", [...options, file], { cwd: npm }));
+  for (const name of names) {
+    const constant = constants[`${name[0].toLowerCase()}${name.slice(1)}Abi`];
+    if (JSON.stringify(constant) !== JSON.stringify(json(join(root, `contracts/abi/${name}.json`)).abi)) {
+      fail(`${file}: ABI of ${name} differs`);
+    }
+  }
 }
 console.log(`package ${manifest.name}@${version}: ${sources.length} sources, ${expected} tests of docs/contracts.md, ${names.length} ABIs`);

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// Makes what the npm package in contracts/ holds beside the committed files: dist/abi.js with every ABI of contracts/abi
-// as a constant, dist/abi.d.ts with its literal type, and the licences. `npm pack contracts` runs it.
+// Makes what the npm package in contracts/ holds beside the committed files: the licences, and its JavaScript twice, in
+// dist/esm for `import` and in dist/cjs for `require`, each file with its types beside it, as compilers of TypeScript
+// look for them. `abi` has every ABI of contracts/abi as a constant with its literal type. `npm pack contracts` runs it.
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { basename, dirname, join } from "node:path";
@@ -25,15 +26,17 @@ const abis = readdirSync(join(contracts, "abi"))
   .sort()
   .map((file) => [basename(file, ".json"), JSON.parse(readFileSync(join(contracts, "abi", file), "utf8")).abi]);
 const header = "// Written by script/package.mjs from contracts/abi.\n";
+const lines = (line) => header + abis.map(([name, abi]) => `${line(constantOf(name), abi)};\n`).join("");
+const types = lines((name, abi) => `export declare const ${name}: ${literalType(abi)}`);
 
 rmSync(dist, { recursive: true, force: true });
-mkdirSync(dist);
-writeFileSync(
-  join(dist, "abi.js"),
-  header + abis.map(([name, abi]) => `export const ${constantOf(name)} = ${JSON.stringify(abi)};\n`).join(""),
-);
-writeFileSync(
-  join(dist, "abi.d.ts"),
-  header + abis.map(([name, abi]) => `export declare const ${constantOf(name)}: ${literalType(abi)};\n`).join(""),
-);
+for (const [format, type, code] of [
+  ["esm", "module", lines((name, abi) => `export const ${name} = ${JSON.stringify(abi)}`)],
+  ["cjs", "commonjs", lines((name, abi) => `exports.${name} = ${JSON.stringify(abi)}`)],
+]) {
+  mkdirSync(join(dist, format), { recursive: true });
+  writeFileSync(join(dist, format, "package.json"), `${JSON.stringify({ type })}\n`);
+  writeFileSync(join(dist, format, "abi.js"), code);
+  writeFileSync(join(dist, format, "abi.d.ts"), types);
+}
 for (const licence of ["LICENSE-APACHE", "LICENSE-MIT"]) copyFileSync(join(root, licence), join(contracts, licence));

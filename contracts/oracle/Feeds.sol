@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
-import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
 import {IInferenceOracle} from "../interfaces/IInferenceOracle.sol";
 
 /// @title Feeds of the oracle
@@ -73,8 +72,16 @@ abstract contract Feeds is IInferenceOracle {
     }
 
     /// @inheritdoc IInferenceOracle
-    function feedIdOf(bytes32 modelDigest, bytes4 verifier, address source) public pure returns (bytes32) {
-        return EfficientHashLib.hash(FEED_TAG, modelDigest, verifier, bytes32(uint256(uint160(source))));
+    function feedIdOf(bytes32 modelDigest, bytes4 verifier, address source) public pure returns (bytes32 feedId) {
+        bytes32 tag = FEED_TAG;
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            mstore(data, tag)
+            mstore(add(data, 0x20), modelDigest)
+            mstore(add(data, 0x40), verifier)
+            mstore(add(data, 0x60), source)
+            feedId := keccak256(data, 0x80)
+        }
     }
 
     /// @dev The age is that of the input, not of the proof.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
-import {SSTORE2} from "solady/utils/SSTORE2.sol";
 import {IBundleVerifier} from "../../../contracts/interfaces/IBundleVerifier.sol";
 import {IModelRegistry} from "../../../contracts/interfaces/IModelRegistry.sol";
 import {Deployed} from "../utils/Deployed.sol";
@@ -26,7 +25,7 @@ contract ManySlicesTest is Deployed {
         Model memory model = _model();
         address[] memory chunks = new address[]((model.blob.length + MAX_CHUNK - 1) / MAX_CHUNK);
         for (uint256 i = 0; i < chunks.length; ++i) {
-            chunks[i] = SSTORE2.write(_chunk(model.blob, i * MAX_CHUNK));
+            (, chunks[i]) = registry.writeChunk(_chunk(model.blob, i * MAX_CHUNK));
         }
         vm.mockCall(
             address(registry), abi.encodeCall(IModelRegistry.chunksFor, (VERIFIER, model.digest)), abi.encode(chunks)
