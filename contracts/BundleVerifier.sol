@@ -861,27 +861,32 @@ contract BundleVerifier is IBundleVerifier {
             mcopy(add(pair, G2), add(key, DELTA_1), 0x80)
             mcopy(add(pair, add(PAIR_BYTES, G2)), add(key, DELTA_2), 0x80)
 
-            let rho := mload(add(first, RHO))
-            let sum := add(batch, RHO_SUM)
-            mstore(sum, addmod(mload(sum), rho, R))
-
             let l := mload(add(batch, L))
-            let term := add(l, 0x40)
-            switch mload(add(batch, L_BEGUN))
-            case 0 {
-                mstore(add(batch, L_BEGUN), 1)
-                mcopy(l, add(key, IC_0), 0x40)
-                if iszero(eq(rho, 1)) {
-                    mstore(term, rho)
-                    ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, l, 0x60, l, 0x40))
+            // What comes next is in scopes of its own: more variables at once than here are too many for some compilers.
+            {
+                let rho := mload(add(first, RHO))
+                {
+                    let sum := add(batch, RHO_SUM)
+                    mstore(sum, addmod(mload(sum), rho, R))
+                }
+                switch mload(add(batch, L_BEGUN))
+                case 0 {
+                    mstore(add(batch, L_BEGUN), 1)
+                    mcopy(l, add(key, IC_0), 0x40)
+                    if iszero(eq(rho, 1)) {
+                        mstore(add(l, 0x40), rho)
+                        ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, l, 0x60, l, 0x40))
+                    }
+                }
+                default {
+                    let term := add(l, 0x40)
+                    mcopy(term, add(key, IC_0), 0x40)
+                    mstore(add(l, 0x80), rho)
+                    ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
+                    ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
                 }
             }
-            default {
-                mcopy(term, add(key, IC_0), 0x40)
-                mstore(add(l, 0x80), rho)
-                ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
-                ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
-            }
+            let term := add(l, 0x40)
             mcopy(term, add(key, IC_CHALLENGE), 0x40)
             mstore(add(l, 0x80), mload(add(first, CHALLENGE)))
             ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)

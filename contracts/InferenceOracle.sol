@@ -1,49 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
-import {IInferenceConsumer, IPartialInferenceConsumer} from "./interfaces/IInferenceConsumer.sol";
 import {IInferenceOracle} from "./interfaces/IInferenceOracle.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
-import {BN254} from "./libraries/BN254.sol";
 import {KeyBlob} from "./libraries/KeyBlob.sol";
-import {Callback} from "./oracle/Callback.sol";
-import {Escrow} from "./oracle/Escrow.sol";
 import {Fault} from "./oracle/Fault.sol";
-import {Feeds} from "./oracle/Feeds.sol";
 import {ModelInputs} from "./oracle/ModelInputs.sol";
 import {Opened} from "./oracle/Opened.sol";
-import {Run, Runs} from "./oracle/Run.sol";
+import {Requests} from "./oracle/Requests.sol";
+import {Run} from "./oracle/Run.sol";
 import {Statement, Statements} from "./oracle/Statements.sol";
 
 /// @title Inference oracle
 /// @notice See `IInferenceOracle`. Nobody owns it and nothing in it can be changed.
 /// @dev Every path checks, then writes all state, then calls out. The registry and its verifiers are trusted; what
 /// requesters name (fee tokens, callback targets) and sources (contracts that sign) is not.
-contract InferenceOracle is Escrow, Feeds, EIP712 {
+contract InferenceOracle is Requests {
     using Opened for Request;
     using Statements for Statement;
     using Statements for Statement[];
 
-    bytes32 private constant CONTEXT_TAG = keccak256("zkslice/context/v1");
-    bytes32 private constant PUBLISH_TAG = keccak256("zkslice/publish/v1");
-    bytes32 private constant PARTIAL_TAG = keccak256("zkslice/partial/v1");
-    bytes32 private constant PUBLICATION_TYPEHASH = keccak256(
-        "Publication(address source,bytes32 modelDigest,bytes32[] inputs,bytes4 verifier,uint64 round,uint64 observedAt)"
-    );
-
-    /// @inheritdoc IInferenceOracle
-    uint32 public constant MAX_CALLBACK_GAS = 5_000_000;
-    /// @dev Addresses up to here are precompiles, present or to come.
-    uint256 private constant LAST_PRECOMPILE = 0xffff;
-
     /// @dev Where in a `Fulfilment` and in a `Publication` the words' offset is; those of commitments and proofs follow.
     uint256 private constant WORDS_OF_FULFILMENT = 0xa0;
     uint256 private constant WORDS_OF_PUBLICATION = 0xe0;
-
-    /// @inheritdoc IInferenceOracle
-    IModelRegistry public immutable registry;
 
     /// @dev What was looked up for a batch's last item: neighbours of one model share it.
     struct Lookup {
@@ -63,74 +42,21 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         uint256 amount;
     }
 
-    mapping(bytes32 requestId => Run) private _runs;
-    /// @inheritdoc IInferenceOracle
-    mapping(address requester => uint256) public nonces;
-
-    constructor(IModelRegistry registry_) EIP712("zkslice InferenceOracle", "1") {
-        if (address(registry_).code.length == 0) revert InvalidDeployment();
-        registry = registry_;
-    }
+    constructor(IModelRegistry registry_) Requests(registry_) {}
 
     // ------------------------------------------------------------------------------------------------ requests
 
-    /// @inheritdoc IInferenceOracle
-    function request(Request calldata request_, uint256[] calldata words) external payable returns (bytes32 requestId) {
-        // A callback may ask again. While a fee token runs, nothing else can be done, and no other token's fee be taken.
-        if (_reentrancyGuardEntered()) return _request(request_, words);
-        return _guardedRequest(request_, words);
-    }
-
-    /// @inheritdoc IInferenceOracle
-    function refund(Request calldata request_, address requester, uint256 nonce) external nonReentrant {
-        bytes32 requestId = requestIdOf(request_, requester, nonce);
-        Run run = _runs[requestId];
-        if (run.status() != Status.Open) revert NotOpen(requestId, run.status());
-        if (block.timestamp <= request_.deadline && _serves(request_.verifier, request_.modelDigest)) {
-            revert DeadlineNotPassed(request_.deadline, block.timestamp);
-        }
-        _runs[requestId] = run.refunded();
-        _credit(requester, request_.feeToken, request_.fee);
-        emit InferenceRefunded(requestId);
-    }
-
-    function _guardedRequest(Request calldata request_, uint256[] calldata words)
-        private
-        nonReentrant
-        returns (bytes32)
+    /// @inheritdoc Requests
+    function _requireAnswerable(Request calldata request_, uint256[] calldata words)
+        internal
+        view
+        override
+        returns (bool allPrivate)
     {
-        return _request(request_, words);
-    }
-
-    function _request(Request calldata request_, uint256[] calldata words) private returns (bytes32 requestId) {
-        if (block.timestamp > request_.deadline) revert DeadlinePassed(request_.deadline, block.timestamp);
-        bytes4 verifier = request_.verifier;
-        _requireCallback(request_, _verifierOf(verifier));
         bytes memory header = ModelInputs.load(registry, request_.modelDigest, type(uint256).max);
         _requireServedCoverage(header, request_.minCoverage);
         ModelInputs.requireCount(header, request_.inputs.length);
-        bool allPrivate = ModelInputs.requireProvable(header, request_.inputs, words);
-
-        uint256 nonce = nonces[msg.sender]++;
-        requestId = requestIdOf(request_, msg.sender, nonce);
-        bool hasFeed = _isFeed(feedIdOf(request_.modelDigest, verifier, msg.sender));
-        _runs[requestId] = Runs.opened(hasFeed, allPrivate);
-        emit InferenceRequested(requestId, request_.modelDigest, msg.sender, nonce, request_, words);
-        _take(request_.feeToken, request_.fee);
-    }
-
-    /// @dev The target can be nothing of the oracle's own, and its code must exist now: a call to no code succeeds.
-    function _requireCallback(Request calldata request_, address verifier) private view {
-        (address target, uint32 callbackGas) = (request_.callback, request_.callbackGas);
-        if (callbackGas > MAX_CALLBACK_GAS) revert InvalidCallbackGas(callbackGas, MAX_CALLBACK_GAS);
-        if (target == address(0)) {
-            if (callbackGas != 0) revert InvalidCallbackGas(callbackGas, 0);
-            return;
-        }
-        if (
-            target == address(this) || target == address(registry) || target == verifier || target == request_.feeToken
-                || uint160(target) <= LAST_PRECOMPILE || target.code.length == 0
-        ) revert InvalidCallback(target);
+        return ModelInputs.requireProvable(header, request_.inputs, words);
     }
 
     /// @dev Below full, the model must have a policy, and the coverage must include it. Full is written 0 only.
@@ -366,55 +292,7 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         }
     }
 
-    /// @dev `registry.verifierOf(selector)`, decoded without a copy. Reverts with `VerifierNotActive`.
-    function _verifierOf(bytes4 selector) private view returns (address verifier) {
-        (IModelRegistry registry_, bytes4 signature) = (registry, IModelRegistry.verifierOf.selector);
-        assembly ("memory-safe") {
-            mstore(0x00, signature)
-            mstore(0x04, selector)
-            // The call is evaluated first.
-            if iszero(and(gt(returndatasize(), 0x1f), staticcall(gas(), registry_, 0x00, 0x24, 0x00, 0x20))) {
-                let reason := mload(0x40)
-                returndatacopy(reason, 0x00, returndatasize())
-                revert(reason, returndatasize())
-            }
-            verifier := mload(0x00)
-        }
-    }
-
-    /// @dev Whether model and verifier serve. Both did at the request, so if not, one was stopped.
-    function _serves(bytes4 verifier, bytes32 modelDigest) private view returns (bool) {
-        // slither-disable-next-line unused-return,calls-loop: the status only, of the trusted registry.
-        (IModelRegistry.Status verifierStatus,,) = registry.verifierStatus(verifier);
-        // slither-disable-next-line calls-loop: the trusted registry; once per model in a row.
-        return verifierStatus == IModelRegistry.Status.Active
-            && registry.modelStatus(modelDigest) == IModelRegistry.Status.Active;
-    }
-
     // ------------------------------------------------------------------------------------------------ callbacks
-
-    /// @inheritdoc IInferenceOracle
-    function retryCallback(
-        Request calldata request_,
-        address requester,
-        uint256 nonce,
-        uint256 coverage,
-        uint256[] calldata outputWords
-    ) external nonReentrant {
-        bytes32 requestId = requestIdOf(request_, requester, nonce);
-        Run run = _runs[requestId];
-        if (!run.callbackFailed()) revert NoFailedCallback(requestId);
-        // The coverage is by the caller's word. A partial result's record is a hash of three words, which must not be
-        // taken for outputs of full coverage.
-        bool isFull = run.status() == Status.Fulfilled;
-        if (isFull != (coverage == 0) || run.outputsHash() != _outputsHash(coverage, outputWords)) {
-            revert OutputsMismatch(requestId);
-        }
-        _runs[requestId] = run.withCallbackFailed(false);
-        emit CallbackRetried(requestId);
-        (bool ok,) = _callBack(request_, requestId, coverage, outputWords);
-        if (!ok) revert CallbackFailedAgain(requestId);
-    }
 
     /// @dev Once all state is written.
     function _callBackAll(Statement[] memory statements) private {
@@ -432,36 +310,18 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         Run run = _runs[requestId];
         // A full bundle of the same batch may have replaced this partial result.
         if (run.outputsHash() != _outputsHash(coverage, outputWords)) return;
-        (bool ok, bytes memory returndata) = _callBack(request_, requestId, coverage, outputWords);
+        (bool ok, bytes memory returndata) =
+            _callBack(request_.callback, request_.callbackGas, requestId, request_.modelDigest, coverage, outputWords);
         if (ok) return;
         _runs[requestId] = run.withCallbackFailed(true);
         emit CallbackFailed(requestId, returndata);
-    }
-
-    function _callBack(Request calldata request_, bytes32 requestId, uint256 coverage, uint256[] calldata outputWords)
-        private
-        returns (bool ok, bytes memory returndata)
-    {
-        bytes memory data = coverage == 0
-            ? abi.encodeCall(IInferenceConsumer.onInference, (requestId, request_.modelDigest, outputWords))
-            : abi.encodeCall(
-                IPartialInferenceConsumer.onPartialInference, (requestId, request_.modelDigest, coverage, outputWords)
-            );
-        return Callback.call(request_.callback, request_.callbackGas, data);
     }
 
     // ------------------------------------------------------------------------------------------------ publication
 
     /// @inheritdoc IInferenceOracle
     function publish(Publication calldata publication, bytes calldata signature) external nonReentrant {
-        bytes32 feedId = feedIdOf(publication.modelDigest, publication.verifier, publication.source);
-        _requireNextRound(publication, feed(feedId));
-        if (msg.sender != publication.source) {
-            bytes32 hash = publicationHashOf(publication);
-            if (!SignatureChecker.isValidSignatureNowCalldata(publication.source, hash, signature)) {
-                revert NotSource(publication.source);
-            }
-        }
+        bytes32 feedId = _requireNextRound(publication, signature);
         Statement[] memory statements = new Statement[](1);
         _state(statements[0], publication);
         _verify(statements, _verifierOf(publication.verifier));
@@ -485,188 +345,5 @@ contract InferenceOracle is Escrow, Feeds, EIP712 {
         statement.outputStart = ModelInputs.requireSame(
             header, publication.inputs, statement.wordsOf(), statement.commitmentsOf(), Fault.ALONE
         );
-    }
-
-    /// @dev Once only (the round after the newest), of a later observation, and of a recent one.
-    function _requireNextRound(Publication calldata publication, Feed memory feed_) private view {
-        (uint64 round, uint64 observedAt) = (publication.round, publication.observedAt);
-        if (
-            feed_.publishWindow == 0 || observedAt > block.timestamp
-                || block.timestamp - observedAt > feed_.publishWindow
-        ) revert ObservationOutOfWindow(observedAt, feed_.publishWindow, block.timestamp);
-        if (round != feed_.round + 1 || observedAt <= feed_.observedAt) {
-            revert NotNextRound(feed_.round + 1, round, feed_.observedAt, observedAt);
-        }
-    }
-
-    // ------------------------------------------------------------------------------------------------ reading
-
-    /// @inheritdoc IInferenceOracle
-    function result(bytes32 requestId) external view returns (Status status_, uint64 requestedAt, bytes26 outputsHash) {
-        Run run = _runs[requestId];
-        return (run.status(), run.requestedAt(), run.outputsHash());
-    }
-
-    /// @inheritdoc IInferenceOracle
-    function requireOutputs(bytes32 requestId, uint256[] calldata outputWords, uint256 maxAge) external view {
-        Run run = _runs[requestId];
-        if (run.status() != Status.Fulfilled || run.outputsHash() != _outputsHash(0, outputWords)) {
-            revert OutputsMismatch(requestId);
-        }
-        _requireFresh(run.requestedAt(), maxAge);
-    }
-
-    /// @inheritdoc IInferenceOracle
-    function status(bytes32 requestId) external view returns (Status) {
-        return _runs[requestId].status();
-    }
-
-    /// @inheritdoc IInferenceOracle
-    function callbackFailed(bytes32 requestId) external view returns (bool) {
-        return _runs[requestId].callbackFailed();
-    }
-
-    // ------------------------------------------------------------------------------------------------ hashes
-
-    /// @inheritdoc IInferenceOracle
-    function requestHashOf(Request calldata request_) public pure returns (bytes32 hash) {
-        bytes32[] calldata inputs = request_.inputs;
-        (uint256 position, uint256 inputsPosition) = (0, 0);
-        assembly ("memory-safe") {
-            position := request_
-            inputsPosition := sub(inputs.offset, 0x20)
-        }
-        hash = _requestHash(position, inputsPosition);
-    }
-
-    /// @inheritdoc IInferenceOracle
-    function requestIdOf(Request calldata request_, address requester, uint256 nonce) public pure returns (bytes32) {
-        return _requestId(requestHashOf(request_), requester, nonce);
-    }
-
-    /// @inheritdoc IInferenceOracle
-    function contextOf(Request calldata request_, address requester, uint256 nonce, address beneficiary)
-        external
-        view
-        returns (uint256)
-    {
-        bytes32 requestHash = requestHashOf(request_);
-        return _context(_requestId(requestHash, requester, nonce), requestHash, beneficiary);
-    }
-
-    /// @inheritdoc IInferenceOracle
-    function publicationContextOf(Publication calldata publication) public view returns (uint256) {
-        return uint256(
-            keccak256(
-            abi.encode(
-            PUBLISH_TAG,
-            block.chainid,
-            address(this),
-            feedIdOf(publication.modelDigest, publication.verifier, publication.source),
-            publication.round,
-            publication.modelDigest,
-            keccak256(abi.encode(publication.inputs)),
-            publication.observedAt,
-            publication.beneficiary
-        )
-        )
-        ) % BN254.R;
-    }
-
-    /// @inheritdoc IInferenceOracle
-    function publicationHashOf(Publication calldata publication) public view returns (bytes32) {
-        return _hashTypedDataV4(
-            keccak256(
-                abi.encode(
-                    PUBLICATION_TYPEHASH,
-                    publication.source,
-                    publication.modelDigest,
-                    keccak256(abi.encodePacked(publication.inputs)),
-                    publication.verifier,
-                    publication.round,
-                    publication.observedAt
-                )
-            )
-        );
-    }
-
-    /// @inheritdoc IInferenceOracle
-    function inputOwnerOf(bytes32 modelDigest, address requester) public pure returns (uint256) {
-        return _owner(modelDigest, requester);
-    }
-
-    /// @dev keccak256(abi.encode(request)), copied as it is. Bits where there should be none make the hash of no request:
-    /// `request` reverts on them.
-    /// @param position Where the request is in calldata.
-    /// @param inputs Where the length of its inputs is.
-    function _requestHash(uint256 position, uint256 inputs) private pure returns (bytes32 hash) {
-        assembly ("memory-safe") {
-            // Memory: 0x20, the request's nine words, the second of which is the inputs' offset, the inputs.
-            let data := mload(0x40)
-            let size := shl(5, add(calldataload(inputs), 1))
-            mstore(data, 0x20)
-            calldatacopy(add(data, 0x20), position, 0x120)
-            mstore(add(data, 0x40), 0x120)
-            calldatacopy(add(data, 0x140), inputs, size)
-            hash := keccak256(data, add(size, 0x140))
-        }
-    }
-
-    function _requestId(bytes32 requestHash, address requester, uint256 nonce) private pure returns (bytes32 id) {
-        assembly ("memory-safe") {
-            let data := mload(0x40)
-            mstore(data, requester)
-            mstore(add(data, 0x20), nonce)
-            mstore(add(data, 0x40), requestHash)
-            id := keccak256(data, 0x60)
-        }
-    }
-
-    function _context(bytes32 requestId, bytes32 requestHash, address beneficiary)
-        private
-        view
-        returns (uint256 context)
-    {
-        (bytes32 tag, uint256 r) = (CONTEXT_TAG, BN254.R);
-        assembly ("memory-safe") {
-            let data := mload(0x40)
-            mstore(data, tag)
-            mstore(add(data, 0x20), chainid())
-            mstore(add(data, 0x40), address())
-            mstore(add(data, 0x60), requestId)
-            mstore(add(data, 0x80), requestHash)
-            mstore(add(data, 0xa0), beneficiary)
-            context := mod(keccak256(data, 0xc0), r)
-        }
-    }
-
-    function _owner(bytes32 modelDigest, address requester) private pure returns (uint256 owner) {
-        uint256 r = BN254.R;
-        assembly ("memory-safe") {
-            mstore(0x00, modelDigest)
-            mstore(0x20, requester)
-            owner := mod(keccak256(0x00, 0x40), r)
-        }
-    }
-
-    /// @dev A partial result has a hash of another kind: the same words do not pass for outputs of full coverage. Other
-    /// words, which no model puts out, do: who compares hashes looks at the status too.
-    function _outputsHash(uint256 coverage, uint256[] calldata outputWords) private pure returns (bytes26) {
-        bytes32 hash = ModelInputs.hashOf(outputWords);
-        if (coverage != 0) hash = _partialHash(coverage, hash);
-        // Cut on purpose: see `Run`.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        return bytes26(hash);
-    }
-
-    function _partialHash(uint256 coverage, bytes32 wordsHash) private pure returns (bytes32 hash) {
-        bytes32 tag = PARTIAL_TAG;
-        assembly ("memory-safe") {
-            let data := mload(0x40)
-            mstore(data, tag)
-            mstore(add(data, 0x20), coverage)
-            mstore(add(data, 0x40), wordsHash)
-            hash := keccak256(data, 0x60)
-        }
     }
 }

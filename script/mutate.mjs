@@ -23,6 +23,8 @@ const targets = {
   Feeds: oracle("contracts/oracle/Feeds.sol", "InferenceOracle.(feeds|publish).*"),
   Fault: oracle("contracts/oracle/Fault.sol", "InferenceOracle(.batch)?"),
   Runs: oracle("contracts/oracle/Run.sol", "InferenceOracle(.callbacks|.coverage)?"),
+  Hashes: oracle("contracts/oracle/Hashes.sol", "InferenceOracle(.publish|.records)?"),
+  Requests: oracle("contracts/oracle/Requests.sol", "InferenceOracle(.callbacks|.calls|.records)?"),
   Opened: oracle("contracts/oracle/Opened.sol", "InferenceOracle(.batch)?"),
   ModelInputs: oracle("contracts/oracle/ModelInputs.sol", "InferenceOracle(.publish)?"),
   Statements: oracle("contracts/oracle/Statements.sol", "InferenceOracle.(batch|calldata)"),

@@ -241,17 +241,27 @@ library KeyBlobValidation {
     function _requireG2(Validation memory v, uint256 k, uint256 cursor, uint256 n) private view {
         uint256[] memory input = new uint256[](6 * n);
         for (uint256 i = 0; i < n; ++i) {
-            (input[6 * i], input[6 * i + 1]) = (1, 2);
-            uint256 nonZero;
-            for (uint256 j = 0; j < 4; ++j) {
-                uint256 coordinate = KeyBlob.read(cursor + 32 * (4 * i + j));
-                if (coordinate >= BN254.Q) revert IModelRegistry.InvalidG2(k);
-                input[6 * i + 2 + j] = coordinate;
-                nonZero |= coordinate;
+            uint256 pair;
+            assembly ("memory-safe") {
+                pair := add(add(input, 0x20), mul(0xc0, i))
+                mstore(pair, 1)
+                mstore(add(pair, 0x20), 2)
+                mcopy(add(pair, 0x40), add(cursor, shl(7, i)), 0x80)
             }
-            if (nonZero == 0) revert IModelRegistry.InvalidG2(k);
+            if (!_isG2Canonical(pair + 0x40)) revert IModelRegistry.InvalidG2(k);
         }
         if (!BN254.areInSubgroup(input, BN254.pairingCap(v.caps, n))) revert IModelRegistry.InvalidG2(k);
+    }
+
+    /// @dev Whether four coordinates are below q, and not all 0, which is infinity.
+    function _isG2Canonical(uint256 cursor) private pure returns (bool) {
+        uint256 nonZero;
+        for (uint256 end = cursor + 0x80; cursor < end; cursor += 0x20) {
+            uint256 coordinate = KeyBlob.read(cursor);
+            if (coordinate >= BN254.Q) return false;
+            nonZero |= coordinate;
+        }
+        return nonZero != 0;
     }
 
     // ------------------------------------------------------------------------------------------------ wiring

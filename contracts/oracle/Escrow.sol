@@ -44,12 +44,16 @@ abstract contract Escrow is IInferenceOracle, ReentrancyGuardTransient {
         if (TAKING_SLOT.asBoolean().tload()) revert ReentrancyGuardReentrantCall();
         TAKING_SLOT.asBoolean().tstore(true);
         // What comes in is what is owed later: tokens that keep a part, or do nothing, are not taken.
-        uint256 before = IERC20(token).balanceOf(address(this));
+        uint256 before = _held(token);
         IERC20(token).safeTransferFrom(msg.sender, address(this), fee);
-        uint256 held = IERC20(token).balanceOf(address(this));
+        uint256 held = _held(token);
         uint256 received = held > before ? held - before : 0;
         if (received != fee) revert UnsupportedFeeToken(token, fee, received);
         TAKING_SLOT.asBoolean().tstore(false);
+    }
+
+    function _held(address token) private view returns (uint256) {
+        return IERC20(token).balanceOf(address(this));
     }
 
     function _credit(address account, address token, uint256 amount) internal {

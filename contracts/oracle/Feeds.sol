@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
+import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {IInferenceOracle} from "../interfaces/IInferenceOracle.sol";
+import {Hashes} from "./Hashes.sol";
 
 /// @title Feeds of the oracle
 /// @notice Keeps the newest rounds of each feed in a ring of slots that are used again.
 /// @dev A feed belongs to a source and has results of full coverage, of one model by one verifier, only. Its rounds are
 /// in the order of their inputs' times, strictly: a proof that was held back, or an old one sent again, never makes an
 /// old input look new.
-abstract contract Feeds is IInferenceOracle {
-    bytes32 private constant FEED_TAG = keccak256("zkslice/feed/v2");
-
+abstract contract Feeds is Hashes {
     /// @dev A place in a ring; its words are in `_roundWords`.
     struct Round {
         uint64 round;
@@ -28,11 +28,7 @@ abstract contract Feeds is IInferenceOracle {
         external
         returns (bytes32 feedId)
     {
-        feedId = feedIdOf(modelDigest, verifier, msg.sender);
-        Feed storage feed_ = _feeds[feedId];
-        if (capacity == 0 || feed_.capacity != 0) revert InvalidFeed(feedId);
-        (feed_.capacity, feed_.publishWindow) = (capacity, publishWindow);
-        emit FeedOpened(feedId, modelDigest, msg.sender, verifier, capacity, publishWindow);
+        return _openFeed(modelDigest, verifier, msg.sender, capacity, publishWindow);
     }
 
     /// @inheritdoc IInferenceOracle
@@ -71,19 +67,6 @@ abstract contract Feeds is IInferenceOracle {
         _requireFresh(observedAt, maxAge);
     }
 
-    /// @inheritdoc IInferenceOracle
-    function feedIdOf(bytes32 modelDigest, bytes4 verifier, address source) public pure returns (bytes32 feedId) {
-        bytes32 tag = FEED_TAG;
-        assembly ("memory-safe") {
-            let data := mload(0x40)
-            mstore(data, tag)
-            mstore(add(data, 0x20), modelDigest)
-            mstore(add(data, 0x40), verifier)
-            mstore(add(data, 0x60), source)
-            feedId := keccak256(data, 0x80)
-        }
-    }
-
     /// @dev The age is that of the input, not of the proof.
     function _requireFresh(uint256 observedAt, uint256 maxAge) internal view {
         if (block.timestamp - observedAt > maxAge) revert StaleResult(observedAt, maxAge, block.timestamp);
@@ -91,6 +74,39 @@ abstract contract Feeds is IInferenceOracle {
 
     function _isFeed(bytes32 feedId) internal view returns (bool) {
         return _feeds[feedId].capacity != 0;
+    }
+
+    function _openFeed(bytes32 modelDigest, bytes4 verifier, address source, uint16 capacity, uint32 publishWindow)
+        internal
+        returns (bytes32 feedId)
+    {
+        feedId = feedIdOf(modelDigest, verifier, source);
+        Feed storage feed_ = _feeds[feedId];
+        if (capacity == 0 || feed_.capacity != 0) revert InvalidFeed(feedId);
+        (feed_.capacity, feed_.publishWindow) = (capacity, publishWindow);
+        emit FeedOpened(feedId, modelDigest, source, verifier, capacity, publishWindow);
+    }
+
+    /// @dev Once only (the round after the newest), of a later observation, and of a recent one, by the source's word.
+    function _requireNextRound(Publication calldata publication, bytes calldata signature)
+        internal
+        view
+        returns (bytes32 feedId)
+    {
+        address source = publication.source;
+        feedId = feedIdOf(publication.modelDigest, publication.verifier, source);
+        Feed memory feed_ = feed(feedId);
+        (uint64 round, uint64 observedAt) = (publication.round, publication.observedAt);
+        if (
+            feed_.publishWindow == 0 || observedAt > block.timestamp
+                || block.timestamp - observedAt > feed_.publishWindow
+        ) revert ObservationOutOfWindow(observedAt, feed_.publishWindow, block.timestamp);
+        if (round != feed_.round + 1 || observedAt <= feed_.observedAt) {
+            revert NotNextRound(feed_.round + 1, round, feed_.observedAt, observedAt);
+        }
+        bool signed = msg.sender == source
+            || SignatureChecker.isValidSignatureNowCalldata(source, publicationHashOf(publication), signature);
+        if (!signed) revert NotSource(source);
     }
 
     /// @dev Appends a round, if the input is newer than that of the feed's newest. The feed was opened.
@@ -101,8 +117,20 @@ abstract contract Feeds is IInferenceOracle {
         address beneficiary,
         uint256[] calldata outputWords
     ) internal {
+        if (observedAt > _feeds[feedId].observedAt) {
+            _append(feedId, requestId, observedAt, beneficiary, outputWords);
+        }
+    }
+
+    /// @dev Appends a round. The feed was opened.
+    function _append(
+        bytes32 feedId,
+        bytes32 requestId,
+        uint64 observedAt,
+        address beneficiary,
+        uint256[] calldata outputWords
+    ) internal {
         Feed storage feed_ = _feeds[feedId];
-        if (observedAt <= feed_.observedAt) return;
         uint64 round = feed_.round + 1;
         (feed_.round, feed_.observedAt) = (round, observedAt);
 

@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {KeyBlob} from "../libraries/KeyBlob.sol";
+import {ModelLayout} from "../libraries/ModelLayout.sol";
 
 /// @title FOR TESTS ONLY: stands in for a registry beside `MockInferenceOracle`
 /// @notice Answers what consumers and feeds ask of a registry, and nothing else. Every model and verifier serves until
@@ -43,30 +44,44 @@ contract MockModelRegistry {
 
     /// @notice As `IModelRegistry.blob`, without records.
     function blob(bytes32 modelDigest) external view returns (bytes memory) {
-        if (!isKnown(modelDigest)) revert IModelRegistry.NotRegistered(modelDigest);
+        if (_headers[modelDigest].length == 0) revert IModelRegistry.NotRegistered(modelDigest);
         return _headers[modelDigest];
     }
 
     /// @notice As `IModelRegistry.modelStatus`.
-    function modelStatus(bytes32 modelDigest) external view returns (IModelRegistry.Status) {
+    function modelStatus(bytes32 modelDigest) public view returns (IModelRegistry.Status) {
         return _orActive(_modelStatus[modelDigest]);
     }
 
     /// @notice As `IModelRegistry.verifierOf`; the address is this contract's.
     function verifierOf(bytes4 selector) external view returns (address) {
-        IModelRegistry.Status status = verifierStatus(selector);
-        if (status != IModelRegistry.Status.Active) revert IModelRegistry.VerifierNotActive(selector, status);
+        _requireVerifier(selector);
         return address(this);
     }
 
-    /// @notice A verifier's state; of what `IModelRegistry.verifierStatus` returns, the first.
-    function verifierStatus(bytes4 selector) public view returns (IModelRegistry.Status) {
-        return _orActive(_verifierStatus[selector]);
+    /// @notice As `IModelRegistry.verifierStatus`; it always served.
+    function verifierStatus(bytes4 selector) external view returns (IModelRegistry.Status, address, uint64) {
+        return (_orActive(_verifierStatus[selector]), address(this), 0);
     }
 
-    /// @notice Whether the test said how the model's tensors are packed.
-    function isKnown(bytes32 modelDigest) public view returns (bool) {
-        return _headers[modelDigest].length != 0;
+    /// @notice Reverts unless model and verifier serve.
+    /// @return inputWords Words of the model's public inputs, or 0 if the test did not say how it is packed.
+    function requireServing(bytes32 modelDigest, bytes4 verifier) external view returns (uint256 inputWords) {
+        IModelRegistry.Status status = modelStatus(modelDigest);
+        if (status != IModelRegistry.Status.Active) revert IModelRegistry.ModelNotActive(modelDigest, status);
+        _requireVerifier(verifier);
+        bytes memory header = _headers[modelDigest];
+        if (header.length == 0) return 0;
+        uint256 inputs = ModelLayout.inputCount(header);
+        for (uint256 i = 0; i < inputs; ++i) {
+            KeyBlob.Tensor memory tensor = KeyBlob.tensor(header, i);
+            if (tensor.kind == KeyBlob.KIND_PUBLIC_INPUT) inputWords += KeyBlob.wordsOf(tensor.count, tensor.bits);
+        }
+    }
+
+    function _requireVerifier(bytes4 selector) private view {
+        IModelRegistry.Status status = _orActive(_verifierStatus[selector]);
+        if (status != IModelRegistry.Status.Active) revert IModelRegistry.VerifierNotActive(selector, status);
     }
 
     function _orActive(IModelRegistry.Status status) private pure returns (IModelRegistry.Status) {

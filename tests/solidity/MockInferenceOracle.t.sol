@@ -73,7 +73,7 @@ contract MockInferenceOracleTest is Mocked {
         uint256[7] memory chains = [uint256(1), 10, 1336, 1338, 31_336, 31_347, 42_161];
         for (uint256 i = 0; i < chains.length; ++i) {
             vm.chainId(chains[i]);
-            vm.expectRevert(abi.encodeWithSelector(MockInferenceOracle.TestOnly.selector, chains[i]));
+            vm.expectRevert(abi.encodeWithSelector(MockModelRegistry.TestOnly.selector, chains[i]));
             new MockInferenceOracle();
             vm.expectRevert(abi.encodeWithSelector(MockModelRegistry.TestOnly.selector, chains[i]));
             new MockModelRegistry();

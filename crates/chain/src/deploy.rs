@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep};
 use crate::bindings::{ModelRegistry, ServiceStatus};
 use crate::check::{self, Difference, model_status, verifier_status};
 use crate::constants::{LOST_GRACE, RECEIPT_POLL, RECEIPT_TIMEOUT};
+use crate::evm;
 use crate::factory::{self, CREATION_COST, CREATION_TRANSACTION, CREATOR};
 use crate::manifest::{
     ConsumerRecord, ContractRecord, Creation, FeedRecord, Manifest, ManifestLock, ModelRecord, PendingTransaction, RegistryParameters,
@@ -126,13 +127,13 @@ impl Deployer {
     ///
     /// # Errors
     /// Before anything is sent: [`ChainError::MalformedBlob`]; [`ChainError::DevKeys`] for development keys on a chain that is not
-    /// local; [`ChainError::Parameters`]; a manifest that is broken, newer, locked, or differs from the chain. Once all is done that
+    /// local; [`ChainError::OldEvm`]; [`ChainError::Parameters`]; a manifest that is broken, newer, locked, or differs from the chain. Once all is done that
     /// anybody may do: [`ChainError::NotOwner`], with what the owner has to send. Later: reverts, lack of ether, a node that is away.
     /// After any error the next run goes on.
     pub async fn deploy(&self, plan: &DeployPlan, observer: &mut DeployObserver<'_>) -> Result<Deployment, ChainError> {
         plan.check(self.chain.id())?;
         let lock = ManifestLock::take(&self.path)?;
-        let (manifest, parameters) = self.prepare(plan)?;
+        let (manifest, parameters) = self.prepare(plan).await?;
         let contracts = Contracts::new(parameters);
         let mut run = Run { deployer: self, manifest, parameters, contracts, observer, transactions: 0, gas_used: 0 };
         run.check_manifest().await?;
@@ -158,13 +159,14 @@ impl Deployer {
     }
 
     /// The manifest, or an empty one, and what the registry is made with.
-    pub(crate) fn prepare(&self, plan: &DeployPlan) -> Result<(Manifest, RegistryParameters), ChainError> {
+    pub(crate) async fn prepare(&self, plan: &DeployPlan) -> Result<(Manifest, RegistryParameters), ChainError> {
         plan.check(self.chain.id())?;
         let manifest = Manifest::load(&self.path)?.unwrap_or_else(|| Manifest::new(self.chain.id()));
         if manifest.chain_id != self.chain.id() {
             return Err(ChainError::ManifestChain { path: self.path.clone(), found: manifest.chain_id, expected: self.chain.id() });
         }
         let parameters = plan.parameters(&self.path, self.chain.id(), self.signer.address(), manifest.parameters)?;
+        evm::require_cancun(&self.chain).await?;
         Ok((manifest, parameters))
     }
 

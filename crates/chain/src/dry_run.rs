@@ -73,7 +73,7 @@ impl Deployer {
     /// As [`Deployer::deploy`] before anything is sent.
     pub async fn dry_run(&self, plan: &DeployPlan) -> Result<DryRun, ChainError> {
         let chain = self.chain();
-        let (manifest, parameters) = self.prepare(plan)?;
+        let (manifest, parameters) = self.prepare(plan).await?;
         let contracts = Contracts::new(parameters);
         let differences = check::code_differences(chain, &manifest).await?;
         if !differences.is_empty() {

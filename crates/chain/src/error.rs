@@ -148,6 +148,14 @@ pub enum ChainError {
         /// The limit, in wei.
         limit: u128,
     },
+    /// The chain's EVM lacks instructions that the contracts have.
+    #[error(
+        "[ZKS-CHAIN-016] chain {chain_id} has an EVM older than Cancun, which lacks MCOPY and TLOAD: the contracts cannot run there, and nothing was sent; choose a chain that has Cancun (anvil: --hardfork cancun or later)"
+    )]
+    OldEvm {
+        /// The chain.
+        chain_id: u64,
+    },
     /// A key blob is not one.
     #[error("[ZKS-CHAIN-020] the key blob of model {digest} is malformed: {reason}; make it again with `zkslice setup`")]
     MalformedBlob {

@@ -25,6 +25,7 @@ pub mod context;
 pub mod deploy;
 mod dry_run;
 mod error;
+mod evm;
 pub mod factory;
 pub mod manifest;
 mod plan;

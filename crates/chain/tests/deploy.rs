@@ -238,6 +238,25 @@ async fn dev_keys_are_refused_on_a_foreign_chain_before_anything_is_sent() {
 }
 
 #[tokio::test]
+async fn an_evm_older_than_cancun_is_refused_before_anything_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    for fork in ["paris", "shanghai", "cancun"] {
+        let anvil = Anvil::with(31337, &["--hardfork", fork]);
+        let deployer = Deployer::new(anvil.chain().await, signer(0), folder.path().join("chain.json"));
+        let dry = deployer.dry_run(&plan()).await;
+        if fork == "cancun" {
+            assert!(dry.unwrap().is_feasible());
+            continue;
+        }
+        assert!(matches!(dry.unwrap_err(), ChainError::OldEvm { chain_id: 31337 }));
+        let error = deployer.deploy(&plan(), &mut |_| ControlFlow::Continue(())).await.unwrap_err();
+        assert!(matches!(error, ChainError::OldEvm { chain_id: 31337 }), "{error}");
+        assert_eq!(anvil.chain().await.nonce(signer(0).address()).await.unwrap(), 0);
+        assert!(!folder.path().join("chain.json").exists());
+    }
+}
+
+#[tokio::test]
 async fn a_foreign_chain_takes_contracts_without_models_and_with_a_guardian() {
     let setup = Setup::new(1);
     let guardian = Some(Address::repeat_byte(9));
