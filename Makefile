@@ -48,7 +48,7 @@ bench: build  ## Figures of docs/benchmarks.md.
 
 deep: toolchain mutation  ## Long runs: forge with 100,000 cases, parsers with many more inputs, mutants.
 	FOUNDRY_PROFILE=deep script/forge test
-	ZKSLICE_BIN=$(CURDIR)/target/release/zkslice ZKSLICE_FUZZ_ITERATIONS=2000000 $(CARGO) test --locked --release -p zkslice-tests --test fuzz
+	ZKSLICE_BIN=$(CURDIR)/target/release/zkslice ZKSLICE_FUZZ_ITERATIONS=2000000 $(CARGO) test --locked --release --workspace --test end_to_end fuzz::
 
 mutation: toolchain tools  ## Fails for every mutant that the tests let live and docs/mutation.md does not explain; hours.
 	script/mutate.mjs

@@ -1,7 +1,5 @@
 //! Calldata and hashes against an ABI encoder that shares nothing with alloy: ethabi, the one inside ethers.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::sol_types::SolCall;
 use ethabi::{Contract, Token, Uint, encode};

@@ -1,8 +1,6 @@
 //! Accuracy and rows of the models that the project answers for: quantised against float on held-out data, whole and cut
 //! into slices. What the operators do to single values is tested in `crates/graph`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use zkslice_graph::{FloatGraph, Graph, ImportOptions, Input, Options, Report, arg_max, compile, decode_outputs, encode, execute, import};
 use zkslice_slicer::{InputMode, Package, PackageOptions, SliceModel, Strategy, TensorKind, partition, rows, slice};
 use zkslice_tests::{heldout, model, repository, samples};

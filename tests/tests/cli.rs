@@ -2,17 +2,14 @@
 //!
 //! Bad input has its own file, `cli_bad_input.rs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod scene;
-
+use crate::scene;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::scene::{Scene, leftovers, ok, refused, run};
 use alloy::sol_types::SolCall;
-use scene::{Scene, leftovers, ok, refused, run};
 use serde_json::Value;
 use zkslice_chain::bindings::InferenceOracle::requestCall;
 use zkslice_chain::constants::VERIFIER_SELECTOR;

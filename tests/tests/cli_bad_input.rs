@@ -1,12 +1,9 @@
 //! What the `zkslice` command refuses off chain: each case with its words (what, where, how to mend) and its exit code.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod scene;
-
+use crate::scene;
 use std::path::{Path, PathBuf};
 
-use scene::{Scene, files, ok, refused, run};
+use crate::scene::{Scene, files, ok, refused, run};
 use serde_json::{Value, json};
 use zkslice_groth16::keccak;
 use zkslice_prover::{Bundle, Verifier};

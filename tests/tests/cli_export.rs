@@ -1,13 +1,9 @@
 //! `zkslice export`: a project of its own, and into one that is there.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod scene;
-
 use std::fs;
 use std::path::Path;
 
-use scene::{Scene, files, leftovers, ok, refused};
+use crate::scene::{Scene, files, leftovers, ok, refused};
 
 fn first_line(path: &Path) -> String {
     fs::read_to_string(path).unwrap().lines().next().unwrap().to_owned()

@@ -1,7 +1,5 @@
 //! The main job on a real chain: the demo, for one slice and for three, with public and with private input.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -1,20 +1,14 @@
 //! Deployments by the command: the same addresses on every chain, dry runs, kills, and chains that are not as their manifests say.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "../../crates/chain/tests/support/mod.rs"]
-mod chain;
-mod scene;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::chain::{Anvil, KEYS, signer};
+use crate::scene::{Scene, ok, refusal, refused, run, succeeded};
 use alloy::primitives::{Address, B256, Bytes, address, keccak256};
 use alloy::providers::Provider;
 use alloy::sol_types::SolCall;
-use chain::{Anvil, KEYS, signer};
-use scene::{Scene, ok, refusal, refused, run, succeeded};
 use serde_json::{Value, json};
 use zkslice_chain::Manifest;
 use zkslice_chain::bindings::ModelRegistry;

@@ -9,8 +9,6 @@
 //! `ZKSLICE_FUZZ_ITERATIONS` sets the number of inputs for the cheapest parsers (the others get a share of it), and
 //! `ZKSLICE_FUZZ_SEED` starts the generator elsewhere.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -74,7 +72,7 @@ fn run_child(test: &str, environment: &[(&str, &str)]) -> (Option<String>, Vec<u
     let mut child = Command::new("sh")
         .args(["-c", &format!("ulimit -v {MEMORY_KIB}; ulimit -c 0; exec \"$0\" --exact \"$1\" --nocapture")])
         .arg(std::env::current_exe().unwrap())
-        .arg(test)
+        .arg(format!("fuzz::{test}"))
         .env(CHILD, &current)
         .envs(environment.iter().copied())
         .stdout(output.try_clone().unwrap())

@@ -1,19 +1,13 @@
 //! The command over HTTPS: a TLS server in front of a real anvil, and certificates that are trusted or not.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "../../crates/chain/tests/support/mod.rs"]
-mod chain;
-mod scene;
-
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use chain::{Anvil, KEYS};
+use crate::chain::{Anvil, KEYS};
+use crate::scene::{refusal, succeeded};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use scene::{refusal, succeeded};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;

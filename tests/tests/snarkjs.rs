@@ -2,8 +2,6 @@
 //!
 //! Needs Node and the toolchain of `make toolchain`; the script beside this file drives snarkjs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

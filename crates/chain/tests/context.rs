@@ -1,13 +1,10 @@
 //! Hashes, ids, contexts and owners against the contract's own functions, and against the fixtures' independent encoder.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support;
 use std::ops::ControlFlow;
 
+use crate::support::{Anvil, fixture, signer, word};
 use alloy::primitives::{Address, B256, U256};
-use support::{Anvil, fixture, signer, word};
 use zkslice_chain::bindings::{InferenceOracle, Request};
 use zkslice_chain::constants::VERIFIER_SELECTOR;
 use zkslice_chain::{DeployPlan, Deployer, context};

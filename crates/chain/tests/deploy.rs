@@ -1,15 +1,11 @@
 //! Deployment on a real local chain: idempotent, resumable, and refusing what it must refuse.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use crate::support::{Anvil, model, signer};
 use alloy::primitives::{Address, B256, U256};
 use alloy::providers::Provider;
-use support::{Anvil, model, signer};
 use tempfile::TempDir;
 use zkslice_chain::bindings::{DigitConsumer, InferenceFeed, InferenceOracle, ModelRegistry};
 use zkslice_chain::constants::VERIFIER_SELECTOR;

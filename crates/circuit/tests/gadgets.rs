@@ -1,8 +1,6 @@
 //! Every gadget: an honest witness is accepted, every mutated wire is refused, and over a small field every assignment is
 //! tried: each input has exactly one output, the one that the executor defines.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
 use ark_bn254::Fr;
 use ark_ff::{Field, One, UniformRand, Zero};
 use rand::{SeedableRng, rngs::StdRng};

@@ -1,13 +1,9 @@
 //! Lowered graphs: executor, trace and constraints agree on random graphs, and an adversary who moves several wires at
 //! once proves nothing that the executor does not say.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod common;
-
+use crate::common::{Random, bindings, inputs, network, values};
 use ark_bn254::Fr;
 use ark_ff::{Field, One, UniformRand};
-use common::{Random, bindings, inputs, network, values};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rand::{Rng, SeedableRng, rngs::StdRng};

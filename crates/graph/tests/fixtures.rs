@@ -1,7 +1,5 @@
 //! Every operator, on small models made by `fixtures/make.py`: the float executor against ONNX Runtime, the integer
 //! graph against the float executor on inputs that calibration has not seen; and every model that must be refused.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::path::{Path, PathBuf};
 
 use zkslice_graph::{

@@ -1,6 +1,4 @@
 //! The models of `tests/models`: the float executor against ONNX Runtime, and the integer graph against the float model.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::path::PathBuf;
 
 use zkslice_graph::{Graph, ImportOptions, Input, Options, Report, Samples, arg_max, compile, decode_outputs, encode, execute, import};

@@ -1,7 +1,5 @@
 //! Random graphs: the integer graph against the float executor, the executor against the definition by taps, and
 //! graph files with damage.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use zkslice_graph::{

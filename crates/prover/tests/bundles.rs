@@ -1,7 +1,5 @@
 //! Bundles of a model in three slices: what is not the bundle of this statement, byte for byte, is refused.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
 use std::sync::OnceLock;
 
 use ark_std::rand::{SeedableRng, rngs::StdRng};

@@ -1,16 +1,12 @@
 //! Real processes: killed at any point, or asked to stop.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::io::{BufRead, BufReader, Write};
 use std::ops::ControlFlow;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use support::{FEE, MODELS, Simulator, World, config, name, signer, states};
+use crate::support::{FEE, MODELS, Simulator, World, config, name, signer, states};
 use zkslice_relayer::{Relayer, State, cancel_on_signals};
 
 /// Not a test: the relayer that the tests below kill. It says each event, and lingers after the one named in `LINGER_AT`.
@@ -39,7 +35,7 @@ async fn child() {
 /// Starts the child and waits until it lingers.
 fn start(world: &World, linger_at: &str) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "child", "--nocapture"])
+        .args(["--ignored", "--exact", "kill::child", "--nocapture"])
         .env("RELAYER_URL", &world.anvil.url)
         .env("RELAYER_ORACLE", world.oracle.to_string())
         .env("RELAYER_DATABASE", world.path("relayer.sqlite"))

@@ -1,15 +1,12 @@
 //! The relayer on a real local chain, with bundles that the real contracts verify.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::support::{COVERAGE, FEE, MODELS, PARTIAL, Proxy, Simulator, World, has, name, signer, states};
 use alloy::primitives::{Address, U256};
-use support::{COVERAGE, FEE, MODELS, PARTIAL, Proxy, Simulator, World, has, name, signer, states};
 use tokio_util::sync::CancellationToken;
 use zkslice_chain::ChainError;
 use zkslice_chain::bindings::{InferenceOracle, Status};

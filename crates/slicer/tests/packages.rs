@@ -1,10 +1,6 @@
 //! Packages on disk: the same bytes every time, and every damage or foreign key refused with the name of the file.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "../../circuit/tests/common/mod.rs"]
-mod network;
-
+use crate::network;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,7 @@
 //! Cuts of random acyclic graphs: slices compose to the whole, cost what their circuits cost, and are chosen the same every time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "../../circuit/tests/common/mod.rs"]
-mod network;
-
-use network::{Random, bindings, inputs};
+use crate::network;
+use crate::network::{Random, bindings, inputs};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use zkslice_circuit::{SliceShape, shape_of};

@@ -1,7 +1,6 @@
 //! Exports: a forge project that builds, and everything that is refused.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
+use crate::common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,9 +13,7 @@ use zkslice_groth16::{Form, KeyError, VerifyingKey, keccak};
 use zkslice_slicer::{InputMode, PackageError, Slot, slots};
 use zkslice_solidity::{ExportError, ExportOptions, KeyBlobIndex, Layout, SliceVerifier, export, export_with, folder_in, slice_verifier};
 
-mod common;
-
-use common::{SMALL, cases, jobs, model, root};
+use crate::common::{SMALL, cases, jobs, model, root};
 
 fn forge(folder: &Path, arguments: &[&str]) {
     forge_with("solc", folder, arguments);

@@ -1,15 +1,12 @@
 //! `tests/vectors/vectors.json`: what Rust computes is what is written there, and what other implementations compute.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
+use crate::common;
 use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
 use zkslice_circuit::gadgets::unpack_values;
 use zkslice_groth16::{VerifyingKey, fr_from_word, keccak};
-
-mod common;
 
 fn committed() -> Value {
     serde_json::from_slice(&fs::read(common::root().join(common::VECTORS)).unwrap()).unwrap()

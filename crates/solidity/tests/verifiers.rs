@@ -2,8 +2,7 @@
 //!
 //! The compilers are npm's solc behind `script/solc`, the newest that is supported and the oldest; nothing is fetched.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
+use crate::common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -22,9 +21,7 @@ use revm::primitives::hardfork::SpecId;
 use revm::{Context, ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainContext};
 use zkslice_groth16::Form;
 
-mod common;
-
-use common::{CHAIN_ID, Call, Case, cases};
+use crate::common::{CHAIN_ID, Call, Case, cases};
 
 sol! {
     error CalldataLengthMismatch(uint256 expected, uint256 received);

@@ -1,6 +1,6 @@
 //! A folder with a model, its packages and bundles, and the command run in it.
 
-#![allow(dead_code, unreachable_pub, unused_macros)] // Each test binary uses a part of it.
+#![allow(unreachable_pub)]
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,6 @@ macro_rules! refused {
     ($code:expr, $words:expr, $($arg:expr),* $(,)?) => { crate::scene::refusal($crate::scene::run!($($arg,)* "--json"), $code, &$words) };
 }
 
-#[allow(unused_imports)]
 pub(crate) use {ok, refused, run};
 
 /// A temporary folder and the model that is used in it.

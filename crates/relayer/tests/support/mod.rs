@@ -1,6 +1,6 @@
 //! A chain with everything deployed, and a source of bundles that verify: made with the simulated models' trapdoors, so in no time.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(unreachable_pub)]
 
 #[path = "../../../chain/tests/support/mod.rs"]
 mod chain;

@@ -1,0 +1,7 @@
+//! Manifests, deployments and digests, on a chain of their own. One binary, since each would link everything again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod context;
+mod deploy;
+mod support;

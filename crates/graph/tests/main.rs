@@ -1,0 +1,7 @@
+//! The importer, the quantiser and the executor. One binary, since each would link everything again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod fixtures;
+mod models;
+mod random;

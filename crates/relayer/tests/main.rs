@@ -1,0 +1,7 @@
+//! The relayer against a real chain. One binary, since each would link everything again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod kill;
+mod relay;
+mod support;

@@ -1,0 +1,18 @@
+//! What crosses crates, or starts a chain. One binary, since each would link everything again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod abi;
+mod accuracy;
+#[path = "../../crates/chain/tests/support/mod.rs"]
+mod chain;
+mod cli;
+mod cli_bad_input;
+mod cli_export;
+mod demo;
+mod deployments;
+mod fuzz;
+mod https_rpc;
+mod scene;
+mod snarkjs;
+mod sources;
