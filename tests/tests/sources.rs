@@ -12,7 +12,10 @@ fn packages() -> Vec<PathBuf> {
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).filter(|path| path.extension().is_some_and(|e| e == "rs")).collect()
+    entries
+        .flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|e| e == "rs"))
+        .collect()
 }
 
 #[test]
@@ -28,7 +31,11 @@ fn every_file_of_tests_is_a_module_of_its_binary() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_str().unwrap();
             if path.extension().is_some_and(|e| e == "rs") && name != "main" {
-                assert!(root.lines().any(|line| line == format!("mod {name};")), "{}: tests/main.rs lacks `mod {name};`", package.display());
+                assert!(
+                    root.lines().any(|line| line == format!("mod {name};")),
+                    "{}: tests/main.rs lacks `mod {name};`",
+                    package.display()
+                );
                 modules += 1;
             }
         }
@@ -55,7 +62,9 @@ fn targets_without_tests_have_none() {
             }
             if targets.iter().any(|target| off(target, "doctest")) {
                 // Every second fence opens a block; one without a language is Rust.
-                let fences = text.lines().filter_map(|line| line.trim_start().strip_prefix("//")?.strip_prefix(['/', '!'])?.trim_start().strip_prefix("```"));
+                let fences = text
+                    .lines()
+                    .filter_map(|line| line.trim_start().strip_prefix("//")?.strip_prefix(['/', '!'])?.trim_start().strip_prefix("```"));
                 let opened: Vec<&str> = fences.step_by(2).collect();
                 let rust = |language: &&&str| !["text", "toml", "json", "sh", "solidity"].contains(language);
                 assert_eq!(opened.iter().find(rust), None, "{}: Cargo.toml has `doctest = false`", path.display());
