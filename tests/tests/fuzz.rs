@@ -60,6 +60,7 @@ fn parent(test: &str, parser: &str) {
         std::fs::write(&path, bytes).unwrap();
         panic!("{parser}: {why}; the input is now {}\n{log}", path.display());
     }
+    assert!(log.contains("1 passed"), "the campaign was not run:\n{log}");
     log.lines().filter(|line| line.starts_with(parser)).for_each(|line| println!("{line}"));
 }
 
