@@ -1,9 +1,12 @@
 # Everything that a user or CI calls. Needs Rust (rustup), Node with npm, and Python 3; installs the rest from lock files.
 .DELETE_ON_ERROR:
-.PHONY: demo test test-rust test-contracts snapshots lint fmt bench deep mutation toolchain tools build clean
+.PHONY: help demo test test-rust test-contracts snapshots lint fmt bench deep mutation toolchain tools build clean
 
 CARGO := cargo
 DEMO := .demo
+
+help:  ## This list.
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1: /p' Makefile
 
 demo: toolchain build  ## The main job, end to end, on a chain of its own. PRIVATE=1: the input by commitment.
 	target/release/zkslice demo --folder $(DEMO) $(if $(PRIVATE),--private)
@@ -33,7 +36,7 @@ snapshots: toolchain  ## Storage layouts, sizes and gas: look at the difference 
 test-rust: toolchain
 	ZKSLICE_BIN=$(CURDIR)/target/release/zkslice $(CARGO) test --locked --release --workspace
 
-lint: toolchain tools
+lint: toolchain tools  ## Formatting, clippy, Slither.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --release --workspace --all-targets -- -D warnings
 	script/forge fmt --check

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // What pages and comments refer to exists: rules in docs/rules.md, and the tests that it and other pages name; pages,
-// their sections, headings and files; commands of this repository's Makefile and script/. `--root` reads another folder.
+// their sections, headings and files; commands of the Makefile; domain tags in the changelog. `--root` reads another folder.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -16,7 +16,7 @@ const text = (file) => readFileSync(join(root, file), "utf8");
 const faults = [];
 
 // Made by others, or copied from what is read here anyway.
-const SKIPPED = /^(contracts\/generated|contracts\/abi|crates\/solidity\/tests\/golden|tests\/corpus|snapshots|LICENSE)/;
+const SKIPPED = /node_modules|^(contracts\/generated|contracts\/abi|crates\/solidity\/tests\/golden|tests\/corpus|snapshots|LICENSE)/;
 const pages = files.filter((file) => file.endsWith(".md") && !SKIPPED.test(file));
 const sources = files.filter((file) => /(\.(rs|sol|tera|mjs|js|ts|py|sh|toml)|Makefile|script\/\w+)$/.test(file) && !SKIPPED.test(file));
 
@@ -112,6 +112,14 @@ for (const { file, number, line } of lines) {
     if (!new RegExp(`^${goal}:`, "m").test(text("Makefile"))) fault(`the Makefile has no ${goal}`);
   }
 }
+
+// Every domain tag of the code is in the changelog, and no other.
+const TAG = /zkslice\/[a-z]+\/v?\d+\b/g;
+const code = sources.filter((file) => /^(contracts|crates\/\w+\/src)\/.*\.(sol|rs)$/.test(file));
+const tags = { code: new Set(code.flatMap((file) => text(file).match(TAG) ?? [])), page: new Set(text("CHANGELOG.md").match(TAG)) };
+for (const tag of tags.code) if (!tags.page.has(tag)) faults.push(`CHANGELOG.md does not name the tag ${tag}`);
+for (const tag of tags.page) if (!tags.code.has(tag)) faults.push(`CHANGELOG.md: no code has the tag ${tag}`);
+
 if (rulesCited < 100) faults.push(`only ${rulesCited} citations of rules were found`);
 if (faults.length > 0) {
   console.error(`check-docs:\n${[...new Set(faults)].join("\n")}`);

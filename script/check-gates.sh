@@ -42,7 +42,7 @@ sed '0,/BRH:10/s//BRH:9/' "$folder/full.info" > "$folder/low.info"
 "$root/script/coverage.mjs" --report "$folder/low.info" > "$folder/log" 2>&1 && fail "low coverage passes"
 
 # Documents: a page that cites one missing thing of each kind.
-mkdir -p "$folder/page/docs" && cp "$root/docs/rules.md" "$folder/page/docs" && cp "$root/Makefile" "$folder/page"
+mkdir -p "$folder/page/docs" && cp "$root/docs/rules.md" "$folder/page/docs" && cp "$root/Makefile" "$root/CHANGELOG.md" "$folder/page"
 git -C "$folder/page" init --quiet
 cat > "$folder/page/Probe.md" <<'PAGE'
 Rule B99, see onchain.md and docs/rules.md 7.9, section 3.1, `crates/none.rs`, [this](none.txt) and [that](docs/rules.md#none),
@@ -54,6 +54,8 @@ for message in "has no rule B99" "there is no onchain.md" "docs/rules.md has no 
   "tests/None.t.sol has no test test_None"; do
   grep -q "^Probe.md:.*$message" "$folder/log" || fail "nobody says: $message"
 done
+
+grep -q "CHANGELOG.md: no code has the tag zkslice/context/v1" "$folder/log" || fail "nobody compares the changelog's tags"
 
 # slither and halmos: a contract that anyone can empty, and a theorem that is false.
 mkdir "$folder/probe" && cat > "$folder/probe/Probe.sol" <<'SOLIDITY'

@@ -14,7 +14,7 @@ use serde_json::Value;
 use zkslice_chain::bindings::InferenceOracle::requestCall;
 use zkslice_chain::constants::VERIFIER_SELECTOR;
 use zkslice_groth16::keccak;
-use zkslice_tests::{Ran, model, zkslice};
+use zkslice_tests::{Ran, model, repository, zkslice};
 
 /// An account.
 const REQUESTER: &str = "0x000000000000000000000000000000000000dEaD";
@@ -238,6 +238,43 @@ fn doctor_says_what_is_missing() {
     let bare: Ran =
         Command::new(zkslice()).args(["doctor", "--json"]).env("PATH", "").current_dir(std::env::temp_dir()).output().unwrap().into();
     assert_eq!((bare.code, &bare.json()["ok"]), (Some(1), &false.into()));
+    for finding in bare.json()["findings"].as_array().unwrap().iter().filter(|finding| finding["found"].is_null()) {
+        assert!(finding["mend"].as_str().is_some_and(|mend| mend.contains("install") || mend.contains("make toolchain")), "{finding}");
+    }
+}
+
+/// The lock file has foundry's tools for each platform that `script/foundry` names; on any other, doctor says so in one line.
+#[cfg(unix)]
+#[test]
+fn doctor_knows_the_platforms_of_foundry() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let script = std::fs::read_to_string(repository().join("script/foundry")).unwrap();
+    let platforms: Vec<&str> =
+        script.split("platform=").skip(1).map(|rest| rest.split_whitespace().next().unwrap()).filter(|name| name.contains('-')).collect();
+    assert_eq!(platforms.len(), 4, "{platforms:?}");
+    let lock: serde_json::Value = serde_json::from_slice(&std::fs::read(repository().join("package-lock.json")).unwrap()).unwrap();
+    for platform in platforms {
+        for tool in ["anvil", "cast", "forge"] {
+            let package = &lock["packages"][format!("node_modules/@foundry-rs/{tool}-{platform}")];
+            assert!(package["optional"] == true && package["integrity"].is_string(), "{tool}-{platform}: {package}");
+        }
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    write("script/foundry", &script);
+    write("bin/uname", "#!/bin/sh\ncase $1 in -s) echo FreeBSD ;; *) echo riscv64 ;; esac\n");
+    let path = format!("{}:{}", folder.path().join("bin").display(), std::env::var("PATH").unwrap());
+    let ran: Ran = Command::new(zkslice()).arg("doctor").env("PATH", path).current_dir(folder.path()).output().unwrap().into();
+    let line = "missing  anvil       needed for the demo and end-to-end tests: no anvil is published for FreeBSD on riscv64: use Linux or macOS, \
+                on x86-64 or arm64";
+    assert!(ran.stdout.lines().any(|said| said == line), "{}", ran.stdout);
 }
 
 #[test]

@@ -32,6 +32,16 @@ const REFUSALS: [&str; 7] = [
     "refused, a copied bundle that pays another: InvalidBundle",
 ];
 
+/// Text without times, numbers, hashes and addresses, which differ from run to run.
+fn shape(text: &str) -> Vec<String> {
+    let word = |word: &str| match word.trim_start_matches('[').starts_with(|c: char| c.is_ascii_digit()) {
+        true => word.chars().filter(|c| ",;:".contains(*c)).collect(),
+        false => word.to_owned(),
+    };
+    let said = |line: &str| line.strip_prefix('[').and_then(|rest| rest.split_once(" s] ")).map_or(line, |(_, said)| said).to_owned();
+    text.lines().map(|line| said(line).split_whitespace().map(word).collect::<Vec<_>>().join(" ")).collect()
+}
+
 #[test]
 fn three_slices_public_input_and_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -39,6 +49,10 @@ fn three_slices_public_input_and_again() {
     let text = succeeds(folder.path(), &arguments, &REFUSALS);
     assert!(text.contains("refused, an input changed: InputHashMismatch"));
     assert!(text.contains("refused, another request's bundle: InvalidBundle"));
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let printed = readme.split("\n```\n").find(|block| block.contains("demo ok: class")).unwrap();
+    let real = text.trim_end().replace(&folder.path().display().to_string(), ".demo");
+    assert_eq!(shape(printed), shape(&real), "README.md must show what `make demo` prints:\n{real}");
     let again = succeeds(folder.path(), &arguments, &REFUSALS);
     assert!(again.contains("dev keys: there already"), "a second run skips what is done:\n{again}");
 }

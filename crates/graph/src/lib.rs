@@ -55,7 +55,7 @@ pub use bytes::{MAGIC, VERSION};
 pub use compile::{CompileError, Options, Report, Sites, arg_max, compile, compile_bytes, compile_float};
 pub use executor::{ExecuteError, apply, concat, execute, linear, requant, transpose};
 pub use float::{FloatGraph, FloatNode, FloatOp, Value, ValueId};
-pub use import::{ImportError, ImportOptions, OPERATORS, OPSETS, import, import_bytes};
+pub use import::{ImportError, ImportOptions, OPERATORS, OPSETS, Operator, import, import_bytes};
 pub use model::*;
 pub use quantise::{QuantiseError, TensorScale};
 pub use validate::{GraphError, Interval, limits};

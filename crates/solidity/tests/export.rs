@@ -21,17 +21,9 @@ fn forge(folder: &Path, arguments: &[&str]) {
 
 /// forge, with one of the compilers of `script/solc`.
 fn forge_with(compiler: &str, folder: &Path, arguments: &[&str]) {
-    let platform = match (std::env::consts::OS, std::env::consts::ARCH) {
-        ("linux", "x86_64") => "linux-amd64",
-        ("linux", "aarch64") => "linux-arm64",
-        ("macos", "aarch64") => "darwin-arm64",
-        ("macos", _) => "darwin-amd64",
-        other => panic!("no forge for {other:?}"),
-    };
-    // The native binary: npm's wrapper hides a failing exit code.
-    let binary = root().join(format!("node_modules/@foundry-rs/forge-{platform}/bin/forge"));
-    let mut command = Command::new(binary);
-    let output = command.args(arguments).current_dir(folder).env("ZKSLICE_SOLC", compiler).output().expect("forge, from npm");
+    let mut command = Command::new(root().join("script/foundry"));
+    command.arg("forge");
+    let output = command.args(arguments).current_dir(folder).env("ZKSLICE_SOLC", compiler).output().unwrap();
     assert!(
         output.status.success(),
         "forge {arguments:?}: {}{}",

@@ -41,14 +41,14 @@ impl Anvil {
     }
 
     pub fn with(chain_id: u64, arguments: &[&str]) -> Self {
-        let program = repository().join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
+        let program = repository().join("script/foundry");
         let mut child = Command::new(&program)
-            .args(["--port", "0", "--chain-id", &chain_id.to_string()])
+            .args(["anvil", "--port", "0", "--chain-id", &chain_id.to_string()])
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e}; run `npm ci`", program.display()));
+            .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let port = loop {
             let line = lines.next().expect("anvil ended").unwrap();

@@ -1,7 +1,7 @@
 //! A chain of one's own, for the demo and for gas figures.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use crate::error::CliError;
 
@@ -16,11 +16,8 @@ pub(crate) struct Anvil {
 impl Anvil {
     /// Starts anvil on a port that the system chooses.
     pub(crate) fn start() -> Result<Self, CliError> {
-        let program = crate::commands::foundry("anvil");
-        let missing = |e: std::io::Error| {
-            CliError::failed(format!("{program}: {e}: run `make toolchain`, and `zkslice doctor` to see what is missing"))
-        };
-        let mut child = Command::new(&program)
+        let missing = |e: std::io::Error| CliError::failed(format!("anvil: {e}: `zkslice doctor` says what is missing"));
+        let mut child = crate::commands::foundry("anvil")
             .args(["--port", "0", "--chain-id", "31337"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -36,7 +33,7 @@ impl Anvil {
                 // It ended, or its output did: either way there is no chain.
                 let _ = child.kill();
                 let _ = child.wait();
-                Err(CliError::failed(format!("{program} did not say where it listens")))
+                Err(CliError::failed("anvil did not start: `zkslice doctor` says what is missing"))
             }
         }
     }

@@ -16,6 +16,7 @@ pub(crate) mod setup;
 pub(crate) mod verify;
 
 use std::path::Path;
+use std::process::Command;
 
 use zkslice_files::Readers;
 use zkslice_graph::Input;
@@ -82,10 +83,15 @@ pub(crate) fn limit_threads(threads: Option<usize>) -> Result<(), CliError> {
     }
 }
 
-/// Path of a foundry binary: the native one that npm brought (its wrappers exit 0 when the tool fails), or the one on PATH.
-pub(crate) fn foundry(tool: &str) -> String {
-    let native = format!("node_modules/@foundry-rs/{tool}-linux-amd64/bin/{tool}");
-    if Path::new(&native).is_file() { native } else { tool.to_owned() }
+/// One of foundry's tools: in a checkout the one that npm brought for this machine, elsewhere the one on PATH.
+pub(crate) fn foundry(tool: &str) -> Command {
+    let script = Path::new("script/foundry");
+    if !script.is_file() {
+        return Command::new(tool);
+    }
+    let mut command = Command::new(script);
+    command.arg(tool);
+    command
 }
 
 /// The runtime of commands that talk to a chain.

@@ -18,8 +18,8 @@ use tract_onnx::prelude::{DatumExt as _, Framework as _, InferenceModelExt as _}
 use crate::float::{FloatGraph, FloatNode, FloatOp, Value, ValueId};
 use crate::validate::{checked_elements, limits};
 use constant::Constant;
-pub use operators::OPERATORS;
 pub(crate) use operators::along;
+pub use operators::{OPERATORS, Operator};
 
 /// Oldest and newest version of the ONNX operator set whose operators are read as they are defined there.
 pub const OPSETS: (i64, i64) = (7, 28);
@@ -52,7 +52,7 @@ pub enum ImportError {
     #[error("the model {0}")]
     Unsupported(String),
     /// An operator that does not exist here.
-    #[error("node `{node}`: operator {operator} is not supported; supported are {}", OPERATORS.join(", "))]
+    #[error("node `{node}`: operator {operator} is not supported; supported are {}", operators::names())]
     UnknownOperator {
         /// Name of the node.
         node: String,

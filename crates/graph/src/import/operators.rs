@@ -10,34 +10,52 @@ use crate::float::{FloatOp, ValueId};
 use crate::model::Window;
 use crate::validate::{checked_elements, limits};
 
-/// The supported operators.
-pub const OPERATORS: [&str; 25] = [
-    "Add",
-    "AveragePool",
-    "BatchNormalization",
-    "Cast",
-    "Concat",
-    "Constant",
-    "Conv",
-    "Div",
-    "Dropout",
-    "Flatten",
-    "Gather",
-    "Gemm",
-    "GlobalAveragePool",
-    "Identity",
-    "MatMul",
-    "MaxPool",
-    "Mul",
-    "Relu",
-    "Reshape",
-    "Shape",
-    "Softmax",
-    "Squeeze",
-    "Sub",
-    "Transpose",
-    "Unsqueeze",
+/// An ONNX operator that a model may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// Its name in ONNX.
+    pub name: &'static str,
+    /// In which form, for the README's table.
+    pub form: &'static str,
+}
+
+const fn operator(name: &'static str, form: &'static str) -> Operator {
+    Operator { name, form }
+}
+
+/// The supported operators, by name.
+pub const OPERATORS: [Operator; 25] = [
+    operator("Add", "two tensors of one shape, or a tensor and a constant"),
+    operator("AveragePool", "one or two window axes; `ceil_mode` where no window reaches past the padding"),
+    operator("BatchNormalization", "inference, with constant parameters"),
+    operator("Cast", "between floating-point types; of a constant, within integers or floating point"),
+    operator("Concat", "along any axis"),
+    operator("Constant", "numbers"),
+    operator("Conv", "one or two window axes, constant weights; groups, strides, dilations, any padding"),
+    operator("Div", "a tensor by a constant"),
+    operator("Dropout", "inference: it passes its input on"),
+    operator("Flatten", "at any axis"),
+    operator("Gather", "on shapes, for a Reshape"),
+    operator("Gemm", "constant weights; a bias, `alpha`, `beta`, `transA`, `transB`"),
+    operator("GlobalAveragePool", "one or two window axes"),
+    operator("Identity", "anything"),
+    operator("MatMul", "a tensor and a constant matrix on its right"),
+    operator("MaxPool", "one or two window axes; any padding, `ceil_mode`; without indices"),
+    operator("Mul", "a tensor and a constant"),
+    operator("Relu", "any tensor"),
+    operator("Reshape", "to a constant shape"),
+    operator("Shape", "of a fixed shape, for a Reshape"),
+    operator("Softmax", "as the last node, dropped by `--drop-final-softmax`"),
+    operator("Squeeze", "constant axes"),
+    operator("Sub", "two tensors of one shape, or a tensor and a constant"),
+    operator("Transpose", "any order"),
+    operator("Unsqueeze", "constant axes"),
 ];
+
+/// Their names, for errors.
+pub(super) fn names() -> String {
+    OPERATORS.map(|operator| operator.name).join(", ")
+}
 
 /// A node under import, for errors.
 pub(super) struct Context<'a> {
@@ -116,7 +134,7 @@ impl Importer<'_> {
         if !(node.domain.is_empty() || node.domain == "ai.onnx") {
             return Err(ImportError::UnknownOperator { node: name, operator: format!("{}.{}", node.domain, node.op_type) });
         }
-        if !OPERATORS.contains(&node.op_type.as_str()) {
+        if !OPERATORS.iter().any(|operator| operator.name == node.op_type) {
             return Err(ImportError::UnknownOperator { node: name, operator: node.op_type.clone() });
         }
         let inputs = node
@@ -822,4 +840,23 @@ fn unsqueezed(c: &Context<'_>, from: &[usize], axes: &[i64]) -> Result<Vec<usize
     let mut rest = from.iter();
     let shape: Vec<usize> = (0..rank).filter_map(|axis| if axes.contains(&axis) { Some(1) } else { rest.next().copied() }).collect();
     if shape.len() == rank { Ok(shape) } else { Err(c.wrong("it names an axis twice")) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::OPERATORS;
+    use crate::import::OPSETS;
+
+    /// The README has this table, and says which operator sets it is for.
+    #[test]
+    fn readme_has_the_table() {
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+        let rows: String = OPERATORS.iter().map(|operator| format!("| {} | {} |\n", operator.name, operator.form)).collect();
+        let table = format!("| operator | in which form |\n|---|---|\n{rows}\n");
+        assert!(readme.contains(&table), "README.md's table of operators must be\n{table}");
+        let sets = format!("Operator sets {} to {}", OPSETS.0, OPSETS.1);
+        assert!(readme.contains(&sets), "README.md must say: {sets}");
+        assert!(OPERATORS.is_sorted_by_key(|operator| operator.name));
+    }
 }
