@@ -11,7 +11,9 @@ help:  ## This list.
 demo: toolchain build  ## The main job, end to end, on a chain of its own. PRIVATE=1: the input by commitment.
 	target/release/zkslice demo --folder $(DEMO) $(if $(PRIVATE),--private)
 
-test: toolchain test-contracts test-rust  ## Every test: forge, Rust, end to end.
+# Both halves at once: most of the contracts' half is one thread.
+test: toolchain tools  ## Every test: forge, Rust, end to end.
+	$(MAKE) --jobs=2 --output-sync=line test-contracts test-rust
 
 test-contracts: toolchain tools
 	script/check-forge-fails.sh
@@ -38,7 +40,7 @@ test-rust: toolchain
 
 lint: toolchain tools  ## Formatting, clippy, Slither.
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --release --workspace --all-targets -- -D warnings
+	RUSTC_WRAPPER= RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/script/clippy-driver $(CARGO) build --locked --release --workspace --all-targets
 	script/forge fmt --check
 	FOUNDRY_PROFILE=analysis script/tool slither .
 

@@ -57,6 +57,20 @@ done
 
 grep -q "CHANGELOG.md: no code has the tag zkslice/context/v1" "$folder/log" || fail "nobody compares the changelog's tags"
 
+# clippy: a crate without a fault, and one with a fault that is no error of rustc's.
+printf 'pub fn probe(x: &[u8]) -> usize { x.len() }\n' > "$folder/good.rs"
+printf 'pub fn probe(x: &Vec<u8>) -> usize { x.len() }\n' > "$folder/bad.rs"
+lint() {
+  "$root/script/clippy-driver" rustc --crate-name probe --crate-type lib --edition 2024 --emit=dep-info,metadata,link \
+    --out-dir "$folder" "$folder/$1.rs" > "$folder/log" 2>&1
+}
+lint good || { cat "$folder/log" >&2; fail "clippy finds something in a crate without a fault"; }
+lint bad && fail "clippy passes a crate with a fault"
+grep -q "clippy::ptr.arg" "$folder/log" || {
+  cat "$folder/log" >&2
+  fail "clippy failed, but not because of the fault"
+}
+
 # slither and halmos: a contract that anyone can empty, and a theorem that is false.
 mkdir "$folder/probe" && cat > "$folder/probe/Probe.sol" <<'SOLIDITY'
 // SPDX-License-Identifier: MIT OR Apache-2.0

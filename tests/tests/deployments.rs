@@ -358,7 +358,11 @@ fn forge_finds_two_chains_as_their_manifests_say_and_a_changed_one_not() {
     assert_eq!(worlds[0].read().inference_oracle.unwrap().address, worlds[1].read().inference_oracle.unwrap().address);
     let forge = |chain: &World, manifest: &World| {
         let mut command = Command::new(repository().join("script/forge"));
-        command.arg("test").env("FOUNDRY_TEST", "tests/deployment").env("RPC_URL", &chain.anvil.url);
+        // A build of its own: `make test` runs the contracts' tests at the same time. Nothing compiled here is deployed.
+        let settings = [("SRC", "tests/deployment"), ("TEST", "tests/deployment"), ("OUT", "cache/deployment/out")];
+        let settings = settings.into_iter().chain([("CACHE_PATH", "cache/deployment"), ("OPTIMIZER", "false")]);
+        command.arg("test").envs(settings.map(|(name, value)| (format!("FOUNDRY_{name}"), value)));
+        command.env("RPC_URL", &chain.anvil.url);
         command.env("MANIFEST", std::fs::read_to_string(manifest.manifest()).unwrap()).output().unwrap()
     };
     for world in &worlds {
