@@ -25,7 +25,10 @@ test-contracts: toolchain tools
 	script/snapshots.mjs --check
 	script/forge test
 	script/gas.mjs --check
+	script/mutate.mjs --list
+	script/check-errors.mjs
 	script/check-package.mjs
+	script/check-hardhat.mjs
 	FOUNDRY_PROFILE=analysis script/tool halmos
 	script/coverage.mjs
 

@@ -14,6 +14,7 @@ import {MockModelRegistry} from "./MockModelRegistry.sol";
 /// @dev Fees, deadlines, refunds, credits, callbacks with exact gas, feeds and hashes are the real oracle's, by the same
 /// code. The test plays the prover with `answer`, lets time run out with `expire`, and writes feeds with `setRound`. It
 /// does not look at inputs, coverage or proofs, so test against the real oracle too before you trust your encoding.
+// slither-disable-next-line unimplemented-functions: `_requireAnswerable` is there, without a name for the words.
 contract MockInferenceOracle is Requests {
     /// @dev What an answer must know of the request, of which the test has the id.
     struct Asked {
@@ -27,6 +28,7 @@ contract MockInferenceOracle is Requests {
         uint256 inputWords;
     }
 
+    // slither-disable-next-line uninitialized-state: `_request` writes it, by a storage pointer.
     mapping(bytes32 requestId => Asked) private _asked;
 
     constructor() Requests(IModelRegistry(address(new MockModelRegistry()))) {}
