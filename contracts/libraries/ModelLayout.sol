@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.24;
 
+import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {KeyBlob} from "./KeyBlob.sol";
 
 /// @title Where a model's values are
@@ -13,6 +14,32 @@ library ModelLayout {
     /// @notice The model has no such output element.
     /// @dev Selector 0xab553ef5.
     error OutputIndexOutOfRange(uint256 outputIndex, uint256 elements);
+
+    /// @notice The registered model's input or output `tensor`, in graph order, is not there or packed otherwise than this
+    /// contract was written for.
+    /// @dev Selector 0xf365769c.
+    error LayoutMismatch(bytes32 modelDigest, uint256 tensor);
+
+    /// @notice Reverts unless a registered model's inputs and outputs are packed as a library that `zkslice export` wrote
+    /// says. For constructors: a consumer that decodes words by another layout would take one answer for another.
+    /// @param layout The library's `LAYOUT`.
+    function requireSame(IModelRegistry registry, bytes32 modelDigest, bytes memory layout) internal view {
+        bytes memory blob = registry.blob(modelDigest);
+        uint256 found = inputCount(blob) + outputCount(blob);
+        uint256 size = 32 * KeyBlob.TENSOR_WORDS;
+        uint256 expected = layout.length / size;
+        uint256 cursor = KeyBlob.tensors(blob);
+        for (uint256 t = 0; t < found || t < expected; ++t) {
+            bool same = t < found && t < expected;
+            if (same) {
+                assembly ("memory-safe") {
+                    let offset := mul(t, size)
+                    same := eq(keccak256(add(cursor, offset), size), keccak256(add(add(layout, 0x20), offset), size))
+                }
+            }
+            if (!same) revert LayoutMismatch(modelDigest, t);
+        }
+    }
 
     /// @notice Number of words of each input, in graph order. Reverts if one is private.
     function inputWordCounts(bytes32 modelDigest, bytes memory blob) internal pure returns (uint256[] memory counts) {

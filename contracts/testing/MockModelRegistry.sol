@@ -24,12 +24,19 @@ contract MockModelRegistry {
 
     /// @notice Says how a model's tensors are packed: inputs, then outputs, in graph order.
     function setModel(bytes32 modelDigest, KeyBlob.Tensor[] calldata tensors) external {
-        // A header of no slices; readers of layouts look no further.
-        bytes memory header = abi.encode(KeyBlob.MODEL_TAG, 0, tensors.length, 0, 0, 1);
+        bytes memory layout;
         for (uint256 t = 0; t < tensors.length; ++t) {
-            header = bytes.concat(header, abi.encode(tensors[t]));
+            layout = bytes.concat(layout, abi.encode(tensors[t]));
         }
-        _headers[modelDigest] = header;
+        setModel(modelDigest, layout);
+    }
+
+    /// @notice The same, as the library that `zkslice export` writes has it.
+    /// @param layout The library's `LAYOUT`.
+    function setModel(bytes32 modelDigest, bytes memory layout) public {
+        // A header of no slices; readers of layouts look no further.
+        uint256 tensors = layout.length / (32 * KeyBlob.TENSOR_WORDS);
+        _headers[modelDigest] = bytes.concat(abi.encode(KeyBlob.MODEL_TAG, 0, tensors, 0, 0, 1), layout);
     }
 
     /// @notice Stops a model, or lets it wait or serve again.

@@ -31,6 +31,10 @@ contract PublicWordsHarness {
         return PublicWords.valueAt(words, index, bits, offset, scale, from, to);
     }
 
+    function encode(int256[] memory values, uint256 bits, uint256 offset) external pure returns (uint256[] memory) {
+        return PublicWords.encode(values, bits, offset);
+    }
+
     function argMax(uint256[] memory words, uint256 count, uint256 bits) external pure returns (uint256) {
         return PublicWords.argMax(words, count, bits);
     }
@@ -59,12 +63,32 @@ contract PublicWordsTest is Test {
             if (raw[i] > raw[largest]) largest = i;
         }
         assertEq(PublicWords.argMax(words, raw.length, bits), largest);
+        assertEq(PublicWords.encode(values, bits, offset), words);
 
         (uint256 n, uint256 full, uint256 last) = KeyBlob.packing(raw.length, bits);
         assertEq(n, words.length);
         for (uint256 i = 0; i < words.length; ++i) {
             assertLt(words[i], 2 ** (i + 1 == words.length ? last : full));
         }
+    }
+
+    function testFuzz_RevertWhen_AValueHasNoDigit(int256 value, uint256 bits, uint256 offset) public {
+        bits = bound(bits, 1, 253);
+        offset = bound(offset, 0, 2 ** 253 - 1);
+        bool fits = value >= -int256(offset) && value < int256(2 ** bits) - int256(offset);
+        int256[] memory values = new int256[](2);
+        values[0] = -int256(offset);
+        values[1] = value;
+        if (!fits) vm.expectRevert(abi.encodeWithSelector(PublicWords.ValueOutOfRange.selector, 1, value));
+        uint256[] memory words = harness.encode(values, bits, offset);
+        if (fits) assertEq(PublicWords.decode(words, 2, bits, offset), values);
+    }
+
+    function test_RevertWhen_EncodingInNoBits() public {
+        vm.expectRevert(abi.encodeWithSelector(PublicWords.BitsOutOfRange.selector, 0));
+        harness.encode(new int256[](1), 0, 0);
+        vm.expectRevert(abi.encodeWithSelector(PublicWords.BitsOutOfRange.selector, 254));
+        harness.encode(new int256[](1), 254, 0);
     }
 
     function testFuzz_Rescale(int128 value, uint64 scale, uint256 from, uint256 to) public pure {

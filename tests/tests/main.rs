@@ -9,6 +9,7 @@ mod chain;
 mod cli;
 mod cli_bad_input;
 mod cli_export;
+mod contracts_page;
 mod demo;
 mod deployments;
 mod fuzz;

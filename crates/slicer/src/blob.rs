@@ -11,6 +11,8 @@
 //!
 //! All 32-byte words. Slot order is that of the circuit's public inputs.
 
+use std::ops::Range;
+
 use zkslice_groth16::{VerifyingKey, keccak, tag};
 
 use crate::package::{Manifest, SliceEntry, TensorKind};
@@ -68,6 +70,7 @@ pub fn bitmap(slices: &[usize]) -> [u8; 32] {
 pub struct KeyBlob {
     bytes: Vec<u8>,
     header: usize,
+    layout: Range<usize>,
     setup: [u8; 32],
     keys: Vec<VerifyingKey>,
 }
@@ -87,6 +90,7 @@ impl KeyBlob {
         bytes.extend_from_slice(&setup);
         number(&mut bytes, u64::from(dev));
         keys.iter().for_each(|key| bytes.extend_from_slice(&key.hash()));
+        let mut layout = bytes.len()..bytes.len();
         for tensor in &manifest.tensors {
             let boundary = tensor.kind == TensorKind::Boundary;
             number(&mut bytes, tensor.kind as u64);
@@ -95,6 +99,9 @@ impl KeyBlob {
             number(&mut bytes, tensor.offset.unsigned_abs());
             wide(&mut bytes, if boundary { 0 } else { tensor.scale });
             number(&mut bytes, if boundary { 0 } else { DECIMALS });
+            if !boundary {
+                layout.end = bytes.len();
+            }
         }
         for slice in &manifest.slices {
             let slots = slots(manifest, slice);
@@ -107,7 +114,7 @@ impl KeyBlob {
         }
         let header = bytes.len();
         keys.iter().for_each(|key| bytes.extend_from_slice(&key.record()));
-        Self { bytes, header, setup, keys }
+        Self { bytes, header, layout, setup, keys }
     }
 
     /// The whole blob.
@@ -128,6 +135,11 @@ impl KeyBlob {
     /// The model's id.
     pub fn model_digest(&self) -> [u8; 32] {
         keccak(&self.bytes[..self.header])
+    }
+
+    /// The records of inputs and outputs, which come before those of boundaries: all that a contract knows of how they are packed.
+    pub fn layout(&self) -> &[u8] {
+        &self.bytes[self.layout.clone()]
     }
 
     /// Digest of the setup.

@@ -258,7 +258,8 @@ pub fn slice_verifier(package: &Package, k: usize) -> Result<String, ExportError
 
 fn model_library(package: &Package, checked: &Checked) -> Result<(String, String), ExportError> {
     let manifest = package.manifest();
-    let library = format!("{}Model", type_name(&manifest.name));
+    let name = type_name(&manifest.name);
+    let library = if name.ends_with("Model") { name } else { format!("{name}Model") };
     let of_kind = |kinds: fn(TensorKind) -> bool| manifest.tensors.iter().filter(move |t| kinds(t.kind)).collect::<Vec<&TensorEntry>>();
     let describe = |what: &str, index: usize, tensor: &TensorEntry, first: usize| {
         let public = tensor.kind.is_public();
@@ -297,7 +298,14 @@ fn model_library(package: &Package, checked: &Checked) -> Result<(String, String
     context.insert("dev", &checked.dev);
     context.insert("output_words", &number(words as u64));
     context.insert("tensors", &tensors);
-    context.insert("selectors", &serde_json::json!({ "output_words": selector("OutputWordCountMismatch(uint256,uint256)") }));
+    context.insert("layout", &checked.blob.layout().chunks(32).map(hex::encode).collect::<Vec<_>>());
+    context.insert(
+        "selectors",
+        &serde_json::json!({
+            "output_words": selector("OutputWordCountMismatch(uint256,uint256)"),
+            "values": selector("ValueCountMismatch(uint256,uint256)"),
+        }),
+    );
     Ok((library, render(MODEL, &context)?))
 }
 

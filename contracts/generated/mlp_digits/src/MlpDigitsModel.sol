@@ -11,6 +11,9 @@ library MlpDigitsModel {
     /// @notice The words are not as many as the model's outputs have.
     /// @dev Selector 0x6386fbb3.
     error OutputWordCountMismatch(uint256 expected, uint256 received);
+    /// @notice The values are not as many as the output has.
+    /// @dev Selector 0x2800bf77.
+    error ValueCountMismatch(uint256 expected, uint256 received);
 
     /// @dev The model's id: what a registry and an oracle know it by. It binds keys, wiring and layouts.
     bytes32 internal constant DIGEST = 0xcef68b1494c0e2f1776cab0e49fa7f69da7365ef88d907988145f8174d9c2f65;
@@ -20,6 +23,20 @@ library MlpDigitsModel {
     uint256 internal constant SLICES = 1;
     /// @dev Words of all outputs.
     uint256 internal constant OUTPUT_WORDS = 1;
+    /// @dev Records of inputs and outputs as a registry has them: a consumer's constructor compares them with the model's,
+    /// by `ModelLayout.requireSame`, and a test gives them to a mock.
+    bytes internal constant LAYOUT = hex"0000000000000000000000000000000000000000000000000000000000000001"
+        hex"0000000000000000000000000000000000000000000000000000000000000040"
+        hex"0000000000000000000000000000000000000000000000000000000000000008"
+        hex"0000000000000000000000000000000000000000000000000000000000000000"
+        hex"000000000000000000000000000000000000000000000000000deea5aacfd400"
+        hex"0000000000000000000000000000000000000000000000000000000000000012"
+        hex"0000000000000000000000000000000000000000000000000000000000000003"
+        hex"000000000000000000000000000000000000000000000000000000000000000a"
+        hex"000000000000000000000000000000000000000000000000000000000000000a"
+        hex"0000000000000000000000000000000000000000000000000000000000000200"
+        hex"00000000000000000000000000000000000000000000000000e2d6df770d0000"
+        hex"0000000000000000000000000000000000000000000000000000000000000012";
 
     /// @dev input 0, "input", shape 1×64.
     uint256 internal constant INPUT_0_COUNT = 64;
@@ -55,6 +72,12 @@ library MlpDigitsModel {
     function output0ArgMax(uint256[] memory outputWords) internal pure returns (uint256) {
         uint256[] memory words = _part(outputWords, 0, 1);
         return PublicWords.argMax(words, OUTPUT_0_COUNT, OUTPUT_0_BITS);
+    }
+
+    /// @notice The words of output 0, "output" that hold these integers: for tests.
+    function output0Words(int256[] memory values) internal pure returns (uint256[] memory) {
+        if (values.length != OUTPUT_0_COUNT) revert ValueCountMismatch(OUTPUT_0_COUNT, values.length);
+        return PublicWords.encode(values, OUTPUT_0_BITS, OUTPUT_0_OFFSET);
     }
 
     /// @dev `count` words from `first` on.

@@ -8,6 +8,9 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 /// @title Decoder of public words
 /// @notice A public tensor is packed into words: ⌊253 / bits⌋ digits of `bits` bits a word, the first value lowest.
 /// A digit stands for the integer digit − offset, and that for the real number integer·scale / 10^decimals.
+/// @dev Bits, offset, scale and decimals are the model's: by others, words decode to something else, and nothing reverts.
+/// Take them from the library that `zkslice export` writes, and compare that with the registered model in your
+/// constructor (`ModelLayout.requireSame`), or from the registry (`ModelLayout` and `KeyBlob` on `registry.blob`).
 library PublicWords {
     /// @dev Digits are packed into at most this many bits of a word.
     uint256 internal constant WORD_BITS = 253;
@@ -18,6 +21,9 @@ library PublicWords {
     /// @notice The pitch is not in 1..253.
     /// @dev Selector 0x543ba8ab.
     error BitsOutOfRange(uint256 bits);
+    /// @notice The value has no digit of so many bits.
+    /// @dev Selector 0x981b9207.
+    error ValueOutOfRange(uint256 index, int256 value);
     /// @notice An arg max over nothing.
     /// @dev Selector 0x22829f72.
     error NoValues();
@@ -77,6 +83,28 @@ library PublicWords {
         values = new int256[](count);
         for (uint256 i = 0; i < count; ++i) {
             values[i] = toInt(digit(words, i, bits), offset);
+        }
+    }
+
+    /// @notice The words of values, `decode`d again by the same bits and offset.
+    function encode(int256[] memory values, uint256 bits, uint256 offset)
+        internal
+        pure
+        returns (uint256[] memory words)
+    {
+        if (bits == 0 || bits > WORD_BITS) revert BitsOutOfRange(bits);
+        uint256 digitsPerWord = WORD_BITS / bits;
+        words = new uint256[](Math.ceilDiv(values.length, digitsPerWord));
+        int256 least = -SafeCast.toInt256(offset);
+        for (uint256 i = 0; i < values.length; ++i) {
+            // Beyond 2^255 the sum would be negative, which is no digit either.
+            if (values[i] < least) revert ValueOutOfRange(i, values[i]);
+            uint256 digit_;
+            unchecked {
+                digit_ = uint256(values[i]) + offset;
+            }
+            if (digit_ >> bits != 0) revert ValueOutOfRange(i, values[i]);
+            words[i / digitsPerWord] |= digit_ << ((i % digitsPerWord) * bits);
         }
     }
 
