@@ -54,14 +54,13 @@ fn examples_act_on_real_proofs() {
     fs::copy(repository().join("tests/page/Real.t.sol"), project.join("test/Real.t.sol")).unwrap();
     ok!("export", package, "--into", project);
 
-    // What the test calls, with a context: it gives the bundle.
-    let bundle = scene.path("bundle.json");
+    // What the tests call, several at once, each with a context: it gives the bundle.
     let script = format!(
-        "'{}' prove '{}' --input '{}' --context \"$1\" -o '{bundle}' >&2 && cat '{bundle}'\n",
+        "folder=$(mktemp -d '{}/XXXXXX') && '{}' prove '{}' --input '{}' --context \"$1\" -o \"$folder/bundle.json\" >&2 && cat \"$folder/bundle.json\"\n",
+        scene.path("").display(),
         zkslice().display(),
         package.display(),
         scene.input().display(),
-        bundle = bundle.display()
     );
     let prove = scene.write("prove.sh", script.as_bytes());
 
