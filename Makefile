@@ -29,6 +29,7 @@ test-contracts: toolchain tools
 	script/check-errors.mjs
 	script/check-package.mjs
 	script/check-hardhat.mjs
+	script/check-encoders.mjs
 	FOUNDRY_PROFILE=analysis script/tool halmos
 	script/coverage.mjs
 

@@ -29,7 +29,7 @@ red() {
 }
 red "none" && { cat "$folder/log" >&2; fail "make fails although no command does"; }
 for command in "check-forge-fails.sh*" "check-gates.sh*" "forge build*" "forge test*" "forge fmt*" "abi.mjs*" \
-  "snapshots.mjs*" "check-errors.mjs*" "check-package.mjs*" "check-hardhat.mjs*" "check-docs.mjs*" "coverage.mjs*" "tool halmos*" "tool slither*"; do
+  "snapshots.mjs*" "check-errors.mjs*" "check-package.mjs*" "check-hardhat.mjs*" "check-docs.mjs*" "check-encoders.mjs*" "coverage.mjs*" "tool halmos*" "tool slither*"; do
   red "$command" || fail "make does not fail with $command"
 done
 
@@ -37,7 +37,7 @@ done
 (cd "$root" && git ls-files "contracts/*.sol") | while read -r file; do
   printf 'SF:%s\nLF:10\nLH:10\nBRF:10\nBRH:10\nend_of_record\n' "$file"
 done > "$folder/full.info"
-sed '0,/BRH:10/s//BRH:9/' "$folder/full.info" > "$folder/low.info"
+awk '!done && sub(/BRH:10/, "BRH:9") { done = 1 } { print }' "$folder/full.info" > "$folder/low.info"
 "$root/script/coverage.mjs" --report "$folder/full.info" > "$folder/log" || fail "full coverage is not enough"
 "$root/script/coverage.mjs" --report "$folder/low.info" > "$folder/log" 2>&1 && fail "low coverage passes"
 sed '/BundleVerifier.sol/,/end_of_record/d' "$folder/full.info" > "$folder/short.info"

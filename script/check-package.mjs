@@ -50,12 +50,14 @@ function forge(command, folder, solc, settings = {}, args = []) {
 }
 
 const manifest = json(join(root, "contracts/package.json"));
-const pinned = json(join(root, "package.json")).dependencies;
-const peers = Object.fromEntries(Object.entries(pinned).map(([name, version]) => [name, `^${version}`]));
-if (JSON.stringify(manifest.peerDependencies) !== JSON.stringify(peers)) {
-  fail(`contracts/package.json: peerDependencies must be the root's dependencies, ${JSON.stringify(peers)}`);
+const { dependencies: pinned, devDependencies: tools } = json(join(root, "package.json"));
+const ranges = (versions) => Object.fromEntries(Object.entries(versions).map(([name, version]) => [name, `^${version}`]));
+const needed = Object.fromEntries(["@noble/hashes", "poseidon-lite"].map((name) => [name, tools[name]]));
+for (const [kind, versions] of [["peerDependencies", pinned], ["dependencies", needed]]) {
+  const expected = JSON.stringify(ranges(versions));
+  if (JSON.stringify(manifest[kind]) !== expected) fail(`contracts/package.json: ${kind} must be what the root pins, ${expected}`);
 }
-const version = run("grep", ["-m1", "-oP", '^version = "\\K[^"]+', join(root, "Cargo.toml")]).trim();
+const version = readFileSync(join(root, "Cargo.toml"), "utf8").match(/^version = "([^"]+)/m)[1];
 if (manifest.version !== version) fail(`contracts/package.json has version ${manifest.version}, Cargo.toml ${version}`);
 const install = `openzeppelin-contracts@v${pinned["@openzeppelin/contracts"]}`;
 if (!readFileSync(page, "utf8").includes(install)) fail(`docs/contracts.md: forge install is not of ${install}`);
@@ -70,10 +72,10 @@ mkdirSync(installed, { recursive: true });
 run("npm", ["pack", join(root, "contracts"), "--pack-destination", work]);
 const tarball = join(work, `zkslice-contracts-${version}.tgz`);
 run("tar", ["-xzf", tarball, "--strip-components=1", "-C", installed]);
-for (const dependency of Object.keys(pinned)) {
+for (const dependency of Object.keys({ ...pinned, ...needed })) {
   cpSync(join(root, "node_modules", dependency), join(npm, "node_modules", dependency), { recursive: true });
 }
-const sources = run("find", [installed, "-name", "*.sol", "-printf", "%P\\n"]).trim().split("\n").sort();
+const sources = readdirSync(installed, { recursive: true }).filter((file) => file.endsWith(".sol")).sort();
 project(npm, "remappings.txt", sources);
 for (const [optimizer, viaIr, solc] of [
   ["false", "false", "solc"],
@@ -114,6 +116,7 @@ export const first: Inputs<"withdraw">[0]["type"] = "address";
 // @ts-expect-error: no such function
 export const missing: NamesOf<typeof inferenceOracleAbi, "function"> = "fulfill";
 `;
+const ask = readFileSync(page, "utf8").match(/^```ts ask\.ts\n(.*?)^```$/ms)?.[1] ?? fail("docs/contracts.md has no ask.ts");
 const tsc = join(root, "node_modules/typescript/bin/tsc");
 for (const [type, ...options] of [
   ["commonjs", "--module", "commonjs", "--moduleResolution", "node10"],
@@ -127,12 +130,14 @@ for (const [type, ...options] of [
 ]) {
   writeFileSync(join(npm, "package.json"), JSON.stringify({ type, private: true }));
   writeFileSync(join(npm, "abi.ts"), usage);
-  run("node", [tsc, "--noEmit", "--strict", "--target", "es2022", ...options, "abi.ts"], { cwd: npm });
+  writeFileSync(join(npm, "ask.ts"), ask);
+  run("node", [tsc, "--noEmit", "--strict", "--target", "es2022", ...options, "abi.ts", "ask.ts"], { cwd: npm });
 }
-const print = "console.log(JSON.stringify(abis))";
+const print = "if (!encoders.commitment) throw new Error('no encoders');\nconsole.log(JSON.stringify(abis));\n";
+const [abis, encoders] = ["abi", "encode"].map((part) => JSON.stringify(`@zkslice/contracts/${part}`));
 for (const [file, code, ...options] of [
-  ["print.mjs", `import * as abis from "@zkslice/contracts/abi";\n${print};\n`],
-  ["print.cjs", `const abis = require("@zkslice/contracts/abi");\n${print};\n`, "--no-experimental-require-module"],
+  ["print.mjs", `import * as abis from ${abis};\nimport * as encoders from ${encoders};\n${print}`],
+  ["print.cjs", `const abis = require(${abis});\nconst encoders = require(${encoders});\n${print}`, "--no-experimental-require-module"],
 ]) {
   writeFileSync(join(npm, file), code);
   const constants = JSON.parse(run("node", [...options, file], { cwd: npm }));

@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 // Makes what the npm package in contracts/ holds beside the committed files: the licences, and its JavaScript twice, in
 // dist/esm for `import` and in dist/cjs for `require`, each file with its types beside it, as compilers of TypeScript
-// look for them. `abi` has every ABI of contracts/abi as a constant with its literal type. `npm pack contracts` runs it.
+// look for them. `abi` has every ABI of contracts/abi as a constant with its literal type, `encode` is js/encode.ts.
+// `npm pack contracts` runs it.
+import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { basename, dirname, join } from "node:path";
@@ -38,5 +40,15 @@ for (const [format, type, code] of [
   writeFileSync(join(dist, format, "package.json"), `${JSON.stringify({ type })}\n`);
   writeFileSync(join(dist, format, "abi.js"), code);
   writeFileSync(join(dist, format, "abi.d.ts"), types);
+}
+
+const strict = ["--strict", "--noUncheckedIndexedAccess", "--exactOptionalPropertyTypes", "--target", "es2022", "--lib", "es2022,dom"];
+for (const [format, ...options] of [
+  ["esm", "--module", "es2022", "--moduleResolution", "bundler"],
+  ["cjs", "--module", "commonjs"],
+]) {
+  const to = ["--declaration", "--outDir", join(dist, format)];
+  const compiler = join(root, "node_modules/typescript/bin/tsc");
+  execFileSync("node", [compiler, ...strict, ...options, ...to, join(contracts, "js/encode.ts")], { stdio: ["ignore", "inherit", "inherit"] });
 }
 for (const licence of ["LICENSE-APACHE", "LICENSE-MIT"]) copyFileSync(join(root, licence), join(contracts, licence));

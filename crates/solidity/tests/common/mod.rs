@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use zkslice_circuit::gadgets::{self, DigitTables};
 use zkslice_circuit::{Builder, Circuit, Shape, Trace, Witness};
-use zkslice_graph::{Graph, Input, Options, Samples, compile, encode};
+use zkslice_graph::{Encoding, Graph, Input, Options, Samples, compile, decode_outputs, encode};
 use zkslice_groth16::{
     Form, Setup, VerifyingKey, WordGroup, challenge, fingerprint, fr_from_word, fr_to_word, g1_from_words, prove as prove_circuit, to_field,
 };
@@ -281,14 +281,94 @@ pub struct Ids {
     pub owner: Word,
 }
 
+/// `IInferenceOracle.Request`, member by member.
+type Request = (B256, Vec<B256>, Selector, U256, Address, U256, u64, Address, u32);
+
 pub fn ids(model: B256, inputs: &[B256], fee: U256, deadline: u64, nonce: U256) -> Ids {
-    let request = (model, inputs.to_vec(), VERIFIER, U256::ZERO, Address::ZERO, fee, deadline, Address::ZERO, 0u32);
+    let request = (model, inputs.to_vec(), VERIFIER, U256::ZERO, Address::ZERO, fee, deadline, Address::ZERO, 0);
+    ids_on(CHAIN_ID, &request, nonce)
+}
+
+fn ids_on(chain_id: u64, request: &Request, nonce: U256) -> Ids {
     let request_hash = keccak256(request.abi_encode());
     let request_id = keccak256((REQUESTER, nonce, request_hash).abi_encode_params());
     let context =
-        (keccak256("zkslice/context/v1"), U256::from(CHAIN_ID), ORACLE, request_id, request_hash, BENEFICIARY).abi_encode_params();
-    let owner = (model, REQUESTER).abi_encode_params();
+        (keccak256("zkslice/context/v1"), U256::from(chain_id), ORACLE, request_id, request_hash, BENEFICIARY).abi_encode_params();
+    let owner = (request.0, REQUESTER).abi_encode_params();
     Ids { request_hash, request_id, context: reduced(keccak256(context)), owner: reduced(keccak256(owner)) }
+}
+
+/// Requests with every member at 0 and at its most, and of no input, one and three.
+fn requests() -> Vec<Value> {
+    let input = |byte: u8| B256::repeat_byte(byte);
+    let callback = Address::repeat_byte(0xca);
+    let least = (B256::ZERO, vec![], Selector::ZERO, U256::ZERO, Address::ZERO, U256::ZERO, 0, Address::ZERO, 0);
+    let usual = (
+        input(0xd1),
+        vec![input(1)],
+        VERIFIER,
+        U256::ZERO,
+        Address::ZERO,
+        U256::from(10).pow(U256::from(15)),
+        2_000_000_000,
+        callback,
+        200_000,
+    );
+    let most = (
+        input(0xff),
+        vec![input(0xff), input(0), input(0x7f)],
+        Selector::repeat_byte(0xff),
+        U256::MAX,
+        Address::repeat_byte(0xff),
+        U256::MAX,
+        u64::MAX,
+        Address::repeat_byte(0xff),
+        u32::MAX,
+    );
+    let of = |(chain_id, nonce, request): (u64, U256, Request)| {
+        let ids = ids_on(chain_id, &request, nonce);
+        let (model, inputs, verifier, min_coverage, fee_token, fee, deadline, callback, callback_gas) = request;
+        json!({
+            "chainId": chain_id, "oracle": ORACLE.to_string(), "requester": REQUESTER.to_string(), "nonce": nonce.to_string(),
+            "beneficiary": BENEFICIARY.to_string(),
+            "request": {
+                "modelDigest": model.to_string(), "inputs": inputs.iter().map(B256::to_string).collect::<Vec<_>>(),
+                "verifier": verifier.to_string(), "minCoverage": min_coverage.to_string(), "feeToken": fee_token.to_string(),
+                "fee": fee.to_string(), "deadline": deadline.to_string(), "callback": callback.to_string(), "callbackGas": callback_gas,
+            },
+            "requestHash": ids.request_hash.to_string(), "requestId": ids.request_id.to_string(),
+            "context": B256::from(ids.context).to_string(), "owner": B256::from(ids.owner).to_string(),
+        })
+    };
+    [(CHAIN_ID, U256::ZERO, least), (CHAIN_ID, U256::from(7), usual), (u64::MAX, U256::MAX, most)].map(of).to_vec()
+}
+
+/// Inputs as numbers, integers and words; and the numbers that come back.
+fn encodings() -> Vec<Value> {
+    let mut graph = graph(SMALL);
+    let shape = graph.tensors[graph.inputs[0].tensor].shape.clone();
+    [(0.0, 1.0, 8), (-3.5, 1000.0, 12), (-0.002, 0.001, 16)]
+        .map(|(min, max, bits)| {
+            let encoding = Encoding::covering(min, max, bits).unwrap();
+            let (least, most) = encoding.range();
+            let value = |i: i64| (least + (most - least) * (i * 37 % 101) / 101) as f64 + [0.0, 0.37, 0.5][i as usize % 3];
+            let values: Vec<f64> = (0..shape.iter().product::<usize>() as i64).map(|i| value(i) * encoding.scale.value()).collect();
+            graph.inputs[0].encoding = encoding;
+            graph.outputs = graph.inputs.clone();
+            let integers = encode(&graph, &Input(vec![values.clone()])).unwrap().remove(0);
+            let digits: Vec<i64> = integers.iter().map(|integer| integer + encoding.offset).collect();
+            let words: Vec<Word> = gadgets::pack_values(&digits, bits).into_iter().map(fr_to_word).collect();
+            json!({
+                "layout": {
+                    "bits": bits, "shape": shape, "axis": 0,
+                    "features": [{ "offset": encoding.offset, "scale": encoding.scale.mantissa.to_string() }],
+                },
+                "values": values, "integers": integers, "decoded": decode_outputs(&graph, std::slice::from_ref(&integers))[0],
+                "words": words.iter().map(|w| B256::from(*w).to_string()).collect::<Vec<_>>(),
+                "hash": keccak256(words.concat()).to_string(),
+            })
+        })
+        .to_vec()
 }
 
 pub fn job(name: &str, slices: usize, mode: InputMode) -> Job {
@@ -416,6 +496,8 @@ pub fn vectors() -> Value {
         "commitments": commitments,
         "challenges": challenges.collect::<Vec<_>>(),
         "models": models.collect::<Vec<_>>(),
+        "requests": requests(),
+        "encodings": encodings(),
     })
 }
 
