@@ -156,6 +156,7 @@ function hexWord(value: bigint): Hex {
 
 /** A number as a word of calldata. */
 function number(value: bigint | number, bits: number, what: string): Uint8Array {
+  if (typeof value === "number" && !Number.isSafeInteger(value)) fail(`${what} is ${value}: give it as a bigint`);
   const integer = BigInt(value);
   if (integer < 0n || integer >> BigInt(bits) !== 0n) fail(`${what} is ${value}, not a uint${bits}`);
   return bytesOf(hexWord(integer), 32, what);

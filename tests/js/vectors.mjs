@@ -51,7 +51,7 @@ export function check(encoders, vectors) {
     const request = { ...vector.request, minCoverage: BigInt(vector.request.minCoverage), fee: BigInt(vector.request.fee), deadline: BigInt(vector.request.deadline) };
     same(requestHash(request), vector.requestHash, "request hash");
     same(requestId(request, requester, nonce), vector.requestId, "request id");
-    same(context(chainId, oracle, request, requester, nonce, beneficiary), vector.context, "context");
+    same(context(BigInt(chainId), oracle, request, requester, nonce, beneficiary), vector.context, "context");
     same(inputOwner(request.modelDigest, requester), vector.owner, "owner");
     count += 1;
   }
@@ -83,6 +83,7 @@ export function check(encoders, vectors) {
   const typed = { ...request, minCoverage: 0n, fee: 0n, deadline: 0n };
   refused(() => requestHash({ ...typed, deadline: 1n << 64n }), "deadline is 18446744073709551616, not a uint64", "a late deadline");
   refused(() => requestHash({ ...typed, verifier: "0x01" }), "verifier is 0x01, not 4 bytes", "a short selector");
+  refused(() => context(2 ** 53, requester, typed, requester, 0n, requester), "chainId is 9007199254740992: give it as a bigint", "a rounded chain id");
   refused(() => requestId(typed, requester.slice(0, -1), 0n), "the requester is", "a short address");
   return count;
 }

@@ -329,7 +329,7 @@ fn requests() -> Vec<Value> {
         let ids = ids_on(chain_id, &request, nonce);
         let (model, inputs, verifier, min_coverage, fee_token, fee, deadline, callback, callback_gas) = request;
         json!({
-            "chainId": chain_id, "oracle": ORACLE.to_string(), "requester": REQUESTER.to_string(), "nonce": nonce.to_string(),
+            "chainId": chain_id.to_string(), "oracle": ORACLE.to_string(), "requester": REQUESTER.to_string(), "nonce": nonce.to_string(),
             "beneficiary": BENEFICIARY.to_string(),
             "request": {
                 "modelDigest": model.to_string(), "inputs": inputs.iter().map(B256::to_string).collect::<Vec<_>>(),
