@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::scene::{Scene, leftovers, ok, refused, run};
 use alloy::sol_types::SolCall;
-use serde_json::Value;
+use npyz::WriterBuilder as _;
+use serde_json::{Value, json};
 use zkslice_chain::bindings::InferenceOracle::requestCall;
 use zkslice_chain::constants::VERIFIER_SELECTOR;
 use zkslice_groth16::keccak;
@@ -288,7 +289,7 @@ fn every_command_has_help_with_examples() {
         .filter(|line| line.starts_with(char::is_alphabetic))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    for command in ["compile", "setup", "encode", "prove", "verify", "inspect", "doctor"] {
+    for command in ["compile", "setup", "encode", "run", "prove", "verify", "fixture", "request", "relay", "result", "inspect", "doctor"] {
         assert!(commands.contains(&command), "{commands:?}");
     }
     for command in commands.into_iter().filter(|command| *command != "help") {
@@ -299,6 +300,97 @@ fn every_command_has_help_with_examples() {
         assert!(help.stdout.contains("--json"), "{command}");
     }
     assert!(run!("--version").stdout.starts_with("zkslice "));
+}
+
+/// Words that begin with `--` in a text.
+fn options_in(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices("--").filter_map(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let name = text[at + 2..].split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')).next()?;
+        (name.starts_with(|c: char| c.is_ascii_lowercase()) && !before.is_some_and(|c| c == '-' || c.is_alphanumeric())).then_some(name)
+    })
+}
+
+/// The text literals of Rust source that are not in its tests or comments.
+fn literals(source: &str) -> Vec<String> {
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let code: String = source.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();
+    let mut all = Vec::new();
+    let mut rest = code.as_str();
+    while let Some(start) = rest.find('"') {
+        let raw = rest[..start].ends_with("r#");
+        let character = rest[..start].ends_with('\'') && rest[start + 1..].starts_with('\'');
+        rest = &rest[start + 1..];
+        if character {
+            continue;
+        }
+        let end = if raw {
+            rest.find("\"#")
+        } else {
+            let mut escaped = false;
+            rest.find(|c| {
+                let end = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                end
+            })
+        };
+        let end = end.unwrap_or(rest.len());
+        all.push(rest[..end].to_owned());
+        rest = rest.get(end + 1..).unwrap_or_default();
+    }
+    all
+}
+
+/// An error that tells of an option which is not there sends its reader in circles.
+#[test]
+fn messages_name_only_options_that_exist() {
+    let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let help = run!("--help").stdout;
+    let commands: Vec<String> = help
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ").filter(|line| line.starts_with(char::is_alphabetic))?.split_whitespace().next())
+        .map(str::to_owned)
+        .collect();
+    let options = |args: &[&str]| -> BTreeSet<String> {
+        let help = zkslice_tests::run(args.iter().chain(&["--help"])).stdout;
+        let defined = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+        defined.filter_map(|line| options_in(line).next().map(str::to_owned)).collect()
+    };
+    for command in commands.iter().filter(|command| *command != "help") {
+        let mut all = options(&[command.as_str()]);
+        if command == "deployments" {
+            all.extend(options(&[command.as_str(), "check"]));
+        }
+        known.insert(command.clone(), all);
+    }
+    let everywhere: BTreeSet<&String> = known.values().flatten().collect();
+    // Of the programs that messages and examples name beside ours.
+    let others = ["match-contract", "ignore-scripts", "rpc-url", "private-key", "port", "chain-id", "silent", "release", "hardfork"];
+    let mut files: Vec<_> = scene::files(&zkslice_tests::repository().join("crates"));
+    files.retain(|path| path.extension().is_some_and(|e| e == "rs") && path.components().any(|part| part.as_os_str() == "src"));
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for file in &files {
+        for literal in literals(&std::fs::read_to_string(file).unwrap()) {
+            for option in options_in(&literal) {
+                seen += 1;
+                if !everywhere.contains(&option.to_owned()) && !others.contains(&option) {
+                    wrong.push(format!("{}: --{option} in {literal:?}", file.display()));
+                }
+            }
+            // `zkslice command … --option`: the option must be that command's.
+            for (at, _) in literal.match_indices("zkslice ") {
+                let rest = &literal[at + 8..];
+                let line =
+                    rest.split(['`', '\n', '&', '|', ';', ':', ')']).next().unwrap_or_default().split("\\n").next().unwrap_or_default();
+                let Some(own) = line.split_whitespace().next().and_then(|command| known.get(command)) else { continue };
+                for option in options_in(line).filter(|option| !own.contains(*option)) {
+                    wrong.push(format!("{}: --{option} is no option of the command in {line:?}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(seen > 50, "only {seen} options seen");
 }
 
 /// Without `--json` results are text; either way errors go to standard error alone, but for the object.
@@ -324,6 +416,174 @@ fn streams_and_exit_codes() {
         Command::new(zkslice()).arg("inspect").arg(scene.path("package")).stdout(full).stderr(Stdio::piped()).output().unwrap().into();
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("standard output") && !ran.stderr.contains("panicked"), "{}", ran.stderr);
+}
+
+/// Writes a `.npy` of float32.
+fn npy(path: &Path, shape: &[u64], values: &[f32]) {
+    let mut writer =
+        npyz::WriteOptions::new().default_dtype().shape(shape).writer(std::fs::File::create(path).unwrap()).begin_nd().unwrap();
+    writer.extend(values.iter().copied()).unwrap();
+    writer.finish().unwrap();
+}
+
+/// Whatever form a file of samples or inputs has, the package and the words are the same.
+#[test]
+fn samples_and_inputs_of_every_form() {
+    let scene = Scene::new();
+    let read = |path: &Path| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+    let list = |value: &Value| -> Vec<f32> {
+        let flat: Vec<Value> = value["input_data"][0].as_array().unwrap().clone();
+        let flat = flat.iter().flat_map(|x| x.as_array().cloned().unwrap_or_else(|| vec![x.clone()]));
+        flat.map(|x| x.as_f64().unwrap() as f32).collect()
+    };
+    let samples: Vec<Vec<f32>> = read(&scene.samples())["samples"].as_array().unwrap().iter().map(list).collect();
+    let (count, size) = (samples.len() as u64, samples[0].len() as u64);
+    let text = |rows: &[Vec<f32>]| -> String {
+        rows.iter().map(|row| row.iter().map(|x| f64::from(*x).to_string()).collect::<Vec<_>>().join(",") + "\n").collect()
+    };
+    let wide = |text: &str| -> Vec<u8> { [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect() };
+    npy(&scene.path("samples.npy"), &[count, size], &samples.concat());
+    scene.write("samples.csv", text(&samples).as_bytes());
+    let folder = scene.path("folder");
+    std::fs::create_dir(&folder).unwrap();
+    npy(&folder.join("a.npy"), &[1, size], &samples[0]);
+    std::fs::write(folder.join("b.csv"), text(&samples[1..])).unwrap();
+    // float32 throughout, as arrays have it.
+    let json = json!({ "samples": samples.iter().map(|row| json!({ "input_data": [row.iter().map(|x| f64::from(*x)).collect::<Vec<_>>()] })).collect::<Vec<_>>() });
+    scene.write("samples.json", json.to_string().as_bytes());
+    scene.write("bom.json", &[b"\xef\xbb\xbf", json.to_string().as_bytes()].concat());
+    scene.write("utf16.json", &wide(&json.to_string()));
+    let compile = |name: &str| ok!("compile", scene.model(), "--samples", scene.path(name), "-o", scene.path("pkg"))["digest"].clone();
+    let digest = compile("samples.json");
+    for name in ["samples.npy", "samples.csv", "folder", "bom.json", "utf16.json"] {
+        assert_eq!(compile(name), digest, "{name}");
+    }
+
+    let input = list(&read(&scene.input()));
+    npy(&scene.path("input.npy"), &[1, size], &input);
+    scene.write("input.csv", text(std::slice::from_ref(&input)).as_bytes());
+    let words = |path: &Path| run!("encode", scene.path("pkg"), "--input", path, "--words").stdout;
+    let expected = words(&scene.input());
+    assert!(expected.starts_with("[0x") && expected.ends_with("]\n"), "{expected}");
+    for name in ["input.npy", "input.csv"] {
+        assert_eq!(words(&scene.path(name)), expected, "{name}");
+    }
+    refused!(2, ["samples.npy", "inputs where one is needed"], "encode", scene.path("pkg"), "--input", scene.path("samples.npy"));
+}
+
+/// The integer model against the float model and the labels, input by input; nothing is proven, no key is needed.
+#[test]
+fn run_evaluates_held_out_inputs() {
+    let scene = Scene::new();
+    scene.compile("pkg", 2, "public");
+    let heldout = zkslice_tests::model("mlp_digits").join("heldout.npz");
+    let inputs = zkslice_tests::heldout("mlp_digits");
+    let ran = ok!("run", scene.path("pkg"), "--inputs", heldout, "--model", scene.model());
+    assert_eq!(ran["inputs"].as_u64().unwrap() as usize, inputs.len());
+    let output = &ran["outputs"][0];
+    assert_eq!(output["name"], "output");
+    let number = |value: &Value| value.as_f64().unwrap();
+    assert!(0.0 < number(&output["mean_error"]) && number(&output["mean_error"]) < number(&output["largest_error"]));
+    assert!(number(&output["largest_error"]) < 0.1 * number(&output["largest_output"]) && number(&output["agreement"]) > 0.95);
+    // Labels of the archive, counted here once more.
+    let answers = ran["answers"].as_array().unwrap();
+    let done: Vec<_> = answers.iter().zip(&inputs).filter(|(answer, _)| !answer.is_null()).collect();
+    assert_eq!(answers.len() - done.len(), ran["refused"].as_u64().unwrap() as usize);
+    let right = done.iter().filter(|(answer, (_, label))| class(answer) == Some(*label)).count();
+    assert!((number(&ran["labels"]["agreement"]) - right as f64 / done.len() as f64).abs() < 1e-12);
+    assert!(number(&ran["labels"]["model_agreement"]) > 0.8);
+
+    // Refusals: how many, the first few, and why.
+    let far: Vec<f32> = [vec![0.5; 64], vec![9.0; 64], vec![0.5; 64]].concat();
+    npy(&scene.path("far.npy"), &[3, 64], &far);
+    scene.write("labels.csv", b"class\n1\n2\n3\n");
+    let ran = ok!("run", scene.path("pkg"), "--inputs", scene.path("far.npy"), "--labels", scene.path("labels.csv"));
+    assert_eq!((&ran["refused"], &ran["refusals"][0]["input"], &ran["answers"][1]), (&json!(1), &json!(1), &Value::Null));
+    assert!(ran["refusals"][0]["reason"].as_str().unwrap().contains("element 0: 9 is outside"), "{ran}");
+    assert_eq!(ran["answers"][0], ran["answers"][2]);
+    let text = run!("run", scene.path("pkg"), "--inputs", scene.path("far.npy")).stdout;
+    assert!(text.contains("3 inputs, 1 refused") && text.contains("input 0, output: ["), "{text}");
+
+    scene.write("labels.csv", b"1\n2\n");
+    refused!(
+        2,
+        ["2 labels and 3 inputs"],
+        "run",
+        scene.path("pkg"),
+        "--inputs",
+        scene.path("far.npy"),
+        "--labels",
+        scene.path("labels.csv")
+    );
+    scene.write("labels.csv", b"1\n2\n10\n");
+    refused!(
+        2,
+        ["label 10 of input 2", "10 values"],
+        "run",
+        scene.path("pkg"),
+        "--inputs",
+        scene.path("far.npy"),
+        "--labels",
+        scene.path("labels.csv")
+    );
+    let other = Scene::of("lenet5_avg");
+    refused!(2, ["not the model of the package"], "run", scene.path("pkg"), "--inputs", scene.path("far.npy"), "--model", other.model());
+}
+
+/// A model as a cache of models keeps it: links with its name to files that are called after their content.
+#[test]
+fn a_linked_model_has_the_name_of_its_link() {
+    let scene = Scene::new();
+    for name in ["blobs", "snapshots", "net"] {
+        std::fs::create_dir(scene.path(name)).unwrap();
+    }
+    std::fs::copy(scene.model(), scene.path("blobs/9c0f")).unwrap();
+    for link in ["snapshots/digits.onnx", "net/model.onnx"] {
+        std::os::unix::fs::symlink("../blobs/9c0f", scene.path(link)).unwrap();
+    }
+    let name = |path: &Path| ok!("compile", path, "--samples", scene.samples(), "-o", scene.path("pkg"))["name"].clone();
+    assert_eq!(name(&scene.path("snapshots/digits.onnx")), "digits");
+    assert_eq!(name(&scene.path("net/model.onnx")), "net");
+    assert_eq!(name(&scene.path("snapshots/../net/model.onnx")), "net");
+}
+
+#[test]
+fn completions_and_manual_pages_have_every_command() {
+    let help = run!("--help").stdout;
+    let commands: Vec<&str> = help
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| name.starts_with(char::is_alphabetic))
+        .collect();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run!("completions", shell);
+        assert_eq!(script.code, Some(0));
+        assert!(commands.iter().all(|command| script.stdout.contains(command)), "{shell}");
+    }
+    refused!(2, ["possible values", "bash"], "completions", "csh");
+    let scene = Scene::new();
+    let pages = ok!("man", "-o", scene.path("man"))["pages"].as_array().unwrap().len();
+    assert_eq!(pages, commands.iter().filter(|command| **command != "help").count() + 1);
+    let page = std::fs::read_to_string(scene.path("man/zkslice-prove.1")).unwrap();
+    assert!(page.contains(".TH zkslice-prove 1") && page.contains("\\-\\-input"), "{page}");
+}
+
+/// `zkslice inspect pkg | head -1`: whoever stops reading has had enough.
+#[test]
+fn a_reader_that_goes_is_no_error() {
+    let scene = Scene::new();
+    scene.compile("pkg", 2, "public");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ran: Ran =
+        Command::new(zkslice()).arg("inspect").arg(scene.path("pkg")).stdout(writer).stderr(Stdio::piped()).output().unwrap().into();
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    // Nor does it break an error off that cannot be read.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ran: Ran =
+        Command::new(zkslice()).arg("inspect").arg(scene.path("none")).stderr(writer).stdout(Stdio::piped()).output().unwrap().into();
+    assert_eq!(ran.code, Some(2));
 }
 
 /// All files below a folder with their bytes.

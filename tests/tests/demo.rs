@@ -75,5 +75,6 @@ fn a_demo_that_cannot_run_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let out = demo(folder.path(), &["--model", "no/such/model"]);
     assert_eq!(out.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&out.stderr).contains("no/such/model"));
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(error.contains("no/such/model") && error.contains("in a checkout of zkslice") && error.contains("--model"), "{error}");
 }

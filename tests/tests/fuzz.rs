@@ -24,6 +24,7 @@ use tempfile::TempDir;
 use zkslice_circuit::{Builder, Circuit, Shape, Trace, Witness, gadgets, shape_of};
 use zkslice_graph::{Graph, ImportError, ImportOptions, Input, Options, Samples, compile, compile_float, encode, execute, import_bytes};
 use zkslice_groth16::{ProvingKey, Setup, VerifyingKey, WordGroup, keccak, prove, snarkjs};
+use zkslice_inputs::{Pixels, Slot};
 use zkslice_prover::{Bundle, Inference, Openings, Verifier};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, rows, setup};
 use zkslice_tests::{Random, model, repository, samples};
@@ -376,6 +377,25 @@ fn inputs() {
             && let Ok(integers) = encode(graph, &input)
         {
             execute(graph, &integers).map(|values| assert!(!values.is_empty())).unwrap_or_default();
+        }
+    });
+}
+
+/// NumPy, table and image files, each under every name: what a file is called does not say what is in it.
+#[test]
+fn input_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["a.npy", "a.npz", "a.csv", "a.png"].map(|name| folder.path().join(name));
+    let slots = [&[1, 4][..], &[1, 1, 2, 2], &[1, 3, 8, 8]].map(|shape| [Slot { name: "x".into(), shape: shape.into() }]);
+    campaign("input_files", "inputs", 8, &[], |bytes| {
+        for path in &paths {
+            std::fs::write(path, bytes).unwrap();
+            for slots in &slots {
+                if let Ok(inputs) = zkslice_inputs::inputs(path, slots, Pixels::Unit) {
+                    assert!(inputs.iter().flat_map(|input| &input.0).all(|list| list.len() == slots[0].shape.iter().product::<usize>()));
+                }
+            }
+            let _ = (zkslice_inputs::labels(path), zkslice_inputs::labels_within(path));
         }
     });
 }

@@ -14,6 +14,7 @@ mod demo;
 mod deployments;
 mod fuzz;
 mod https_rpc;
+mod requests;
 mod scene;
 mod snarkjs;
 mod sources;

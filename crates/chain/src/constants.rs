@@ -41,6 +41,9 @@ pub const RECEIPT_POLL: Duration = Duration::from_millis(200);
 /// How long a deployment waits for one transaction before it gives up (its manifest keeps the transaction, so the next run goes on).
 pub const RECEIPT_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// Blocks whose logs are asked for at once: what public nodes commonly allow.
+pub const LOG_RANGE_BLOCKS: u64 = 1000;
+
 /// A transaction whose nonce is used and that has no receipt is given up for lost after this long: receipts may be behind the state
 /// they come with, by a block where several nodes share an address.
 pub const LOST_GRACE: Duration = Duration::from_secs(5);

@@ -335,6 +335,57 @@ pub enum ChainError {
         /// Why not.
         reason: String,
     },
+    /// There is no oracle at the address.
+    #[error("[ZKS-CHAIN-050] there is no oracle at {address} on chain {chain_id}: {reason}; correct the address or the RPC address")]
+    NoOracle {
+        /// The address.
+        address: Address,
+        /// The chain.
+        chain_id: u64,
+        /// What was found instead.
+        reason: String,
+    },
+    /// The oracle's registry does not serve the model now.
+    #[error(
+        "[ZKS-CHAIN-051] model {digest} is {status} in the registry {registry} of chain {chain_id}: {}",
+        match .status {
+            ServiceStatus::Pending => "it serves once the registry's delay is over",
+            ServiceStatus::Tombstoned => "it was stopped for ever; make new keys, which give another digest",
+            _ => "register it with `zkslice deploy <package> --rpc-url … --private-key-file …`",
+        }
+    )]
+    ModelNotServed {
+        /// The model.
+        digest: B256,
+        /// The registry.
+        registry: Address,
+        /// The chain.
+        chain_id: u64,
+        /// Its state there.
+        status: ServiceStatus,
+    },
+    /// A transaction that nothing records is not mined yet.
+    #[error(
+        "[ZKS-CHAIN-052] transaction {hash} ({what}) is not mined after {seconds} s, and may still be: look for it before you run the command again"
+    )]
+    Unconfirmed {
+        /// What it does.
+        what: String,
+        /// Its hash.
+        hash: B256,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The oracle knows no such request.
+    #[error("[ZKS-CHAIN-053] the oracle {oracle} of chain {chain_id} has no request {id}; check both")]
+    NoRequest {
+        /// The oracle.
+        oracle: Address,
+        /// The chain.
+        chain_id: u64,
+        /// The request.
+        id: B256,
+    },
     /// The observer asked to stop.
     #[error("[ZKS-CHAIN-042] stopped on request; run the command again to go on")]
     Stopped,

@@ -2,6 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`amount`] | amounts of ether as people write them |
 //! | [`bindings`] | types of the contracts, generated from the committed ABIs; [`bindings::decode_revert`] names any of their errors |
 //! | [`blob`] | reads the header of a model's key blob |
 //! | [`check`] | compares a chain with a manifest, and names each difference |
@@ -9,6 +10,7 @@
 //! | [`deploy`] | deploys contracts and registers models; running it twice changes nothing, a killed run resumes |
 //! | [`factory`] | the deterministic deployment proxy: the same addresses on every chain |
 //! | [`manifest`] | `deployments/<chain id>.json` |
+//! | [`oracle`] | makes requests, and reads what became of them |
 //! | [`provider`] | connects to a chain over HTTP and checks that it is the expected one |
 //! | [`signer`] | reads a private key file, and refuses one that others can read |
 //! | [`transaction`] | fees, signing and sending, split so that a caller can persist a transaction before it is sent |
@@ -17,6 +19,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod amount;
 pub mod bindings;
 pub mod blob;
 pub mod check;
@@ -28,6 +31,7 @@ mod error;
 mod evm;
 pub mod factory;
 pub mod manifest;
+pub mod oracle;
 mod plan;
 pub mod provider;
 pub mod signer;
@@ -39,5 +43,6 @@ pub use deploy::{ConsumerSpec, DeployEvent, DeployPlan, Deployer, Deployment, Fe
 pub use dry_run::{DryRun, DryStep, Outcome};
 pub use error::{ChainError, OwnerCall};
 pub use manifest::{Manifest, RegistryParameters};
+pub use oracle::Oracle;
 pub use plan::Contracts;
 pub use provider::Chain;

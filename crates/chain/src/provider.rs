@@ -136,6 +136,16 @@ impl Chain {
         Ok(block.map(|block| block.header.hash))
     }
 
+    /// Unix time of a block, in seconds.
+    ///
+    /// # Errors
+    /// [`ChainError`]: the node is away, refuses, or has no such block.
+    pub async fn timestamp(&self, number: u64) -> Result<u64, ChainError> {
+        let what = "a block";
+        let block = self.provider.get_block_by_number(number.into()).await.map_err(|e| self.error(what, &e))?;
+        block.map(|block| block.header.timestamp()).ok_or_else(|| self.nonsense(what, &format!("there is no block {number}")))
+    }
+
     /// keccak256 of the code at an address (EXTCODEHASH), or `None` where there is no code.
     ///
     /// # Errors

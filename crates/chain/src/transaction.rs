@@ -3,17 +3,20 @@
 //! They are apart so that a caller can write a signed transaction down before anybody else sees it. Whoever crashes between writing
 //! and sending sends the same bytes again: the same nonce, so it is mined at most once.
 
+use std::time::Instant;
+
 use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy::eips::eip2718::Encodable2718;
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy::providers::Provider;
-use alloy::rpc::types::TransactionRequest;
+use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::transports::RpcError;
+use tokio::time::sleep;
 
-use crate::constants::GAS_MARGIN_PERCENT;
+use crate::constants::{GAS_MARGIN_PERCENT, RECEIPT_POLL, RECEIPT_TIMEOUT};
 use crate::{Chain, ChainError};
 
 /// What a unit of gas may cost (EIP-1559), in wei.
@@ -158,6 +161,48 @@ pub async fn broadcast(chain: &Chain, raw: &[u8]) -> Result<Broadcast, ChainErro
         }
         Err(error) => Err(chain.error("a transaction", &error)),
     }
+}
+
+/// Signs and sends a transaction that nothing records, and waits until it is mined.
+///
+/// # Errors
+/// [`ChainError::Reverted`] where it would fail, and nothing is sent; [`ChainError::InsufficientBalance`];
+/// [`ChainError::Unconfirmed`]; others where the node is away or refuses.
+pub async fn send(
+    chain: &Chain,
+    signer: &PrivateKeySigner,
+    what: &str,
+    draft: &Draft,
+    max_fee: Option<u128>,
+) -> Result<TransactionReceipt, ChainError> {
+    let sender = signer.address();
+    let fees = Fees::now(chain, max_fee).await?;
+    let balance = chain.balance(sender).await?;
+    let short = |needed| ChainError::InsufficientBalance { account: sender, chain_id: chain.id(), balance, needed };
+    if balance < draft.value {
+        return Err(short(draft.value));
+    }
+    let gas = with_margin(chain.estimate_gas(what, &draft.request(sender, None)).await?);
+    let signed = draft.sign(chain.id(), signer, chain.pending_nonce(sender).await?, gas, &fees)?;
+    if balance < signed.max_cost {
+        return Err(short(signed.max_cost));
+    }
+    if let Broadcast::Refused(reason) = broadcast(chain, &signed.raw).await? {
+        return Err(ChainError::Refused { url: chain.url().to_owned(), what: what.to_owned(), reason });
+    }
+    let begin = Instant::now();
+    while begin.elapsed() < RECEIPT_TIMEOUT {
+        match chain.receipt(signed.hash).await {
+            Ok(Some(receipt)) if receipt.status() => return Ok(receipt),
+            Ok(Some(_)) => return Err(ChainError::Failed { what: what.to_owned(), hash: signed.hash }),
+            // It is out: a node that is away for a moment changes nothing about that.
+            Ok(None) => {}
+            Err(error) if error.is_transient() => {}
+            Err(error) => return Err(error),
+        }
+        sleep(RECEIPT_POLL).await;
+    }
+    Err(ChainError::Unconfirmed { what: what.to_owned(), hash: signed.hash, seconds: begin.elapsed().as_secs() })
 }
 
 /// A gas estimate with its margin.

@@ -4,6 +4,7 @@ use miette::Diagnostic;
 use zkslice_chain::ChainError;
 use zkslice_graph::CompileError;
 use zkslice_groth16::KeyError;
+use zkslice_inputs::ReadError;
 use zkslice_prover::{BundleError, ProverError};
 use zkslice_relayer::RelayError;
 use zkslice_slicer::PackageError;
@@ -63,6 +64,12 @@ impl From<PackageError> for CliError {
             PackageError::Io { .. } | PackageError::Key(KeyError::Io { .. }) => Self::failed(error.to_string()),
             _ => Self::input(error.to_string()),
         }
+    }
+}
+
+impl From<ReadError> for CliError {
+    fn from(error: ReadError) -> Self {
+        Self::input(error.to_string())
     }
 }
 

@@ -6,7 +6,7 @@ mod output;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::CliError;
 use crate::output::Output;
@@ -27,16 +27,22 @@ enum Command {
     Compile(commands::compile::Args),
     Setup(commands::setup::Args),
     Encode(commands::encode::Args),
+    Run(commands::run::Args),
     Prove(commands::prove::Args),
     Verify(commands::verify::Args),
     Export(commands::export::Args),
+    Fixture(commands::fixture::Args),
     Deploy(commands::deploy::Args),
     Deployments(commands::deployments::Args),
+    Request(commands::request::Args),
     Relay(commands::relay::Args),
+    Result(commands::result::Args),
     Inspect(commands::inspect::Args),
     Demo(commands::demo::Args),
     Bench(commands::bench::Args),
     Doctor(commands::doctor::Args),
+    Completions(commands::completions::Args),
+    Man(commands::man::Args),
 }
 
 fn main() -> ExitCode {
@@ -61,16 +67,22 @@ fn main() -> ExitCode {
         Command::Compile(args) => commands::compile::run(args, &output),
         Command::Setup(args) => commands::setup::run(args, &output),
         Command::Encode(args) => commands::encode::run(args, &output),
+        Command::Run(args) => commands::run::run(args, &output),
         Command::Prove(args) => commands::prove::run(args, &output),
         Command::Verify(args) => commands::verify::run(args, &output),
         Command::Export(args) => commands::export::run(args, &output),
+        Command::Fixture(args) => commands::fixture::run(args, &output),
         Command::Deploy(args) => commands::deploy::run(args, &output),
         Command::Deployments(args) => commands::deployments::run(args, &output),
+        Command::Request(args) => commands::request::run(args, &output),
         Command::Relay(args) => commands::relay::run(args, &output),
+        Command::Result(args) => commands::result::run(args, &output),
         Command::Demo(args) => commands::demo::run(args, &output),
         Command::Bench(args) => commands::bench::run(args, &output),
         Command::Inspect(args) => commands::inspect::run(args, &output),
         Command::Doctor(args) => commands::doctor::run(args, &output),
+        Command::Completions(args) => commands::completions::run(args, Cli::command(), &output),
+        Command::Man(args) => commands::man::run(args, Cli::command(), &output),
     };
     match result {
         Ok(code) => code,

@@ -1,7 +1,7 @@
 //! Where results, progress and errors go.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -40,7 +40,7 @@ impl Output {
         }
         // Lines are left whole, so that a path in one can be copied and searched for. A hook that is set already stays.
         let _ = miette::set_hook(Box::new(|_| Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())));
-        eprintln!("{:?}", miette::Report::new(error));
+        say(format_args!("{:?}", miette::Report::new(error)));
         ExitCode::from(code)
     }
 
@@ -59,20 +59,29 @@ impl Output {
     }
 }
 
+/// Writes to standard error. Where nobody reads that, nothing is left to be done; `eprintln!` would panic.
+fn say(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// What `--json` prints where a command broke off.
 pub(crate) fn failure(error: &str, code: u8) -> Value {
     json!({ "error": error, "exit_code": code })
 }
 
-/// Prints lines on standard output. Where they cannot be written, nobody has the result: the process ends with exit code 1.
+/// Prints lines on standard output. A reader that has gone (`zkslice inspect pkg | head -1`) has had enough; where they cannot be written
+/// for another reason, nobody has the result, and the process ends with exit code 1.
 pub(crate) fn print(lines: &[impl Display]) {
     let write = || {
         let mut out = std::io::stdout().lock();
         lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
         out.flush()
     };
-    if let Err(error) = write() {
-        eprintln!("standard output: {error}");
-        std::process::exit(1);
+    match write() {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            say(format_args!("standard output: {error}"));
+            std::process::exit(1);
+        }
+        _ => {}
     }
 }

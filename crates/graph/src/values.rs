@@ -1,6 +1,9 @@
 //! Sample and input files, and the digits that values become.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::float::FloatGraph;
@@ -40,8 +43,10 @@ pub enum ValueError {
         expected: usize,
     },
     /// A value is not a finite number.
-    #[error("input `{input}`, element {element}: {value} is not a finite number")]
+    #[error("{place}: input `{input}`, element {element}: {value} is not a finite number")]
     NotFinite {
+        /// Which sample, or the input file.
+        place: String,
         /// Name of the input.
         input: String,
         /// Index in the flattened input.
@@ -97,11 +102,9 @@ impl Input {
     /// # Errors
     /// When the bytes are no such JSON. Lengths are checked by [`encode`].
     pub fn from_json(bytes: &[u8]) -> Result<Input, ValueError> {
-        let file: InputFile = serde_json::from_slice(bytes).map_err(|error| ValueError::Json {
-            file: "input",
-            reason: format!("{error}; expected {{\"input_data\": [[number, …], …]}}"),
-        })?;
-        lists(&file.input_data).map(Input).map_err(|reason| ValueError::Json { file: "input", reason })
+        let wrong = |reason: String| ValueError::Json { file: "input", reason };
+        let file: InputFile = json(bytes, "{\"input_data\": [[number, …], …]}").map_err(wrong)?;
+        lists(&file.input_data).map(Input).map_err(wrong)
     }
 }
 
@@ -112,8 +115,7 @@ impl Samples {
     /// When the bytes are no such JSON or hold no sample.
     pub fn from_json(bytes: &[u8]) -> Result<Samples, ValueError> {
         let wrong = |reason: String| ValueError::Json { file: "samples", reason };
-        let file: SamplesFile = serde_json::from_slice(bytes)
-            .map_err(|error| wrong(format!("{error}; expected {{\"samples\": [{{\"input_data\": [[number, …], …]}}, …]}}")))?;
+        let file: SamplesFile = json(bytes, "{\"samples\": [{\"input_data\": [[number, …], …]}, …]}").map_err(wrong)?;
         if file.samples.is_empty() {
             return Err(wrong("it holds no sample".into()));
         }
@@ -136,12 +138,93 @@ impl Samples {
                     return Err(ValueError::Length { place: place(), input: value.name.clone(), given: list.len(), expected: value.len() });
                 }
                 if let Some(element) = list.iter().position(|x| !x.is_finite()) {
-                    return Err(ValueError::NotFinite { input: value.name.clone(), element, value: list[element] });
+                    return Err(ValueError::NotFinite { place: place(), input: value.name.clone(), element, value: list[element] });
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Text of a file as programs write it: UTF-8 or UTF-16, with a byte order mark or without.
+///
+/// # Errors
+/// What is wrong, where the bytes are neither.
+pub fn text(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
+    let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (pairs, rest) = bytes.as_chunks::<2>();
+        let text = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect::<Result<String, _>>();
+        text.ok()
+            .filter(|_| rest.is_empty())
+            .map(Cow::Owned)
+            .ok_or_else(|| "it begins as UTF-16 does and is none; save it as UTF-8".to_owned())
+    };
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        // Neither JSON nor a table has a NUL near its beginning.
+        [first, 0, ..] if *first != 0 => wide(bytes, u16::from_le_bytes),
+        [0, first, ..] if *first != 0 => wide(bytes, u16::from_be_bytes),
+        _ => {
+            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+            std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|e| format!("it is no text in UTF-8: {e}"))
+        }
+    }
+}
+
+/// Parses JSON. Numbers that are not finite, which other programs write though JSON has none, become texts: so the error for one can say
+/// where it stands.
+fn json<T: DeserializeOwned>(bytes: &[u8], expected: &str) -> Result<T, String> {
+    let text = text(bytes)?;
+    let parsed = serde_json::from_str(&text).or_else(|error| match quote_non_finite(&text) {
+        Some(quoted) => serde_json::from_str(&quoted),
+        None => Err(error),
+    });
+    parsed.map_err(|error| format!("{error}; expected {expected}"))
+}
+
+/// The text with quotes around each `NaN`, `Infinity` or number beyond all that `f64` holds; `None` where there is none.
+fn quote_non_finite(text: &str) -> Option<String> {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    let mut found = false;
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let length = if first == '"' {
+            // A text, with what is escaped in it.
+            let mut escaped = false;
+            let end = rest.char_indices().skip(1).find(|(_, c)| match c {
+                _ if escaped => {
+                    escaped = false;
+                    false
+                }
+                '\\' => {
+                    escaped = true;
+                    false
+                }
+                c => *c == '"',
+            });
+            end.map_or(rest.len(), |(at, _)| at + 1)
+        } else {
+            let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+            match rest.find(|c| !word(c)).unwrap_or(rest.len()) {
+                0 => first.len_utf8(),
+                length => length,
+            }
+        };
+        let (token, others) = rest.split_at(length);
+        if is_not_finite(token) {
+            found = true;
+            quoted.extend(["\"", token, "\""]);
+        } else {
+            quoted.push_str(token);
+        }
+        rest = others;
+    }
+    found.then_some(quoted)
+}
+
+fn is_not_finite(token: &str) -> bool {
+    token.parse::<f64>().is_ok_and(|number| !number.is_finite())
 }
 
 fn lists(data: &[Json]) -> Result<Vec<Vec<f64>>, String> {
@@ -184,6 +267,7 @@ fn flatten(value: &Json, depth: usize, dims: &mut Vec<Option<usize>>, flat: &mut
             flat.push(number);
             Ok(())
         }
+        Json::String(text) if is_not_finite(text) => Err(format!("{text} is not a finite number")),
         other => Err(format!("it is {} where a number is needed", kind(other))),
     }
 }
@@ -252,7 +336,7 @@ pub fn encode(graph: &Graph, input: &Input) -> Result<Vec<Vec<i64>>, ValueError>
             .enumerate()
             .map(|(element, &value)| {
                 if !value.is_finite() {
-                    return Err(ValueError::NotFinite { input: tensor.name.clone(), element, value });
+                    return Err(ValueError::NotFinite { place: place(), input: tensor.name.clone(), element, value });
                 }
                 let integer = (value / scale).round();
                 if integer < min as f64 || integer > max as f64 {
@@ -336,6 +420,43 @@ mod tests {
             assert!((min / scale).round() >= least as f64 && (max / scale).round() <= most as f64, "{encoding:?}");
             assert!(min < 0.0 || encoding.offset == 0);
         }
+    }
+
+    #[test]
+    fn text_is_read_as_programs_write_it() {
+        let plain = r#"{"input_data": [[1, 2.5, "ä𝄞"]]}"#;
+        let wide = |unit: fn(u16) -> [u8; 2], mark: &[u8]| [mark.to_vec(), plain.encode_utf16().flat_map(unit).collect()].concat();
+        for bytes in [
+            plain.as_bytes().to_vec(),
+            [b"\xef\xbb\xbf", plain.as_bytes()].concat(),
+            wide(u16::to_le_bytes, b"\xff\xfe"),
+            wide(u16::to_be_bytes, b"\xfe\xff"),
+            wide(u16::to_le_bytes, b""),
+            wide(u16::to_be_bytes, b""),
+        ] {
+            assert_eq!(text(&bytes).unwrap(), plain);
+        }
+        for bytes in [&b"\xff\xfe{"[..], b"\xfe\xff\xdc\x00", b"{\0\x00\xd8", b"\x80"] {
+            assert!(text(bytes).is_err(), "{bytes:?}");
+        }
+        assert_eq!(text(b"").unwrap(), "");
+    }
+
+    #[test]
+    fn what_is_not_finite_is_named_by_its_place() {
+        for (number, shown) in
+            [("NaN", "NaN"), ("-Infinity", "-Infinity"), ("Infinity", "Infinity"), ("nan", "nan"), ("1e999", "1e999"), ("-1E999", "-1E999")]
+        {
+            let list = format!(r#"{{"input_data": [[0], [1, [2], {number}, 3]]}}"#).replace("[2]", "2");
+            let error = Input::from_json(list.as_bytes()).unwrap_err().to_string();
+            assert_eq!(error, format!("input file: input 1, element 2: {shown} is not a finite number"));
+            let samples = format!(r#"{{"samples": [{{"input_data": [[1]]}}, {list}]}}"#);
+            let error = Samples::from_json(samples.as_bytes()).unwrap_err().to_string();
+            assert_eq!(error, format!("samples file: sample 1: input 1, element 2: {shown} is not a finite number"));
+        }
+        // Texts stay what they are, quotes in them too.
+        assert_eq!(quote_non_finite(r#"{"NaN \" NaN": ["a\\", NaN]}"#).unwrap(), r#"{"NaN \" NaN": ["a\\", "NaN"]}"#);
+        assert_eq!(quote_non_finite(r#"{"NaN": [1e9, null, true, "Infinity"#), None);
     }
 
     #[test]

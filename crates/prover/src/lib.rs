@@ -20,4 +20,4 @@ pub use error::{BundleError, ProverError};
 pub use inference::{Inference, Proven, encode_request, prove};
 pub use openings::{Opening, Openings};
 pub use source::{BundleSource, Job, JobInput, LocalProver};
-pub use verifier::Verifier;
+pub use verifier::{Verifier, unpack_outputs};

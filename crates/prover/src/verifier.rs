@@ -48,13 +48,7 @@ impl Verifier {
         }
         self.verify_slices(bundle)?;
         let outputs = self.manifest.tensors.iter().zip(&bundle.tensors).filter(|(t, _)| t.kind == TensorKind::Output);
-        outputs
-            .map(|(tensor, bound)| {
-                let words = self.words(tensor, bound.as_ref())?;
-                let digits = unpack_values(&words, tensor.count(), tensor.bits).ok_or_else(|| unfit(tensor, "a word has bits to spare"))?;
-                Ok(digits.into_iter().map(|d| d - tensor.offset).collect())
-            })
-            .collect()
+        outputs.map(|(tensor, bound)| integers(tensor, &self.words(tensor, bound.as_ref())?)).collect()
     }
 
     /// Checks the slice proofs that a bundle holds, at least one, be it complete or not, and that it holds no tensor that none of them
@@ -126,6 +120,32 @@ impl Verifier {
             _ => Err(unfit(tensor, "its words are missing")),
         }
     }
+}
+
+/// The integers behind the packed words of a model's outputs, as `InferenceFulfilled` has them: those of one output after those of
+/// the other.
+///
+/// # Errors
+/// [`BundleError`]: there are more or fewer words than the outputs have, or one is none of theirs.
+pub fn unpack_outputs(package: &Package, words: &[Word]) -> Result<Vec<Vec<i64>>, BundleError> {
+    let mut rest = words;
+    let mut outputs = Vec::new();
+    let mut tensors = package.manifest().tensors.iter().filter(|t| t.kind == TensorKind::Output).peekable();
+    while let Some(tensor) = tensors.next() {
+        let (own, others) = rest.split_at_checked(tensor.group().words()).ok_or_else(|| unfit(tensor, "its words are missing"))?;
+        if tensors.peek().is_none() && !others.is_empty() {
+            return Err(unfit(tensor, "it has another number of words"));
+        }
+        let own = own.iter().map(|word| field(word, "an output word")).collect::<Result<Vec<_>, _>>()?;
+        outputs.push(integers(tensor, &own)?);
+        rest = others;
+    }
+    Ok(outputs)
+}
+
+fn integers(tensor: &TensorEntry, words: &[Fr]) -> Result<Vec<i64>, BundleError> {
+    let digits = unpack_values(words, tensor.count(), tensor.bits).ok_or_else(|| unfit(tensor, "a word has bits to spare"))?;
+    Ok(digits.into_iter().map(|digit| digit - tensor.offset).collect())
 }
 
 fn field(word: &Word, what: &'static str) -> Result<Fr, BundleError> {

@@ -5,9 +5,6 @@ use std::time::Duration;
 /// Blocks whose logs are read once more with each new block: logs are cheap, and a node that was behind may have missed some.
 pub(crate) const OVERLAP_BLOCKS: u64 = 16;
 
-/// Blocks whose logs are asked for at once: what public nodes commonly allow.
-pub(crate) const LOG_RANGE_BLOCKS: u64 = 1000;
-
 /// Transactions out at one time: what nodes commonly queue for one account without dropping (geth's `accountslots`).
 pub(crate) const MAX_IN_FLIGHT: usize = 16;
 

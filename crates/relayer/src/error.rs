@@ -32,16 +32,6 @@ pub enum RelayError {
     /// The chain.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// There is no oracle at the address.
-    #[error("[ZKS-RELAY-010] there is no oracle at {oracle} on chain {chain_id}: {reason}; correct `oracle` or `rpc_url`")]
-    NoOracle {
-        /// The address.
-        oracle: Address,
-        /// The chain.
-        chain_id: u64,
-        /// What was found instead.
-        reason: String,
-    },
     /// The signer has no ether to pay gas with.
     #[error("[ZKS-RELAY-011] {account} has no ether on chain {chain_id} to pay gas with; send it some, or use --dry-run")]
     NoBalance {

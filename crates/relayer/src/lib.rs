@@ -28,6 +28,6 @@ mod store;
 
 pub use config::Config;
 pub use error::RelayError;
-pub use relayer::{RelayEvent, Relayer, cancel_on_signals};
+pub use relayer::{RelayEvent, Relayer, Waiting, cancel_on_signals};
 pub use state::{AttemptState, State};
 pub use store::RequestSummary;

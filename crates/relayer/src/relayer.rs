@@ -15,15 +15,15 @@ use zkslice_chain::bindings::{
     Fulfilment, InferenceOracle, ModelRegistry, RevertClass, ServiceStatus, Status, classify_revert, decode_revert,
 };
 use zkslice_chain::check::{model_status, verifier_status};
-use zkslice_chain::constants::VERIFIER_SELECTOR;
+use zkslice_chain::constants::{LOG_RANGE_BLOCKS, VERIFIER_SELECTOR};
 use zkslice_chain::provider::Head;
 use zkslice_chain::transaction::{Broadcast, Draft, Fees, broadcast, with_margin};
-use zkslice_chain::{Chain, ChainError, KeyBlobHeader, TensorKind, context};
+use zkslice_chain::{Chain, ChainError, KeyBlobHeader, Oracle, TensorKind, context};
 use zkslice_prover::{Bundle, BundleSource, Job, JobInput, Word};
 
 use crate::constants::{
-    DAY_SECONDS, DRY_RUN_PAUSE, HOLD_PAUSE, LOG_RANGE_BLOCKS, LOST_GRACE, MAX_FAILURES_ON_CHAIN, MAX_IN_FLIGHT, OVERLAP_BLOCKS,
-    REBROADCAST_EVERY, RETRY_BASE, RETRY_MAX,
+    DAY_SECONDS, DRY_RUN_PAUSE, HOLD_PAUSE, LOST_GRACE, MAX_FAILURES_ON_CHAIN, MAX_IN_FLIGHT, OVERLAP_BLOCKS, REBROADCAST_EVERY,
+    RETRY_BASE, RETRY_MAX,
 };
 use crate::state::{AttemptState, State};
 use crate::store::{Attempt, Change, NewRequest, QueuedRequest, RequestEvent, Store};
@@ -149,6 +149,38 @@ pub enum RelayEvent {
     },
 }
 
+/// What a relayer that has nothing else to do waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Blocks on top of one with a request or with a transaction of ours.
+    Confirmations {
+        /// The block.
+        block: u64,
+        /// How many blocks are missing.
+        missing: u64,
+    },
+    /// A transaction of ours to be mined.
+    Mining {
+        /// The transaction.
+        tx_hash: B256,
+    },
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Confirmations { block, missing } => {
+                let blocks = if *missing == 1 { "block" } else { "blocks" };
+                write!(
+                    f,
+                    "waiting for {missing} more {blocks} on top of block {block} (`confirmations`); a chain that mines only on demand needs `confirmations = 0`, or somebody to mine"
+                )
+            }
+            Self::Mining { tx_hash } => write!(f, "waiting for transaction {tx_hash} to be mined"),
+        }
+    }
+}
+
 type Observer = Box<dyn Fn(&RelayEvent) -> ControlFlow<()> + Send + Sync>;
 
 /// A relayer of one oracle, by one key, with one queue.
@@ -186,23 +218,7 @@ impl<S: BundleSource> Relayer<S> {
     pub async fn new(config: Config, source: S, signer: PrivateKeySigner) -> Result<Self, RelayError> {
         let chain = Chain::connect(&config.rpc_url, Some(config.chain_id)).await?;
         let (oracle, chain_id) = (config.oracle, chain.id());
-        let no_oracle = |reason: &str| RelayError::NoOracle { oracle, chain_id, reason: reason.to_owned() };
-        if chain.code_hash(oracle).await?.is_none() {
-            return Err(no_oracle("there is no code"));
-        }
-        let contract = InferenceOracle::new(oracle, chain.provider());
-        // `BundleVerifier` has a registry too; only an oracle calls back.
-        let registry = match (contract.registry().call().await, contract.MAX_CALLBACK_GAS().call().await) {
-            (Ok(registry), Ok(_)) => registry,
-            (Err(error), _) | (_, Err(error)) => {
-                let error = chain.contract_error("InferenceOracle.registry", &error);
-                return Err(if error.is_transient() && !matches!(error, ChainError::InvalidAnswer { .. }) {
-                    error.into()
-                } else {
-                    no_oracle("the code there is another contract's")
-                });
-            }
-        };
+        let registry = Oracle::open(chain.clone(), oracle).await?.registry();
         let account = signer.address();
         if !config.dry_run && chain.balance(account).await?.is_zero() {
             return Err(RelayError::NoBalance { account, chain_id });
@@ -295,6 +311,43 @@ impl<S: BundleSource> Relayer<S> {
             }
             tokio::time::sleep(self.config.poll_interval()).await;
         }
+    }
+
+    /// As [`Relayer::run_until_idle`], and waits for the confirmations of requests that are there already; `waits` is told each time
+    /// what for.
+    ///
+    /// # Errors
+    /// Any [`RelayError`], transient ones too.
+    pub async fn run_until_confirmed(&mut self, mut waits: impl FnMut(Waiting)) -> Result<Vec<RelayEvent>, RelayError> {
+        let mut all = Vec::new();
+        loop {
+            let events = self.step().await?;
+            if !events.is_empty() {
+                all.extend(events);
+                continue;
+            }
+            let Some(waiting) = self.waiting().await? else { return Ok(all) };
+            waits(waiting);
+            tokio::time::sleep(self.config.poll_interval()).await;
+        }
+    }
+
+    async fn waiting(&self) -> Result<Option<Waiting>, RelayError> {
+        let head = self.chain.head().await?;
+        let confirmations = |block: u64| {
+            let missing = block.saturating_add(self.config.confirmations).saturating_sub(head.number);
+            Waiting::Confirmations { block, missing }
+        };
+        if let Some(attempt) = self.store.open_attempts().await?.iter().find(|attempt| attempt.state == AttemptState::Live) {
+            let block = self.chain.receipt(attempt.tx_hash).await?.and_then(|receipt| receipt.block_number);
+            return Ok(Some(block.map_or(Waiting::Mining { tx_hash: attempt.tx_hash }, confirmations)));
+        }
+        let first = self.safe_block(&head).map_or(0, |safe| safe + 1).max(self.config.start_block);
+        if first > head.number {
+            return Ok(None);
+        }
+        let newest = self.read_requests(first, head.number).await?.iter().map(|request| request.block).max();
+        Ok(newest.map(confirmations))
     }
 
     /// One round: settles what is out, reads new requests, moves one request on. Returns what happened; nothing, if there was nothing to do.

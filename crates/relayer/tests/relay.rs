@@ -480,7 +480,7 @@ async fn what_is_wrong_at_the_start_is_said() {
     // Nothing, the registry, the verifier.
     for oracle in [Address::repeat_byte(1), world.contracts.registry, world.contracts.verifier] {
         let error = refuse(Config { oracle, ..world.config() }).await;
-        assert!(matches!(error, RelayError::NoOracle { .. }), "{error}");
+        assert!(matches!(error, RelayError::Chain(ChainError::NoOracle { .. })), "{error}");
     }
     let error = refuse(Config { database: world.path("no/such/folder/q.sqlite"), ..world.config() }).await;
     assert_eq!(error.code(), "ZKS-RELAY-020", "{error}");

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Binding, Circuit, shape_of};
 use zkslice_files::Readers;
-use zkslice_graph::{Encoding, Graph, Input, Port, Scale, Tensor, ValueError};
+use zkslice_graph::{Encoding, ExecuteError, Graph, Input, Port, Scale, Tensor, ValueError};
 use zkslice_groth16::{Form, ProvingKey, Setup, VerifyingKey, WordGroup, check_deltas, keccak};
 
 use crate::blob::KeyBlob;
@@ -324,6 +324,31 @@ impl Package {
     /// [`ValueError`] naming the input and element that is missing, of the wrong type or out of range.
     pub fn encode(&self, input: &Input) -> Result<Vec<Vec<i64>>, ValueError> {
         zkslice_graph::encode(&self.ports(TensorKind::is_input), input)
+    }
+
+    /// Runs the model on integers of its inputs, without proving anything; gives those of its outputs.
+    ///
+    /// # Errors
+    /// [`ExecuteError`]: no proof can be made for this input.
+    pub fn execute(&self, inputs: Vec<Vec<i64>>) -> Result<Vec<Vec<i64>>, ExecuteError> {
+        let of =
+            |wanted: fn(TensorKind) -> bool| self.manifest.tensors.iter().enumerate().filter(move |(_, t)| wanted(t.kind)).map(|(k, _)| k);
+        let expected = of(TensorKind::is_input).count();
+        if inputs.len() != expected {
+            return Err(ExecuteError::InputCount { expected, given: inputs.len() });
+        }
+        let mut values: Vec<Vec<i64>> = vec![Vec::new(); self.manifest.tensors.len()];
+        for (tensor, input) in of(TensorKind::is_input).zip(inputs) {
+            values[tensor] = input;
+        }
+        for slice in &self.slices {
+            let reads: Vec<Vec<i64>> = slice.reads.iter().map(|tensor| values[*tensor].clone()).collect();
+            let mut computed = zkslice_graph::execute(&slice.graph, &reads)?;
+            for (tensor, port) in slice.writes.iter().zip(&slice.graph.outputs) {
+                values[*tensor] = std::mem::take(&mut computed[port.tensor]);
+            }
+        }
+        Ok(of(|kind| kind == TensorKind::Output).map(|tensor| std::mem::take(&mut values[tensor])).collect())
     }
 
     /// Decodes the model's outputs, given as integers, into floats.

@@ -316,7 +316,7 @@ fn licensed(source: &str, license: &str) -> Vec<u8> {
 }
 
 /// Whether this can stand in a comment as an SPDX expression; which licences there are is not looked at.
-fn is_license(text: &str) -> bool {
+pub(crate) fn is_license(text: &str) -> bool {
     let fit = |c: char| c.is_ascii_alphanumeric() || ".+-() ".contains(c);
     (1..=100).contains(&text.len()) && text.chars().all(fit) && text.trim() == text
 }

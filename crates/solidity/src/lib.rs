@@ -9,6 +9,7 @@
 
 mod error;
 mod export;
+mod fixture;
 mod names;
 mod verifier;
 
@@ -16,5 +17,6 @@ pub use error::ExportError;
 pub use export::{
     DEFAULT_LICENSE, ExportOptions, Exported, KeyBlobIndex, Layout, export, export_with, folder_in, slice_verifier, verifier_name,
 };
+pub use fixture::{FIXTURE_MARK, Fixture, fixture, fixture_name};
 pub use names::type_name;
 pub use verifier::SliceVerifier;

@@ -1,14 +1,16 @@
 //! `zkslice compile`: an ONNX model becomes a package.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde_json::json;
-use zkslice_graph::{CompileError, ImportError, Options, Samples};
+use zkslice_graph::{CompileError, ImportError, ImportOptions, Options, Samples, import};
+use zkslice_inputs::Slot;
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy};
 
-use super::{at_least_one, read};
+use super::{Reading, at_least_one};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -29,9 +31,11 @@ enum InputArg {
 pub(crate) struct Args {
     /// The model.
     model: PathBuf,
-    /// Calibration samples: {"samples": [{"input_data": […]}, …]}.
+    /// Calibration samples: JSON {"samples": [{"input_data": […]}, …]}, .npy, .npz, .csv, an image, or a folder of them.
     #[arg(long)]
     samples: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
     /// Cut into exactly so many slices.
     #[arg(long, conflicts_with = "max_constraints", value_parser = at_least_one)]
     slices: Option<usize>,
@@ -66,7 +70,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let started = std::time::Instant::now();
-    let samples = Samples::from_json(&read(&args.samples)?).map_err(|e| CliError::input(format!("{}: {e}", args.samples.display())))?;
+    let samples = read_samples(&args)?;
     let options = Options {
         table_bits: args.table_bits,
         input_bits: args.input_bits,
@@ -90,17 +94,12 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         CliError::from(error).in_file(if about_samples { &args.samples } else { &args.model })
     })?;
     spinner.set_message("slicing");
-    let name = args.model.canonicalize().ok().and_then(|path| {
-        // `model.onnx` says nothing: the folder then names the model.
-        let stem = path.file_stem()?.to_string_lossy().into_owned();
-        let folder = path.parent()?.file_name()?.to_string_lossy().into_owned();
-        Some(if stem == "model" { folder } else { stem })
-    });
+    let name = model_name(&args.model);
     let package = Package::create(
         &args.output,
         &graph,
         &PackageOptions {
-            name: name.unwrap_or_else(|| "model".into()),
+            name,
             inputs: match args.input {
                 InputArg::Public => InputMode::Public,
                 InputArg::Private => InputMode::Private,
@@ -137,4 +136,29 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     lines.extend(manifest.slices.iter().enumerate().map(|(k, s)| format!("  slice {k}: {} constraints", s.constraints)));
     output.result(&value, &lines);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a model is called: as its file, not as what a link to it leads to. `model.onnx` says nothing: the folder then names the model.
+fn model_name(path: &Path) -> String {
+    let text = |name: &OsStr| name.to_string_lossy().into_owned();
+    let stem = path.file_stem().map(text).unwrap_or_default();
+    if stem != "model" {
+        return stem;
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // `.` and `..` have no name until they are followed.
+    let named = folder.file_name().map(text).or_else(|| folder.canonicalize().ok()?.file_name().map(text));
+    named.unwrap_or(stem)
+}
+
+/// Reads the samples. Files that do not say what is which input's take that from the model.
+fn read_samples(args: &Args) -> Result<Samples, CliError> {
+    let slots = if zkslice_inputs::needs_slots(&args.samples) {
+        let options = ImportOptions { drop_final_softmax: args.drop_final_softmax };
+        let model = import(&args.model, &options).map_err(|e| CliError::from(CompileError::from(e)).in_file(&args.model))?;
+        model.inputs.iter().map(|id| &model.values[*id]).map(|v| Slot { name: v.name.clone(), shape: v.shape.clone() }).collect()
+    } else {
+        Vec::new()
+    };
+    Ok(zkslice_inputs::samples(&args.samples, &slots, args.reading.pixels())?)
 }

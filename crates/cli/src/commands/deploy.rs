@@ -10,8 +10,9 @@ use zkslice_chain::{
     Chain, ConsumerSpec, DeployEvent, DeployPlan, Deployer, Deployment, DryRun, FeedSpec, Manifest, ModelKeys, Outcome, RegistryParameters,
     signer,
 };
-use zkslice_slicer::Package;
+use zkslice_slicer::{Package, TensorKind};
 
+use super::amount;
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -61,9 +62,9 @@ pub(crate) struct Args {
     /// Seconds after the sequencer's return in which the feed serves nothing yet.
     #[arg(long, default_value_t = 0, requires = "sequencer_uptime_feed")]
     grace_period: u64,
-    /// Most that a unit of gas may cost, in wei.
-    #[arg(long)]
-    max_fee_per_gas: Option<u128>,
+    /// Most that a unit of gas may cost: wei, or an amount such as `50 gwei`.
+    #[arg(long, value_parser = amount)]
+    max_fee_per_gas: Option<U256>,
     /// Print what would be done, with addresses, gas and cost, and send nothing.
     #[arg(long)]
     dry_run: bool,
@@ -76,7 +77,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let feeds = match (&args.feed, models.first()) {
         (None, _) => Vec::new(),
         (Some(_), None) => return Err(CliError::input("--feed needs a package")),
-        (Some(text), Some(model)) => vec![feed(text, model.digest, &args)?],
+        (Some(text), Some(model)) => vec![feed(text, &packages[0], model.digest, &args)?],
     };
     let plan = DeployPlan { owner: args.owner, guardian: args.guardian, delay: args.delay, models, consumers, feeds };
     let signer = signer::load(&args.private_key_file)?;
@@ -86,7 +87,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         let path = Manifest::path(&args.deployments, chain.id());
         let mut deployer = Deployer::new(chain, signer, path);
         if let Some(wei) = args.max_fee_per_gas {
-            deployer = deployer.with_max_fee_per_gas(wei);
+            deployer = deployer.with_max_fee_per_gas(wei.saturating_to());
         }
         if args.dry_run {
             return deployer.dry_run(&plan).await.map(|run| dry_report(&run));
@@ -108,14 +109,25 @@ pub(crate) fn model_keys(package: &Package) -> Result<ModelKeys, CliError> {
     Ok(ModelKeys::from_blob(B256::from(blob.model_digest()), blob.bytes().to_vec())?)
 }
 
-fn feed(text: &str, model: B256, args: &Args) -> Result<FeedSpec, CliError> {
+fn feed(text: &str, package: &Package, model: B256, args: &Args) -> Result<FeedSpec, CliError> {
     let wrong = || CliError::input(format!("--feed {text}: expected SOURCE,OUTPUT,DECIMALS,MAX_AGE, such as 0x…,0,8,3600"));
     let parts: Vec<&str> = text.split(',').collect();
     let [source, output_index, decimals, max_age] = parts[..] else { return Err(wrong()) };
+    let index: u64 = output_index.parse().map_err(|_| wrong())?;
+    let (mut first, mut there) = (0, Vec::new());
+    for tensor in package.manifest().tensors.iter().filter(|t| t.kind == TensorKind::Output) {
+        let next = first + tensor.count() as u64;
+        there.push(format!("{first} to {} are output '{}'", next - 1, tensor.name));
+        first = next;
+    }
+    if index >= first {
+        let there = there.join(", ");
+        return Err(CliError::input(format!("--feed {text}: the model has no output element {index}; its elements {there}")));
+    }
     Ok(FeedSpec {
         model,
         source: source.parse::<Address>().map_err(|_| wrong())?,
-        output_index: output_index.parse().map_err(|_| wrong())?,
+        output_index: index,
         decimals: decimals.parse().map_err(|_| wrong())?,
         max_age: max_age.parse().map_err(|_| wrong())?,
         description: format!("zkslice {model}, output {output_index}"),

@@ -10,37 +10,41 @@ use serde_json::{Value, json};
 use zkslice_chain::bindings::{InferenceOracle, Request};
 use zkslice_chain::constants::VERIFIER_SELECTOR;
 use zkslice_chain::context;
-use zkslice_groth16::keccak;
 use zkslice_prover::{Bound, Inference, encode_request};
 use zkslice_slicer::{Package, TensorKind, bitmap};
 
-use super::{integers, write_secret};
+use super::{Reading, amount, integers, write_secret};
 use crate::error::CliError;
 use crate::output::Output;
 
 /// Encode an input as a request carries it: words and their hash, or a fresh commitment whose opening is written to a folder.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  zkslice encode pkg --input input.json\n  zkslice encode private-pkg --input input.json --requester 0x… --openings openings/\n  zkslice encode pkg --input input.json --deadline 1800000000 --fee 1000000000000000"
+    after_help = "Examples:\n  zkslice encode pkg --input input.json\n  zkslice encode private-pkg --input input.json --requester 0x… --openings openings/\n  zkslice encode pkg --input input.json --deadline 1800000000 --fee '0.001 ether'\n  cast send $CONSUMER \"ask(uint256[])\" \"$(zkslice encode pkg --input input.json --words)\" --rpc-url … --private-key …"
 )]
 pub(crate) struct Args {
     /// The package.
     package: PathBuf,
-    /// The input: {"input_data": [one list an input]}.
+    /// The input: JSON {"input_data": [one list an input]}, a .npy, .npz or .csv of one sample, or an image.
     #[arg(long)]
     input: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
     /// Who will request: the commitment of a private input fits no other account's request.
-    #[arg(long, default_value_t = Address::ZERO)]
-    requester: Address,
+    #[arg(long)]
+    requester: Option<Address>,
     /// Folder for the openings of private inputs, one file a commitment: give them to the prover of your choice and to nobody else.
     #[arg(long)]
     openings: Option<PathBuf>,
+    /// Print the words of the public inputs only, as one argument of type `uint256[]` that cast takes.
+    #[arg(long, conflicts_with = "deadline")]
+    words: bool,
     /// Also print calldata of `InferenceOracle.request`, open until this Unix time.
     #[arg(long)]
     deadline: Option<u64>,
-    /// Fee in wei, sent with the request.
-    #[arg(long, default_value_t = 0, requires = "deadline")]
-    fee: u128,
+    /// Fee, sent with the request: wei, or an amount such as `0.001 ether`.
+    #[arg(long, default_value = "0", value_parser = amount, requires = "deadline")]
+    fee: U256,
     /// Slices that must be proven at least, ascending; all by default. A partial result says nothing of how the output comes from the
     /// input, and only those who ask for one get it.
     #[arg(long, value_delimiter = ',', requires = "deadline")]
@@ -55,49 +59,125 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let package = Package::open(&args.package)?;
-    let mut inference = Inference::of_inputs(&package, integers(&package, &args.input)?)?;
-    let private = package.manifest().tensors.iter().any(|t| t.kind == TensorKind::PrivateInput);
-    if private && args.requester == Address::ZERO {
-        return Err(CliError::input("the input is private: say with --requester who will request; a commitment fits nobody else"));
+    let coverage = min_coverage(&package, &args.min_coverage)?;
+    let encoded =
+        encode_inputs(&package, integers(&package, &args.input, args.reading.pixels())?, args.requester, args.openings.as_deref())?;
+    if args.words {
+        if encoded.words.is_empty() {
+            return Err(CliError::input("--words: the model has no public input; its commitments are printed without --words"));
+        }
+        output.result(&json!({ "words": encoded.words.iter().map(word_hex).collect::<Vec<_>>() }), &[word_list(&encoded.words)]);
+        return Ok(ExitCode::SUCCESS);
     }
-    let model = if private || args.deadline.is_some() { B256::from(package.key_blob()?.model_digest()) } else { B256::ZERO };
-    if private {
-        inference.owner = context::owner(model, args.requester).0;
+    let mut lines = encoded.lines;
+    let calldata = match args.deadline {
+        None => None,
+        Some(deadline) => {
+            let request = Request {
+                modelDigest: B256::from(package.key_blob()?.model_digest()),
+                inputs: encoded.inputs,
+                verifier: VERIFIER_SELECTOR,
+                minCoverage: coverage,
+                feeToken: Address::ZERO,
+                fee: args.fee,
+                deadline,
+                callback: args.callback,
+                callbackGas: args.callback_gas,
+            };
+            Some(Bytes::from(InferenceOracle::requestCall { request_: request, words: encoded.words }.abi_encode()))
+        }
+    };
+    lines.extend(calldata.iter().map(|bytes| format!("calldata of InferenceOracle.request: {bytes}")));
+    output.result(&json!({ "inputs": encoded.entries, "calldata": calldata }), &lines);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An input as a request carries it.
+pub(crate) struct Encoded {
+    /// Hashes of public inputs and commitments of private ones, in graph order.
+    pub(crate) inputs: Vec<B256>,
+    /// Words of the public inputs, one input's after the other's.
+    pub(crate) words: Vec<U256>,
+    /// As JSON, for each input.
+    pub(crate) entries: Vec<Value>,
+    /// As text.
+    pub(crate) lines: Vec<String>,
+}
+
+/// Encodes an input; for private inputs it draws salts and writes the openings.
+pub(crate) fn encode_inputs(
+    package: &Package,
+    integers: Vec<Vec<i64>>,
+    requester: Option<Address>,
+    openings: Option<&Path>,
+) -> Result<Encoded, CliError> {
+    let mut inference = Inference::of_inputs(package, integers)?;
+    if package.manifest().tensors.iter().any(|t| t.kind == TensorKind::PrivateInput) {
+        let requester = requester.filter(|requester| !requester.is_zero()).ok_or_else(|| {
+            CliError::input(
+                "the input is private: say with --requester which account or contract will call the oracle, such as --requester 0x…; a commitment fits nobody else",
+            )
+        })?;
+        inference.owner = context::owner(B256::from(package.key_blob()?.model_digest()), requester).0;
     }
-    let bound = encode_request(&package, &mut inference, &mut OsRng)?;
-    let inputs: Vec<_> = package.manifest().tensors.iter().filter(|t| t.kind.is_input()).collect();
-    let hex0x = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
-    let (mut entries, mut lines): (Vec<Value>, Vec<String>) = (Vec::new(), Vec::new());
-    for ((tensor, bound), opening) in inputs.iter().zip(&bound).zip(&inference.openings.tensors) {
+    let bound = encode_request(package, &mut inference, &mut OsRng)?;
+    let tensors = package.manifest().tensors.iter().filter(|t| t.kind.is_input());
+    let (inputs, words) = request_inputs(&bound);
+    let mut encoded = Encoded { inputs, words, entries: Vec::new(), lines: Vec::new() };
+    for ((tensor, bound), opening) in tensors.zip(&bound).zip(&inference.openings.tensors) {
         match bound {
             Bound::Words(words) => {
-                let hash = hex0x(&keccak(&words.concat()));
-                lines.push(format!("{}: {} words, hash {hash}", tensor.name, words.len()));
-                lines.extend(words.iter().map(|w| format!("  {}", hex0x(w))));
-                entries.push(json!({ "name": tensor.name, "words": words.iter().map(|w| hex0x(w)).collect::<Vec<_>>(), "hash": hash }));
+                let words: Vec<U256> = words.iter().map(|word| U256::from_be_bytes(*word)).collect();
+                let hash = context::input_hash(&words);
+                encoded.lines.push(format!("{}: {} words, hash {hash}", tensor.name, words.len()));
+                encoded.lines.push(word_list(&words));
+                encoded.entries.push(json!({ "name": tensor.name, "words": words.iter().map(word_hex).collect::<Vec<_>>(), "hash": hash }));
             }
             Bound::Commitment(commitment) => {
-                let folder = args.openings.as_ref().ok_or_else(|| {
+                let folder = openings.ok_or_else(|| {
                     CliError::input(format!(
                         "input '{}' is private: say with --openings where its opening goes; without it no proof can be made",
                         tensor.name
                     ))
                 })?;
                 let path = write_opening(folder, commitment, Some(opening))?;
-                lines.push(format!("{}: commitment {}, opening in {}", tensor.name, hex0x(commitment), path.display()));
-                entries.push(json!({ "name": tensor.name, "commitment": hex0x(commitment), "opening": path }));
+                let commitment = B256::from(*commitment);
+                encoded.lines.push(format!("{}: commitment {commitment}, opening in {}", tensor.name, path.display()));
+                encoded.entries.push(json!({ "name": tensor.name, "commitment": commitment, "opening": path }));
             }
         }
     }
-    let coverage = min_coverage(&package, &args.min_coverage)?;
-    let calldata = args.deadline.map(|deadline| request_calldata(&args, model, deadline, coverage, &bound));
-    lines.extend(calldata.iter().map(|bytes| format!("calldata of InferenceOracle.request: {bytes}")));
-    output.result(&json!({ "inputs": entries, "calldata": calldata }), &lines);
-    Ok(ExitCode::SUCCESS)
+    Ok(encoded)
+}
+
+/// What a request has of its inputs, and the words beside it: the public inputs', one input's after the other's.
+pub(crate) fn request_inputs(bound: &[Bound]) -> (Vec<B256>, Vec<U256>) {
+    let mut words = Vec::new();
+    let one = |bound: &Bound| match bound {
+        Bound::Words(own) => {
+            let own: Vec<U256> = own.iter().map(|word| U256::from_be_bytes(*word)).collect();
+            let hash = context::input_hash(&own);
+            words.extend(own);
+            hash
+        }
+        Bound::Commitment(commitment) => B256::from(*commitment),
+    };
+    (bound.iter().map(one).collect(), words)
+}
+
+/// A word with all of its digits.
+pub(crate) fn word_hex(word: &U256) -> B256 {
+    B256::from(*word)
+}
+
+/// Words as one argument of type `uint256[]` that cast and forge take.
+pub(crate) fn word_list(words: &[U256]) -> String {
+    let words: Vec<String> = words.iter().map(|word| word_hex(word).to_string()).collect();
+    format!("[{}]", words.join(","))
 }
 
 /// A request's least coverage, which the oracle takes if the model's policy is within it. 0 is all slices.
-fn min_coverage(package: &Package, slices: &[usize]) -> Result<U256, CliError> {
+pub(crate) fn min_coverage(package: &Package, slices: &[usize]) -> Result<U256, CliError> {
     let manifest = package.manifest();
     let (policy, all) = (&manifest.coverage_policy, manifest.slices.len());
     let refused = |reason: String| Err(CliError::input(format!("--min-coverage: {reason}")));
@@ -114,34 +194,6 @@ fn min_coverage(package: &Package, slices: &[usize]) -> Result<U256, CliError> {
         Some(k) => refused(format!("slice {k} is missing: the model's policy is {policy:?}")),
         None => Ok(U256::from_be_bytes(bitmap(slices))),
     }
-}
-
-fn request_calldata(args: &Args, model: B256, deadline: u64, min_coverage: U256, bound: &[Bound]) -> Bytes {
-    let mut words = Vec::new();
-    let inputs = bound
-        .iter()
-        .map(|bound| match bound {
-            Bound::Words(of_input) => {
-                let of_input: Vec<U256> = of_input.iter().map(|w| U256::from_be_bytes(*w)).collect();
-                let hash = context::input_hash(&of_input);
-                words.extend(of_input);
-                hash
-            }
-            Bound::Commitment(commitment) => B256::from(*commitment),
-        })
-        .collect();
-    let request = Request {
-        modelDigest: model,
-        inputs,
-        verifier: VERIFIER_SELECTOR,
-        minCoverage: min_coverage,
-        feeToken: Address::ZERO,
-        fee: U256::from(args.fee),
-        deadline,
-        callback: args.callback,
-        callbackGas: args.callback_gas,
-    };
-    InferenceOracle::requestCall { request_: request, words }.abi_encode().into()
 }
 
 /// Writes the opening of a commitment where [`zkslice_prover::LocalProver`] looks for it.

@@ -3,23 +3,30 @@
 pub(crate) mod anvil;
 pub(crate) mod bench;
 pub(crate) mod compile;
+pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod deploy;
 pub(crate) mod deployments;
 pub(crate) mod doctor;
 pub(crate) mod encode;
 pub(crate) mod export;
+pub(crate) mod fixture;
 pub(crate) mod inspect;
+pub(crate) mod man;
 pub(crate) mod prove;
 pub(crate) mod relay;
+pub(crate) mod request;
+pub(crate) mod result;
+pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod verify;
 
 use std::path::Path;
 use std::process::Command;
 
+use alloy::primitives::U256;
 use zkslice_files::Readers;
-use zkslice_graph::Input;
+use zkslice_inputs::{Pixels, Slot};
 use zkslice_slicer::Package;
 
 use crate::error::CliError;
@@ -43,11 +50,34 @@ fn write_for(readers: Readers, path: &Path, bytes: &[u8]) -> Result<(), CliError
     zkslice_files::write(path, readers, bytes).map_err(|error| CliError::failed(format!("{}: {error}", path.display())))
 }
 
+/// How files of inputs are read.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Reading {
+    /// What an image's darkest and brightest pixel become.
+    #[arg(long, value_name = "RANGE", value_parser = ["0..1", "0..255", "-1..1"], default_value = "0..1", allow_hyphen_values = true)]
+    pixels: String,
+}
+
+impl Reading {
+    pub(crate) fn pixels(&self) -> Pixels {
+        match self.pixels.as_str() {
+            "0..255" => Pixels::Byte,
+            "-1..1" => Pixels::Signed,
+            _ => Pixels::Unit,
+        }
+    }
+}
+
+/// The inputs of a package, as files are read for them.
+pub(crate) fn slots(package: &Package) -> Vec<Slot> {
+    let inputs = package.manifest().tensors.iter().filter(|t| t.kind.is_input());
+    inputs.map(|t| Slot { name: t.name.clone(), shape: t.shape.clone() }).collect()
+}
+
 /// Reads an input file and encodes it as the integers of a package's inputs.
-pub(crate) fn integers(package: &Package, path: &Path) -> Result<Vec<Vec<i64>>, CliError> {
-    let at = |error: &dyn std::fmt::Display| CliError::input(format!("{}: {error}", path.display()));
-    let input = Input::from_json(&read(path)?).map_err(|e| at(&e))?;
-    package.encode(&input).map_err(|e| at(&e))
+pub(crate) fn integers(package: &Package, path: &Path, pixels: Pixels) -> Result<Vec<Vec<i64>>, CliError> {
+    let input = zkslice_inputs::input(path, &slots(package), pixels)?;
+    package.encode(&input).map_err(|error| CliError::input(format!("{}: {error}", path.display())))
 }
 
 /// A 32-byte word given as `0x…` with up to 64 digits.
@@ -67,6 +97,11 @@ pub(crate) fn field_word(text: &str) -> Result<[u8; 32], String> {
     zkslice_groth16::fr_from_word(&word, "it")
         .map_err(|_| "it is not below the order r of BN254's scalar field: reduce it modulo r".to_string())?;
     Ok(word)
+}
+
+/// An amount of ether: wei, or with a unit.
+pub(crate) fn amount(text: &str) -> Result<U256, String> {
+    zkslice_chain::amount::parse(text).ok_or_else(|| "expected wei, or an amount such as `0.001 ether` or `50 gwei`".into())
 }
 
 /// A count that is not 0.

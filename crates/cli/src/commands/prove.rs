@@ -10,7 +10,7 @@ use zkslice_chain::context;
 use zkslice_prover::{Inference, Openings, Verifier, prove};
 use zkslice_slicer::{Package, TensorKind};
 
-use super::{field_word, integers, limit_threads, read, write, write_secret};
+use super::{Reading, field_word, integers, limit_threads, read, write, write_secret};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -22,9 +22,11 @@ use crate::output::Output;
 pub(crate) struct Args {
     /// The package, with keys.
     package: PathBuf,
-    /// The input: {"input_data": [one list an input]}.
+    /// The input: JSON {"input_data": [one list an input]}, a .npy, .npz or .csv of one sample, or an image.
     #[arg(long, required_unless_present = "boundary")]
     input: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
     /// Prove this slice only.
     #[arg(long)]
     slice: Option<usize>,
@@ -53,7 +55,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let package = Package::open(&args.package)?;
     let tensors = &package.manifest().tensors;
     let mut inference = match &args.input {
-        Some(path) => Inference::of_inputs(&package, integers(&package, path)?)?,
+        Some(path) => Inference::of_inputs(&package, integers(&package, path, args.reading.pixels())?)?,
         None => Inference::default(),
     };
     if let Some(path) = &args.boundary {

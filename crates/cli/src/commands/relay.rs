@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use alloy::primitives::B256;
 use serde_json::json;
-use zkslice_chain::signer;
+use zkslice_chain::{Chain, ChainError, Oracle, signer};
 use zkslice_prover::LocalProver;
-use zkslice_relayer::{Config, Relayer, cancel_on_signals};
+use zkslice_relayer::{Config, Relayer, Waiting, cancel_on_signals};
 use zkslice_slicer::Package;
 
+use crate::error::CliError;
 use crate::output::Output;
 
 /// Watch one oracle, prove its requests in this process, and submit the bundles. Stops on SIGTERM after the step at hand.
@@ -24,7 +26,7 @@ pub(crate) struct Args {
     /// Do everything but send.
     #[arg(long)]
     dry_run: bool,
-    /// Stop when there is nothing left to do.
+    /// Stop when there is nothing left to do; requests that are there but not confirmed yet are waited for.
     #[arg(long)]
     once: bool,
     /// Withdraw the signer's credits, then stop.
@@ -35,22 +37,48 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let mut config = Config::load(&args.config)?;
     config.dry_run |= args.dry_run;
+    if config.models.is_empty() && !args.withdraw {
+        return Err(CliError::input(
+            "`models` is empty, so that nothing could be proven: name the folders of packages that have keys, such as models = [\"pkg\"]",
+        )
+        .in_file(&args.config));
+    }
     let signer = signer::load(&config.key_file)?;
     let packages = config.models.iter().map(|path| Package::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let digests =
+        packages.iter().map(|package| Ok(B256::from(package.key_blob()?.model_digest()))).collect::<Result<Vec<_>, CliError>>()?;
     let source = Arc::new(LocalProver::new(packages, config.openings.clone())?);
     let value = super::runtime()?.block_on(async {
+        let oracle = Oracle::open(Chain::connect(&config.rpc_url, Some(config.chain_id)).await?, config.oracle).await?;
+        for (digest, path) in digests.iter().zip(&config.models) {
+            match oracle.require_served(*digest).await {
+                // It may be registered while the relayer runs.
+                Err(error @ ChainError::ModelNotServed { .. }) => tracing::warn!(target: "zkslice_relayer", "{}: {error}", path.display()),
+                other => other?,
+            }
+        }
         let mut relayer = Relayer::new(config, source, signer).await?;
         if args.withdraw {
             let wei = relayer.withdraw().await?;
             return Ok(json!({ "withdrawn_wei": wei.to_string() }));
         }
         if args.once {
-            let events = relayer.run_until_idle().await?;
+            let spinner = output.spinner("relaying");
+            let mut last = None;
+            let waits = |waiting: Waiting| {
+                spinner.set_message(waiting.to_string());
+                // The spinner shows on a terminal only; a log has each change once.
+                if last.replace(waiting) != Some(waiting) {
+                    tracing::info!(target: "zkslice_relayer", "{waiting}");
+                }
+            };
+            let events = relayer.run_until_confirmed(waits).await?;
+            spinner.finish_and_clear();
             return Ok(json!({ "events": events.iter().map(|e| format!("{e:?}")).collect::<Vec<_>>() }));
         }
-        let cancel = cancel_on_signals().map_err(|e| crate::CliError::failed(format!("signals cannot be listened to: {e}")))?;
+        let cancel = cancel_on_signals().map_err(|e| CliError::failed(format!("signals cannot be listened to: {e}")))?;
         relayer.run(cancel).await?;
-        Ok::<_, crate::CliError>(json!({ "stopped": true }))
+        Ok::<_, CliError>(json!({ "stopped": true }))
     })?;
     output.result(&value, &[value.to_string()]);
     Ok(ExitCode::SUCCESS)

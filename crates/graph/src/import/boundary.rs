@@ -12,8 +12,10 @@ static HOOK: Once = Once::new();
 
 /// Runs `work`; a panic becomes an error with its message, and this thread's panic message is not printed meanwhile.
 ///
+/// For libraries of others that read files of others: none should panic, and some say that they may.
+///
 /// The process's panic hook is wrapped once; panics outside of guarded work reach the hook that was there before.
-pub(super) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     HOOK.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {

@@ -32,7 +32,7 @@ impl Constant {
         }
     }
 
-    /// Decodes an ONNX tensor; external data is looked for inside `folder` alone.
+    /// Decodes an ONNX tensor; external data is looked for inside `folder` alone, and where links in it lead.
     pub(super) fn decode(name: &str, tensor: &TensorProto, folder: Option<&Path>) -> Result<Constant, ImportError> {
         let wrong = |reason: String| ImportError::Constant { name: name.to_owned(), reason };
         let shape: Vec<usize> = tensor
@@ -119,18 +119,19 @@ fn external_bytes(tensor: &TensorProto, folder: Option<&Path>) -> Result<Vec<u8>
     let entry = |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str());
     let number = |key: &str| entry(key).map(|text| text.parse::<u64>().map_err(|_| format!("has external {key} `{text}`"))).transpose();
     let location = entry("location").ok_or("is kept in another file without a name")?;
-    let outside = || format!("is kept in `{location}`, outside the model's folder; put the file beside the model");
     if Path::new(location).components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
-        return Err(outside());
+        return Err(format!("is kept in `{location}`, outside the model's folder; put the file beside the model"));
     }
     let unreadable = |error: std::io::Error| format!("is kept in `{location}`, which cannot be read: {error}");
-    let folder = folder.canonicalize().map_err(unreadable)?;
-    let path = folder.join(location).canonicalize().map_err(unreadable)?;
-    if !path.starts_with(&folder) {
-        return Err(outside());
+    // The location is the model's word and stays inside the folder. Links there are its owner's own, as caches of models make them, and
+    // may lead anywhere.
+    let path = folder.join(location);
+    let found = std::fs::metadata(&path).map_err(unreadable)?;
+    if !found.is_file() {
+        return Err(format!("is kept in `{location}`, which is no file"));
     }
+    let size = found.len();
     let mut file = File::open(path).map_err(unreadable)?;
-    let size = file.metadata().map_err(unreadable)?.len();
     let offset = number("offset")?.unwrap_or(0);
     let length = number("length")?.unwrap_or(size.saturating_sub(offset));
     if offset.checked_add(length).is_none_or(|end| end > size) {
@@ -140,4 +141,44 @@ fn external_bytes(tensor: &TensorProto, folder: Option<&Path>) -> Result<Vec<u8>
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use tract_onnx::pb::StringStringEntryProto;
+
+    use super::*;
+
+    fn kept_in(location: &str) -> TensorProto {
+        let entry = StringStringEntryProto { key: "location".into(), value: location.into() };
+        TensorProto { external_data: vec![entry], ..TensorProto::default() }
+    }
+
+    /// The model's words stay in its folder; its owner's links lead where they lead.
+    #[test]
+    fn links_of_a_cache_are_followed_and_locations_stay_inside() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = cache.path().join("snapshots/main");
+        fs::create_dir_all(folder.join("inner")).unwrap();
+        fs::create_dir(cache.path().join("blobs")).unwrap();
+        fs::write(cache.path().join("blobs/77aa"), [1, 2, 3]).unwrap();
+        symlink("../../blobs/77aa", folder.join("model.onnx_data")).unwrap();
+        symlink("../../blobs", folder.join("linked")).unwrap();
+        for location in ["model.onnx_data", "./model.onnx_data", "linked/77aa"] {
+            assert_eq!(external_bytes(&kept_in(location), Some(&folder)).unwrap(), [1, 2, 3], "{location}");
+        }
+        let inside = cache.path().join("blobs/77aa");
+        for location in ["../../blobs/77aa", "inner/../model.onnx_data", "/etc/hostname", inside.to_str().unwrap(), ".."] {
+            assert!(external_bytes(&kept_in(location), Some(&folder)).unwrap_err().contains("outside the model's folder"), "{location}");
+        }
+        symlink("nowhere", folder.join("broken")).unwrap();
+        symlink("/dev/zero", folder.join("endless")).unwrap();
+        for (location, word) in [("broken", "cannot be read"), ("linked", "no file"), ("endless", "no file"), ("", "no file")] {
+            assert!(external_bytes(&kept_in(location), Some(&folder)).unwrap_err().contains(word), "{location}");
+        }
+    }
 }

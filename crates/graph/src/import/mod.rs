@@ -17,6 +17,7 @@ use tract_onnx::prelude::{DatumExt as _, Framework as _, InferenceModelExt as _}
 
 use crate::float::{FloatGraph, FloatNode, FloatOp, Value, ValueId};
 use crate::validate::{checked_elements, limits};
+pub use boundary::guard;
 use constant::Constant;
 pub(crate) use operators::along;
 pub use operators::{OPERATORS, Operator};

@@ -444,6 +444,7 @@ max_fee_per_gas = "100 gwei"
 max_gas = 5_000_000
 daily_spend_cap = "10 ether"
 min_fee = 1
+require_profit = false
 confirmations = 0
 poll_interval_ms = 50
 "#,

@@ -16,13 +16,14 @@ use ark_std::rand::rngs::OsRng;
 use serde_json::json;
 use zkslice_chain::bindings::{DigitConsumer, InferenceFeed, InferenceOracle, Status};
 use zkslice_chain::{Chain, ConsumerSpec, DeployPlan, Deployer, FeedSpec, context, signer};
-use zkslice_graph::{Options, Samples, arg_max, compile};
+use zkslice_graph::{Options, arg_max, compile};
+use zkslice_inputs::Pixels;
 use zkslice_prover::{Bound, Bundle, Inference, LocalProver, Openings, Verifier, encode_request, prove};
 use zkslice_relayer::{Config, RelayEvent, Relayer};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, setup};
 
 use super::anvil::Anvil;
-use super::{ANVIL_KEYS, deploy, integers, read, write, write_secret};
+use super::{ANVIL_KEYS, deploy, integers, write, write_secret};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -50,6 +51,12 @@ const FEED_DECIMALS: u8 = 8;
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let started = Instant::now();
+    if !args.model.is_dir() {
+        return Err(CliError::input(format!(
+            "{}: no such folder; run the demo in a checkout of zkslice, or give a folder with model.onnx, samples.json and input.json by --model",
+            args.model.display()
+        )));
+    }
     let narrator = Narrator { output, started };
     let inputs = if args.private { InputMode::Private } else { InputMode::Public };
     let package = package(&args, inputs, &narrator)?;
@@ -77,7 +84,7 @@ impl Narrator<'_> {
 fn package(args: &Args, inputs: InputMode, narrator: &Narrator<'_>) -> Result<Package, CliError> {
     let name = args.model.file_name().map_or("model".into(), |n| n.to_string_lossy().into_owned());
     let (model, samples) = (args.model.join("model.onnx"), args.model.join("samples.json"));
-    let samples = Samples::from_json(&read(&samples)?).map_err(|e| CliError::input(format!("{}: {e}", samples.display())))?;
+    let samples = zkslice_inputs::samples(&samples, &[], Pixels::default())?;
     let (graph, report) = compile(&model, Some(&samples), &Options::default()).map_err(|e| CliError::from(e).in_file(&model))?;
     let folder = args.folder.join(if args.private { "package-private" } else { "package" });
     let fresh = args.folder.join("package-fresh");
@@ -119,7 +126,7 @@ struct Summary {
 
 async fn on_chain(args: &Args, package: Package, narrator: &Narrator<'_>) -> Result<Summary, CliError> {
     // What the contract should come to, proven and verified off chain first.
-    let input = integers(&package, &args.model.join("input.json"))?;
+    let input = integers(&package, &args.model.join("input.json"), Pixels::default())?;
     let mut inference = Inference::of_inputs(&package, input)?;
     let bar = narrator.output.bar(package.slices().len(), "proving");
     let proven = prove(&package, inference.clone(), 0..package.slices().len(), &mut OsRng, |k| bar.set_position(k as u64))?;

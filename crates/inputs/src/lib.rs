@@ -1,0 +1,287 @@
+//! Samples, inputs and labels from files.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `.npy` | one array: an input, or several along a first axis |
+//! | `.npz` | such an array for each input of the model, by its name; `x` or the only array where the model has one input |
+//! | `.csv` | a sample a row, a column for each value of the inputs, one input after the other; a first row of names is passed over |
+//! | `.png`, `.jpg`, `.jpeg` | an input: an image of exactly the size that the model takes |
+//! | a folder | all of its files, by name |
+//! | any other | JSON, as [`Input::from_json`] and [`Samples::from_json`] read it |
+//!
+//! Text may be UTF-8 or UTF-16, with a byte order mark or without. Files are not trusted: what they announce is compared with limits and
+//! with what they hold before anything is allocated for it, and values that are no finite numbers are refused by sample, input and
+//! element.
+
+mod image;
+mod numpy;
+mod table;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use zkslice_graph::{Input, Samples, ValueError, guard};
+
+pub use crate::image::Pixels;
+
+/// Most bytes of a file, and of an array in a `.npz`.
+const MAX_BYTES: u64 = 1 << 30;
+/// Most bytes of a text file, whose numbers take more memory than text.
+const MAX_TEXT_BYTES: u64 = 1 << 28;
+/// Most values of a file: a gibibyte of them.
+const MAX_VALUES: usize = 1 << 27;
+
+/// An input of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+}
+
+impl Slot {
+    fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The shape without the leading axes of length 1: that of one sample, to those who do not count the batch.
+    fn inner(&self) -> &[usize] {
+        let ones = self.shape.iter().take_while(|dim| **dim == 1).count();
+        &self.shape[ones..]
+    }
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The system cannot read it.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is not what its name says, or does not fit the model.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// One of its values, or their number.
+    #[error("{}: {source}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ValueError,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    Npy,
+    Npz,
+    Csv,
+    Image,
+}
+
+impl Format {
+    fn of(path: &Path) -> Self {
+        match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
+            Some("npy") => Self::Npy,
+            Some("npz") => Self::Npz,
+            Some("csv") => Self::Csv,
+            Some("png" | "jpg" | "jpeg") => Self::Image,
+            _ => Self::Json,
+        }
+    }
+}
+
+/// What a JSON file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Json {
+    Input,
+    Samples,
+    Either,
+}
+
+/// Whether the model's inputs must be known to read a file: JSON says itself which list is which input's.
+pub fn needs_slots(path: &Path) -> bool {
+    path.is_dir() || Format::of(path) != Format::Json
+}
+
+/// Reads one input.
+///
+/// # Errors
+/// [`ReadError`], also where the file holds several.
+pub fn input(path: &Path, slots: &[Slot], pixels: Pixels) -> Result<Input, ReadError> {
+    let mut all = read(path, slots, pixels, Json::Input)?;
+    match (all.pop(), all.len()) {
+        (Some(input), 0) => Ok(input),
+        (_, more) => Err(malformed(path, format!("it holds {} inputs where one is needed", more + 1))),
+    }
+}
+
+/// Reads samples to calibrate with.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn samples(path: &Path, slots: &[Slot], pixels: Pixels) -> Result<Samples, ReadError> {
+    read(path, slots, pixels, Json::Samples).map(Samples)
+}
+
+/// Reads inputs to evaluate: as many as there are. JSON may be of either form.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn inputs(path: &Path, slots: &[Slot], pixels: Pixels) -> Result<Vec<Input>, ReadError> {
+    read(path, slots, pixels, Json::Either)
+}
+
+/// Reads the labels of inputs, one an input: a `.npy`, a `.npz` (its array `y`, or its only one), or a `.csv` of one column.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn labels(path: &Path) -> Result<Vec<usize>, ReadError> {
+    let format = Format::of(path);
+    let bytes = load(path, if format == Format::Csv { MAX_TEXT_BYTES } else { MAX_BYTES })?;
+    let values = match format {
+        Format::Npy => numpy::array(&bytes),
+        Format::Npz => numpy::labels(&bytes).and_then(|found| found.ok_or_else(|| "it has no array `y`".to_owned())),
+        Format::Csv => table::rows(&bytes, 1).map(|rows| numpy::Array { shape: vec![rows.len()], values: rows.concat() }),
+        Format::Json | Format::Image => Err("labels are taken from a .npy, a .npz (its array `y`) or a .csv of one column".to_owned()),
+    };
+    values.and_then(|array| whole(&array)).map_err(|reason| malformed(path, reason))
+}
+
+/// The labels that a file of inputs has beside them: the array `y` of a `.npz`.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn labels_within(path: &Path) -> Result<Option<Vec<usize>>, ReadError> {
+    if path.is_dir() || Format::of(path) != Format::Npz {
+        return Ok(None);
+    }
+    let bytes = load(path, MAX_BYTES)?;
+    let found = numpy::find(&bytes, "y").and_then(|found| found.map(|array| whole(&array)).transpose());
+    found.map_err(|reason| malformed(path, reason))
+}
+
+fn whole(array: &numpy::Array) -> Result<Vec<usize>, String> {
+    if array.shape.iter().filter(|dim| **dim != 1).count() > 1 {
+        return Err(format!("labels have one axis, this array has shape {:?}; give class numbers, not one column a class", array.shape));
+    }
+    let label = |(index, value): (usize, &f64)| {
+        let fits = value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(value);
+        if fits { Ok(*value as usize) } else { Err(format!("label {index} is {value}, no class number")) }
+    };
+    array.values.iter().enumerate().map(label).collect()
+}
+
+fn read(path: &Path, slots: &[Slot], pixels: Pixels, json: Json) -> Result<Vec<Input>, ReadError> {
+    if path.is_dir() {
+        return read_folder(path, slots, pixels, json);
+    }
+    let format = Format::of(path);
+    let text = matches!(format, Format::Json | Format::Csv);
+    let bytes = load(path, if text { MAX_TEXT_BYTES } else { MAX_BYTES })?;
+    let value = |source| ReadError::Value { path: path.to_owned(), source };
+    if format == Format::Json {
+        return read_json(&bytes, json).map_err(value);
+    }
+    // Decoders of others may panic on what they did not foresee.
+    let inputs = guard(|| match format {
+        Format::Json | Format::Npy => {
+            alone(slots).and_then(|slot| numpy::array(&bytes)?.split(slot)).map(|list| list.into_iter().map(|x| vec![x]).collect())
+        }
+        Format::Npz => numpy::inputs(&bytes, slots),
+        Format::Csv => table::inputs(&bytes, slots),
+        Format::Image => alone(slots).and_then(|slot| image::values(&bytes, slot, pixels)).map(|list| vec![vec![list]]),
+    });
+    let inputs: Vec<Vec<Vec<f64>>> =
+        inputs.unwrap_or_else(|panic| Err(format!("it cannot be read: {panic}"))).map_err(|reason| malformed(path, reason))?;
+    if inputs.is_empty() {
+        return Err(malformed(path, "it holds no sample"));
+    }
+    for (sample, lists) in inputs.iter().enumerate() {
+        for (slot, list) in slots.iter().zip(lists) {
+            if let Some(element) = list.iter().position(|x| !x.is_finite()) {
+                let place = format!("sample {sample}");
+                return Err(value(ValueError::NotFinite { place, input: slot.name.clone(), element, value: list[element] }));
+            }
+        }
+    }
+    Ok(inputs.into_iter().map(Input).collect())
+}
+
+fn read_json(bytes: &[u8], form: Json) -> Result<Vec<Input>, ValueError> {
+    match form {
+        Json::Input => Ok(vec![Input::from_json(bytes)?]),
+        Json::Samples => Ok(Samples::from_json(bytes)?.0),
+        Json::Either => match Input::from_json(bytes) {
+            Ok(input) => Ok(vec![input]),
+            // Of the two reasons, that of the form which is more likely meant.
+            Err(ValueError::Json { reason, .. }) if reason.contains("unknown field `samples`") => Ok(Samples::from_json(bytes)?.0),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// All files of a folder, in the order of their names.
+fn read_folder(folder: &Path, slots: &[Slot], pixels: Pixels, json: Json) -> Result<Vec<Input>, ReadError> {
+    let io = |source| ReadError::Io { path: folder.to_owned(), source };
+    let mut files =
+        std::fs::read_dir(folder).map_err(io)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>().map_err(io)?;
+    files.retain(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')));
+    files.sort();
+    let mut all = Vec::new();
+    let mut values = 0_usize;
+    for file in &files {
+        if file.is_dir() {
+            return Err(malformed(file, "it is a folder within a folder of samples"));
+        }
+        let inputs = read(file, slots, pixels, json)?;
+        values += inputs.iter().flat_map(|input| &input.0).map(Vec::len).sum::<usize>();
+        if values > MAX_VALUES {
+            return Err(malformed(folder, format!("it holds more than {MAX_VALUES} values; give fewer samples")));
+        }
+        all.extend(inputs);
+    }
+    if all.is_empty() { Err(malformed(folder, "it holds no sample")) } else { Ok(all) }
+}
+
+/// The only input of a model, for files that have no place for more.
+fn alone(slots: &[Slot]) -> Result<&Slot, String> {
+    match slots {
+        [slot] => Ok(slot),
+        _ => {
+            let names: Vec<&str> = slots.iter().map(|slot| slot.name.as_str()).collect();
+            Err(format!("the model has {} inputs, {names:?}: give a .npz with an array for each, a .csv, or JSON", slots.len()))
+        }
+    }
+}
+
+fn malformed(path: &Path, reason: impl Into<String>) -> ReadError {
+    ReadError::Malformed { path: path.to_owned(), reason: reason.into() }
+}
+
+fn load(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
+    let io = |source| ReadError::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(io)?;
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > most {
+        return Err(malformed(path, format!("it has more than {} MiB; give fewer samples", most >> 20)));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::float_cmp)]
+mod tests;
