@@ -12,6 +12,7 @@ mod cli_export;
 mod contracts_page;
 mod demo;
 mod deployments;
+mod first_proof;
 mod fuzz;
 mod https_rpc;
 mod requests;
