@@ -111,10 +111,10 @@ interface IModelRegistry {
     /// coordinate ≥ q.
     /// @dev Selector 0x7335a6e8.
     error InvalidG2(uint256 slice);
-    /// @notice α or β is the curve's generator (up to sign), or β is ±γ: the setup had no contribution.
+    /// @notice α or β is, up to sign, the generator, which γ is: the setup had no contribution.
     /// @dev Selector 0x5e845e24.
     error UncontributedSetup();
-    /// @notice A delta of this slice is, up to sign, the generator, β, γ, or a delta of another key.
+    /// @notice A delta of this slice is, up to sign, the generator, which γ is, or β, or a delta of another key.
     /// @dev Selector 0xf83b8d37.
     error DeltaNotDistinct(uint256 slice, bytes32 deltaX);
 
@@ -189,8 +189,8 @@ interface IModelRegistry {
         OutputTwice,
         /// An output tensor is in no slice's word groups.
         OutputMissing,
-        /// A model input is read by no slice.
-        InputUnread,
+        /// A model input or a boundary is read by no slice.
+        Unread,
         /// The key record's word layout differs from the header's.
         LayoutMismatch
     }

@@ -8,11 +8,13 @@ import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 /// record a slice.
 /// @dev Everything is 32-byte words, big-endian.
 ///
-///     Header   MODEL_TAG, S slices, T tensors, coverage policy, setup digest, dev flag
+///     Header   MODEL_TAG, S slices, T tensors, coverage policy, setup digest, dev flag, layout digest
 ///              S × vkHash
 ///              T × (kind, count, bits, offset, scale, decimals)
 ///              S × (p, p slots, G, G tensor indexes)        slot = role·2^32 + tensor
-///     Record   VK_TAG, 1, p, n, G, G × (count, bits), 2, 1, 2, α (2), β (4), γ (4), δ1 (4), δ2 (4), IC (6)
+///     Record   VK_TAG, 1, p, n, G, G × (count, bits), 2, 1, 2, α (2), β (4), γ (4: the generator), δ1 (4), δ2 (4), IC (6)
+///
+/// The layout digest hashes the tensors' names and shapes, which no contract reads: so that the model's digest binds them.
 ///
 /// A slice's p slots and n words enter its equation through the challenge χ and the fingerprint F alone, so every key
 /// has three IC points: IC_0, IC_χ and IC_F. The fixed words of a record say so: its form (1: with a first commitment),
@@ -21,7 +23,7 @@ import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 /// A cursor is a memory address inside the blob. Readers trust the blob: the registry validated it before it got a
 /// digest.
 library KeyBlob {
-    bytes32 internal constant MODEL_TAG = keccak256("zkslice/model/v2");
+    bytes32 internal constant MODEL_TAG = keccak256("zkslice/model/v3");
     bytes32 internal constant VK_TAG = keccak256("zkslice/vk/v2");
     bytes32 internal constant SETUP_TAG = keccak256("zkslice/setup/v1");
 
@@ -43,7 +45,7 @@ library KeyBlob {
     /// @dev Digits are packed into words of at most this many bits, which keeps every word below r.
     uint256 internal constant WORD_BITS = 253;
 
-    uint256 internal constant HEADER_WORDS = 6;
+    uint256 internal constant HEADER_WORDS = 7;
     uint256 internal constant TENSOR_WORDS = 6;
     /// @dev Words of a key's points: α, β, γ (the setup's), then δ1, δ2, then IC.
     uint256 internal constant SETUP_WORDS = 10;

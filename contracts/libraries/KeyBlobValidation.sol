@@ -37,7 +37,7 @@ library KeyBlobValidation {
         bool dev;
         /// Bitmap of the slices that put out outputs.
         uint256 outputSlices;
-        /// For each tensor, how often it was read (inputs), written (boundaries) or put out (outputs).
+        /// For each tensor, how many slices read, write or put it out.
         uint256[] uses;
         BN254.GasCaps caps;
     }
@@ -45,8 +45,7 @@ library KeyBlobValidation {
     /// @notice Reverts unless the blob is well-formed and its keys are apart from all keys seen before.
     /// @param deltaUsers Who uses a delta, by its x coordinate (which a point shares with its negative only); the
     /// blob's are added. One key may serve several models, two keys never share a delta: a proof of one circuit could
-    /// then be turned into one of the other. Not by setup: another γ, or −α and −β, would make another setup of the
-    /// same powers.
+    /// then be turned into one of the other. Not by setup: −α and −β would make another setup of the same powers.
     /// @param caps Gas for the precompiles; registration relies on the pairing to refuse points outside G2.
     function validate(
         bytes memory data,
@@ -200,11 +199,15 @@ library KeyBlobValidation {
         for (uint256 ic = end - 32 * KeyBlob.IC_WORDS; ic < end; ic += 0x40) {
             _requireG1(v, ic);
         }
+        // γ is the generator: the security argument knows no other.
+        _requireWord(v, key + 0xc0, BN254.G2_X1);
+        _requireWord(v, key + 0xe0, BN254.G2_X0);
+        _requireWord(v, key + 0x100, BN254.G2_Y1);
+        _requireWord(v, key + 0x120, BN254.G2_Y0);
         _requireG2(v, k, key + 0x40, 4);
 
-        if (KeyBlob.read(key) == 1 || _x(key + 0x40) == _generatorX() || _x(key + 0x40) == _x(key + 0xc0)) {
-            revert IModelRegistry.UncontributedSetup();
-        }
+        // With β = ±γ anybody proves anything: A = α ± L, B = β.
+        if (KeyBlob.read(key) == 1 || _x(key + 0x40) == _generatorX()) revert IModelRegistry.UncontributedSetup();
         _claimDelta(deltaUsers, k, key, key + 0x140, vkHash);
         if (_x(key + 0x140) == _x(key + 0x1c0)) revert IModelRegistry.DeltaNotDistinct(k, _x(key + 0x1c0));
         _claimDelta(deltaUsers, k, key, key + 0x1c0, vkHash);
@@ -214,7 +217,7 @@ library KeyBlobValidation {
         }
     }
 
-    /// @dev A delta is not ±G2, ±β, ±γ, nor ± a delta of another key.
+    /// @dev A delta is not ±G2, which is γ, nor ±β, nor ± a delta of another key.
     function _claimDelta(
         mapping(bytes32 => bytes32) storage deltaUsers,
         uint256 k,
@@ -224,10 +227,9 @@ library KeyBlobValidation {
     ) private {
         bytes32 delta = _x(cursor);
         bytes32 user = deltaUsers[delta];
-        if (
-            delta == _generatorX() || delta == _x(key + 0x40) || delta == _x(key + 0xc0)
-                || (user != 0 && user != vkHash)
-        ) revert IModelRegistry.DeltaNotDistinct(k, delta);
+        if (delta == _generatorX() || delta == _x(key + 0x40) || (user != 0 && user != vkHash)) {
+            revert IModelRegistry.DeltaNotDistinct(k, delta);
+        }
         deltaUsers[delta] = vkHash;
     }
 
@@ -290,7 +292,6 @@ library KeyBlobValidation {
             uint256 kind = KeyBlob.read(_tensorCursor(v, index));
             if (role == KeyBlob.ROLE_READ && kind == KeyBlob.KIND_PRIVATE_INPUT) {
                 readsPrivate = true;
-                v.uses[index] += 1;
             } else if (role == KeyBlob.ROLE_READ && kind == KeyBlob.KIND_BOUNDARY) {
                 if (v.uses[index] == 0) {
                     revert IModelRegistry.InvalidWiring(k, index, IModelRegistry.WiringFault.ReadBeforeWrite);
@@ -299,10 +300,10 @@ library KeyBlobValidation {
                 if (v.uses[index] != 0) {
                     revert IModelRegistry.InvalidWiring(k, index, IModelRegistry.WiringFault.WrittenTwice);
                 }
-                v.uses[index] = 1;
             } else {
                 revert IModelRegistry.InvalidWiring(k, index, IModelRegistry.WiringFault.RoleMismatch);
             }
+            v.uses[index] += 1;
         }
         if (readsPrivate != hasOwner) {
             revert IModelRegistry.InvalidWiring(k, 0, IModelRegistry.WiringFault.OwnerSlotMismatch);
@@ -326,16 +327,17 @@ library KeyBlobValidation {
         }
     }
 
-    /// @dev After all slices: every input is read, every output put out, every boundary written.
+    /// @dev After all slices: every input is read, every output put out, every boundary written and read.
     function _checkUses(Validation memory v) private pure {
         for (uint256 t = 0; t < v.tensors; ++t) {
-            if (v.uses[t] != 0) continue;
             uint256 kind = KeyBlob.read(_tensorCursor(v, t));
+            // A boundary's first use is that it is written.
+            if (v.uses[t] > (kind == KeyBlob.KIND_BOUNDARY ? 1 : 0)) continue;
             IModelRegistry.WiringFault fault = kind == KeyBlob.KIND_OUTPUT
                 ? IModelRegistry.WiringFault.OutputMissing
-                : kind == KeyBlob.KIND_BOUNDARY
+                : kind == KeyBlob.KIND_BOUNDARY && v.uses[t] == 0
                     ? IModelRegistry.WiringFault.NeverWritten
-                    : IModelRegistry.WiringFault.InputUnread;
+                    : IModelRegistry.WiringFault.Unread;
             revert IModelRegistry.InvalidWiring(v.slices, t, fault);
         }
     }

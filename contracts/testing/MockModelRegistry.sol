@@ -36,7 +36,7 @@ contract MockModelRegistry {
     function setModel(bytes32 modelDigest, bytes memory layout) public {
         // A header of no slices; readers of layouts look no further.
         uint256 tensors = layout.length / (32 * KeyBlob.TENSOR_WORDS);
-        _headers[modelDigest] = bytes.concat(abi.encode(KeyBlob.MODEL_TAG, 0, tensors, 0, 0, 1), layout);
+        _headers[modelDigest] = bytes.concat(abi.encode(KeyBlob.MODEL_TAG, 0, tensors, 0, 0, 1, 0), layout);
     }
 
     /// @notice Stops a model, or lets it wait or serve again.

@@ -241,6 +241,22 @@ contract BundleVerifierBatchTest is Deployed {
         }
     }
 
+    /// Every word and commitment has a place in calldata, and those that no covered slice touches are nobody's: they
+    /// may be anything in range. Off chain a part's bundle leaves them out.
+    function test_PartialBundleProvesNothingOfOtherTensors() public {
+        // The last slice of three: it reads boundary 1, and puts out the output.
+        IBundleVerifier.Bundle memory bundle = covering(digests[2], loadBundle("chain"), 4);
+        (bundle.words[0], bundle.commitments[0]) = (bundle.words[0] ^ 1, bundle.commitments[0] ^ 1);
+        verifier.verifyBundle(bundle);
+        for (uint256 i = 0; i < 2; ++i) {
+            bundle = covering(digests[2], loadBundle("chain"), 4);
+            if (i == 0) bundle.words[26] ^= 1;
+            else bundle.commitments[1] ^= 1;
+            vm.expectRevert(IBundleVerifier.InvalidBundle.selector);
+            verifier.verifyBundle(bundle);
+        }
+    }
+
     function test_RevertWhen_CoverageIsWrittenOut() public {
         IBundleVerifier.Bundle memory bundle = covering(digests[2], loadBundle("chain"), 0);
         bundle.coverage = 7;

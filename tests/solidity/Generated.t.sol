@@ -153,7 +153,7 @@ contract GeneratedTest is Deployed {
         (uint256[1] memory publics, uint256[4] memory words, uint256[10] memory proof) = _arguments();
         MlpDigitsSlice0Verifier generated = new MlpDigitsSlice0Verifier();
         generated.verifyProof(publics, words, proof);
-        assertEq(generated.VK_HASH(), bytes32(wordAt(vm.parseJsonBytes(readFixture("rust-single"), ".blob"), 6)));
+        assertEq(generated.VK_HASH(), bytes32(wordAt(vm.parseJsonBytes(readFixture("rust-single"), ".blob"), 7)));
     }
 
     function testFuzz_RevertWhen_AnyBitIsFlipped(uint256 word, uint8 bit) public {

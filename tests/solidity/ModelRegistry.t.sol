@@ -240,12 +240,12 @@ contract ModelRegistryTest is Registered {
             bytes.concat(blob, hex"00"),
             abi.encodeWithSelector(IModelRegistry.BlobLengthMismatch.selector, blob.length, blob.length + 1)
         );
-        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.BlobLengthMismatch.selector, 192, 0));
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.BlobLengthMismatch.selector, 224, 0));
         registry.register(new bytes32[](0), 0);
     }
 
     function test_RevertWhen_HeaderIsMalformed() public {
-        _refuseWord(0, uint256(keccak256("zkslice/model/v1")));
+        _refuseWord(0, uint256(keccak256("zkslice/model/v2")));
         _refuseWord(1, 0);
         _refuseWord(1, 257);
         _refuseWord(1, 1 << 32);
@@ -363,8 +363,8 @@ contract ModelRegistryTest is Registered {
 
     function test_RevertWhen_VkHashIsAnothers() public {
         bytes memory blob = loadModel("chain").blob;
-        bytes32 hash = bytes32(wordAt(blob, 7));
-        setWord(blob, 7, 1);
+        bytes32 hash = bytes32(wordAt(blob, 8));
+        setWord(blob, 8, 1);
         _expect(blob, abi.encodeWithSelector(IModelRegistry.VkHashMismatch.selector, 1, bytes32(uint256(1)), hash));
     }
 
@@ -414,10 +414,10 @@ contract ModelRegistryTest is Registered {
 
     function test_RevertWhen_G2PointIsInvalid() public {
         bytes memory original = loadModel("single").blob;
-        uint256[4] memory starts = [BETA, GAMMA, DELTA_1, DELTA_2];
+        uint256[3] memory starts = [BETA, DELTA_1, DELTA_2];
         bytes memory outside = abi.encodePacked(vm.parseJsonUintArray(readFixture("points"), ".twistOutsideG2"));
         bytes memory fault = abi.encodeWithSelector(IModelRegistry.InvalidG2.selector, 0);
-        for (uint256 i = 0; i < 4; ++i) {
+        for (uint256 i = 0; i < starts.length; ++i) {
             _expect(_withEverywhere(original, starts[i], outside), fault);
             _expect(_withEverywhere(original, starts[i], abi.encode(0, 0, 0, 0)), fault);
             _expect(_withEverywhere(original, starts[i], abi.encode(1, 2, 3, 4)), fault);
@@ -434,18 +434,12 @@ contract ModelRegistryTest is Registered {
         _refuseDelta(blob, DELTA_1, generator);
         _refuseDelta(blob, DELTA_2, generator);
         _refuseDelta(blob, DELTA_1, _negated(generator));
-        // With another γ too, so that it is not γ that is met.
-        blob = _withEverywhere(blob, GAMMA, _g2(loadModel("chain").blob, DELTA_1));
-        _refuseDelta(blob, DELTA_1, generator);
+        _refuseDelta(blob, DELTA_2, _negated(generator));
     }
 
-    /// P1, B9: γ = δ, β = δ, δ1 = ±δ2.
+    /// P1, B9: β = δ, δ1 = ±δ2.
     function test_RevertWhen_DeltaEqualsAnotherPointOfItsKey() public {
         bytes memory blob = loadModel("single").blob;
-        // γ apart from the generator, so that it is γ that is met.
-        bytes memory other = _withEverywhere(blob, GAMMA, _g2(loadModel("chain").blob, DELTA_1));
-        _refuseDelta(other, DELTA_1, _g2(other, GAMMA));
-        _refuseDelta(other, DELTA_2, _negated(_g2(other, GAMMA)));
         _refuseDelta(blob, DELTA_1, _g2(blob, BETA));
         _refuseDelta(blob, DELTA_2, _negated(_g2(blob, BETA)));
         _refuseDelta(blob, DELTA_1, _g2(blob, DELTA_2));
@@ -478,11 +472,20 @@ contract ModelRegistryTest is Registered {
         register(original);
     }
 
-    /// B9: δ shared under the same powers but another γ: L is the one part of a proof that γ is in.
-    function test_RevertWhen_DeltaIsSharedUnderAnotherGamma() public {
-        Model memory model = install("single");
-        bytes memory blob = _withEverywhere(model.blob, GAMMA, _g2(loadModel("chain").blob, DELTA_1));
-        _expectSelector(blob, IModelRegistry.DeltaNotDistinct.selector);
+    /// B9: γ is the generator, and nothing else: β or a δ equal to another γ would let anybody prove anything.
+    function test_RevertWhen_GammaIsNotTheGenerator() public {
+        bytes memory blob = loadModel("single").blob;
+        uint256 gamma = pointsAt(blob, recordAt(blob, 0)) + GAMMA;
+        bytes memory other = _g2(loadModel("chain").blob, DELTA_1);
+        bytes[4] memory points = [other, _g2(blob, BETA), _negated(_g2(blob, BETA)), _g2(blob, DELTA_1)];
+        for (uint256 i = 0; i < points.length; ++i) {
+            bytes memory fault =
+                abi.encodeWithSelector(IModelRegistry.MalformedBlob.selector, gamma, wordAt(points[i], 0));
+            _expect(_withEverywhere(blob, GAMMA, points[i]), fault);
+        }
+        bytes memory negated = _negated(_generator());
+        bytes memory sign = abi.encodeWithSelector(IModelRegistry.MalformedBlob.selector, gamma + 2, wordAt(negated, 2));
+        _expect(_withEverywhere(blob, GAMMA, negated), sign);
     }
 
     /// The same key for two slices of one model.
@@ -494,10 +497,9 @@ contract ModelRegistryTest is Registered {
         bytes memory blob = loadModel("single").blob;
         bytes memory fault = abi.encodeWithSelector(IModelRegistry.UncontributedSetup.selector);
         _expect(_withEverywhere(blob, BETA, _generator()), fault);
+        _expect(_withEverywhere(blob, BETA, _negated(_generator())), fault);
         _expect(_withEverywhere(blob, 0, abi.encode(1, 2)), fault);
         _expect(_withEverywhere(blob, 0, abi.encode(1, BN254.Q - 2)), fault);
-        bytes memory other = _g2(loadModel("chain").blob, DELTA_1);
-        _expect(_withEverywhere(_withEverywhere(blob, BETA, other), GAMMA, _negated(other)), fault);
     }
 
     /// P13: a pairing precompile that does not check its points would let a bad key in.
@@ -634,9 +636,15 @@ contract ModelRegistryTest is Registered {
         bytes memory blob = _withUnreadInput(loadModel("single").blob);
         rehash(blob);
         _expect(
-            blob,
-            abi.encodeWithSelector(IModelRegistry.InvalidWiring.selector, 1, 1, IModelRegistry.WiringFault.InputUnread)
+            blob, abi.encodeWithSelector(IModelRegistry.InvalidWiring.selector, 1, 1, IModelRegistry.WiringFault.Unread)
         );
+    }
+
+    /// A package with such a boundary is refused off chain, too.
+    function test_RevertWhen_BoundaryIsUnread() public {
+        bytes memory blob = loadModel("chain").blob;
+        uint256 slot = wiringAt(blob, 2) + 2;
+        _refuseWiring(blob, slot, (3 << 32) + 2, 3, 3, IModelRegistry.WiringFault.Unread);
     }
 
     /// What readers rely on, stated once more and plainly: it holds for whatever hostile blob is accepted.
@@ -712,7 +720,7 @@ contract ModelRegistryTest is Registered {
             if (t != 0) assertTrue(kind >= wordAt(blob, tensorAt(blob, t - 1)) || kind < 3, "order");
             if (t != 0 && kind < 3) assertLt(wordAt(blob, tensorAt(blob, t - 1)), 3, "inputs first");
             if (kind >= 3) assertEq(written[t], 1, "one source");
-            else assertGt(read[t], 0, "no idle input");
+            if (kind != 3) assertGt(read[t], 0, "no idle input or boundary");
         }
         assertEq(recordAt(blob, wordAt(blob, 1)), blob.length / 32, "nothing after the records");
     }

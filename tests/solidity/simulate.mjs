@@ -149,6 +149,12 @@ function makeSetup(name) {
 /// Of the model at hand.
 let setup;
 
+/// Of names and shapes, which no contract reads: one dimension each, and a name that says its place.
+const layoutDigest = (model) => hash([
+  tag("layout/v1"),
+  ...model.tensors.flatMap((t, i) => [BigInt(utils.id(`tensor ${i}`)), 1, t.count, 0, 1, t.offset, t.scale]),
+]);
+
 function makeKeys(model, next) {
   for (const s of model.slices) {
     const layout = s.groups.flatMap((t) => [model.tensors[t].count, model.tensors[t].bits]);
@@ -164,7 +170,7 @@ function makeKeys(model, next) {
     s.vkHash = hash(s.record);
   }
   model.header = [
-    tag("model/v2"), model.slices.length, model.tensors.length, 0, setup.digest, 1,
+    tag("model/v3"), model.slices.length, model.tensors.length, 0, setup.digest, 1, layoutDigest(model),
     ...model.slices.map((s) => s.vkHash),
     ...model.tensors.flatMap((t) => [t.kind, t.count, t.bits, t.offset, t.scale, t.decimals]),
     ...model.slices.flatMap((s) => [s.slots.length, ...s.slots, s.groups.length, ...s.groups]),

@@ -607,7 +607,7 @@ fn compiling_is_deterministic() {
             assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         }
         let first = contents(&scene.path("first"));
-        assert_eq!(first.len(), 1 + slices.parse::<usize>().unwrap());
+        assert_eq!(first.len(), 2 + slices.parse::<usize>().unwrap(), "the manifest, the lock, the graphs");
         assert!(first == contents(&scene.path("second")), "{name}: packages differ");
         assert_eq!(leftovers(&scene.path("")), Vec::<String>::new());
     }
@@ -635,19 +635,20 @@ fn a_full_disk_leaves_nothing_behind() {
     failed(limited(4, &args), "graph.bin");
     assert!(!scene.path("package").exists());
     // An earlier package stays as it is.
-    scene.compile("package", 1, "public");
+    scene.compile("package", 2, "public");
     let before = contents(&scene.path("package"));
     failed(limited(4, &args), "graph.bin");
     assert!(before == contents(&scene.path("package")));
 
     let package = scene.path("package");
     failed(limited(100, &["setup".as_ref(), package.as_ref()]), "proving.key");
-    assert!(!package.join("keys.json").exists() && !package.join("slices/0/proving.key").exists());
-    ok!("setup", package);
-    // A setup that fails takes the keys with it, rather than leave a mixture of two setups that looks whole.
-    failed(limited(100, &["setup".as_ref(), package.as_ref()]), "proving.key");
+    assert!(!package.join("keys.json").exists() && !package.join("keys").exists());
     refused!(2, ["no keys", "zkslice setup"], "verify", package, scene.path("none.json"));
     ok!("setup", package);
+    // A setup that fails leaves the keys that were there.
+    let before = contents(&package);
+    failed(limited(100, &["setup".as_ref(), package.as_ref(), "--force".as_ref()]), "proving.key");
+    assert!(before == contents(&package));
 
     let (input, bundle) = (scene.input(), scene.path("bundle.json"));
     failed(
@@ -669,6 +670,58 @@ fn a_place_that_cannot_be_written_is_named() {
     refused!(1, ["missing/bundle.json"], "prove", scene.path("package"), "--input", scene.input(), "-o", scene.path("missing/bundle.json"));
     refused!(1, ["Is a directory"], "prove", scene.path("package"), "--input", scene.input(), "-o", scene.path("package"));
     assert_eq!(leftovers(&scene.path("")), before);
+}
+
+/// Keys are lost only to `--force`, and the same model's compilation keeps them.
+#[test]
+fn keys_are_not_lost() {
+    let scene = Scene::new();
+    let (package, other) = (scene.path("package"), scene.path("other"));
+    scene.compile("package", 1, "public");
+    scene.compile("other", 1, "public");
+    let model = ok!("setup", package)["packages"][0]["model"].as_str().unwrap().to_owned();
+    scene.prove("package", "bundle.json");
+    let before = contents(&package);
+    refused!(2, ["package", "keys of model", &model, "--force"], "setup", package);
+    refused!(2, ["package", "keys of model", &model, "--force"], "setup", other, package);
+    assert!(!other.join("keys.json").exists());
+    assert_eq!(scene.compile("package", 1, "public")["kept_keys_of"], model.as_str());
+    let ran = run!("compile", scene.model(), "--samples", scene.samples(), "--slices", "1", "-o", package);
+    assert!(ran.code == Some(0) && ran.stdout.contains("its keys stay") && ran.stdout.contains(&model), "{ran:?}");
+    let another = ["--slices", "2"];
+    let compile = |force: &[&str]| {
+        let mut command = Command::new(zkslice());
+        command.arg("compile").arg(scene.model()).arg("--samples").arg(scene.samples()).args(another).args(force);
+        Ran::from(command.arg("--json").arg("-o").arg(&package).output().unwrap())
+    };
+    scene::refusal(compile(&[]), 2, &["package", "keys of model", &model, "--force"]);
+    assert!(before == contents(&package));
+    ok!("verify", package, scene.path("bundle.json"));
+    let again = ok!("setup", package, "--force");
+    assert_ne!(again["packages"][0]["model"], model.as_str());
+    refused!(1, ["model 0x"], "verify", package, scene.path("bundle.json"));
+    assert_eq!(scene::succeeded(compile(&["--force"]))["kept_keys_of"], Value::Null);
+    refused!(2, ["no keys"], "verify", package, scene.path("bundle.json"));
+}
+
+/// Two setups of one package at once: one makes keys, the other says in one line that it cannot.
+#[test]
+fn two_setups_at_once() {
+    let scene = Scene::of("lenet5_avg");
+    scene.compile("package", 3, "public");
+    let package = scene.path("package");
+    let start =
+        || Command::new(zkslice()).arg("setup").arg(&package).arg("--json").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut ran = [start(), start()].map(|child| Ran::from(child.wait_with_output().unwrap()));
+    ran.sort_by_key(|ran| ran.code);
+    assert_eq!(ran[0].code, Some(0), "{}", ran[0].stderr);
+    let [_, late] = ran;
+    // The other came while the first was at it, or, on a busy machine, when it was done.
+    let (code, words) =
+        if late.code == Some(1) { (1, ["another zkslice is writing this package"]) } else { (2, ["it holds the keys of model"]) };
+    scene::refusal(late, code, &words);
+    scene.prove("package", "bundle.json");
+    ok!("verify", package, scene.path("bundle.json"));
 }
 
 /// A process that is killed leaves either no output or a whole one; the next run clears up behind it.
@@ -709,7 +762,14 @@ fn a_killed_process_leaves_no_half_output() {
             scene.prove("package", "early.json");
         }
     }
-    ok!("setup", package);
+    ok!("setup", package, "--force");
+    // Over keys: the earlier or the new ones are there, whole, at any moment.
+    for after in [150, 900, 1300] {
+        kill(&["setup".as_ref(), package.as_ref(), "--force".as_ref()], after);
+        scene.prove("package", "early.json");
+    }
+    ok!("setup", package, "--force");
+    assert_eq!(std::fs::read_dir(package.join("keys")).unwrap().count(), 1, "what the killed ones left is gone");
     let (input, bundle) = (scene.input(), scene.path("bundle.json"));
     for after in [30, 150, 400] {
         kill(&["prove".as_ref(), package.as_ref(), "--input".as_ref(), input.as_ref(), "-o".as_ref(), bundle.as_ref()], after);

@@ -48,3 +48,33 @@ fn exports() {
         assert_eq!(text(&out.join("src").join(file)), text(&project.join("contracts/MlpDigits").join(file)), "{file}");
     }
 }
+
+/// Models whose names are alike in Solidity, or have nothing that Solidity takes, stay apart in one project.
+#[test]
+fn models_do_not_overwrite_each_other() {
+    let scene = Scene::new();
+    let project = scene.path("project");
+    fs::create_dir_all(&project).unwrap();
+    fs::write(project.join("foundry.toml"), "").unwrap();
+    let package = |name: &str, slices: &str| {
+        let (model, package) = (scene.path(&format!("{name}.onnx")), scene.path(&format!("{name}-package")));
+        fs::copy(scene.model(), &model).unwrap();
+        ok!("compile", model, "--samples", scene.samples(), "--slices", slices, "-o", package);
+        ok!("setup", package);
+        package
+    };
+    let export = |package: &Path| ok!("export", package, "--into", project)["folder"].as_str().unwrap().to_owned();
+    let (first, second) = (package("a-b", "1"), package("a_b", "2"));
+    let place = export(&first);
+    let digest = ok!("inspect", first)["keys"]["model"].as_str().unwrap().to_owned();
+    refused!(1, [place.as_str(), "'a-b'", &digest, "--name", "--force"], "export", second, "--into", project);
+    assert_eq!(export(&first), place);
+    let named = ok!("export", second, "--into", project, "--name", "Second");
+    assert_eq!(named["folder"].as_str().map(Path::new), Some(project.join("src/Second").as_path()));
+    refused!(2, ["'second one'", "letters"], "export", second, "--into", project, "--name", "second one");
+    assert_ne!(export(&package("模型一", "1")), export(&package("模型二", "1")));
+    let libraries = files(&project).into_iter().filter(|path| path.to_string_lossy().ends_with("Model.sol"));
+    assert_eq!(libraries.count(), 4);
+    ok!("export", second, "--into", project, "--force");
+    refused!(1, ["'a_b'"], "export", first, "--into", project);
+}

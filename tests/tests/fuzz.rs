@@ -530,9 +530,9 @@ fn key_manifests() {
     let folder = tempfile::tempdir().unwrap();
     copy(fixture().public.folder(), folder.path());
     let honest = std::fs::read(folder.path().join("keys.json")).unwrap();
-    let package = Package::open(folder.path()).unwrap();
     campaign("key_manifests", "keys", 10, std::slice::from_ref(&honest), |bytes| {
         std::fs::write(folder.path().join("keys.json"), bytes).unwrap();
+        let package = Package::open(folder.path()).unwrap();
         if package.keys().is_ok() {
             let _ = package.key_blob();
         }

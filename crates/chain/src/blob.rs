@@ -9,7 +9,7 @@ use crate::ChainError;
 use crate::constants::{MAX_SLICES, MODEL_TAG, WORD_BITS};
 
 /// Words of a header before its lists.
-const HEADER_WORDS: usize = 6;
+const HEADER_WORDS: usize = 7;
 /// Words of a tensor's layout.
 const TENSOR_WORDS: usize = 6;
 
@@ -94,7 +94,7 @@ impl KeyBlobHeader {
         let mut words = Words { blob, at: 0 };
         let head = words.take(HEADER_WORDS)?;
         if head[0] != U256::from_be_bytes(keccak256(MODEL_TAG).0) {
-            return Err("it does not begin with the tag of a key blob of version 2".to_owned());
+            return Err("it does not begin with the tag of a key blob of version 3".to_owned());
         }
         let slices = words.count(head[1], "slices")?;
         let tensor_count = words.count(head[2], "tensors")?;
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn every_changed_or_missing_byte_of_the_header_is_noticed() {
         let (digest, _, blob) = fixture("chain");
-        let header_bytes = 32 * (6 + 3 + 4 * 6 + (1 + 2 + 1 + 1) + (1 + 3 + 1) + (1 + 2 + 1 + 1));
+        let header_bytes = 32 * (7 + 3 + 4 * 6 + (1 + 2 + 1 + 1) + (1 + 3 + 1) + (1 + 2 + 1 + 1));
         for at in 0..header_bytes {
             let mut changed = blob.clone();
             changed[at] ^= 1;

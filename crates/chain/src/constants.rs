@@ -27,7 +27,7 @@ pub const MAX_SLICES: usize = 256;
 pub const CONTEXT_TAG: &str = "zkslice/context/v1";
 
 /// First word of a key blob is this tag's keccak256.
-pub const MODEL_TAG: &str = "zkslice/model/v2";
+pub const MODEL_TAG: &str = "zkslice/model/v3";
 
 /// Bits of a word that hold digits: one less than the field order has.
 pub const WORD_BITS: u64 = 253;

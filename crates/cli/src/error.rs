@@ -61,7 +61,10 @@ impl From<PackageError> for CliError {
                 };
                 Self::input(format!("{error}: {mend}"))
             }
-            PackageError::Io { .. } | PackageError::Key(KeyError::Io { .. }) => Self::failed(error.to_string()),
+            PackageError::Io { .. }
+            | PackageError::Key(KeyError::Io { .. })
+            | PackageError::Busy { .. }
+            | PackageError::KeysReplaced { .. } => Self::failed(error.to_string()),
             _ => Self::input(error.to_string()),
         }
     }
@@ -120,7 +123,9 @@ impl From<RelayError> for CliError {
 impl From<ExportError> for CliError {
     fn from(error: ExportError) -> Self {
         match error {
-            ExportError::NotAProject { .. } | ExportError::Manifest { .. } | ExportError::License { .. } => Self::input(error.to_string()),
+            ExportError::NotAProject { .. } | ExportError::Manifest { .. } | ExportError::License { .. } | ExportError::Name { .. } => {
+                Self::input(error.to_string())
+            }
             _ => Self::failed(error.to_string()),
         }
     }

@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, G2Projective};
+use ark_bn254::{Fq, Fq2, Fr, G1Affine, G1Projective, G2Affine, G2Projective};
 use ark_ec::{AffineRepr, CurveGroup, PrimeGroup};
 use ark_ff::{Field, One, UniformRand, Zero};
 use ark_poly::univariate::DensePolynomial;
@@ -15,10 +15,14 @@ use ark_std::rand::{SeedableRng, rngs::StdRng};
 use zkslice_circuit::gadgets;
 use zkslice_circuit::{Builder, Circuit, Layout, Matrix, Shape, SliceShape, Trace, Witness, shape_of, trace_of};
 
-use crate::key_file::Section;
+use crate::key_file::{Section, g1_bytes, g2_bytes};
 use crate::plain::ArkKey;
 use crate::setup::Columns;
-use crate::{KeyError, Proof, ProveError, ProvingKey, Setup, Statement, VerifyError, VerifyingKey, WordGroup, challenge, prove, verify};
+use crate::verify::verify_under_any_key;
+use crate::{
+    Form, KeyError, Proof, ProveError, ProvingKey, Setup, Statement, VerifyError, VerifyingKey, WordGroup, challenge, prove, snarkjs,
+    verify,
+};
 
 #[path = "../../circuit/tests/common/mod.rs"]
 mod network;
@@ -194,16 +198,16 @@ fn equal_deltas_accept_a_false_output_and_distinct_ones_do_not() {
         let moved = c2 + key.commitment(&circuit, &z) - key.commitment(&circuit, &early);
         let forged = Proof { a: g1(a), b: g2(b), c1: Some(g1(c1)), c2: g1(moved) };
         let statement = Statement { publics: honest.publics.clone(), words: words.clone() };
-        let verdict = verify(&vk, &statement, &forged);
+        let verdict = verify_under_any_key(&vk, &statement, &forged);
         assert_eq!(verdict, if equal { Ok(()) } else { Err(VerifyError::Invalid) });
         // Without the move it fails in both, and an honest proof passes in both.
         let unmoved = Proof { c2: g1(c2), ..forged };
-        assert_eq!(verify(&vk, &statement, &unmoved), Err(VerifyError::Invalid));
+        assert_eq!(verify_under_any_key(&vk, &statement, &unmoved), Err(VerifyError::Invalid));
         let chi = challenge(&vk.hash(), &honest.publics, &honest.words, &g1(c1));
         let z = circuit.assignment(&honest, chi).unwrap();
         let [a, b, c2] = key.finish(&circuit, &z, blinding, &mut rng);
         let proof = Proof { a: g1(a), b: g2(b), c1: Some(g1(c1)), c2: g1(c2) };
-        verify(&vk, &Statement { publics: honest.publics.clone(), words: honest.words.clone() }, &proof).unwrap();
+        verify_under_any_key(&vk, &Statement { publics: honest.publics.clone(), words: honest.words.clone() }, &proof).unwrap();
     }
 }
 
@@ -228,11 +232,99 @@ fn a_public_input_other_than_the_committed_one_is_refused() {
         let [a, b, c2] = key.finish(&circuit, &z, blinding, &mut rng);
         let moved = c2 + key.commitment(&circuit, &z) - key.commitment(&circuit, &early);
         let forged = Proof { a: g1(a), b: g2(b), c1: Some(g1(c1)), c2: g1(moved) };
-        assert_eq!(verify(&vk, &statement, &forged), if equal { Ok(()) } else { Err(VerifyError::Invalid) });
+        assert_eq!(verify_under_any_key(&vk, &statement, &forged), if equal { Ok(()) } else { Err(VerifyError::Invalid) });
         // The committed wires as they are, and a fingerprint of the other context: one row does not hold.
         let mut z = circuit.assignment(&honest, chi).unwrap();
         z[Layout::FINGERPRINT_WIRE] = crate::fingerprint(&[context], &honest.words, chi);
         assert!(circuit.check(&z).is_err());
+    }
+}
+
+/// The point whose pairing with γ is the statement's part of the equation.
+fn statement_point(key: &VerifyingKey, statement: &Statement, c1: Option<&G1Affine>) -> G1Affine {
+    let Statement { publics, words } = statement;
+    let scalars = match c1 {
+        Some(c1) => {
+            let chi = challenge(&key.hash(), publics, words, c1);
+            vec![chi, crate::fingerprint(publics, words, chi)]
+        }
+        None => publics.clone(),
+    };
+    let l = key.ic[1..].iter().zip(&scalars).fold(G1Projective::from(key.ic[0]), |sum, (point, x)| sum + *point * x);
+    l.into_affine()
+}
+
+/// `docs/proof-system.md` 8.2: with β = ±γ, or with a last δ that is ±γ, anybody proves any statement from the verifying key alone. The
+/// forgeries verify where nobody looks at the key; whatever takes a key refuses these and every other relation that a setup without a
+/// contribution has.
+#[test]
+fn attack_b9_keys_that_prove_anything_are_refused() {
+    let mut rng = StdRng::seed_from_u64(13);
+    let circuit = circuit();
+    let setup = Setup::dev(&mut rng);
+    let committed = setup.key(&circuit, &GROUPS, &mut rng).unwrap();
+    let mut shape = Shape::new();
+    let (public, x) = (shape.public(None), shape.field_given(None));
+    let square = shape.field_product(&x, &x);
+    shape.field_equal(&square, &public);
+    let plain = setup.key(&shape.finish(), &[], &mut rng).unwrap();
+
+    let another = g2(Fr::rand(&mut rng));
+    for key in [&committed, &plain] {
+        let good = key.verifying_key();
+        good.check().unwrap();
+        let (one, beta, delta) = (good.gamma, good.beta, good.delta2);
+        let bent = |bend: &dyn Fn(&mut VerifyingKey)| {
+            let mut key = good.clone();
+            bend(&mut key);
+            key
+        };
+        // Each with A = α + a·L, B = β, C2 = c·L where it is a forgery that anybody can make.
+        let mut keys = vec![
+            ("β = γ", bent(&|key| key.beta = one), Some((1, 0))),
+            ("β = −γ", bent(&|key| key.beta = -one), Some((-1, 0))),
+            ("β = γ, not the generator", bent(&|key| key.gamma = beta), Some((1, 0))),
+            ("β = −γ, not the generator", bent(&|key| key.gamma = -beta), Some((-1, 0))),
+            ("δ = γ", bent(&|key| key.delta2 = one), Some((0, -1))),
+            ("δ = −γ", bent(&|key| key.delta2 = -one), Some((0, 1))),
+            ("δ = γ, not the generator", bent(&|key| key.gamma = delta), Some((0, -1))),
+            ("γ is not the generator", bent(&|key| key.gamma = another), None),
+            ("γ = −G2", bent(&|key| key.gamma = -one), None),
+            ("β = G2 with another γ", bent(&|key| (key.beta, key.gamma) = (one, another)), None),
+            ("β = −G2 with another γ", bent(&|key| (key.beta, key.gamma) = (-one, another)), None),
+            ("α = G1", bent(&|key| key.alpha = G1Affine::generator()), None),
+            ("α = −G1", bent(&|key| key.alpha = -G1Affine::generator()), None),
+            ("δ = G2 with another γ", bent(&|key| (key.delta2, key.gamma) = (one, another)), None),
+            ("δ = β", bent(&|key| key.delta2 = beta), None),
+            ("δ = −β", bent(&|key| key.delta2 = -beta), None),
+        ];
+        if good.delta1.is_some() {
+            keys.extend([
+                ("δ1 = δ2", bent(&|key| key.delta1 = Some(delta)), None),
+                ("δ1 = −δ2", bent(&|key| key.delta1 = Some(-delta)), None),
+                ("δ1 = γ", bent(&|key| key.delta1 = Some(one)), None),
+                ("δ1 = β", bent(&|key| key.delta1 = Some(beta)), None),
+            ]);
+        }
+        for (name, bad, forgery) in keys {
+            if let Some((a, c)) = forgery {
+                let statement = Statement { publics: vec![Fr::rand(&mut rng)], words: bad.groups.iter().map(|_| Fr::one()).collect() };
+                let c1 = bad.delta1.map(|_| G1Affine::zero());
+                let l = statement_point(&bad, &statement, c1.as_ref());
+                let times = |n: i64| (l * Fr::from(n)).into_affine();
+                let forged = Proof { a: (bad.alpha + times(a)).into_affine(), b: bad.beta, c1, c2: times(c) };
+                assert_eq!(verify_under_any_key(&bad, &statement, &forged), Ok(()), "{name}: the forgery");
+                assert!(matches!(verify(&bad, &statement, &forged), Err(VerifyError::UnsafeKey(_))), "{name}: the verifier");
+            }
+            assert!(matches!(bad.check(), Err(KeyError::Unsafe(_))), "{name}");
+            assert!(matches!(VerifyingKey::from_record(&bad.record()), Err(KeyError::Unsafe(_))), "{name}: the record");
+            let file = ProvingKey::assemble(key.layout().clone(), true, bad.clone(), sections(key));
+            assert!(matches!(file, Err(KeyError::Unsafe(_))), "{name}: the key file");
+            if bad.form() == Form::Plain {
+                let json = snarkjs::verifying_key(&bad).unwrap();
+                assert!(matches!(snarkjs::read_verifying_key(&json), Err(KeyError::Unsafe(_))), "{name}: snarkjs's JSON");
+            }
+        }
     }
 }
 
@@ -407,6 +499,43 @@ fn keys_with_impossible_layouts_are_refused() {
     let proof = prove(&key, &witness, || Ok(self::circuit()), &mut rng).unwrap();
     let statement = Statement { publics: witness.publics.clone(), words: witness.words };
     assert!(matches!(verify(&short, &statement, &proof), Err(VerifyError::Arity { .. })));
+}
+
+/// A proof leaves as words, so it is the words that are checked: a key whose points are off their curve or outside the subgroup gives none,
+/// and no encoding but the canonical one of a valid proof comes out.
+#[test]
+fn a_proof_is_read_back_before_it_leaves() {
+    let mut rng = StdRng::seed_from_u64(14);
+    let key = Setup::dev(&mut rng).key(&circuit(), &GROUPS, &mut rng).unwrap();
+    let witness = witness(17);
+    let statement = Statement { publics: witness.publics.clone(), words: witness.words.clone() };
+    let words = prove(&key, &witness, || Ok(circuit()), &mut rng).unwrap().to_words();
+    let release = |words: &[[u8; 32]; Proof::WORDS]| crate::prove::release(key.verifying_key(), &statement, words);
+    assert_eq!(release(&words).unwrap().to_words(), words);
+    // On the twist, outside the subgroup: random x until there is a y. The cofactor is large, so any such point is.
+    let outside = std::iter::repeat_with(|| G2Affine::get_point_from_x_unchecked(Fq2::rand(&mut rng), false)).flatten().next().unwrap();
+    assert!(outside.is_on_curve() && !outside.is_in_correct_subgroup_assuming_on_curve());
+    let honest = Proof::from_words(&words, Form::Committed).unwrap();
+    let twisted = Proof { b: (honest.b + outside).into_affine(), ..honest.clone() };
+    assert!(matches!(release(&twisted.to_words()), Err(VerifyError::Encoding(what)) if what == "B"));
+    for (at, what) in [(0, "A"), (6, "C1"), (8, "C2")] {
+        for change in [|word: &mut [u8; 32]| word[31] ^= 1, |word: &mut [u8; 32]| *word = [0xff; 32]] {
+            let mut changed = words;
+            change(&mut changed[at]);
+            assert!(matches!(release(&changed), Err(VerifyError::Encoding(found)) if found == what), "{what}");
+        }
+    }
+    // From the prover's side: every section of the key in turn, its first point off its curve, or in G2 outside the subgroup.
+    for section in [Section::A, Section::B1, Section::B2, Section::K1, Section::K2, Section::H] {
+        let mut damaged = sections(&key);
+        match section {
+            Section::B2 => damaged[section as usize][..128].copy_from_slice(&g2_bytes(&[outside])),
+            _ => damaged[section as usize][..64].copy_from_slice(&g1_bytes(&[G1Affine::new_unchecked(Fq::from(5u64), Fq::from(6u64))])),
+        }
+        let damaged = ProvingKey::assemble(key.layout().clone(), true, key.verifying_key().clone(), damaged).unwrap();
+        let result = prove(&damaged, &witness, || Ok(circuit()), &mut rng);
+        assert!(matches!(result, Err(ProveError::SelfCheck)), "{section:?}: {result:?}");
+    }
 }
 
 /// Which of the public wires but the constant can be moved in a copied proof, by rows `of` the circuit.

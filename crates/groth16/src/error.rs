@@ -42,6 +42,9 @@ pub enum KeyError {
     /// Trapdoors that coincide, within a key or across the keys of a setup.
     #[error("unsafe key: {0}; run the setup again")]
     Unsafe(String),
+    /// A circuit whose keys would bind less than their statement.
+    #[error("the circuit does not bind its statement: {0}; compile the package again")]
+    Rows(String),
     /// ark-groth16 or ark-relations refused.
     #[error("{0}")]
     Arkworks(String),
@@ -76,7 +79,8 @@ pub enum ProveError {
     /// There is no witness.
     #[error(transparent)]
     Circuit(#[from] CircuitError),
-    /// The finished proof does not verify: the witness does not satisfy the circuit, or the key is damaged. It is not released.
+    /// The finished proof does not verify when its own words are read back: the witness does not satisfy the circuit, or the key is
+    /// damaged. It is not released.
     #[error("the proof does not verify and was withheld: the witness does not satisfy the circuit, or the key file is damaged")]
     SelfCheck,
     /// The operating system gave no randomness.
@@ -111,6 +115,9 @@ pub enum VerifyError {
     /// A coordinate or scalar that is not reduced, or a point off its curve or subgroup.
     #[error("{0} is not a canonical, valid encoding")]
     Encoding(String),
+    /// A key under which proofs can be forged.
+    #[error("{0}")]
+    UnsafeKey(String),
     /// The pairing equation does not hold.
     #[error("the proof is not valid for this statement")]
     Invalid,

@@ -1,7 +1,9 @@
 //! Verifying keys: their record (the preimage of the key's hash), and what makes one unsafe.
 
+use std::ops::Neg;
+
 use ark_bn254::{G1Affine, G2Affine};
-use ark_ec::{AffineRepr, CurveGroup};
+use ark_ec::AffineRepr;
 use zkslice_circuit::gadgets::{digits_per_word, words_of};
 
 use crate::challenge::{keccak, tag};
@@ -50,7 +52,7 @@ pub struct VerifyingKey {
     pub alpha: G1Affine,
     /// β in G2.
     pub beta: G2Affine,
-    /// γ in G2.
+    /// γ in G2: the generator, or [`VerifyingKey::check`] refuses the key.
     pub gamma: G2Affine,
     /// δ1 in G2; none in the plain form.
     pub delta1: Option<G2Affine>,
@@ -198,14 +200,20 @@ impl VerifyingKey {
         Ok(key)
     }
 
-    /// Refuses a key with a point at infinity where none may be.
+    /// Refuses a key under which proofs can be forged (`docs/proof-system.md` 8.2): a point at infinity, γ that is not the generator, α or β
+    /// that is ± the generator, and what [`check_deltas`] refuses.
+    ///
+    /// With β = ±γ, whatever the rest of the key, A = α ± L, B = β, C1 = C2 = 0 satisfies the equation for every statement.
     ///
     /// # Errors
     /// [`KeyError::Unsafe`].
     pub fn check(&self) -> Result<(), KeyError> {
-        if self.alpha.is_zero() || self.beta.is_zero() || self.gamma.is_zero() {
-            return Err(KeyError::Unsafe("α, β or γ is the point at infinity".into()));
-        }
+        let unsafe_if = |bad: bool, reason: &str| if bad { Err(KeyError::Unsafe(reason.into())) } else { Ok(()) };
+        unsafe_if(self.alpha.is_zero() || self.beta.is_zero() || self.gamma.is_zero(), "α, β or γ is the point at infinity")?;
+        unsafe_if(same(&self.beta, &self.gamma), "β equals ±γ: any statement can be proven")?;
+        unsafe_if(same(&self.beta, &G2Affine::generator()), "β equals ±the generator")?;
+        unsafe_if(same(&self.alpha, &G1Affine::generator()), "α equals ±the generator")?;
+        unsafe_if(self.gamma != G2Affine::generator(), "γ is not the generator")?;
         if let Some(i) = self.ic.iter().position(AffineRepr::is_zero) {
             return Err(KeyError::Unsafe(format!("IC point {i} is the point at infinity: a public wire is bound to nothing")));
         }
@@ -213,7 +221,12 @@ impl VerifyingKey {
     }
 }
 
-/// Over all keys that share α and β: every δ is finite, none is ±another, ±γ, ±β or ±the generator (γ itself may be the generator).
+/// Whether two points are equal up to sign.
+fn same<P: AffineRepr + Neg<Output = P>>(a: &P, b: &P) -> bool {
+    a == b || *a == -*b
+}
+
+/// Over all keys that share α and β: every δ is finite, none is ± another, ±β, ±γ or ± the generator.
 ///
 /// One equal pair makes another circuit's columns free wires: a full break that no test within one key sees (rule B9).
 ///
@@ -221,7 +234,6 @@ impl VerifyingKey {
 /// [`KeyError::Unsafe`] naming the pair.
 pub fn check_deltas<'a>(keys: impl IntoIterator<Item = &'a VerifyingKey>) -> Result<(), KeyError> {
     let mut seen: Vec<(G2Affine, String)> = vec![(G2Affine::generator(), "the generator".into())];
-    let same = |a: &G2Affine, b: &G2Affine| a == b || *a == (-b.into_group()).into_affine();
     for (k, key) in keys.into_iter().enumerate() {
         for (delta, name) in [(key.delta1.as_ref(), "δ1"), (Some(&key.delta2), "δ2")] {
             let Some(delta) = delta else { continue };

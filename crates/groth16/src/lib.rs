@@ -8,6 +8,7 @@
 //! setup      toxic waste → keys
 //! key        verifying key: record, hash, checks; delta distinctness over a setup
 //! key_file   proving key: sections on disk, memory-mapped, with digests
+//! rows       what a circuit's matrices must have
 //! prove      witness → proof
 //! msm        multi-scalar multiplications over small scalars and over table entries
 //! verify     one proof
@@ -27,6 +28,7 @@ mod msm;
 mod plain;
 mod points;
 mod prove;
+mod rows;
 mod setup;
 pub mod snarkjs;
 mod verify;
@@ -37,5 +39,6 @@ pub use key::{Form, VerifyingKey, WordGroup, check_deltas};
 pub use key_file::ProvingKey;
 pub use points::{fr_from_word, fr_to_word, g1_from_words, g1_to_words, g2_from_words, g2_to_words};
 pub use prove::{Proof, prove};
+pub use rows::check_rows;
 pub use setup::Setup;
 pub use verify::{Statement, verify};

@@ -15,7 +15,7 @@ use zkslice_circuit::{Circuit, Layout, SecondRound, Witness};
 
 use crate::challenge::challenge;
 use crate::key_file::{Blinding, Section, g1, g2};
-use crate::{Form, ProveError, ProvingKey, Statement, VerifyError, msm, plain, points, verify};
+use crate::{Form, ProveError, ProvingKey, Statement, VerifyError, VerifyingKey, msm, plain, points, verify};
 
 /// A proof. `c1` is the first-round commitment; none in the plain form, whose C is `c2`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,8 @@ impl Proof {
     }
 }
 
-/// Proves a witness under a key. The proof is verified before it is returned: one that failed would leak (rule G6).
+/// Proves a witness under a key. What is returned was read back from its own words, points checked, and verified: a proof that failed
+/// would leak (rule G6), and one that nobody reads would be of no use.
 ///
 /// `circuit` is asked only by the plain form, whose prover reads the matrices.
 ///
@@ -90,7 +91,13 @@ pub fn prove(
         }
     };
     let statement = Statement { publics: witness.publics.clone(), words: witness.words.clone() };
-    verify(key.verifying_key(), &statement, &proof).map_err(|_| ProveError::SelfCheck)?;
+    release(key.verifying_key(), &statement, &proof.to_words()).map_err(|_| ProveError::SelfCheck)
+}
+
+/// The proof in these words, if whoever reads them accepts it.
+pub(crate) fn release(key: &VerifyingKey, statement: &Statement, words: &[[u8; 32]; Proof::WORDS]) -> Result<Proof, VerifyError> {
+    let proof = Proof::from_words(words, key.form())?;
+    verify(key, statement, &proof)?;
     Ok(proof)
 }
 

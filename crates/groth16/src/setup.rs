@@ -11,7 +11,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use zkslice_circuit::{Circuit, Layout, Matrix};
 
 use crate::key_file::{g1_bytes, g2_bytes};
-use crate::{KeyError, ProvingKey, VerifyingKey, WordGroup, plain};
+use crate::{KeyError, ProvingKey, VerifyingKey, WordGroup, check_rows, plain};
 
 /// τ, α and β of one setup; γ is the generator, as in every key that grows from a powers-of-tau ceremony. Zeroized on drop.
 ///
@@ -54,8 +54,7 @@ impl Setup {
     /// Makes a key for a circuit, with deltas of its own. `groups` lays out the circuit's public words.
     ///
     /// # Errors
-    /// [`KeyError::Unsafe`] for a circuit with a public wire that occurs nowhere: of the plain form, a public input. Those of the
-    /// committed form are no public wires, and no point of a verifying key tells of them; the exporter looks for them in the matrices.
+    /// [`KeyError::Rows`] for a circuit that does not bind each of its public wires, public inputs and words.
     /// [`KeyError::Malformed`] if the groups have not as many words as the circuit.
     pub fn key(&self, circuit: &Circuit, groups: &[WordGroup], rng: &mut (impl RngCore + CryptoRng)) -> Result<ProvingKey, KeyError> {
         let layout = circuit.layout().clone();
@@ -65,6 +64,7 @@ impl Setup {
                 reason: format!("the circuit has {} public words", layout.words),
             });
         }
+        check_rows(circuit)?;
         let deltas = Deltas { first: secret(rng), second: secret(rng) };
         if !layout.has_challenge() {
             let key = plain::setup(circuit, [self.alpha, self.beta, deltas.second], rng)?;

@@ -17,12 +17,18 @@ pub struct Statement {
     pub words: Vec<Fr>,
 }
 
-/// Checks a proof: counts, word widths, then `e(A,B) = e(α,β)·e(L,γ)·e(C1,δ1)·e(C2,δ2)` with `L = IC_0 + χ·IC_χ + F·IC_F` (the plain
+/// Checks a key ([`VerifyingKey::check`]) and a proof under it: counts, word widths, then `e(A,B) = e(α,β)·e(L,γ)·e(C1,δ1)·e(C2,δ2)` with `L = IC_0 + χ·IC_χ + F·IC_F` (the plain
 /// form without C1 and with `L = IC_0 + Σ x_j·IC_j`).
 ///
 /// # Errors
 /// [`VerifyError`] naming the first thing that is wrong.
 pub fn verify(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Result<(), VerifyError> {
+    key.check().map_err(|error| VerifyError::UnsafeKey(error.to_string()))?;
+    verify_under_any_key(key, statement, proof)
+}
+
+/// [`verify`] without a look at the key: the forgeries in `attacks` show what a key that is not safe takes.
+pub(crate) fn verify_under_any_key(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Result<(), VerifyError> {
     let arity = |what, expected, got| if expected == got { Ok(()) } else { Err(VerifyError::Arity { what, expected, got }) };
     arity("public inputs", key.publics, statement.publics.len())?;
     arity("public words", key.words(), statement.words.len())?;

@@ -8,8 +8,9 @@ use zkslice_graph::{
     Dense, Encoding, FloatGraph, FloatNode, FloatOp, Graph, Input, Node, Op, Options, Port, Samples, Scale, Tensor, Value as FloatValue,
     compile_float,
 };
+use zkslice_groth16::keccak;
 use zkslice_prover::{Bound, Bundle, BundleError, Inference, Openings, Proven, ProverError, Verifier, Word, encode_request, prove};
-use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, TensorKind, setup};
+use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, TensorKind, setup, setup_again};
 
 /// Three dense layers with ReLUs between them: 12 → 8 → 8 → 4, a table of 8 bits.
 fn graph() -> Graph {
@@ -207,6 +208,23 @@ fn attack_b3_parts_of_other_bundles_are_refused() {
     assert!(public.verifier.verify(&owned).is_err(), "an owner where no input is private binds nothing");
 }
 
+/// A bundle for no use, context 0, is valid off chain and nowhere else; an owner is stated only where a slice reads it. The page on the
+/// contracts' security says where they differ: `test_RevertWhen_ContextIsZero`, `test_OwnerThatNoSliceReadsIsIgnored`.
+#[test]
+fn bundles_off_chain_have_context_0_and_no_unread_owner() {
+    for mode in [InputMode::Public, InputMode::Private] {
+        let world = world(mode);
+        let inference = Inference::of_inputs(&world.package, world.inputs.clone()).unwrap();
+        assert_eq!((inference.context, inference.owner), (word(0), word(0)));
+        let bundle = prove(&world.package, inference, 0..3, &mut StdRng::seed_from_u64(6), |_| ()).unwrap().bundle;
+        world.verifier.verify(&bundle).unwrap();
+        let owned = Bundle { owner: word(9), ..bundle };
+        let expected = if mode == InputMode::Public { "the owner of a model without private inputs must be 0" } else { "not valid" };
+        let error = world.verifier.verify(&owned).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
 /// Rule B6: a bundle without all slices is no bundle, and holds nothing that its proofs do not bind.
 #[test]
 fn attack_b6_partial_bundles() {
@@ -273,6 +291,93 @@ fn attack_b8_commitments_are_their_owners() {
 }
 
 /// Slices proven one after another, each from the openings that the one before handed on, make up one bundle.
+/// Two outputs of one shape and scale, `grant` and `deny`, each from a head of its own.
+fn two_outputs() -> Graph {
+    let mut graph = graph();
+    let dense = |seed: usize| {
+        let weights = (0..8).map(|i| ((i * 29 + seed * 13) % 61) as i64 - 30).collect();
+        Op::Dense(Dense { rows: 1, k: 8, n: 1, weights, bias: vec![seed as i64] })
+    };
+    let tensor = |name: &str| Tensor { name: name.into(), shape: vec![1, 1] };
+    let node = |name: &str, op: Op, input: usize, output: usize| Node { name: name.into(), op, inputs: vec![input], output };
+    graph.tensors.truncate(5);
+    graph.nodes.truncate(4);
+    graph.tensors.extend(["e", "f", "grant", "deny"].map(tensor));
+    graph.nodes.extend([
+        node("e", dense(1), 4, 5),
+        node("f", dense(2), 4, 6),
+        node("grant", Op::Requant { shift: 8 }, 5, 7),
+        node("deny", Op::Requant { shift: 8 }, 6, 8),
+    ]);
+    let encoding = graph.outputs[0].encoding.clone();
+    graph.outputs = [7, 8].map(|tensor| Port { tensor, encoding: encoding.clone() }).to_vec();
+    graph
+}
+
+/// `docs/proof-system.md` 6: names are in the model digest. A package whose outputs' names were swapped, all digests of its files made
+/// again, is another model: with the old keys it is refused, and with keys of its own it has another digest.
+#[test]
+fn attack_b10_swapped_names_are_another_model() {
+    let place = tempfile::tempdir().unwrap();
+    let options =
+        PackageOptions { name: "credit".into(), inputs: InputMode::Public, strategy: Strategy::Slices(2), coverage_policy: Vec::new() };
+    let folder = place.path().join("package");
+    let package = Package::create(&folder, &two_outputs(), &options, Value::Null).unwrap();
+    setup(std::slice::from_ref(&package), &mut StdRng::seed_from_u64(1), |_, _| ()).unwrap();
+    let verifier = Verifier::new(&package).unwrap();
+    let inputs = vec![(0..12).map(|i| i * 5 - 28).collect()];
+    let inference = Inference::of_inputs(&package, inputs).unwrap();
+    let bundle = prove(&package, inference, 0..2, &mut StdRng::seed_from_u64(2), |_| ()).unwrap().bundle;
+    verifier.verify(&bundle).unwrap();
+
+    let hex0x = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
+    let read = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap() };
+    let mut manifest = read("manifest.json");
+    let output = |manifest: &Value, name: &str| manifest["tensors"].as_array().unwrap().iter().position(|t| t["name"] == name).unwrap();
+    let (grant, deny) = (output(&manifest, "grant"), output(&manifest, "deny"));
+    let swap = |manifest: &mut Value| {
+        manifest["tensors"][grant]["name"] = json!("deny");
+        manifest["tensors"][deny]["name"] = json!("grant");
+    };
+    let save = |manifest: &Value| {
+        let bytes = serde_json::to_vec_pretty(manifest).unwrap();
+        let mut keys = read("keys.json");
+        keys["package"] = json!(hex0x(&keccak(&bytes)));
+        std::fs::write(folder.join("manifest.json"), bytes).unwrap();
+        std::fs::write(folder.join("keys.json"), serde_json::to_vec_pretty(&keys).unwrap()).unwrap();
+    };
+    // In the manifest alone: the graphs say otherwise.
+    swap(&mut manifest);
+    save(&manifest);
+    let error = Package::open(&folder).unwrap_err().to_string();
+    assert!(error.contains("graph.bin") && error.contains("not the manifest's tensors"), "{error}");
+    // In the graphs, too.
+    for k in 0..2 {
+        let path = folder.join(format!("slices/{k}/graph.bin"));
+        let mut graph = Graph::from_bytes(&std::fs::read(&path).unwrap()).unwrap();
+        for tensor in &mut graph.tensors {
+            match tensor.name.as_str() {
+                "grant" => tensor.name = "deny".into(),
+                "deny" => tensor.name = "grant".into(),
+                _ => {}
+            }
+        }
+        let bytes = graph.to_bytes().unwrap();
+        manifest["slices"][k]["graph"] = json!(hex0x(&keccak(&bytes)));
+        std::fs::write(path, bytes).unwrap();
+    }
+    save(&manifest);
+    let swapped = Package::open(&folder).unwrap();
+    let error = Verifier::new(&swapped).unwrap_err().to_string();
+    assert!(error.contains("keys.json") && error.contains("the model digest is not that of the keys"), "{error}");
+    // The same keys, for the swapped package.
+    setup_again(std::slice::from_ref(&swapped), &mut StdRng::seed_from_u64(1), |_, _| ()).unwrap();
+    let other = Verifier::new(&swapped).unwrap();
+    assert_eq!(swapped.verifying_keys().unwrap(), package.verifying_keys().unwrap());
+    assert_ne!(other.model(), verifier.model());
+    assert!(matches!(other.verify(&bundle), Err(BundleError::Model { .. })));
+}
+
 #[test]
 fn slices_proven_apart_compose() {
     let world = world(InputMode::Private);

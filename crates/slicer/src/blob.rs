@@ -1,21 +1,22 @@
-//! The key blob: a header that says everything about a model, then its verifying keys' records. The model digest, its id, is
-//! keccak256 of the header, which holds the hashes of the records.
+//! The key blob: a header, then the records of a model's verifying keys. The model digest, its id, is keccak256 of the header, which
+//! holds the hashes of the records.
 //!
 //! ```text
-//! header   tag, S slices, T tensors, coverage policy (0 = full), setup digest, dev flag,
+//! header   tag, S slices, T tensors, coverage policy (0 = full), setup digest, dev flag, layout digest,
 //!          S × vkHash,
 //!          T × (kind, count, bits, offset, scale, decimals),
 //!          for each slice: p, p × slot, G, G × tensor
 //! slot     role·2^32 + tensor: role 1 context, 2 owner, 3 commitment read, 4 commitment written
 //! ```
 //!
-//! All 32-byte words. Slot order is that of the circuit's public inputs.
+//! All 32-byte words. Slot order is that of the circuit's public inputs. The layout digest binds what the circuits do not know and a
+//! user of the model relies on: names and shapes ([`layout_digest`]). What is computed, the graphs, is bound by the verifying keys.
 
 use std::ops::Range;
 
 use zkslice_groth16::{VerifyingKey, keccak, tag};
 
-use crate::package::{Manifest, SliceEntry, TensorKind};
+use crate::package::{Manifest, SliceEntry, TensorEntry, TensorKind};
 
 /// Bytes of a chunk that fit one contract's code beside the STOP byte of SSTORE2.
 pub const MAX_CHUNK_BYTES: usize = 24_575;
@@ -65,6 +66,37 @@ pub fn bitmap(slices: &[usize]) -> [u8; 32] {
     word
 }
 
+fn number(bytes: &mut Vec<u8>, n: impl Into<u128>) {
+    bytes.extend_from_slice(&[0; 16]);
+    bytes.extend_from_slice(&n.into().to_be_bytes());
+}
+
+/// Digest of what a model's tensors are called, how they are shaped and what their integers mean: keccak256 of 32-byte words,
+/// `tag("zkslice/layout/v1")`, then for each tensor of the wiring, in order,
+///
+/// ```text
+/// keccak256(name), rank, each dimension, axis, F, F × (offset, scale)
+/// ```
+///
+/// F features along `axis` have an offset and a scale each; all of a tensor's values have one, so F = 1 and the axis is 0. Offset and
+/// scale are those of the header: a boundary's scale is 0.
+pub fn layout_digest(tensors: &[TensorEntry]) -> [u8; 32] {
+    let mut bytes = tag("zkslice/layout/v1").to_vec();
+    for tensor in tensors {
+        bytes.extend_from_slice(&keccak(tensor.name.as_bytes()));
+        number(&mut bytes, tensor.shape.len() as u64);
+        tensor.shape.iter().for_each(|n| number(&mut bytes, *n as u64));
+        let (axis, features) = (0_u64, [(tensor.offset.unsigned_abs(), tensor.scale)]);
+        number(&mut bytes, axis);
+        number(&mut bytes, features.len() as u64);
+        for (offset, scale) in features {
+            number(&mut bytes, offset);
+            number(&mut bytes, scale);
+        }
+    }
+    keccak(&bytes)
+}
+
 /// A model's key blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyBlob {
@@ -78,17 +110,13 @@ pub struct KeyBlob {
 impl KeyBlob {
     pub(crate) fn new(manifest: &Manifest, keys: Vec<VerifyingKey>, dev: bool) -> Self {
         let setup = keys.first().map(VerifyingKey::setup_digest).unwrap_or_default();
-        let mut bytes = tag("zkslice/model/v2").to_vec();
-        let wide = |bytes: &mut Vec<u8>, n: u128| {
-            bytes.extend_from_slice(&[0; 16]);
-            bytes.extend_from_slice(&n.to_be_bytes());
-        };
-        let number = |bytes: &mut Vec<u8>, n: u64| wide(bytes, n.into());
+        let mut bytes = tag("zkslice/model/v3").to_vec();
         number(&mut bytes, manifest.slices.len() as u64);
         number(&mut bytes, manifest.tensors.len() as u64);
         bytes.extend_from_slice(&bitmap(&manifest.coverage_policy));
         bytes.extend_from_slice(&setup);
         number(&mut bytes, u64::from(dev));
+        bytes.extend_from_slice(&layout_digest(&manifest.tensors));
         keys.iter().for_each(|key| bytes.extend_from_slice(&key.hash()));
         let mut layout = bytes.len()..bytes.len();
         for tensor in &manifest.tensors {
@@ -97,7 +125,7 @@ impl KeyBlob {
             number(&mut bytes, tensor.count() as u64);
             number(&mut bytes, u64::from(tensor.bits));
             number(&mut bytes, tensor.offset.unsigned_abs());
-            wide(&mut bytes, if boundary { 0 } else { tensor.scale });
+            number(&mut bytes, if boundary { 0 } else { tensor.scale });
             number(&mut bytes, if boundary { 0 } else { DECIMALS });
             if !boundary {
                 layout.end = bytes.len();

@@ -50,6 +50,30 @@ pub enum PackageError {
         /// The package.
         path: PathBuf,
     },
+    /// The package has keys, which would be lost.
+    #[error(
+        "{}: it holds the keys of model {model}, which would be lost, and with them every proof for what was deployed with it; \
+         choose another folder, or --force to lose them",
+        path.display()
+    )]
+    HasKeys {
+        /// The package.
+        path: PathBuf,
+        /// The model's id.
+        model: String,
+    },
+    /// Another process writes the package.
+    #[error("{}: another zkslice is writing this package; run this again when it is done", path.display())]
+    Busy {
+        /// The package.
+        path: PathBuf,
+    },
+    /// The keys that were being used are gone.
+    #[error("{}: its keys were replaced meanwhile, by another `zkslice setup`; run this again", path.display())]
+    KeysReplaced {
+        /// The package.
+        path: PathBuf,
+    },
     /// The graph cannot be cut as asked.
     #[error("cannot cut into {wanted} slices: the graph allows at most {possible}; ask for fewer")]
     Slices {

@@ -4,21 +4,25 @@
 //! manifest.json             format version, tensors (the wiring), slices, digests of the files
 //! slices/<k>/graph.bin      the slice's integer graph
 //! keys.json                 digests of the keys, setup digest, model digest   (after setup)
-//! slices/<k>/proving.key, verifying.key                                       (after setup)
+//! keys/<setup>/<k>.proving.key, <k>.verifying.key                             (after setup)
+//! .lock                     whoever writes holds it
 //! ```
 //!
-//! A package is written into a folder next to its place and renamed there whole; the same model and samples give the same
-//! bytes.
+//! A package is written into a folder next to its place and put there whole; the same model and samples give the same bytes.
+//! Keys are whole from the moment that `keys.json` names their setup, and were not there before: a setup that is broken off
+//! leaves the earlier keys, or none.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Binding, Circuit, shape_of};
-use zkslice_files::Readers;
+use zkslice_files::{FolderLock, NewFolder, Readers};
 use zkslice_graph::{Encoding, ExecuteError, Graph, Input, Port, Scale, Tensor, ValueError};
-use zkslice_groth16::{Form, ProvingKey, Setup, VerifyingKey, WordGroup, check_deltas, keccak};
+use zkslice_groth16::{Form, KeyError, ProvingKey, Setup, VerifyingKey, WordGroup, check_deltas, keccak};
 
 use crate::blob::KeyBlob;
 use crate::partition::{Strategy, partition};
@@ -28,6 +32,11 @@ use crate::{PackageError, cost};
 const VERSION: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 const KEYS: &str = "keys.json";
+/// A coverage is a bitmap of slices in one word.
+const MAX_SLICES: usize = 256;
+/// Version of `keys.json`; until 1 the keys lay beside the graphs.
+const KEYS_VERSION: u32 = 2;
+const KEYS_FOLDER: &str = "keys";
 
 /// Whether a model's inputs are public words or commitments of their owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,6 +239,8 @@ pub struct Package {
     manifest: Manifest,
     digest: [u8; 32],
     slices: Vec<Slice>,
+    /// The keys that it was first asked for: all that one package hands out are of one setup, whatever comes to the folder meanwhile.
+    keys: Mutex<Option<KeyManifest>>,
 }
 
 fn hex0x(bytes: &[u8]) -> String {
@@ -245,9 +256,29 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
 impl Package {
     /// Cuts a graph and writes the package. Rows are counted from the circuits themselves.
     ///
+    /// The same package in the folder stays, with its keys. Another one is replaced if it has no keys; anything else is not.
+    ///
     /// # Errors
-    /// [`PackageError`]; nothing half-written stays behind. An earlier package in the folder is replaced, anything else is not.
+    /// [`PackageError::HasKeys`] for another package with keys; [`PackageError`]. Nothing half-written stays behind.
     pub fn create(folder: &Path, graph: &Graph, options: &PackageOptions, report: serde_json::Value) -> Result<Self, PackageError> {
+        Self::write(folder, graph, options, report, false)
+    }
+
+    /// [`Package::create`], where another package's keys are lost.
+    ///
+    /// # Errors
+    /// As [`Package::create`], but for the keys.
+    pub fn replace(folder: &Path, graph: &Graph, options: &PackageOptions, report: serde_json::Value) -> Result<Self, PackageError> {
+        Self::write(folder, graph, options, report, true)
+    }
+
+    fn write(
+        folder: &Path,
+        graph: &Graph,
+        options: &PackageOptions,
+        report: serde_json::Value,
+        lose_keys: bool,
+    ) -> Result<Self, PackageError> {
         check_replaceable(folder)?;
         let partition = partition(graph, options.strategy, options.inputs)?;
         let SliceModel { wiring, slices } = slice(graph, &partition.cuts, options.inputs)?;
@@ -266,10 +297,11 @@ impl Package {
         let tensors = wiring.tensors.iter().map(|t| entry(graph, t)).collect();
         let (name, coverage_policy) = (options.name.clone(), options.coverage_policy.clone());
         let manifest = Manifest { version: VERSION, name, tensors, slices: entries, coverage_policy, report };
+        check_wiring(&manifest).map_err(|reason| PackageError::malformed(folder, reason))?;
         check_policy(&manifest).map_err(PackageError::CoveragePolicy)?;
         let bytes = json(&manifest).map_err(|e| PackageError::malformed(&folder.join(MANIFEST), e))?;
         files.insert(PathBuf::from(MANIFEST), bytes);
-        replace_folder(folder, &files)?;
+        put(folder, &files, lose_keys)?;
         Self::open(folder)
     }
 
@@ -280,7 +312,7 @@ impl Package {
     pub fn open(folder: &Path) -> Result<Self, PackageError> {
         let path = folder.join(MANIFEST);
         let bytes = fs::read(&path).map_err(PackageError::io(&path))?;
-        check_version(&path, &bytes)?;
+        check_version(&path, &bytes, VERSION)?;
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| PackageError::malformed(&path, e))?;
         let kinds: Vec<TensorKind> = manifest.tensors.iter().map(|t| t.kind).collect();
         let mut slices = Vec::with_capacity(manifest.slices.len());
@@ -295,7 +327,7 @@ impl Package {
             slices.push(Slice::new(graph, entry.reads.clone(), entry.writes.clone(), &kinds));
         }
         check_wiring(&manifest).and_then(|()| check_policy(&manifest)).map_err(|reason| PackageError::malformed(&path, reason))?;
-        Ok(Self { folder: folder.into(), manifest, digest: keccak(&bytes), slices })
+        Ok(Self { folder: folder.into(), manifest, digest: keccak(&bytes), slices, keys: Mutex::default() })
     }
 
     /// The folder.
@@ -379,22 +411,50 @@ impl Package {
         Ok(shape_of(self.slices[slice].shape())?)
     }
 
-    /// The keys' manifest.
+    /// The keys' manifest, as it was when keys of this package were first asked for, or made.
     ///
     /// # Errors
     /// [`PackageError::NoKeys`] before `setup`; [`PackageError::Malformed`] for keys of another package.
     pub fn keys(&self) -> Result<KeyManifest, PackageError> {
+        let mut known = self.known_keys();
+        if let Some(keys) = known.as_ref() {
+            return Ok(keys.clone());
+        }
         let path = self.folder.join(KEYS);
         if !path.is_file() {
             return Err(PackageError::NoKeys { path: self.folder.clone() });
         }
         let bytes = fs::read(&path).map_err(PackageError::io(&path))?;
-        check_version(&path, &bytes)?;
+        check_version(&path, &bytes, KEYS_VERSION)?;
         let keys: KeyManifest = serde_json::from_slice(&bytes).map_err(|e| PackageError::malformed(&path, e))?;
         if keys.package != hex0x(&self.digest) || keys.slices.len() != self.slices.len() {
             return Err(PackageError::malformed(&path, "the keys are for another package; run `zkslice setup` again"));
         }
-        Ok(keys)
+        // It names a folder.
+        let is_digest =
+            |text: &str| text.strip_prefix("0x").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        if !is_digest(&keys.setup) {
+            return Err(PackageError::malformed(&path, "`setup` is no digest; run `zkslice setup` again"));
+        }
+        Ok(known.insert(keys).clone())
+    }
+
+    fn known_keys(&self) -> MutexGuard<'_, Option<KeyManifest>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What reading a key's file came to; an absent one may have been replaced since the keys' manifest was read.
+    fn of_key_file<T>(&self, manifest: &KeyManifest, result: Result<T, PackageError>) -> Result<T, PackageError> {
+        result.map_err(|error| match &error {
+            PackageError::Io { source, .. } | PackageError::Key(KeyError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                let now = fs::read(self.folder.join(KEYS)).ok().and_then(|bytes| serde_json::from_slice::<KeyManifest>(&bytes).ok());
+                match now {
+                    Some(now) if now != *manifest => PackageError::KeysReplaced { path: self.folder.clone() },
+                    _ => error,
+                }
+            }
+            _ => error,
+        })
     }
 
     /// Verifying keys of all slices, checked against the keys' manifest and against each other.
@@ -405,8 +465,8 @@ impl Package {
         let manifest = self.keys()?;
         let mut keys = Vec::with_capacity(manifest.slices.len());
         for (k, entry) in manifest.slices.iter().enumerate() {
-            let path = self.folder.join(verifying_key_file(k));
-            let bytes = fs::read(&path).map_err(PackageError::io(&path))?;
+            let path = self.folder.join(verifying_key_file(&manifest.setup, k));
+            let bytes = self.of_key_file(&manifest, fs::read(&path).map_err(PackageError::io(&path)))?;
             let key = VerifyingKey::from_record(&bytes).map_err(|e| PackageError::malformed(&path, e))?;
             if hex0x(&key.hash()) != entry.verifying_key {
                 return Err(PackageError::Digest { path });
@@ -428,8 +488,8 @@ impl Package {
     /// [`PackageError`].
     pub fn proving_key(&self, slice: usize) -> Result<ProvingKey, PackageError> {
         let manifest = self.keys()?;
-        let path = self.folder.join(proving_key_file(slice));
-        let key = ProvingKey::open(&path)?;
+        let path = self.folder.join(proving_key_file(&manifest.setup, slice));
+        let key = self.of_key_file(&manifest, ProvingKey::open(&path).map_err(PackageError::from))?;
         let entry = &manifest.slices[slice];
         if hex0x(&key.digest()) != entry.proving_key || hex0x(key.verifying_key_hash()) != entry.verifying_key {
             return Err(PackageError::malformed(&path, "the key is from another circuit or setup; run `zkslice setup` again"));
@@ -463,44 +523,80 @@ impl Package {
 }
 
 /// Makes dev keys for packages under one setup: α, β, γ shared, deltas distinct over all of them. `progress(done, all)` is
-/// called after each key. The keys' manifests are written last, so that a broken-off setup leaves packages without keys.
+/// called after each key.
 ///
 /// # Errors
-/// [`PackageError`].
+/// [`PackageError::HasKeys`] where a package has keys; [`PackageError::Busy`] while another process writes one; [`PackageError`]. Each
+/// package then has the keys that it had, or none.
 pub fn setup(
     packages: &[Package],
     rng: &mut (impl ark_std::rand::RngCore + ark_std::rand::CryptoRng),
+    progress: impl FnMut(usize, usize),
+) -> Result<(), PackageError> {
+    make_keys(packages, false, rng, progress)
+}
+
+/// [`setup`], where earlier keys are lost.
+///
+/// # Errors
+/// As [`setup`], but for earlier keys.
+pub fn setup_again(
+    packages: &[Package],
+    rng: &mut (impl ark_std::rand::RngCore + ark_std::rand::CryptoRng),
+    progress: impl FnMut(usize, usize),
+) -> Result<(), PackageError> {
+    make_keys(packages, true, rng, progress)
+}
+
+fn make_keys(
+    packages: &[Package],
+    lose_keys: bool,
+    rng: &mut (impl ark_std::rand::RngCore + ark_std::rand::CryptoRng),
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(), PackageError> {
-    let all: usize = packages.iter().map(|p| p.slices.len()).sum();
+    let mut locks = BTreeMap::new();
     for package in packages {
-        let path = package.folder.join(KEYS);
-        if path.exists() {
-            fs::remove_file(&path).map_err(PackageError::io(&path))?;
+        let path = package.folder.canonicalize().map_err(PackageError::io(&package.folder))?;
+        if locks.contains_key(&path) {
+            return Err(PackageError::malformed(&package.folder, "the package is given twice"));
+        }
+        locks.insert(path, lock(&package.folder)?);
+        let path = package.folder.join(MANIFEST);
+        if keccak(&fs::read(&path).map_err(PackageError::io(&path))?) != package.digest {
+            return Err(PackageError::malformed(&path, "it was replaced meanwhile; run `zkslice setup` again"));
+        }
+        if !lose_keys {
+            check_without_keys(&package.folder)?;
         }
     }
+    let all: usize = packages.iter().map(|p| p.slices.len()).sum();
     let secrets = Setup::dev(rng);
-    let mut made: Vec<(Vec<VerifyingKey>, Vec<SliceKeyEntry>)> = Vec::new();
+    let mut made = Vec::new();
     let mut done = 0;
     for package in packages {
         let (mut keys, mut entries) = (Vec::new(), Vec::new());
+        let mut files = NewKeys::default();
         for k in 0..package.slices.len() {
             let key = secrets.key(&package.circuit(k)?, &package.groups(k), rng)?;
-            key.save(&package.folder.join(proving_key_file(k)))?;
-            let path = package.folder.join(verifying_key_file(k));
+            let setup = hex0x(&key.verifying_key().setup_digest());
+            if k == 0 {
+                files.begin(package.folder.join(keys_folder(&setup)))?;
+            }
+            key.save(&package.folder.join(proving_key_file(&setup, k)))?;
+            let path = package.folder.join(verifying_key_file(&setup, k));
             zkslice_files::write(&path, Readers::Umask, &key.verifying_key().record()).map_err(PackageError::io(&path))?;
             entries.push(SliceKeyEntry { verifying_key: hex0x(key.verifying_key_hash()), proving_key: hex0x(&key.digest()) });
             keys.push(key.verifying_key().clone());
             done += 1;
             progress(done, all);
         }
-        made.push((keys, entries));
+        made.push((keys, entries, files));
     }
-    check_deltas(made.iter().flat_map(|(keys, _)| keys))?;
-    for (package, (keys, slices)) in packages.iter().zip(made) {
+    check_deltas(made.iter().flat_map(|(keys, ..)| keys))?;
+    for (package, (keys, slices, files)) in packages.iter().zip(made) {
         let blob = KeyBlob::new(&package.manifest, keys, true);
         let manifest = KeyManifest {
-            version: VERSION,
+            version: KEYS_VERSION,
             dev: true,
             package: hex0x(&package.digest),
             setup: hex0x(blob.setup_digest()),
@@ -510,35 +606,96 @@ pub fn setup(
         let path = package.folder.join(KEYS);
         let bytes = json(&manifest).map_err(|e| PackageError::malformed(&path, e))?;
         zkslice_files::write(&path, Readers::Umask, &bytes).map_err(PackageError::io(&path))?;
+        files.keep();
+        *package.known_keys() = None;
     }
     Ok(())
+}
+
+/// Key files that no `keys.json` names yet: dropping them removes them.
+#[derive(Default)]
+struct NewKeys {
+    folder: Option<PathBuf>,
+}
+
+impl NewKeys {
+    fn begin(&mut self, folder: PathBuf) -> Result<(), PackageError> {
+        fs::create_dir_all(&folder).map_err(PackageError::io(&folder))?;
+        self.folder = Some(folder);
+        Ok(())
+    }
+
+    /// These are the package's keys now; all others, of earlier setups or of one that was killed, go.
+    fn keep(mut self) {
+        let Some(folder) = self.folder.take() else { return };
+        for entry in folder.parent().and_then(|keys| fs::read_dir(keys).ok()).into_iter().flatten().flatten() {
+            if entry.path() != folder {
+                // It is in nobody's way, and goes with the next setup.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
+
+impl Drop for NewKeys {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.folder {
+            let _ = fs::remove_dir_all(folder);
+            // Only if nothing else is in it.
+            let _ = folder.parent().map(fs::remove_dir);
+        }
+    }
+}
+
+fn lock(folder: &Path) -> Result<FolderLock, PackageError> {
+    FolderLock::take(folder).map_err(PackageError::io(folder))?.ok_or_else(|| PackageError::Busy { path: folder.into() })
+}
+
+fn check_without_keys(folder: &Path) -> Result<(), PackageError> {
+    #[derive(Deserialize)]
+    struct Model {
+        model: String,
+    }
+    let path = folder.join(KEYS);
+    if !path.exists() {
+        return Ok(());
+    }
+    let model = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).map(|Model { model }| model);
+    Err(PackageError::HasKeys { path: folder.into(), model: model.unwrap_or_else(|| format!("that {KEYS} does not say")) })
 }
 
 fn graph_file(slice: usize) -> PathBuf {
     PathBuf::from(format!("slices/{slice}/graph.bin"))
 }
 
-fn proving_key_file(slice: usize) -> PathBuf {
-    PathBuf::from(format!("slices/{slice}/proving.key"))
+/// Folder of the keys of one setup, named after its digest.
+fn keys_folder(setup: &str) -> PathBuf {
+    Path::new(KEYS_FOLDER).join(setup.chars().skip(2).take(16).collect::<String>())
 }
 
-fn verifying_key_file(slice: usize) -> PathBuf {
-    PathBuf::from(format!("slices/{slice}/verifying.key"))
+fn proving_key_file(setup: &str, slice: usize) -> PathBuf {
+    keys_folder(setup).join(format!("{slice}.proving.key"))
 }
 
-fn check_version(path: &Path, bytes: &[u8]) -> Result<(), PackageError> {
+fn verifying_key_file(setup: &str, slice: usize) -> PathBuf {
+    keys_folder(setup).join(format!("{slice}.verifying.key"))
+}
+
+fn check_version(path: &Path, bytes: &[u8], known: u32) -> Result<(), PackageError> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,
     }
     let Version { version } = serde_json::from_slice(bytes).map_err(|e| PackageError::malformed(path, e))?;
-    if version > VERSION {
-        return Err(PackageError::NewerVersion { path: path.into(), found: version, known: VERSION });
+    match version {
+        _ if version == known => Ok(()),
+        _ if version > known => Err(PackageError::NewerVersion { path: path.into(), found: version, known }),
+        0 => Err(PackageError::malformed(path, "there is no format version 0")),
+        _ => Err(PackageError::malformed(
+            path,
+            format!("its format version {version} is no longer read: make it again, with zkslice compile or zkslice setup --force"),
+        )),
     }
-    if version != VERSION {
-        return Err(PackageError::malformed(path, format!("there is no format version {version}")));
-    }
-    Ok(())
 }
 
 fn entry(graph: &Graph, tensor: &WiringTensor) -> TensorEntry {
@@ -552,13 +709,13 @@ fn entry(graph: &Graph, tensor: &WiringTensor) -> TensorEntry {
     }
 }
 
-/// A slice's ports are the manifest's tensors, scales included: what the model digest says of a tensor is what its slices compute.
+/// A slice's ports are the manifest's tensors, names and scales included: what the model digest says of a tensor is what its slices compute.
 fn check_ports(manifest: &Manifest, entry: &SliceEntry, graph: &Graph) -> Result<(), String> {
     let fits = |tensor: &TensorEntry, port: &Port| {
         let unscaled = tensor.kind == TensorKind::Boundary;
         tensor.encoding() == port.encoding
             && tensor.scale == if unscaled { 0 } else { port.encoding.scale.mantissa }
-            && tensor.shape == graph.tensors[port.tensor].shape
+            && (&tensor.name, &tensor.shape) == (&graph.tensors[port.tensor].name, &graph.tensors[port.tensor].shape)
     };
     let same = |tensors: &[usize], ports: &[Port]| {
         tensors.len() == ports.len()
@@ -571,7 +728,8 @@ fn check_ports(manifest: &Manifest, entry: &SliceEntry, graph: &Graph) -> Result
     Err("its inputs or outputs are not the manifest's tensors; compile the package again".into())
 }
 
-/// Every boundary is written once, before it is read; every output is written once and read by no slice; every input is read.
+/// Every boundary is written once, before it is read; every output is written once and read by no slice; every input is read. What the
+/// registry asks of a wiring, so that no package is made that cannot be registered.
 fn check_wiring(manifest: &Manifest) -> Result<(), String> {
     let order = |kind: TensorKind| match kind {
         TensorKind::PublicInput | TensorKind::PrivateInput => 0,
@@ -581,9 +739,19 @@ fn check_wiring(manifest: &Manifest) -> Result<(), String> {
     if manifest.slices.is_empty() || !manifest.tensors.is_sorted_by_key(|t| order(t.kind)) {
         return Err("its tensors are out of order or it has no slice".into());
     }
+    if manifest.slices.len() > MAX_SLICES {
+        return Err(format!("it has {} slices, and contracts take at most {MAX_SLICES}: cut into fewer", manifest.slices.len()));
+    }
+    if !manifest.tensors.iter().any(|t| t.kind.is_input()) || manifest.tensors.iter().all(|t| t.kind != TensorKind::Output) {
+        return Err("it has no input or no output".into());
+    }
     let mut written = vec![false; manifest.tensors.len()];
     let mut read = written.clone();
     for (k, slice) in manifest.slices.iter().enumerate() {
+        let commitments = slice.reads.iter().chain(&slice.writes).filter(|t| !manifest.tensors[**t].kind.is_public());
+        if !commitments.is_sorted_by(|a, b| a < b) {
+            return Err(format!("slice {k} writes a boundary that comes before one that it reads"));
+        }
         for t in &slice.reads {
             if manifest.tensors[*t].kind == TensorKind::Output {
                 return Err(format!("slice {k} reads tensor {t}, which is an output"));
@@ -620,7 +788,7 @@ fn check_policy(manifest: &Manifest) -> Result<(), String> {
         return Ok(());
     }
     let slices = manifest.slices.len();
-    if !policy.is_sorted_by(|a, b| a < b) || policy.last().is_some_and(|k| *k >= slices.min(256)) {
+    if !policy.is_sorted_by(|a, b| a < b) || policy.last().is_some_and(|k| *k >= slices) {
         return Err(format!("the coverage policy {policy:?} is not an ascending list of slices below {slices}"));
     }
     if policy.len() == slices {
@@ -642,34 +810,97 @@ fn check_replaceable(folder: &Path) -> Result<(), PackageError> {
     Ok(())
 }
 
-/// Writes files into a new folder and puts it in the place of an earlier package, or of nothing.
-fn replace_folder(folder: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) -> Result<(), PackageError> {
-    let name = folder.file_name().ok_or_else(|| PackageError::malformed(folder, "it has no last component"))?;
-    let sibling = |suffix: &str| folder.with_file_name(format!("{}.{suffix}", name.to_string_lossy()));
-    let (partial, old) = (sibling("partial"), sibling("old"));
-    let remove = |path: &Path| if path.exists() { fs::remove_dir_all(path).map_err(PackageError::io(path)) } else { Ok(()) };
-    // What an earlier attempt left behind is a package, or part of one; anything else is somebody's.
-    for path in [&partial, &old] {
-        check_replaceable(path)?;
-    }
-    remove(&partial)?;
-    let write = || {
-        for (name, bytes) in files {
-            let path = partial.join(name);
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(PackageError::io(parent))?;
-            }
-            fs::write(&path, bytes).map_err(PackageError::io(&path))?;
+/// Puts a package of these files in the place of an earlier package, or of nothing.
+fn put(folder: &Path, files: &BTreeMap<PathBuf, Vec<u8>>, lose_keys: bool) -> Result<(), PackageError> {
+    let write = |within: &Path, name: &Path, bytes: &[u8]| {
+        let path = within.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(PackageError::io(parent))?;
         }
-        remove(&old)?;
-        if folder.exists() {
-            fs::rename(folder, &old).map_err(PackageError::io(folder))?;
-        }
-        fs::rename(&partial, folder).map_err(PackageError::io(folder))?;
-        remove(&old)
+        zkslice_files::write(&path, Readers::Umask, bytes).map_err(PackageError::io(&path))
     };
-    write().inspect_err(|_| {
-        // The first error is the one to report.
-        let _ = fs::remove_dir_all(&partial);
-    })
+    let manifest = folder.join(MANIFEST);
+    // Held until the new package is in its place, with a lock of its own.
+    let _earlier = if manifest.is_file() { Some(lock(folder)?) } else { None };
+    if let Ok(earlier) = fs::read(&manifest) {
+        if files.get(Path::new(MANIFEST)) == Some(&earlier) {
+            let changed = |(name, bytes): &(&PathBuf, &Vec<u8>)| fs::read(folder.join(name)).ok().as_ref() != Some(*bytes);
+            return files.iter().filter(changed).try_for_each(|(name, bytes)| write(folder, name, bytes));
+        }
+        if !lose_keys {
+            check_without_keys(folder)?;
+        }
+    }
+    let new = match NewFolder::begin(folder) {
+        Ok(Some(new)) => new,
+        Ok(None) => return Err(PackageError::Busy { path: folder.into() }),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(PackageError::Exists { path: error.to_string().into() }),
+        Err(error) => return Err(PackageError::io(folder)(error)),
+    };
+    files.iter().try_for_each(|(name, bytes)| write(new.path(), name, bytes))?;
+    new.put().map_err(PackageError::io(folder)).map(drop)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// An input, an output, and boundaries; slices by what they read and write.
+    fn wiring(kinds: &[TensorKind], slices: &[(&[usize], &[usize])]) -> Manifest {
+        let tensor = |kind: &TensorKind| TensorEntry {
+            name: "t".into(),
+            kind: *kind,
+            shape: vec![1],
+            bits: 8,
+            offset: 0,
+            scale: u128::from(*kind != TensorKind::Boundary),
+        };
+        let slice = |(reads, writes): &(&[usize], &[usize])| SliceEntry {
+            graph: String::new(),
+            constraints: 0,
+            reads: reads.to_vec(),
+            writes: writes.to_vec(),
+        };
+        Manifest {
+            version: VERSION,
+            name: "wiring".into(),
+            tensors: kinds.iter().map(tensor).collect(),
+            slices: slices.iter().map(slice).collect(),
+            coverage_policy: Vec::new(),
+            report: serde_json::Value::Null,
+        }
+    }
+
+    /// What the registry refuses of a wiring is refused here: `tests/solidity/ModelRegistry.t.sol` has the same cases.
+    #[test]
+    fn wirings_that_the_registry_would_refuse() {
+        use TensorKind::{Boundary as B, Output as O, PublicInput as I};
+        check_wiring(&wiring(&[I, O, B, B], &[(&[0], &[2]), (&[2], &[3]), (&[2, 3], &[1])])).unwrap();
+        let refused = |kinds: &[TensorKind], slices: &[(&[usize], &[usize])], says: &str| {
+            let error = check_wiring(&wiring(kinds, slices)).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        };
+        refused(&[I, O, B], &[(&[0], &[2]), (&[0], &[1])], "no slice uses tensor 2");
+        refused(&[I, O, B], &[(&[0], &[1])], "no slice uses tensor 2");
+        refused(&[I, I, O], &[(&[0], &[2])], "no slice uses tensor 1");
+        refused(&[I, O, O], &[(&[0], &[1])], "no slice uses tensor 2");
+        refused(&[I, O, B, B], &[(&[0], &[3]), (&[3], &[2]), (&[2], &[1])], "slice 1 writes a boundary that comes before");
+        refused(&[I, O, B], &[(&[2], &[1]), (&[0], &[2])], "before a slice writes it");
+        refused(&[I, O, B], &[(&[0], &[2]), (&[0, 2], &[2]), (&[2], &[1])], "comes before");
+        refused(&[I, O, B], &[(&[0], &[2]), (&[0], &[2]), (&[2], &[1])], "written already");
+        refused(&[O], &[(&[], &[0])], "no input or no output");
+        refused(&[I], &[(&[0], &[])], "no input or no output");
+        let many = |n: usize| {
+            let mut kinds = vec![I, O];
+            kinds.extend(vec![B; n - 1]);
+            let mut manifest = wiring(&kinds, &[(&[0], &[2])]);
+            let entry = |reads: usize, writes: usize| SliceEntry { reads: vec![reads], writes: vec![writes], ..manifest.slices[0].clone() };
+            let rest: Vec<_> = (1..n).map(|k| entry(k + 1, if k + 1 == n { 1 } else { k + 2 })).collect();
+            manifest.slices.extend(rest);
+            check_wiring(&manifest)
+        };
+        many(256).unwrap();
+        assert!(many(257).unwrap_err().contains("at most 256"));
+    }
 }

@@ -9,7 +9,9 @@ use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use zkslice_graph::Graph;
 use zkslice_groth16::{VerifyingKey, keccak};
-use zkslice_slicer::{InputMode, Package, PackageError, PackageOptions, Strategy, TensorEntry, TensorKind, partition, setup};
+use zkslice_slicer::{
+    InputMode, Package, PackageError, PackageOptions, Strategy, TensorEntry, TensorKind, layout_digest, partition, setup, setup_again,
+};
 
 /// A random graph that can be cut into three.
 fn graph(skip: usize) -> Graph {
@@ -78,10 +80,13 @@ fn the_same_graph_gives_the_same_bytes() {
         let digests = [&first, &second].map(|folder| create(folder, &graph(i), inputs).digest());
         assert_eq!(digests[0], digests[1]);
         assert_eq!(files(&first), files(&second));
-        // Over an earlier package, with keys: the same again, and the keys are gone.
-        let again = with_keys(&first, &graph(i), 1);
-        assert!(again.keys().is_ok());
-        assert!(matches!(create(&first, &graph(i), inputs).keys(), Err(PackageError::NoKeys { .. })));
+        // The same again in its place.
+        create(&first, &graph(i), inputs);
+        assert_eq!(files(&first), files(&second));
+        // Over another, which has no keys.
+        create(&first, &graph(i + 1), inputs);
+        assert_ne!(files(&first), files(&second));
+        create(&first, &graph(i), inputs);
         assert_eq!(files(&first), files(&second));
     }
 }
@@ -97,7 +102,7 @@ fn damaged_files_are_refused_by_name() {
         assert!(error.contains(&*name.to_string_lossy()), "{what}: '{error}' does not name {}", name.display());
         error
     };
-    for (name, bytes) in files(&folder) {
+    for (name, bytes) in files(&folder).into_iter().filter(|(name, _)| name != Path::new(".lock")) {
         let path = folder.join(&name);
         for cut in [0, 1, 15, bytes.len() / 2, bytes.len() - 1] {
             fs::write(&path, &bytes[..cut]).unwrap();
@@ -125,7 +130,7 @@ fn damaged_files_are_refused_by_name() {
         }
         if name.extension().is_some_and(|e| e == "json") {
             let value: Value = serde_json::from_slice(&bytes).unwrap();
-            for (version, says) in [(0, "version"), (2, "upgrade")] {
+            for (version, says) in [(0, "version"), (3, "upgrade")] {
                 let mut other = value.clone();
                 other["version"] = json!(version);
                 fs::write(&path, serde_json::to_vec(&other).unwrap()).unwrap();
@@ -135,7 +140,7 @@ fn damaged_files_are_refused_by_name() {
             more["extra"] = json!(1);
             fs::write(&path, serde_json::to_vec(&more).unwrap()).unwrap();
             assert!(refused(&name, "an extra field").contains("extra"));
-        } else if name.ends_with("proving.key") {
+        } else if name.to_string_lossy().ends_with("proving.key") {
             let mut newer = bytes.clone();
             newer[8] += 1;
             fs::write(&path, &newer).unwrap();
@@ -170,23 +175,21 @@ fn keys_of_another_setup_or_circuit_are_refused() {
     with_keys(&other, &graph(0), 5);
     with_keys(&foreign, &graph(1), 4);
     let honest = files(&ours);
+    let of = |folder: &Path, k: usize, kind: &str| key_file(&Package::open(folder).unwrap(), k, kind);
+    let refused = |from: &Path, to: &Path, what: &str| {
+        fs::copy(from, to).unwrap();
+        assert!(use_all(&ours).is_err(), "{what}: {}", from.display());
+        fs::write(to, &honest[to.strip_prefix(&ours).unwrap()]).unwrap();
+    };
     for source in [&other, &foreign] {
-        for file in ["keys.json", "slices/1/verifying.key", "slices/1/proving.key"] {
-            fs::copy(source.join(file), ours.join(file)).unwrap();
-            assert!(use_all(&ours).is_err(), "{file} of {}", source.display());
-            fs::write(ours.join(file), &honest[Path::new(file)]).unwrap();
-        }
+        refused(&source.join("keys.json"), &ours.join("keys.json"), "another package's");
+        ["verifying", "proving"].iter().for_each(|kind| refused(&of(source, 1, kind), &of(&ours, 1, kind), "another package's"));
     }
-    // Slices of one package swapped.
-    for file in ["verifying.key", "proving.key"] {
-        fs::copy(ours.join("slices/2").join(file), ours.join("slices/1").join(file)).unwrap();
-        assert!(use_all(&ours).is_err(), "{file} of another slice");
-        fs::write(ours.join("slices/1").join(file), &honest[&Path::new("slices/1").join(file)]).unwrap();
-    }
+    ["verifying", "proving"].iter().for_each(|kind| refused(&of(&ours, 2, kind), &of(&ours, 1, kind), "another slice's"));
     use_all(&ours).unwrap();
     // Keys of two setups in one package, the manifest of the keys agreeing: one setup digest would stand for both.
-    let theirs = fs::read(other.join("slices/1/verifying.key")).unwrap();
-    fs::write(ours.join("slices/1/verifying.key"), &theirs).unwrap();
+    let theirs = fs::read(of(&other, 1, "verifying")).unwrap();
+    fs::write(of(&ours, 1, "verifying"), &theirs).unwrap();
     edit_keys(&ours, |keys| keys["slices"][1]["verifying_key"] = json!(format!("0x{}", hex::encode(keccak(&theirs)))));
     let error = Package::open(&ours).unwrap().verifying_keys().expect_err("keys of two setups").to_string();
     assert!(error.contains("setup"), "{error}");
@@ -202,10 +205,37 @@ fn attack_b10_a_plain_key_is_no_key_of_a_slice() {
     assert!(committed.groups.is_empty(), "the middle slice has commitments only");
     let ic = committed.ic.iter().cycle().take(1 + committed.publics).copied().collect();
     let plain = VerifyingKey { delta1: None, ic, ..committed };
-    fs::write(folder.join("slices/1/verifying.key"), plain.record()).unwrap();
+    fs::write(key_file(&package, 1, "verifying"), plain.record()).unwrap();
     edit_keys(&folder, |keys| keys["slices"][1]["verifying_key"] = json!(format!("0x{}", hex::encode(plain.hash()))));
-    let error = package.verifying_keys().expect_err("a plain key").to_string();
-    assert!(error.contains("slices/1/verifying.key"), "{error}");
+    let error = Package::open(&folder).unwrap().verifying_keys().expect_err("a plain key").to_string();
+    assert!(error.contains("1.verifying.key"), "{error}");
+}
+
+/// `docs/proof-system.md` 8.2: keys with β = ±γ, whose digests all fit, prove anything; no part of a package takes them.
+#[test]
+fn attack_b9_keys_that_prove_anything_are_refused_by_name() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("package");
+    let package = with_keys(&folder, &graph(0), 8);
+    let keys = package.verifying_keys().unwrap();
+    for negative in [false, true] {
+        for (k, key) in keys.iter().enumerate() {
+            let bad = VerifyingKey { beta: if negative { -key.gamma } else { key.gamma }, ..key.clone() };
+            let setup = format!("0x{}", hex::encode(bad.setup_digest()));
+            let place = folder.join("keys").join(&setup[2..18]);
+            fs::create_dir_all(&place).unwrap();
+            fs::write(place.join(format!("{k}.verifying.key")), bad.record()).unwrap();
+            edit_keys(&folder, |keys| {
+                keys["slices"][k]["verifying_key"] = json!(format!("0x{}", hex::encode(bad.hash())));
+                keys["setup"] = json!(setup);
+            });
+        }
+        let package = Package::open(&folder).unwrap();
+        for error in [package.verifying_keys().unwrap_err(), package.key_blob().unwrap_err()] {
+            let text = error.to_string();
+            assert!(text.contains("0.verifying.key") && text.contains("β equals ±γ"), "{text}");
+        }
+    }
 }
 
 /// The manifest says of a tensor exactly what its slices' graphs say, scale included; an output is nobody's input.
@@ -277,7 +307,7 @@ fn coverage_policies() {
     let with = |coverage_policy: &[usize]| {
         let (inputs, strategy) = (InputMode::Public, Strategy::Slices(3));
         let options = PackageOptions { name: "random".into(), inputs, strategy, coverage_policy: coverage_policy.to_vec() };
-        Package::create(&folder, &graph, &options, json!({}))
+        Package::replace(&folder, &graph, &options, json!({}))
     };
     let kinds = |package: &Package, k: usize| -> Vec<TensorKind> {
         package.manifest().slices[k].writes.iter().map(|t| package.manifest().tensors[*t].kind).collect()
@@ -287,7 +317,7 @@ fn coverage_policies() {
     assert!(output_slices.contains(&2) && output_slices.len() < 3);
     for (policy, word) in [(output_slices.clone(), zkslice_slicer::bitmap(&output_slices)), (Vec::new(), [0; 32])] {
         let package = with(&policy).unwrap();
-        setup(std::slice::from_ref(&package), &mut StdRng::seed_from_u64(7), |_, _| ()).unwrap();
+        setup_again(std::slice::from_ref(&package), &mut StdRng::seed_from_u64(7), |_, _| ()).unwrap();
         assert_eq!(package.key_blob().unwrap().bytes()[96..128], word);
         assert_eq!(Package::open(&folder).unwrap().manifest().coverage_policy, policy);
     }
@@ -306,7 +336,7 @@ fn other_peoples_folders_are_left_alone() {
     let folder = place.path().join("package");
     let options =
         PackageOptions { name: "random".into(), inputs: InputMode::Public, strategy: Strategy::Slices(3), coverage_policy: Vec::new() };
-    for name in ["package", "package.old", "package.partial"] {
+    for name in ["package", "package.partial"] {
         let theirs = place.path().join(name);
         fs::create_dir(&theirs).unwrap();
         fs::write(theirs.join("thesis.txt"), "years of work").unwrap();
@@ -316,6 +346,194 @@ fn other_peoples_folders_are_left_alone() {
         fs::remove_dir_all(&theirs).unwrap();
     }
     Package::create(&folder, &graph(0), &options, Value::Null).unwrap();
+}
+
+fn key_file(package: &Package, k: usize, kind: &str) -> PathBuf {
+    package.folder().join("keys").join(&package.keys().unwrap().setup[2..18]).join(format!("{k}.{kind}.key"))
+}
+
+fn again(folder: &Path, seed: u64) -> Result<(), PackageError> {
+    setup_again(&[Package::open(folder).unwrap()], &mut StdRng::seed_from_u64(seed), |_, _| ())
+}
+
+/// Keys are lost only to whoever says so: neither by a setup nor by a compilation.
+#[test]
+fn keys_are_not_lost() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, other) = (place.path().join("package"), place.path().join("other"));
+    let package = with_keys(&folder, &graph(0), 1);
+    let fresh = create(&other, &graph(1), InputMode::Public);
+    let (before, model) = (files(&folder), package.keys().unwrap().model);
+    let has_keys = |error: PackageError| {
+        let text = error.to_string();
+        assert!(matches!(error, PackageError::HasKeys { .. }) && text.contains(&model) && text.contains("--force"), "{text}");
+        assert_eq!(files(&folder), before);
+    };
+    let mut rng = StdRng::seed_from_u64(2);
+    has_keys(setup(&[Package::open(&folder).unwrap()], &mut rng, |_, _| ()).unwrap_err());
+    // Nor do the other packages of the same call get any.
+    has_keys(setup(&[Package::open(&other).unwrap(), Package::open(&folder).unwrap()], &mut rng, |_, _| ()).unwrap_err());
+    assert!(matches!(fresh.keys(), Err(PackageError::NoKeys { .. })));
+    let options =
+        PackageOptions { name: "random".into(), inputs: InputMode::Public, strategy: Strategy::Slices(3), coverage_policy: Vec::new() };
+    has_keys(Package::create(&folder, &graph(1), &options, json!({ "note": 1 })).unwrap_err());
+    // The same package keeps them, however it is made, and mends what was damaged.
+    for make in [Package::create, Package::replace] {
+        fs::write(folder.join("slices/1/graph.bin"), "damaged").unwrap();
+        assert_eq!(make(&folder, &graph(0), &options, json!({ "note": 1 })).unwrap().keys().unwrap().model, model);
+        assert_eq!(files(&folder), before);
+    }
+    use_all(&folder).unwrap();
+    // Keys of a setup that is not readable are keys, too.
+    fs::write(folder.join("keys.json"), "{").unwrap();
+    assert!(matches!(setup(&[Package::open(&folder).unwrap()], &mut rng, |_, _| ()).unwrap_err(), PackageError::HasKeys { .. }));
+    fs::write(folder.join("keys.json"), &before[Path::new("keys.json")]).unwrap();
+
+    again(&folder, 3).unwrap();
+    use_all(&folder).unwrap();
+    assert_eq!(fs::read_dir(folder.join("keys")).unwrap().count(), 1, "the earlier keys are gone");
+    let replaced = Package::replace(&folder, &graph(1), &options, json!({ "note": 1 })).unwrap();
+    assert!(matches!(replaced.keys(), Err(PackageError::NoKeys { .. })));
+    assert_eq!(files(&folder), files(&other));
+}
+
+/// While one process makes keys or writes the package, no other does.
+#[test]
+fn one_writer_at_a_time() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, other) = (place.path().join("package"), place.path().join("other"));
+    create(&folder, &graph(0), InputMode::Public);
+    create(&other, &graph(1), InputMode::Public);
+    let open = |folder: &Path| Package::open(folder).unwrap();
+    let options =
+        PackageOptions { name: "random".into(), inputs: InputMode::Public, strategy: Strategy::Slices(3), coverage_policy: Vec::new() };
+    let mut attempts = 0;
+    setup(&[open(&folder)], &mut StdRng::seed_from_u64(1), |_, _| {
+        let mut rng = StdRng::seed_from_u64(2);
+        for error in [
+            setup(&[open(&folder)], &mut rng, |_, _| ()).unwrap_err(),
+            setup_again(&[open(&folder)], &mut rng, |_, _| ()).unwrap_err(),
+            setup(&[open(&other), open(&folder)], &mut rng, |_, _| ()).unwrap_err(),
+            Package::create(&folder, &graph(1), &options, Value::Null).unwrap_err(),
+            Package::replace(&folder, &graph(1), &options, Value::Null).unwrap_err(),
+        ] {
+            assert!(matches!(&error, PackageError::Busy { path } if *path == folder), "{error}");
+        }
+        assert!(open(&folder).key_blob().is_err());
+        attempts += 1;
+    })
+    .unwrap();
+    assert_eq!(attempts, 3);
+    use_all(&folder).unwrap();
+    assert!(matches!(open(&other).keys(), Err(PackageError::NoKeys { .. })));
+    assert_eq!(files(&folder).len(), 3 + 3 * 2 + 3, "manifest, keys.json, .lock; keys; graphs");
+    // One call, one package twice; a package that is no longer the one that was opened.
+    let error = setup(&[open(&other), open(&place.path().join("other/../other"))], &mut StdRng::seed_from_u64(3), |_, _| ()).unwrap_err();
+    assert!(error.to_string().contains("twice"), "{error}");
+    let earlier = open(&other);
+    create(&other, &graph(0), InputMode::Public);
+    let error = setup(&[earlier], &mut StdRng::seed_from_u64(3), |_, _| ()).unwrap_err();
+    assert!(error.to_string().contains("replaced meanwhile"), "{error}");
+}
+
+/// A setup that fails or is killed leaves the keys that were there, or none; the next one clears up.
+#[test]
+fn a_broken_off_setup_leaves_the_keys_that_were_there() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, other) = (place.path().join("package"), place.path().join("other"));
+    let package = create(&folder, &graph(0), InputMode::Public);
+    let broken_off = |seed: u64, at: usize| {
+        let run = || {
+            setup_again(&[Package::open(&folder).unwrap()], &mut StdRng::seed_from_u64(seed), |done, _| assert!(done < at, "broken off"))
+        };
+        std::panic::catch_unwind(run).unwrap_err();
+    };
+    broken_off(1, 2);
+    assert!(matches!(package.keys(), Err(PackageError::NoKeys { .. })));
+    assert!(!folder.join("keys").exists());
+    setup(&[package], &mut StdRng::seed_from_u64(2), |_, _| ()).unwrap();
+    let before = files(&folder);
+    (1..4).for_each(|at| broken_off(3, at));
+    assert_eq!(files(&folder), before);
+    // Killed, nothing is cleared up: a folder of keys that no manifest names.
+    with_keys(&other, &graph(0), 3);
+    let killed = fs::read_dir(other.join("keys")).unwrap().next().unwrap().unwrap();
+    let left = folder.join("keys").join(killed.file_name());
+    fs::rename(killed.path(), &left).unwrap();
+    use_all(&folder).unwrap();
+    again(&folder, 4).unwrap();
+    use_all(&folder).unwrap();
+    assert!(!left.exists());
+    assert_eq!(fs::read_dir(folder.join("keys")).unwrap().count(), 1);
+}
+
+/// Whoever reads keys while they are replaced has those of one setup, or is told.
+#[test]
+fn keys_of_two_setups_do_not_mix() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("package");
+    with_keys(&folder, &graph(0), 1);
+    let (reader, late) = (Package::open(&folder).unwrap(), Package::open(&folder).unwrap());
+    let model = reader.key_blob().unwrap().model_digest();
+    let first = reader.proving_key(0).unwrap();
+    again(&folder, 2).unwrap();
+    // A key that is open stays what it was.
+    assert_eq!(first.verifying_key().hash()[..], hex::decode(&reader.keys().unwrap().slices[0].verifying_key[2..]).unwrap());
+    for error in [reader.proving_key(1).unwrap_err(), reader.key_blob().unwrap_err()] {
+        assert!(matches!(&error, PackageError::KeysReplaced { path } if *path == folder), "{error}");
+    }
+    assert_ne!(late.key_blob().unwrap().model_digest(), model);
+    late.proving_key(1).unwrap();
+    // Without a setup in between, a missing file is a missing file.
+    fs::remove_file(key_file(&late, 1, "proving")).unwrap();
+    assert!(late.proving_key(1).unwrap_err().to_string().contains("1.proving.key"));
+}
+
+/// The words that are hashed, put together by hand; and every part of them moves the digest.
+#[test]
+fn the_layout_digest_binds_names_and_shapes() {
+    let tensor = |name: &str, kind, shape: &[usize], offset, scale| TensorEntry {
+        name: name.into(),
+        kind,
+        shape: shape.to_vec(),
+        bits: 9,
+        offset,
+        scale,
+    };
+    let tensors = [
+        tensor("größe", TensorKind::PublicInput, &[2, 3], 256, u128::MAX),
+        tensor("", TensorKind::Output, &[], 0, 7),
+        tensor("between", TensorKind::Boundary, &[4], 5, 0),
+    ];
+    let number = |n: u128| [[0; 16], n.to_be_bytes()].concat();
+    let name = |text: &str| keccak(text.as_bytes()).to_vec();
+    let words = [
+        keccak(b"zkslice/layout/v1").to_vec(),
+        [name("größe"), number(2), number(2), number(3), number(0), number(1), number(256), number(u128::MAX)].concat(),
+        [name(""), number(0), number(0), number(1), number(0), number(7)].concat(),
+        [name("between"), number(1), number(4), number(0), number(1), number(5), number(0)].concat(),
+    ];
+    let digest = layout_digest(&tensors);
+    assert_eq!(digest, keccak(&words.concat()));
+    let edits: [fn(&mut [TensorEntry; 3]); 8] = [
+        |t| t[0].name = "grosse".into(),
+        |t| t[2].name = "after".into(),
+        |t| t.swap(0, 1),
+        |t| t[0].shape = vec![3, 2],
+        |t| t[0].shape = vec![6],
+        |t| t[1].shape = vec![1],
+        |t| t[0].offset = 255,
+        |t| t[1].scale = 8,
+    ];
+    for (i, edit) in edits.iter().enumerate() {
+        let mut changed = tensors.clone();
+        edit(&mut changed);
+        assert_ne!(layout_digest(&changed), digest, "{i}");
+    }
+    // It is the seventh word of the header.
+    let place = tempfile::tempdir().unwrap();
+    let package = with_keys(&place.path().join("package"), &graph(0), 3);
+    assert_eq!(package.key_blob().unwrap().bytes()[192..224], layout_digest(&package.manifest().tensors));
 }
 
 /// Scales keep every digit in JSON, in one form each: numbers where all readers keep them, text from 2^64 on.
@@ -356,8 +574,8 @@ fn scales_are_exact_in_json_and_in_the_key_blob() {
         let manifest = package.manifest();
         let output = manifest.tensors.iter().position(|t| t.kind == TensorKind::Output).unwrap();
         assert_eq!(manifest.tensors[output].scale, mantissa);
-        // The blob: six words, a hash a slice, six words a tensor, of which the fifth is the scale.
-        let at = 32 * (6 + manifest.slices.len() + 6 * output + 4);
+        // The blob: seven words, one hash per slice, six words per tensor, of which the fifth is the scale.
+        let at = 32 * (7 + manifest.slices.len() + 6 * output + 4);
         let blob = package.key_blob().unwrap();
         assert_eq!(blob.bytes()[at..at + 16], [0; 16]);
         assert_eq!(blob.bytes()[at + 16..at + 32], mantissa.to_be_bytes());

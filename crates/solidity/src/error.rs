@@ -11,7 +11,7 @@ pub enum ExportError {
     /// The package cannot be used: among others, it has no keys, or keys of another circuit.
     #[error(transparent)]
     Package(#[from] PackageError),
-    /// A key that a proof can be forged against.
+    /// A key that a proof can be forged against, or one of a circuit that does not bind its statement.
     #[error("slice {slice}: {source}")]
     UnsafeKey {
         /// The slice.
@@ -31,24 +31,6 @@ pub enum ExportError {
         /// Those it has.
         expected: usize,
     },
-    /// A public wire without the row that binds it: its value could be changed in a copied proof.
-    #[error("slice {slice}: no row of the circuit pins public wire {wire}; compile the package again")]
-    Unpinned {
-        /// The slice.
-        slice: usize,
-        /// The wire.
-        wire: usize,
-    },
-    /// A public input or word that is not the fingerprint's: the proof would be for any other.
-    #[error(
-        "slice {slice}: the circuit's fingerprint does not bind element {element} of its public inputs and words; compile the package again"
-    )]
-    Unbound {
-        /// The slice.
-        slice: usize,
-        /// Its index, public inputs first.
-        element: usize,
-    },
     /// There is no such slice.
     #[error("slice {slice} does not exist, the package has {slices}")]
     NoSuchSlice {
@@ -58,7 +40,7 @@ pub enum ExportError {
         slices: usize,
     },
     /// Not a name for a contract.
-    #[error("'{name}' cannot name a contract: letters, digits and underscores only, a letter first")]
+    #[error("'{name}' cannot name a contract: ASCII letters, digits and underscores only, a letter first, at most 64")]
     Name {
         /// The name.
         name: String,
@@ -68,6 +50,20 @@ pub enum ExportError {
     Exists {
         /// The folder.
         path: PathBuf,
+    },
+    /// The output folder has another model's export.
+    #[error(
+        "{}: it holds the export of model '{name}', {digest}; give this one another name with --name, or another folder, \
+         or replace that one with --force",
+        path.display()
+    )]
+    OtherModel {
+        /// The folder.
+        path: PathBuf,
+        /// Name of the model that is there.
+        name: String,
+        /// Its digest.
+        digest: String,
     },
     /// A file of an earlier export was edited.
     #[error("{}: edited since it was exported, and would be lost; move it away or choose another folder", path.display())]

@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ark_bn254::Fr;
 use serde::{Deserialize, Serialize};
 use tera::Context;
-use zkslice_groth16::{VerifyingKey, keccak};
+use zkslice_groth16::{VerifyingKey, check_rows, keccak};
 use zkslice_slicer::{KeyBlob, Package, Slot, TensorEntry, TensorKind, slots};
 
-use crate::names::{comment, hex0x, number, package as package_name};
+use crate::names::{LONGEST, comment, hex0x, is_identifier, number, package as package_name};
 use crate::verifier::{render, selector};
 use crate::{ExportError, SliceVerifier, type_name};
 
@@ -48,11 +46,15 @@ pub struct ExportOptions {
     pub layout: Layout,
     /// SPDX expression in the first line of every source.
     pub license: String,
+    /// What contracts and their folder are named after, instead of the model.
+    pub name: Option<String>,
+    /// Whether an earlier export of another model may be replaced.
+    pub replace: bool,
 }
 
 impl Default for ExportOptions {
     fn default() -> Self {
-        Self { layout: Layout::Project, license: DEFAULT_LICENSE.into() }
+        Self { layout: Layout::Project, license: DEFAULT_LICENSE.into(), name: None, replace: false }
     }
 }
 
@@ -104,102 +106,12 @@ struct Checked {
     blob: KeyBlob,
 }
 
-/// The first of `public_wires` without a row of its own, `wire·0 = 0` with nothing else on it. The row keeps a copied proof
-/// from being turned to another value of the wire (rule G1), and its IC from vanishing (P21).
-///
-/// `entries` calls back with row, matrix (0, 1, 2 for A, B, C) and wire of everything in the matrices.
-fn first_unpinned(rows: usize, public_wires: usize, entries: impl FnOnce(&mut dyn FnMut(usize, usize, usize))) -> Option<usize> {
-    let mut alone: Vec<Option<usize>> = vec![None; rows];
-    let mut shared = vec![false; rows];
-    entries(&mut |row, matrix, wire| {
-        if matrix == 0 && alone[row].is_none() {
-            alone[row] = Some(wire);
-        } else {
-            shared[row] = true;
-        }
-    });
-    let mut pinned = vec![false; public_wires];
-    for wire in alone.iter().zip(&shared).filter(|(_, shared)| !**shared).filter_map(|(wire, _)| *wire) {
-        if let Some(pinned) = pinned.get_mut(wire) {
-            *pinned = true;
-        }
-    }
-    pinned.iter().position(|pinned| !pinned)
-}
-
-/// The wires that a fingerprint is made of. Wires from `committed.end` on are of the second round.
-struct FingerprintWires {
-    publics: Range<usize>,
-    committed: Range<usize>,
-    /// How many public inputs and words there are.
-    elements: usize,
-}
-
-/// The first element that the fingerprint does not bind. From F on, the rows `(step + e)·χ = wire before` must follow one another, with
-/// e the public inputs, each alone, and then the words, which are of committed wires; the last row has no step. A step that no row ties
-/// to committed wires would be chosen to fit, and F would say nothing.
-///
-/// `entries` is as above, with coefficients, and is called twice.
-fn first_unbound(wires: &FingerprintWires, entries: impl Fn(&mut dyn FnMut(usize, usize, usize, Fr))) -> Option<usize> {
-    const CHALLENGE: usize = 1;
-    const FINGERPRINT: usize = 2;
-    let one = Fr::from(1u64);
-    let alone = |wire| BTreeMap::from([(wire, one)]);
-    let mut rows: BTreeMap<usize, [BTreeMap<usize, Fr>; 3]> = BTreeMap::new();
-    entries(&mut |row, matrix, wire, _| {
-        if matrix == 2 && (wire == FINGERPRINT || wire >= wires.committed.end) {
-            rows.entry(row).or_default();
-        }
-    });
-    entries(&mut |row, matrix, wire, coefficient| {
-        if let Some(row) = rows.get_mut(&row) {
-            *row[matrix].entry(wire).or_default() += coefficient;
-        }
-    });
-    // A of each such row, by the wire before.
-    let mut links = BTreeMap::new();
-    for [a, _, c] in rows.into_values().filter(|[_, b, _]| *b == alone(CHALLENGE)) {
-        if let Some((before, _)) = c.first_key_value().filter(|(before, _)| c == alone(**before)) {
-            links.insert(*before, a);
-        }
-    }
-    let mut before = FINGERPRINT;
-    for j in 0..wires.elements {
-        let Some(mut element) = links.remove(&before) else { return Some(j) };
-        let mut steps = element.split_off(&wires.committed.end).into_iter();
-        let step = steps.next();
-        let ends = if j + 1 == wires.elements { step.is_none() } else { step.is_some_and(|(_, coefficient)| coefficient == one) };
-        let is_element = match wires.publics.clone().nth(j) {
-            Some(public) => element == alone(public),
-            None => element.keys().all(|wire| *wire == 0 || wires.committed.contains(wire)),
-        };
-        if !ends || !is_element || steps.next().is_some() {
-            return Some(j);
-        }
-        before = step.map_or(0, |(wire, _)| wire);
-    }
-    None
-}
-
 fn check_publics(package: &Package, slice: usize, key: &VerifyingKey) -> Result<(), ExportError> {
     let circuit = package.circuit(slice)?;
-    let layout = circuit.layout();
-    if layout.publics != key.publics {
-        return Err(ExportError::PublicInputs { slice, key: key.publics, what: "circuit", expected: layout.publics });
+    if circuit.layout().publics != key.publics {
+        return Err(ExportError::PublicInputs { slice, key: key.publics, what: "circuit", expected: circuit.layout().publics });
     }
-    let entries = |entry: &mut dyn FnMut(usize, usize, usize)| circuit.visit(|row, matrix, wire, _| entry(row, matrix as usize, wire));
-    if let Some(wire) = first_unpinned(layout.rows(), layout.public_wires(), entries) {
-        return Err(ExportError::Unpinned { slice, wire });
-    }
-    let wires = FingerprintWires {
-        publics: layout.first_public()..layout.first_public() + layout.publics,
-        committed: layout.public_wires()..layout.first_second_round(),
-        elements: layout.publics + layout.words,
-    };
-    match first_unbound(&wires, |entry| circuit.visit(|row, matrix, wire, c| entry(row, matrix as usize, wire, c))) {
-        Some(element) => Err(ExportError::Unbound { slice, element }),
-        None => Ok(()),
-    }
+    check_rows(&circuit).map_err(|source| ExportError::UnsafeKey { slice, source })
 }
 
 fn check(package: &Package) -> Result<Checked, ExportError> {
@@ -210,7 +122,16 @@ fn check(package: &Package) -> Result<Checked, ExportError> {
     Ok(Checked { keys, dev: package.keys()?.dev, blob: package.key_blob()? })
 }
 
-fn source_of(package: &Package, k: usize, checked: &Checked) -> Result<(String, String), ExportError> {
+/// What contracts are named after.
+fn title(package: &Package, name: Option<&str>) -> Result<String, ExportError> {
+    match name {
+        Some(name) if !is_identifier(name) || name.len() > LONGEST => Err(ExportError::Name { name: name.into() }),
+        Some(name) => Ok(name.into()),
+        None => Ok(type_name(&package.manifest().name)),
+    }
+}
+
+fn source_of(package: &Package, k: usize, title: &str, checked: &Checked) -> Result<(String, String), ExportError> {
     let manifest = package.manifest();
     let (Some(entry), Some(key)) = (manifest.slices.get(k), checked.keys.get(k)) else {
         return Err(ExportError::NoSuchSlice { slice: k, slices: manifest.slices.len() });
@@ -228,7 +149,7 @@ fn source_of(package: &Package, k: usize, checked: &Checked) -> Result<(String, 
     let public = entry.reads.iter().chain(&entry.writes).filter(|t| manifest.tensors[**t].kind.is_public());
     let groups =
         public.map(|t| format!("{} {}", if manifest.tensors[*t].kind.is_input() { "input" } else { "output" }, name(*t))).collect();
-    let contract = verifier_name(&manifest.name, k);
+    let contract = verifier_of(title, k);
     let verifier = SliceVerifier {
         contract: contract.clone(),
         model: &manifest.name,
@@ -244,22 +165,25 @@ fn source_of(package: &Package, k: usize, checked: &Checked) -> Result<(String, 
 
 /// Name of the verifier contract of a model's slice.
 pub fn verifier_name(model: &str, slice: usize) -> String {
-    format!("{}Slice{slice}Verifier", type_name(model))
+    verifier_of(&type_name(model), slice)
+}
+
+fn verifier_of(title: &str, slice: usize) -> String {
+    format!("{title}Slice{slice}Verifier")
 }
 
 /// Source of the verifier contract of slice `k`.
 ///
 /// # Errors
-/// [`ExportError::Package`] without keys or with keys of another circuit; [`ExportError::UnsafeKey`],
-/// [`ExportError::PublicInputs`], [`ExportError::Unpinned`] and [`ExportError::Unbound`] for keys against which proofs can be forged.
+/// [`ExportError::Package`] without keys or with keys of another circuit; [`ExportError::UnsafeKey`] and
+/// [`ExportError::PublicInputs`] for keys against which proofs can be forged.
 pub fn slice_verifier(package: &Package, k: usize) -> Result<String, ExportError> {
-    Ok(source_of(package, k, &check(package)?)?.1)
+    Ok(source_of(package, k, &title(package, None)?, &check(package)?)?.1)
 }
 
-fn model_library(package: &Package, checked: &Checked) -> Result<(String, String), ExportError> {
+fn model_library(package: &Package, title: &str, checked: &Checked) -> Result<(String, String), ExportError> {
     let manifest = package.manifest();
-    let name = type_name(&manifest.name);
-    let library = if name.ends_with("Model") { name } else { format!("{name}Model") };
+    let library = if title.ends_with("Model") { title.to_owned() } else { format!("{title}Model") };
     let of_kind = |kinds: fn(TensorKind) -> bool| manifest.tensors.iter().filter(move |t| kinds(t.kind)).collect::<Vec<&TensorEntry>>();
     let describe = |what: &str, index: usize, tensor: &TensorEntry, first: usize| {
         let public = tensor.kind.is_public();
@@ -322,7 +246,7 @@ pub(crate) fn is_license(text: &str) -> bool {
 }
 
 /// Every file of an export.
-fn files(package: &Package, options: &ExportOptions) -> Result<BTreeMap<String, Vec<u8>>, ExportError> {
+fn files(package: &Package, options: &ExportOptions, checked: &Checked) -> Result<BTreeMap<String, Vec<u8>>, ExportError> {
     #[derive(Deserialize)]
     struct Npm {
         dependencies: BTreeMap<String, String>,
@@ -334,24 +258,24 @@ fn files(package: &Package, options: &ExportOptions) -> Result<BTreeMap<String, 
         Layout::Project => (true, "src/"),
         Layout::Sources => (false, ""),
     };
-    let checked = check(package)?;
+    let title = title(package, options.name.as_deref())?;
     let manifest = package.manifest();
     let npm: Npm = serde_json::from_str(NPM_OF_REPOSITORY)?;
     let mut files = BTreeMap::new();
     let mut verifiers = Vec::new();
     for k in 0..manifest.slices.len() {
-        let (contract, source) = source_of(package, k, &checked)?;
+        let (contract, source) = source_of(package, k, &title, checked)?;
         files.insert(format!("{folder}{contract}.sol"), licensed(&source, &options.license));
         verifiers.push(contract);
     }
-    let (library, source) = model_library(package, &checked)?;
+    let (library, source) = model_library(package, &title, checked)?;
     files.insert(format!("{folder}{library}.sol"), licensed(&source, &options.license));
     files.insert(format!("{folder}PublicWords.sol"), licensed(PUBLIC_WORDS, &options.license));
     files.insert("key-blob.bin".into(), checked.blob.bytes().to_vec());
 
     let mut context = Context::new();
     context.insert("model", &comment(&manifest.name).trim_matches('"'));
-    context.insert("package", &package_name(&manifest.name));
+    context.insert("package", &package_name(options.name.as_deref().unwrap_or(&manifest.name)));
     context.insert("openzeppelin", &npm.dependencies.get("@openzeppelin/contracts"));
     context.insert("verifiers", &verifiers);
     context.insert("library", &library);
@@ -400,11 +324,12 @@ pub fn export(package: &Package, out: &Path) -> Result<Exported, ExportError> {
     export_with(package, out, &ExportOptions::default())
 }
 
-/// The folder for a package's sources in a forge project: named after the model, among the project's sources.
+/// The folder for a package's sources in a forge project: named after the model, or as it is to be named, among the project's sources.
 ///
 /// # Errors
-/// [`ExportError::NotAProject`] without a `foundry.toml` that can be read; [`ExportError::Manifest`] if it is no TOML.
-pub fn folder_in(project: &Path, package: &Package) -> Result<PathBuf, ExportError> {
+/// [`ExportError::Name`]; [`ExportError::NotAProject`] without a `foundry.toml` that can be read; [`ExportError::Manifest`] if it is no TOML.
+pub fn folder_in(project: &Path, package: &Package, name: Option<&str>) -> Result<PathBuf, ExportError> {
+    let title = title(package, name)?;
     let path = project.join("foundry.toml");
     let text = fs::read_to_string(&path).map_err(|source| ExportError::NotAProject { path: path.clone(), source })?;
     let settings: toml::Table = toml::from_str(&text).map_err(|source| ExportError::Manifest { path, source: Box::new(source) })?;
@@ -415,20 +340,23 @@ pub fn folder_in(project: &Path, package: &Package) -> Result<PathBuf, ExportErr
         None if !project.join("src").is_dir() && project.join("contracts").is_dir() => "contracts",
         None => "src",
     };
-    Ok(project.join(sources).join(type_name(&package.manifest().name)))
+    Ok(project.join(sources).join(title))
 }
 
 /// Writes a verifier contract a slice, the model's library, the decoder it uses, the key blob and its chunks: as a forge
 /// project, or for one. Formatted as `forge fmt` does by default. The same package gives the same bytes.
 ///
-/// The folder appears whole. One of an earlier export is replaced; files that are not of the export stay.
+/// The folder appears whole. One of an earlier export of the same model is replaced; files that are not of the export stay.
 ///
 /// # Errors
-/// As [`slice_verifier`]; [`ExportError::Exists`] for a folder that is not an earlier export, [`ExportError::Edited`] for
-/// one with a changed file; [`ExportError::License`]. Nothing half-written stays behind.
+/// As [`slice_verifier`]; [`ExportError::Exists`] for a folder that is not an earlier export, [`ExportError::OtherModel`] for one of another
+/// model, unless that may be replaced, [`ExportError::Edited`] for one with a changed file; [`ExportError::License`] and
+/// [`ExportError::Name`]. Nothing half-written stays behind.
 pub fn export_with(package: &Package, out: &Path, options: &ExportOptions) -> Result<Exported, ExportError> {
-    let files = files(package, options)?;
-    let earlier = earlier(out)?;
+    let checked = check(package)?;
+    let files = files(package, options, &checked)?;
+    let model = (!options.replace).then(|| hex0x(&checked.blob.model_digest()));
+    let earlier = earlier(out, model.as_deref())?;
     let name = out.file_name().ok_or_else(|| ExportError::Exists { path: out.into() })?.to_string_lossy();
     let sibling = |suffix: &str| out.with_file_name(format!("{name}.{suffix}"));
     let (partial, old) = (sibling("partial"), sibling("old"));
@@ -473,14 +401,17 @@ fn remove(path: &Path) -> Result<(), ExportError> {
     if path.exists() { fs::remove_dir_all(path).map_err(ExportError::io(path)) } else { Ok(()) }
 }
 
-/// Names of an earlier export's files, unedited; empty if the folder is not there or empty.
-fn earlier(out: &Path) -> Result<Vec<PathBuf>, ExportError> {
+/// Names of an earlier export's files, unedited; empty if the folder is not there or empty. Of that model only, where one is given.
+fn earlier(out: &Path, model: Option<&str>) -> Result<Vec<PathBuf>, ExportError> {
     let exists = || ExportError::Exists { path: out.into() };
     if !out.exists() || (out.is_dir() && fs::read_dir(out).map_err(ExportError::io(out))?.next().is_none()) {
         return Ok(Vec::new());
     }
     let index = fs::read(out.join(INDEX)).map_err(|_| exists())?;
     let index: KeyBlobIndex = serde_json::from_slice(&index).map_err(|_| exists())?;
+    if model.is_some_and(|model| model != index.model_digest) {
+        return Err(ExportError::OtherModel { path: out.into(), name: index.name, digest: index.model_digest });
+    }
     for (name, digest) in &index.files {
         let path = out.join(name);
         if fs::read(&path).is_ok_and(|bytes| hex0x(&keccak(&bytes)) != *digest) {
@@ -512,94 +443,4 @@ fn carry(old: &Path, new: &Path, folder: &Path, exported: &[PathBuf]) -> Result<
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn unpinned(entries: &[(usize, usize, usize)]) -> Option<usize> {
-        first_unpinned(4, 2, |entry| entries.iter().for_each(|(row, matrix, wire)| entry(*row, *matrix, *wire)))
-    }
-
-    /// G1: a public wire that only occurs beside others, or in B or C, is not pinned.
-    #[test]
-    fn public_wires_need_rows_of_their_own() {
-        assert_eq!(unpinned(&[(0, 0, 0), (1, 0, 1), (2, 0, 5), (2, 1, 1), (2, 2, 0)]), None);
-        assert_eq!(unpinned(&[(0, 0, 0)]), Some(1));
-        assert_eq!(unpinned(&[(0, 0, 0), (1, 0, 1), (1, 0, 5)]), Some(1));
-        assert_eq!(unpinned(&[(0, 0, 0), (1, 0, 1), (1, 1, 0)]), Some(1));
-        assert_eq!(unpinned(&[(0, 0, 0), (1, 1, 1)]), Some(1));
-        assert_eq!(unpinned(&[(0, 2, 0), (1, 0, 1)]), Some(0));
-    }
-
-    type Entry = (usize, usize, usize, i64);
-
-    /// Two public inputs, wires 5 and 6, and two words, wire 3 and 1 + 2·(wire 4), with steps 7, 8 and 9; before them the rows of a table
-    /// of two entries, wires 10 and 11, whose first also has χ alone in B.
-    const FINGERPRINT_ROWS: [Entry; 24] = [
-        (0, 0, 10, 1),
-        (0, 1, 1, 1),
-        (0, 2, 3, 1),
-        (1, 0, 11, 1),
-        (1, 1, 1, 1),
-        (1, 1, 0, -1),
-        (1, 2, 4, 1),
-        (2, 0, 0, 1),
-        (2, 0, 4, 2),
-        (2, 1, 1, 1),
-        (2, 2, 9, 1),
-        (3, 0, 9, 1),
-        (3, 0, 3, 1),
-        (3, 1, 1, 1),
-        (3, 2, 8, 1),
-        (4, 0, 8, 1),
-        (4, 0, 6, 1),
-        (4, 1, 1, 1),
-        (4, 2, 7, 1),
-        (5, 0, 7, 1),
-        (5, 0, 5, 1),
-        (5, 1, 1, 1),
-        (5, 2, 2, 1),
-        (6, 0, 2, 1),
-    ];
-
-    fn unbound(entries: &[Entry]) -> Option<usize> {
-        let wires = FingerprintWires { publics: 5..7, committed: 3..7, elements: 4 };
-        first_unbound(&wires, |entry| entries.iter().for_each(|(row, matrix, wire, c)| entry(*row, *matrix, *wire, Fr::from(*c))))
-    }
-
-    /// B5: a public input that no row of the fingerprint holds, or not it alone, could be any.
-    #[test]
-    fn public_inputs_need_the_fingerprint() {
-        let rows = FINGERPRINT_ROWS;
-        assert_eq!(unbound(&rows), None);
-        let instead = |at: usize, entry: Entry| {
-            let mut rows = rows.to_vec();
-            rows[at] = entry;
-            unbound(&rows)
-        };
-        let beside = |entry: Entry| unbound(&[rows.as_slice(), &[entry]].concat());
-        // x_1: missing, another wire, scaled, beside another; x_1 in the place of x_2.
-        assert_eq!(unbound(&rows.iter().filter(|entry| **entry != (5, 0, 5, 1)).copied().collect::<Vec<_>>()), Some(0));
-        assert_eq!(instead(20, (5, 0, 4, 1)), Some(0));
-        assert_eq!(instead(20, (5, 0, 5, 2)), Some(0));
-        assert_eq!(beside((5, 0, 3, 1)), Some(0));
-        assert_eq!(beside((5, 0, 0, 1)), Some(0));
-        assert_eq!(instead(16, (4, 0, 5, 1)), Some(1));
-        // Steps: another coefficient, a second one, one at the end, one that leads nowhere, or back.
-        assert_eq!(instead(19, (5, 0, 7, 2)), Some(0));
-        assert_eq!(beside((5, 0, 11, 1)), Some(0));
-        assert_eq!(beside((2, 0, 10, 1)), Some(3));
-        assert_eq!(instead(15, (4, 0, 11, 1)), Some(2));
-        assert_eq!(instead(15, (4, 0, 7, 1)), Some(2));
-        // Not times χ, or not χ alone; not F, or not F alone.
-        assert_eq!(instead(21, (5, 1, 0, 1)), Some(0));
-        assert_eq!(beside((5, 1, 5, 1)), Some(0));
-        assert_eq!(instead(22, (5, 2, 2, 2)), Some(0));
-        assert_eq!(beside((5, 2, 0, 1)), Some(0));
-        // Words of χ or F.
-        assert_eq!(instead(12, (3, 0, 1, 1)), Some(2));
-        assert_eq!(instead(8, (2, 0, 2, 1)), Some(3));
-    }
 }

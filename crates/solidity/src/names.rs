@@ -1,9 +1,12 @@
 //! Names and numbers as Solidity and `forge fmt` want them.
 
-const LONGEST: usize = 64;
+use zkslice_groth16::keccak;
+
+pub(crate) const LONGEST: usize = 64;
 
 /// `mlp_digits` → `MlpDigits`. Always a valid start of an identifier: what is not an ASCII letter or digit separates
-/// words, a leading digit gets `Model` before it, and nothing left becomes `Model`.
+/// words, and a leading digit gets `Model` before it. Of a name without ASCII letters and digits nothing is left: it becomes `Model` and
+/// the first eight digits of its keccak256, so that two such names differ. Other names can be alike, such as `a-b` and `a_b`.
 pub fn type_name(model: &str) -> String {
     let mut name = String::new();
     for word in model.split(|c: char| !c.is_ascii_alphanumeric()) {
@@ -12,6 +15,9 @@ pub fn type_name(model: &str) -> String {
         name.push_str(letters.as_str());
     }
     name.truncate(LONGEST);
+    if name.is_empty() {
+        return format!("Model{}", hex::encode(&keccak(model.as_bytes())[..4]));
+    }
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
         name.insert_str(0, "Model");
     }
@@ -39,7 +45,10 @@ pub(crate) fn is_identifier(name: &str) -> bool {
 pub(crate) fn package(name: &str) -> String {
     let fit = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let text: String = name.chars().take(LONGEST).map(fit).collect();
-    format!("{}-verifier", text.trim_matches('-')).trim_start_matches('-').into()
+    match text.trim_matches('-') {
+        "" => format!("{}-verifier", type_name(name).to_ascii_lowercase()),
+        text => format!("{text}-verifier"),
+    }
 }
 
 /// With an underscore every three digits from five digits on.
@@ -66,8 +75,10 @@ mod tests {
             ("mlp_digits", "MlpDigits"),
             ("lenet5-avg.v2", "Lenet5AvgV2"),
             ("3x32", "Model3x32"),
-            ("", "Model"),
-            ("漢字", "Model"),
+            ("", "Modelc5d24601"),
+            ("漢字", "Modelb4f4acb0"),
+            ("模型一", "Model82af53a6"),
+            ("模型二", "Model7ee09ed4"),
             ("a\n*/ contract B", "AContractB"),
         ] {
             assert_eq!(type_name(model), name);
@@ -83,7 +94,7 @@ mod tests {
     #[test]
     fn packages_and_numbers() {
         assert_eq!(package("@Mlp_Digits"), "mlp-digits-verifier");
-        assert_eq!(package("漢"), "verifier");
+        assert_eq!(package("漢字"), "modelb4f4acb0-verifier");
         assert_eq!([1_u64, 1337, 31_337, 1_000_000].map(number), ["1", "1337", "31_337", "1_000_000"]);
         assert_eq!(number(1_u128 << 64), "18_446_744_073_709_551_616");
     }

@@ -6,11 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ark_bn254::{G1Affine, G2Affine};
-use ark_ec::AffineRepr;
+use ark_bn254::{Fr, G1Affine, G2Affine};
+use ark_ec::{AffineRepr, CurveGroup};
 use tempfile::TempDir;
 use zkslice_groth16::{Form, KeyError, VerifyingKey, keccak};
-use zkslice_slicer::{InputMode, PackageError, Slot, slots};
+use zkslice_slicer::{InputMode, Package, PackageError, Slot, slots};
 use zkslice_solidity::{ExportError, ExportOptions, KeyBlobIndex, Layout, SliceVerifier, export, export_with, folder_in, slice_verifier};
 
 use crate::common::{SMALL, cases, jobs, model, root};
@@ -75,20 +75,20 @@ fn exports_go_into_an_existing_project() {
     let folder = TempDir::new().unwrap();
     let project = folder.path().join("project");
     fs::create_dir(&project).unwrap();
-    let no_project = folder_in(&project, &model.package);
+    let no_project = folder_in(&project, &model.package, None);
     assert!(matches!(no_project, Err(ExportError::NotAProject { path, .. }) if path == project.join("foundry.toml")));
     let settings = "[profile.default]\nremappings = [\"@openzeppelin/contracts/=node_modules/@openzeppelin/contracts/\"]\n\
                     evm_version = \"cancun\"\n[lint]\nexclude_lints = [\"incorrect-shift\"]\n";
     fs::write(project.join("foundry.toml"), settings).unwrap();
-    assert_eq!(folder_in(&project, &model.package).unwrap(), project.join("src/MlpDigits"));
+    assert_eq!(folder_in(&project, &model.package, None).unwrap(), project.join("src/MlpDigits"));
     fs::create_dir(project.join("contracts")).unwrap();
-    assert_eq!(folder_in(&project, &model.package).unwrap(), project.join("contracts/MlpDigits"), "as forge finds sources");
+    assert_eq!(folder_in(&project, &model.package, None).unwrap(), project.join("contracts/MlpDigits"), "as forge finds sources");
     fs::create_dir(project.join("src")).unwrap();
-    assert_eq!(folder_in(&project, &model.package).unwrap(), project.join("src/MlpDigits"));
+    assert_eq!(folder_in(&project, &model.package, None).unwrap(), project.join("src/MlpDigits"));
     fs::write(project.join("foundry.toml"), "[profile.default]\nsrc = \"a/b\"\n").unwrap();
-    assert_eq!(folder_in(&project, &model.package).unwrap(), project.join("a/b/MlpDigits"));
+    assert_eq!(folder_in(&project, &model.package, None).unwrap(), project.join("a/b/MlpDigits"));
     fs::write(project.join("foundry.toml"), "src = ").unwrap();
-    assert!(matches!(folder_in(&project, &model.package), Err(ExportError::Manifest { .. })));
+    assert!(matches!(folder_in(&project, &model.package, None), Err(ExportError::Manifest { .. })));
 
     fs::write(project.join("foundry.toml"), settings).unwrap();
     fs::write(project.join("README.md"), "mine").unwrap();
@@ -99,8 +99,8 @@ fn exports_go_into_an_existing_project() {
     )
     .unwrap();
     let before = files(&project);
-    let options = ExportOptions { layout: Layout::Sources, license: "MIT OR Apache-2.0".into() };
-    let out = folder_in(&project, &model.package).unwrap();
+    let options = ExportOptions { layout: Layout::Sources, license: "MIT OR Apache-2.0".into(), ..ExportOptions::default() };
+    let out = folder_in(&project, &model.package, None).unwrap();
     export_with(&model.package, &out, &options).unwrap();
     export_with(&model.package, &out, &options).unwrap();
     let after = files(&project);
@@ -225,6 +225,49 @@ fn edited_files_are_not_lost_and_others_stay() {
     assert_eq!(fs::read(out.join("foundry.toml")).unwrap(), b"edited");
 }
 
+/// Models whose names are alike, or two models of one name, do not take each other's place.
+#[test]
+fn another_models_export_is_not_replaced() {
+    let (model, other) = (common::model(SMALL, 1, InputMode::Public), common::model(SMALL, 2, InputMode::Public));
+    let project = TempDir::new().unwrap();
+    fs::write(project.path().join("foundry.toml"), "").unwrap();
+    let options = |name: Option<&str>, replace| ExportOptions {
+        layout: Layout::Sources,
+        name: name.map(str::to_owned),
+        replace,
+        ..ExportOptions::default()
+    };
+    let digest = |package: &Package| format!("0x{}", hex::encode(package.key_blob().unwrap().model_digest()));
+    let place = folder_in(project.path(), &model.package, None).unwrap();
+    assert_eq!(folder_in(project.path(), &other.package, None).unwrap(), place);
+    export_with(&model.package, &place, &options(None, false)).unwrap();
+    let before = files(project.path());
+    let error = export_with(&other.package, &place, &options(None, false)).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(&error, ExportError::OtherModel { path, .. } if *path == place), "{text}");
+    assert!(text.contains(&digest(&model.package)) && text.contains("'mlp_digits'") && text.contains("--name"), "{text}");
+    assert_eq!(files(project.path()), before);
+    // The same model goes into its own place, and another beside it under its own name.
+    export_with(&model.package, &place, &options(None, false)).unwrap();
+    assert_eq!(files(project.path()), before);
+    let beside = folder_in(project.path(), &other.package, Some("Second_2")).unwrap();
+    export_with(&other.package, &beside, &options(Some("Second_2"), false)).unwrap();
+    let library = fs::read_to_string(beside.join("Second_2Model.sol")).unwrap();
+    assert!(library.contains("library Second_2Model {") && library.contains(&digest(&other.package)));
+    assert!(fs::read_to_string(beside.join("Second_2Slice1Verifier.sol")).unwrap().contains("contract Second_2Slice1Verifier {"));
+    assert!(before.iter().all(|(name, bytes)| files(project.path())[name] == *bytes));
+    // Its own place too, if that is what is wanted; nothing of the first stays.
+    export_with(&other.package, &place, &options(None, true)).unwrap();
+    let names: Vec<PathBuf> = files(&place).into_keys().collect();
+    assert_eq!(names.iter().filter(|name| name.to_string_lossy().contains("Verifier")).count(), 2);
+    assert!(fs::read_to_string(place.join("MlpDigitsModel.sol")).unwrap().contains(&digest(&other.package)));
+    for name in ["", "9lives", "a-b", "模型", "a b", &"x".repeat(65)] {
+        assert!(matches!(folder_in(project.path(), &other.package, Some(name)), Err(ExportError::Name { .. })), "{name}");
+        let result = export_with(&other.package, &project.path().join("refused"), &options(Some(name), false));
+        assert!(matches!(result, Err(ExportError::Name { .. })), "{name}");
+    }
+}
+
 // ------------------------------------------------------------------------------------------------ P1, P21, B9
 
 fn generate(key: &VerifyingKey, publics: usize) -> Result<String, ExportError> {
@@ -236,6 +279,7 @@ fn generate(key: &VerifyingKey, publics: usize) -> Result<String, ExportError> {
 #[test]
 fn unsafe_keys_are_refused() {
     let minus = |point: G2Affine| -point;
+    let other = (G2Affine::generator() * Fr::from(7u64)).into_affine();
     for case in cases() {
         let good = &case.key;
         assert!(generate(good, good.publics).is_ok());
@@ -254,6 +298,14 @@ fn unsafe_keys_are_refused() {
         attack("α = ∞", &|key| key.alpha = G1Affine::zero());
         attack("β = ∞", &|key| key.beta = G2Affine::zero());
         attack("γ = ∞", &|key| key.gamma = G2Affine::zero());
+        attack("γ = −G2", &|key| key.gamma = minus(G2Affine::generator()));
+        attack("γ is another point", &|key| key.gamma = other);
+        attack("β = γ = G2", &|key| key.beta = G2Affine::generator());
+        attack("β = −γ = −G2", &|key| key.beta = minus(G2Affine::generator()));
+        attack("β = γ, neither the generator", &|key| key.gamma = key.beta);
+        attack("β = G2, γ another point", &|key| (key.beta, key.gamma) = (G2Affine::generator(), other));
+        attack("α = G1", &|key| key.alpha = G1Affine::generator());
+        attack("α = −G1", &|key| key.alpha = -G1Affine::generator());
         if good.delta1.is_some() {
             attack("δ1 = δ2", &|key| key.delta1 = Some(key.delta2));
             attack("δ1 = −δ2", &|key| key.delta1 = Some(minus(key.delta2)));
@@ -297,13 +349,16 @@ fn keys_with_other_public_inputs_are_refused() {
 fn packages_without_keys_or_with_others_are_refused() {
     let (one, two) = (model(SMALL, 1, InputMode::Public), model(SMALL, 2, InputMode::Public));
     assert!(matches!(slice_verifier(&one.package, 1), Err(ExportError::NoSuchSlice { slice: 1, slices: 1 })));
-    let key = |package: &zkslice_slicer::Package, k: usize| package.folder().join(format!("slices/{k}/verifying.key"));
+    let key = |package: &Package, k: usize| {
+        package.folder().join("keys").join(&package.keys().unwrap().setup[2..18]).join(format!("{k}.verifying.key"))
+    };
     // Another slice's key in this slice's place.
     fs::copy(key(&two.package, 1), key(&two.package, 0)).unwrap();
     assert!(matches!(slice_verifier(&two.package, 0), Err(ExportError::Package(_))));
     fs::remove_file(one.package.folder().join("keys.json")).unwrap();
     let out = one.package.folder().join("out");
-    assert!(matches!(export(&one.package, &out), Err(ExportError::Package(PackageError::NoKeys { .. }))));
+    let keyless = Package::open(one.package.folder()).unwrap();
+    assert!(matches!(export(&keyless, &out), Err(ExportError::Package(PackageError::NoKeys { .. }))));
     assert!(!out.exists());
 }
 

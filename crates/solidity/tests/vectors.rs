@@ -74,7 +74,7 @@ fn digests_are_those_of_the_blobs() {
         let blob = bytes(&fixture["blob"]);
         let word = |i: usize| u64::from_be_bytes(blob[32 * i + 24..32 * (i + 1)].try_into().unwrap()) as usize;
         let (slices, tensors) = (word(1), word(2));
-        let mut at = 6 + slices + 6 * tensors;
+        let mut at = 7 + slices + 6 * tensors;
         for _ in 0..slices {
             at += 1 + word(at);
             at += 1 + word(at);
@@ -89,7 +89,7 @@ fn digests_are_those_of_the_blobs() {
             let end = points + 10 + 4 * 2 + 2 * (1 + codes);
             let record = &blob[32 * at..32 * end];
             assert_eq!(bytes(hash), keccak(record));
-            assert_eq!(bytes(hash), blob[32 * (6 + k)..][..32]);
+            assert_eq!(bytes(hash), blob[32 * (7 + k)..][..32]);
             assert_eq!(VerifyingKey::from_record(record).unwrap().record(), record);
             let setup = [bytes(&committed()["tags"]["setup"]), blob[32 * points..32 * (points + 10)].to_vec()].concat();
             assert_eq!(bytes(&vector["setupDigest"]), keccak(&setup));

@@ -10,7 +10,7 @@ contract ChunksTest is Jobs {
     /// forge-config: default.fuzz.runs = 64
     function testFuzz_FirstChunkMayEndAnywhere(uint256 end) public {
         // Up to the end of the tensors and a little further.
-        _requireServed(bound(end, 1, 32 * (6 + 3 + 6 * 7) + 64));
+        _requireServed(bound(end, 1, 32 * (7 + 3 + 6 * 7) + 64));
     }
 
     function test_FirstChunkMayEndWithinTheCounts() public {

@@ -100,8 +100,9 @@ contract ManySlicesTest is Deployed {
         Model memory chain = loadModel("chain");
         (model.alpha, model.beta, model.keys) = (chain.alpha, chain.beta, new Key[](SLICES));
         Writer memory writer = Writer(new uint256[](16_384), 0);
-        uint256[6] memory head = [wordAt(chain.blob, 0), SLICES, SLICES + 2, 0, wordAt(chain.blob, 4), 1];
-        for (uint256 i = 0; i < 6; ++i) {
+        uint256[7] memory head =
+            [wordAt(chain.blob, 0), SLICES, SLICES + 2, 0, wordAt(chain.blob, 4), 1, wordAt(chain.blob, 6)];
+        for (uint256 i = 0; i < head.length; ++i) {
             _write(writer, head[i]);
         }
         // Room for the hashes; then one word in, one word out, and a boundary a slice.
@@ -122,7 +123,7 @@ contract ManySlicesTest is Deployed {
         for (uint256 k = 0; k < SLICES; ++k) {
             uint256 start = writer.count;
             _writeRecord(writer, chain.blob, k, model.keys[k]);
-            writer.words[6 + k] = uint256(_hash(writer.words, start, writer.count));
+            writer.words[7 + k] = uint256(_hash(writer.words, start, writer.count));
         }
         model.digest = _hash(writer.words, 0, headerWords);
         model.blob = new bytes(32 * writer.count);

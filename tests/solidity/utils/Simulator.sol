@@ -101,11 +101,11 @@ abstract contract Simulator is Test {
     }
 
     function tensorAt(bytes memory blob, uint256 t) internal pure returns (uint256) {
-        return 6 + wordAt(blob, 1) + 6 * t;
+        return 7 + wordAt(blob, 1) + 6 * t;
     }
 
     function wiringAt(bytes memory blob, uint256 k) internal pure returns (uint256 start) {
-        start = 6 + wordAt(blob, 1) + 6 * wordAt(blob, 2);
+        start = 7 + wordAt(blob, 1) + 6 * wordAt(blob, 2);
         for (uint256 i = 0; i < k; ++i) {
             start += 1 + wordAt(blob, start);
             start += 1 + wordAt(blob, start);
@@ -142,7 +142,7 @@ abstract contract Simulator is Test {
         );
         for (uint256 k = 0; k < slices; ++k) {
             uint256 start = recordAt(blob, k);
-            setWord(blob, 6 + k, uint256(keccak256(slice(blob, start, recordWords(blob, start)))));
+            setWord(blob, 7 + k, uint256(keccak256(slice(blob, start, recordWords(blob, start)))));
         }
         return keccak256(slice(blob, 0, wiringAt(blob, slices)));
     }
@@ -211,7 +211,7 @@ abstract contract Simulator is Test {
         returns (bytes32)
     {
         uint256[] memory words = _wordsOf(model.blob, model.keys[k].groups, statement.words);
-        return _h0(wordAt(model.blob, 6 + k), _xOf(model, statement, k), words, c1x, c1y);
+        return _h0(wordAt(model.blob, 7 + k), _xOf(model, statement, k), words, c1x, c1y);
     }
 
     function _h0(uint256 vkHash, uint256[] memory x, uint256[] memory words, uint256 c1x, uint256 c1y)

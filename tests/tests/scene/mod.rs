@@ -106,6 +106,12 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// A key file of a package, within it.
+pub fn key(package: &Path, slice: usize, kind: &str) -> String {
+    let keys: Value = serde_json::from_slice(&std::fs::read(package.join("keys.json")).unwrap()).unwrap();
+    format!("keys/{}/{slice}.{kind}.key", &keys["setup"].as_str().unwrap()[2..18])
+}
+
 /// Whatever looks half-written below a folder.
 pub fn leftovers(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();

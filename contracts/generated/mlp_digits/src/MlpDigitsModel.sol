@@ -16,7 +16,7 @@ library MlpDigitsModel {
     error ValueCountMismatch(uint256 expected, uint256 received);
 
     /// @dev The model's id: what a registry and an oracle know it by. It binds keys, wiring and layouts.
-    bytes32 internal constant DIGEST = 0xcef68b1494c0e2f1776cab0e49fa7f69da7365ef88d907988145f8174d9c2f65;
+    bytes32 internal constant DIGEST = 0x497417bfcf2c2273c5e0e4d418b8683ba08363885fb6434c23d5aaf85a5da486;
     /// @dev Digest of the setup whose α, β, γ all slices share: a development setup, for local chains only.
     bytes32 internal constant SETUP_DIGEST = 0x536ca2cb67ff01e3d1c2fd6ae308a5a08140f27d36e9851f141ecfa58f253c72;
     /// @dev Number of slices, each with a verifying key.

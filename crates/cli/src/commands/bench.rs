@@ -95,8 +95,8 @@ fn measure(model: &Path, folder: &Path, args: &Args) -> Result<Value, CliError> 
     std::fs::create_dir_all(folder).map_err(|e| CliError::failed(format!("{}: {e}", folder.display())))?;
     let slices = args.slices.to_string();
     let mode = if args.private { "private" } else { "public" };
-    let compiled = zkslice(&["compile", &onnx, "--samples", &samples, "--slices", &slices, "--input", mode, "-o", &package])?;
-    let setups = (0..3).map(|_| zkslice(&["setup", &package])).collect::<Result<Vec<_>, _>>()?;
+    let compiled = zkslice(&["compile", &onnx, "--samples", &samples, "--slices", &slices, "--input", mode, "-o", &package, "--force"])?;
+    let setups = (0..3).map(|_| zkslice(&["setup", &package, "--force"])).collect::<Result<Vec<_>, _>>()?;
     let proofs = (0..args.runs)
         .map(|_| zkslice(&["prove", &package, "--input", &input, "--context", "0x1", "-o", &bundle]))
         .collect::<Result<Vec<_>, _>>()?;

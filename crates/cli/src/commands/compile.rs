@@ -63,9 +63,12 @@ pub(crate) struct Args {
     /// Drop a Softmax at the end: its arg max is that of its argument.
     #[arg(long)]
     drop_final_softmax: bool,
-    /// The folder to write.
+    /// The folder to write. The same package there stays, with its keys.
     #[arg(short, long)]
     output: PathBuf,
+    /// Replace another package there though it has keys: proofs for what was deployed with them end with them.
+    #[arg(long)]
+    force: bool,
 }
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
@@ -95,7 +98,8 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     })?;
     spinner.set_message("slicing");
     let name = model_name(&args.model);
-    let package = Package::create(
+    let create = if args.force { Package::replace } else { Package::create };
+    let package = create(
         &args.output,
         &graph,
         &PackageOptions {
@@ -114,8 +118,10 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let constraints: usize = manifest.slices.iter().map(|s| s.constraints).sum();
     let slices: Vec<_> =
         manifest.slices.iter().map(|s| json!({ "constraints": s.constraints, "reads": s.reads, "writes": s.writes })).collect();
+    let keys = package.keys().ok().map(|keys| keys.model);
     let value = json!({
         "package": args.output,
+        "kept_keys_of": keys,
         "name": manifest.name,
         "constraints": constraints,
         "slices": slices,
@@ -134,6 +140,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         report.top1_agreement.map_or(String::new(), |share| format!(", top-1 agreement {:.1} %", 100.0 * share)),
     )];
     lines.extend(manifest.slices.iter().enumerate().map(|(k, s)| format!("  slice {k}: {} constraints", s.constraints)));
+    lines.extend(keys.map(|model| format!("  the same package was there: its keys stay, of model {model}")));
     output.result(&value, &lines);
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ use crate::output::Output;
 /// Write Solidity: a verifier contract a slice, the model's key blob, a decoding library.
 ///
 /// As a forge project of its own, or into an existing one, in a folder named after the model among its sources. Files of an
-/// earlier export are replaced unless they were edited; no other file is touched.
+/// earlier export of the model are replaced unless they were edited; no other file is touched.
 #[derive(Debug, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("place").args(["output", "into"]).required(true),
@@ -30,15 +30,21 @@ pub(crate) struct Args {
     /// SPDX expression for the sources; the default asks nothing of whoever uses them.
     #[arg(long, value_name = "SPDX", default_value = DEFAULT_LICENSE)]
     license: String,
+    /// Name contracts and their folder after this, instead of the model.
+    #[arg(long)]
+    name: Option<String>,
+    /// Replace an earlier export of another model.
+    #[arg(long)]
+    force: bool,
 }
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let package = Package::open(&args.package)?;
     let (folder, layout) = match (&args.into, args.output) {
-        (Some(project), _) => (folder_in(project, &package)?, Layout::Sources),
+        (Some(project), _) => (folder_in(project, &package, args.name.as_deref())?, Layout::Sources),
         (None, folder) => (folder.unwrap_or_default(), Layout::Project),
     };
-    export_with(&package, &folder, &ExportOptions { layout, license: args.license })?;
+    export_with(&package, &folder, &ExportOptions { layout, license: args.license, name: args.name, replace: args.force })?;
     let model = package.keys()?.model;
     let line = format!("{}: {} verifiers, model {model}", folder.display(), package.slices().len());
     output.result(&json!({ "folder": folder, "model": model, "verifiers": package.slices().len() }), &[line]);

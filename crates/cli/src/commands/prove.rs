@@ -7,7 +7,7 @@ use alloy::primitives::{Address, B256};
 use ark_std::rand::rngs::OsRng;
 use serde_json::json;
 use zkslice_chain::context;
-use zkslice_prover::{Inference, Openings, Verifier, prove};
+use zkslice_prover::{Bundle, Inference, Openings, Verifier, prove};
 use zkslice_slicer::{Package, TensorKind};
 
 use super::{Reading, field_word, integers, limit_threads, read, write, write_secret};
@@ -91,18 +91,20 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let proven = prove(&package, inference, slices, &mut OsRng, |k| bar.set_position((k - first) as u64))?;
     let seconds = started.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    write(&args.output, &proven.bundle.to_json()?)?;
-    if let Some(path) = &args.openings {
-        write_secret(path, &proven.openings.to_json()?)?;
-    }
-    let verifier = Verifier::new(&package)?;
+    // What leaves is what was verified: the bytes, read as whoever gets them reads them.
+    let bytes = proven.bundle.to_json()?;
+    let (bundle, verifier) = (Bundle::from_json(&bytes)?, Verifier::new(&package)?);
     let outputs = match args.slice {
-        None => Some(package.decode(&verifier.verify(&proven.bundle)?)),
+        None => Some(package.decode(&verifier.verify(&bundle)?)),
         Some(_) => {
-            verifier.verify_slices(&proven.bundle)?;
+            verifier.verify_slices(&bundle)?;
             None
         }
     };
+    write(&args.output, &bytes)?;
+    if let Some(path) = &args.openings {
+        write_secret(path, &proven.openings.to_json()?)?;
+    }
     let value = json!({ "seconds": seconds, "outputs": outputs, "bundle": args.output, "slices": proven.bundle.proofs.len(), "peak_bytes": super::peak_bytes() });
     let mut lines = vec![format!("{}: {} slice proofs in {seconds:.3} s", args.output.display(), proven.bundle.proofs.len())];
     let names = tensors.iter().filter(|t| t.kind == TensorKind::Output).map(|t| &t.name);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use ark_std::rand::rngs::OsRng;
 use serde_json::json;
-use zkslice_slicer::{Package, setup};
+use zkslice_slicer::{Package, setup, setup_again};
 
 use crate::error::CliError;
 use crate::output::Output;
@@ -19,6 +19,9 @@ pub(crate) struct Args {
     /// The packages.
     #[arg(required = true)]
     packages: Vec<PathBuf>,
+    /// Replace keys that are there: proofs for what was deployed with them end with them.
+    #[arg(long)]
+    force: bool,
 }
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
@@ -26,7 +29,8 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let packages = args.packages.iter().map(|path| Package::open(path)).collect::<Result<Vec<_>, _>>()?;
     let all = packages.iter().map(|p| p.slices().len()).sum();
     let bar = output.bar(all, "making dev keys");
-    setup(&packages, &mut OsRng, |done, _| bar.set_position(done as u64))?;
+    let progress = |done, _| bar.set_position(done as u64);
+    if args.force { setup_again(&packages, &mut OsRng, progress) } else { setup(&packages, &mut OsRng, progress) }?;
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     let mut entries = Vec::new();

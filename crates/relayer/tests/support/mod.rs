@@ -168,7 +168,7 @@ impl Model {
         let random = |name: u8| fr(&keccak256([job.context.as_slice(), &[name, index as u8]].concat()).0);
         let (a, c1) = (random(0), random(1));
         let c1_point = g1(c1);
-        let vk_hash: Word = self.blob[32 * (6 + index)..][..32].try_into().unwrap();
+        let vk_hash: Word = self.blob[32 * (7 + index)..][..32].try_into().unwrap();
         let count = |n: usize| U256::from(n).to_be_bytes::<32>();
         let tag = keccak256("zkslice/challenge/v2").0;
         let transcript: Vec<Word> =

@@ -487,7 +487,7 @@ pub fn vectors() -> Value {
             "context": job.json["context"], "owner": job.json["owner"],
         })
     });
-    let tags = [("model", 2), ("vk", 2), ("setup", 1), ("challenge", 2), ("batch", 3), ("context", 1)]
+    let tags = [("model", 3), ("layout", 1), ("vk", 2), ("setup", 1), ("challenge", 2), ("batch", 3), ("context", 1)]
         .map(|(name, version)| (name.to_owned(), json!(keccak256(format!("zkslice/{name}/v{version}")).to_string())));
     json!({
         "tags": serde_json::Map::from_iter(tags),

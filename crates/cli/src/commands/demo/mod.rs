@@ -20,7 +20,8 @@ use zkslice_graph::{Options, arg_max, compile};
 use zkslice_inputs::Pixels;
 use zkslice_prover::{Bound, Bundle, Inference, LocalProver, Openings, Verifier, encode_request, prove};
 use zkslice_relayer::{Config, RelayEvent, Relayer};
-use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, setup};
+use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, setup_again};
+use zkslice_solidity::ExportOptions;
 
 use super::anvil::Anvil;
 use super::{ANVIL_KEYS, deploy, integers, write, write_secret};
@@ -87,32 +88,21 @@ fn package(args: &Args, inputs: InputMode, narrator: &Narrator<'_>) -> Result<Pa
     let samples = zkslice_inputs::samples(&samples, &[], Pixels::default())?;
     let (graph, report) = compile(&model, Some(&samples), &Options::default()).map_err(|e| CliError::from(e).in_file(&model))?;
     let folder = args.folder.join(if args.private { "package-private" } else { "package" });
-    let fresh = args.folder.join("package-fresh");
     fs::create_dir_all(&args.folder).map_err(|e| CliError::failed(format!("{}: {e}", args.folder.display())))?;
     let options =
         PackageOptions { name: format!("demo-{name}"), inputs, strategy: Strategy::Slices(args.slices), coverage_policy: Vec::new() };
     let report = serde_json::to_value(&report).map_err(|e| CliError::failed(e.to_string()))?;
-    let made = Package::create(&fresh, &graph, &options, report)?;
-    let constraints: Vec<usize> = made.manifest().slices.iter().map(|s| s.constraints).collect();
+    let package = [Package::replace(&folder, &graph, &options, report)?];
+    let constraints: Vec<usize> = package[0].manifest().slices.iter().map(|s| s.constraints).collect();
     narrator.say(format!("compiled {}: {} slices of {constraints:?} constraints", model.display(), constraints.len()));
-    if let Ok(earlier) = Package::open(&folder)
-        && earlier.digest() == made.digest()
-        && earlier.key_blob().is_ok()
-    {
+    if package[0].key_blob().is_ok() {
         narrator.say("dev keys: there already");
-        fs::remove_dir_all(&fresh).map_err(|e| CliError::failed(format!("{}: {e}", fresh.display())))?;
-        return Ok(earlier);
+    } else {
+        let bar = narrator.output.bar(constraints.len(), "making dev keys");
+        setup_again(&package, &mut OsRng, |done, _| bar.set_position(done as u64))?;
+        bar.finish_and_clear();
+        narrator.say(format!("dev keys: model digest {}", package[0].keys()?.model));
     }
-    drop(made);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(|e| CliError::failed(format!("{}: {e}", folder.display())))?;
-    }
-    fs::rename(&fresh, &folder).map_err(|e| CliError::failed(format!("{}: {e}", folder.display())))?;
-    let package = [Package::open(&folder)?];
-    let bar = narrator.output.bar(constraints.len(), "making dev keys");
-    setup(&package, &mut OsRng, |done, _| bar.set_position(done as u64))?;
-    bar.finish_and_clear();
-    narrator.say(format!("dev keys: model digest {}", package[0].keys()?.model));
     let [package] = package;
     Ok(package)
 }
@@ -135,7 +125,8 @@ async fn on_chain(args: &Args, package: Package, narrator: &Narrator<'_>) -> Res
     let expected = outputs.first().and_then(|o| arg_max(o)).ok_or_else(|| CliError::input("the model has no output"))?;
     narrator.say(format!("proved and verified off chain: class {expected}"));
     let export = args.folder.join("solidity");
-    zkslice_solidity::export(&package, &export)?;
+    let options = ExportOptions { replace: true, ..ExportOptions::default() };
+    zkslice_solidity::export_with(&package, &export, &options)?;
     narrator.say(format!("Solidity verifiers: {}", export.display()));
 
     let anvil = Anvil::start()?;
