@@ -53,7 +53,7 @@ library KeyBlob {
     uint256 internal constant IC_WORDS = 6;
 
     /// @notice How a tensor is packed and what its integers mean: integer = digit − offset, real = integer·scale /
-    /// 10^decimals.
+    /// 10^decimals. An input whose features have offsets and scales of their own has zero for both.
     struct Tensor {
         uint256 kind;
         uint256 count;

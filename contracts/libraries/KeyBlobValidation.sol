@@ -130,8 +130,11 @@ library KeyBlobValidation {
                 _requireWord(v, cursor + 0x80, 0);
                 _requireWord(v, cursor + 0xa0, 0);
             } else {
+                // Zero where an input's features have scales of their own, which the layout digest binds.
                 uint256 scale = KeyBlob.read(cursor + 0x80);
-                if (scale == 0 || scale > type(uint128).max) _malformed(v, cursor + 0x80);
+                if ((scale == 0 && kind == KeyBlob.KIND_OUTPUT) || scale > type(uint128).max) {
+                    _malformed(v, cursor + 0x80);
+                }
                 if (KeyBlob.read(cursor + 0xa0) > MAX_DECIMALS) _malformed(v, cursor + 0xa0);
             }
         }

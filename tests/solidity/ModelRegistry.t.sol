@@ -314,6 +314,15 @@ contract ModelRegistryTest is Registered {
         _refuseWord(tensorAt(blob, 2) + 5, 1);
     }
 
+    /// An input whose features have scales of their own states neither: the layout digest binds them. An output always has one.
+    function test_InputMayLeaveItsScaleToItsFeatures() public {
+        bytes memory blob = loadModel("chain").blob;
+        setWord(blob, tensorAt(blob, 0) + 3, 0);
+        setWord(blob, tensorAt(blob, 0) + 4, 0);
+        bytes32 digest = register(blob);
+        assertNotEq(digest, loadModel("chain").digest);
+    }
+
     function test_RevertWhen_RecordIsMalformed() public {
         bytes memory blob = loadModel("chain").blob;
         uint256 record = recordAt(blob, 0);

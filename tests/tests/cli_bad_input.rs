@@ -104,7 +104,7 @@ fn samples_and_options() {
     ] {
         compile(&scene.samples(), 2, words, options);
     }
-    compile(&scene.samples(), 1, &["model.onnx", "more than --max-error 0.0001", "wider table"], &["--max-error", "0.0001"]);
+    compile(&scene.samples(), 1, &["model.onnx", "allowed is 0.0001", "--max-error", "wider table"], &["--max-error", "0.0001"]);
     assert!(!output.exists());
 }
 
@@ -300,7 +300,7 @@ fn packages_with_a_missing_or_changed_file() {
     let graph = fresh("slices/1/graph.bin");
     std::fs::write(&graph, std::fs::read(whole.join("slices/0/graph.bin")).unwrap()).unwrap();
     refused!(2, ["slices/1/graph.bin", "does not match its digest", "compile the package again"], "inspect", damaged);
-    edit(&fresh("manifest.json"), |manifest| manifest["tensors"][1]["scale"] = json!(1));
+    edit(&fresh("manifest.json"), |manifest| manifest["tensors"][1]["features"][0]["scale"] = json!(1));
     refused!(2, ["slices/1/graph.bin", "not the manifest's tensors", "compile the package again"], "inspect", damaged);
     edit(&fresh("manifest.json"), |manifest| manifest["name"] = json!("another"));
     refused!(2, ["keys.json", "another package", "run `zkslice setup` again"], "verify", damaged, bundle);
@@ -361,8 +361,8 @@ fn newer_format_versions() {
     };
     fresh();
     // Fields that this build does not know do not hide that.
-    edit(&newer.join("manifest.json"), |m| (m["version"], m["more"]) = (json!(2), json!(true)));
-    refused!(2, ["manifest.json", "format version 2", "up to 1", "upgrade zkslice"], "inspect", newer);
+    edit(&newer.join("manifest.json"), |m| (m["version"], m["more"]) = (json!(3), json!(true)));
+    refused!(2, ["manifest.json", "format version 3", "up to 2", "upgrade zkslice"], "inspect", newer);
     fresh();
     edit(&newer.join("keys.json"), |m| (m["version"], m["more"]) = (json!(3), json!(true)));
     refused!(2, ["keys.json", "format version 3", "upgrade zkslice"], "verify", newer, bundle);
@@ -371,10 +371,10 @@ fn newer_format_versions() {
     fresh();
     let graph = newer.join("slices/0/graph.bin");
     let mut bytes = std::fs::read(&graph).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     std::fs::write(&graph, &bytes).unwrap();
     edit(&newer.join("manifest.json"), |m| m["slices"][0]["graph"] = json!(format!("0x{}", hex::encode(keccak(&bytes)))));
-    refused!(2, ["version 2"], "inspect", newer);
+    refused!(2, ["version 3"], "inspect", newer);
     fresh();
     let key = newer.join(scene::key(&newer, 0, "proving"));
     let mut bytes = std::fs::read(&key).unwrap();

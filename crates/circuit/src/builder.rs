@@ -71,8 +71,9 @@ pub trait Builder {
     /// [`CircuitError::NotIntegral`], [`CircuitError::TooWide`].
     fn require_within(&self, gadget: &'static str, value: &Self::Int, limit: Interval) -> Result<(), CircuitError>;
 
-    /// The smallest interval that holds both of two proven ones, stated of `value`, which is one of the two.
-    fn selected(&self, value: &Self::Int, a: &Self::Int, b: &Self::Int) -> Self::Int;
+    /// `value` with the statement, proven by the calling gadget, that it is the larger of two: no less than either's least, no more
+    /// than the greater of their greatest values.
+    fn larger(&self, value: &Self::Int, a: &Self::Int, b: &Self::Int) -> Self::Int;
 
     /// The next public input x_j: hashed into the challenge and bound by the fingerprint, one row; a public wire where there is no challenge.
     fn public(&mut self, value: Option<Fr>) -> Self::Field;

@@ -120,14 +120,17 @@ pub fn lower<B: Builder>(b: &mut B, slice: SliceShape<'_>, values: Option<&Slice
     };
 
     for (i, (port, binding)) in graph.inputs.iter().zip(slice.inputs).enumerate() {
-        let offset = port.encoding.offset;
-        let name = &graph.tensors[port.tensor].name;
-        let digits = (0..graph.tensors[port.tensor].len())
-            .map(|e| gadgets::digit(b, values.map(|v| v.inputs[i][e] + offset), port.encoding.bits, &tables, w))
+        let zkslice_graph::Tensor { name, shape } = &graph.tensors[port.tensor];
+        let digits = port
+            .encoding
+            .by_element(shape)
+            .enumerate()
+            .map(|(e, feature)| gadgets::digit(b, values.map(|v| v.inputs[i][e] + feature.offset), port.encoding.bits, &tables, w))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| error.at(name))?;
         bind(b, *binding, port, &digits)?;
-        let integers = digits.iter().map(|digit| b.combine(&[(1, digit)], -offset)).collect::<Result<_, _>>()?;
+        let integers = digits.iter().zip(port.encoding.by_element(shape));
+        let integers = integers.map(|(digit, feature)| b.combine(&[(1, digit)], -feature.offset)).collect::<Result<_, _>>()?;
         tensors[port.tensor] = Some(integers);
     }
     for node in &graph.nodes {
@@ -137,7 +140,9 @@ pub fn lower<B: Builder>(b: &mut B, slice: SliceShape<'_>, values: Option<&Slice
     let mut outputs = Vec::with_capacity(graph.outputs.len());
     for (port, binding) in graph.outputs.iter().zip(slice.outputs) {
         let integers = tensors[port.tensor].clone().ok_or_else(|| missing(graph, port.tensor))?;
-        let digits = integers.iter().map(|integer| b.combine(&[(1, integer)], port.encoding.offset)).collect::<Result<Vec<_>, _>>()?;
+        let features = port.encoding.by_element(&graph.tensors[port.tensor].shape);
+        let digits = integers.iter().zip(features).map(|(integer, feature)| b.combine(&[(1, integer)], feature.offset));
+        let digits = digits.collect::<Result<Vec<_>, _>>()?;
         bind(b, *binding, port, &digits)?;
         outputs.push(integers);
     }
@@ -160,6 +165,7 @@ fn lower_node<B: Builder>(b: &mut B, graph: &Graph, node: &Node, tensors: &[Opti
         Op::Conv(_) | Op::Dense(_) | Op::SumPool(_) | Op::Affine(_) => b.linear(graph, node, &inputs),
         Op::Requant { shift } => first.iter().map(|acc| gadgets::requantise(b, acc, *shift, w)).collect(),
         Op::Relu { shift } => first.iter().map(|acc| gadgets::relu(b, acc, *shift, w)).collect(),
+        Op::Clip { min, max, limbs } => first.iter().map(|x| gadgets::clip(b, x, *min, *max, *limbs, w)).collect(),
         Op::MaxPool { window, limbs } => {
             let [channels, height, width] = window.input;
             let [out_height, out_width] = window.output;

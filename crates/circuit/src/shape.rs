@@ -215,8 +215,8 @@ impl Builder for Shape {
         Err(CircuitError::TooWide { gadget, interval: range.to_string(), limit: limit.to_string() })
     }
 
-    fn selected(&self, value: &Int, a: &Int, b: &Int) -> Int {
-        let range = a.range.zip(b.range).map(|(a, b)| a.hull(b));
+    fn larger(&self, value: &Int, a: &Int, b: &Int) -> Int {
+        let range = a.range.zip(b.range).map(|(a, b)| Interval { lo: a.lo.max(b.lo), hi: a.hi.max(b.hi) });
         Int { range, ..value.clone() }
     }
 

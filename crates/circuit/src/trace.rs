@@ -118,7 +118,7 @@ impl Builder for Trace {
         Err(CircuitError::OutOfRange { at: gadget.into(), value: *value, allowed: limit.to_string() })
     }
 
-    fn selected(&self, value: &i64, _: &i64, _: &i64) -> i64 {
+    fn larger(&self, value: &i64, _: &i64, _: &i64) -> i64 {
         *value
     }
 

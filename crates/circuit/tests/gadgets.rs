@@ -98,6 +98,33 @@ fn max_is_a_function() {
     }
 }
 
+/// A bound on one side, on both, as narrow as a point, and none; up to three limbs.
+#[test]
+fn clip_is_a_function() {
+    let bounds = [(None, Some(3)), (Some(-2), None), (Some(-2), Some(3)), (Some(1), Some(1)), (None, None)];
+    for (limbs, w, prime, size) in [(1u32, 2u32, 67, 12i64), (2, 1, 23, 5), (3, 1, 31, 7)] {
+        let circuit_of = |least: Option<i64>, most: Option<i64>| {
+            shape(&[Interval { lo: -size, hi: size }], |b, args| gadgets::clip(b, &args[0], least, most, limbs, w).map(drop))
+        };
+        // Six wires are too many to try.
+        for (least, most) in bounds.into_iter().filter(|(least, most)| limbs < 3 || least.is_none() || most.is_none()) {
+            let circuit = circuit_of(least, most);
+            for x in -size..=size {
+                let far = |bound: Option<i64>, x: i64| bound.is_some_and(|bound| (x - bound).abs() >= 1 << (w * limbs));
+                let raised = least.map_or(x, |least| x.max(least));
+                let provable = !far(least, x) && !far(most, raised);
+                let found = solutions(&circuit, &[x], prime);
+                assert_eq!(found.len(), usize::from(provable), "{limbs} limbs, {x} in {least:?}, {most:?}");
+                let (Some(wires), Some(most), None) = (found.first(), most, least) else {
+                    continue;
+                };
+                // The wire is the larger of the negated numbers.
+                assert_eq!(-signed(wires[1], prime), x.min(most));
+            }
+        }
+    }
+}
+
 #[test]
 fn digits_are_exact() {
     let prime = 521;

@@ -80,7 +80,7 @@ const W: u32 = 6;
 fn small_network(seed: u64) -> Graph {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut weights = |count: usize, size: i64| (0..count).map(|_| rng.gen_range(-size..=size)).collect::<Vec<i64>>();
-    let encoding = |bits: u32, offset: i64| Encoding { bits, offset, scale: Scale { mantissa: 1 } };
+    let encoding = |bits: u32, offset: i64| Encoding::uniform(bits, offset, Scale { mantissa: 1 });
     let tensor = |name: &str, shape: &[usize]| Tensor { name: name.into(), shape: shape.into() };
     let window = |input, output, kernel, strides| Window { input, output, kernel, strides, dilations: [1; 2], pads: [0; 2] };
     let node = |name: &str, op, input, output| Node { name: name.into(), op, inputs: vec![input], output };

@@ -42,7 +42,7 @@ impl CliError {
 impl From<CompileError> for CliError {
     fn from(error: CompileError) -> Self {
         match error {
-            CompileError::MaxError { .. } => Self::failed(error.to_string()),
+            CompileError::Error { .. } | CompileError::Agreement { .. } => Self::failed(error.to_string()),
             _ => Self::input(error.to_string()),
         }
     }

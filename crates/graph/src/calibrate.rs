@@ -7,10 +7,16 @@ use crate::float::{FloatGraph, FloatOp, ValueId};
 pub(crate) struct Statistics {
     /// For each value the largest magnitude by channel (axis 1; one for all in a value of fewer than three axes).
     magnitudes: Vec<Vec<f64>>,
+    /// For each value the sum of its squares over all samples.
+    squares: Vec<f64>,
+    /// For each input the same by element: its features may be in units of their own.
+    input_squares: Vec<(ValueId, Vec<f64>)>,
+    /// For each value its elements in all samples.
+    counts: Vec<usize>,
+    /// Samples seen.
+    pub(crate) samples: usize,
     /// For each node that is a MaxPool the largest spread inside a window, by channel.
     pub(crate) spreads: Vec<Vec<f64>>,
-    /// Smallest and largest number of each input.
-    pub(crate) ranges: Vec<(f64, f64)>,
 }
 
 /// The channels that scales of a value may differ by: axis 1 where spatial axes follow.
@@ -24,7 +30,10 @@ impl Statistics {
         let mut statistics = Statistics {
             magnitudes: graph.values.iter().map(|value| vec![0.0; channels(&value.shape)]).collect(),
             spreads: graph.nodes.iter().map(|node| vec![0.0; channels(&graph.values[node.output].shape)]).collect(),
-            ranges: vec![(f64::INFINITY, f64::NEG_INFINITY); graph.inputs.len()],
+            squares: vec![0.0; graph.values.len()],
+            input_squares: graph.inputs.iter().map(|&id| (id, vec![0.0; graph.values[id].len()])).collect(),
+            counts: graph.values.iter().map(|value| value.len() * samples.len()).collect(),
+            samples: samples.len(),
         };
         for sample in samples {
             statistics.add(graph, sample);
@@ -33,10 +42,13 @@ impl Statistics {
     }
 
     fn add(&mut self, graph: &FloatGraph, sample: &[Vec<f64>]) {
-        for (range, input) in self.ranges.iter_mut().zip(sample) {
-            *range = input.iter().fold(*range, |(min, max), &x| (min.min(x), max.max(x)));
-        }
         let values = graph.run(sample);
+        for (sum, value) in self.squares.iter_mut().zip(&values) {
+            *sum += value.iter().map(|x| x * x).sum::<f64>();
+        }
+        for (id, sums) in &mut self.input_squares {
+            sums.iter_mut().zip(&values[*id]).for_each(|(sum, x)| *sum += x * x);
+        }
         for ((most, value), description) in self.magnitudes.iter_mut().zip(&values).zip(&graph.values) {
             let channels = most.len();
             let inner = description.shape.iter().skip(2).product::<usize>();
@@ -69,6 +81,17 @@ impl Statistics {
     /// The largest magnitude of a value by channel.
     pub(crate) fn by_channel(&self, value: ValueId) -> &[f64] {
         &self.magnitudes[value]
+    }
+
+    /// The root of the mean square of a value's elements; of an input, of those in `elements` alone.
+    pub(crate) fn typical(&self, value: ValueId, elements: std::ops::Range<usize>) -> f64 {
+        match self.input_squares.iter().find(|(id, _)| *id == value) {
+            Some((_, sums)) => {
+                let count = (elements.len() * self.samples).max(1) as f64;
+                (sums[elements].iter().sum::<f64>() / count).sqrt()
+            }
+            None => (self.squares[value] / self.counts[value].max(1) as f64).sqrt(),
+        }
     }
 
     /// The largest magnitude of a value.

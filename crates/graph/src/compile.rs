@@ -1,6 +1,5 @@
 //! From a model file and samples to the integer graph and its accuracy.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
@@ -8,40 +7,77 @@ use serde::Serialize;
 use crate::calibrate::Statistics;
 use crate::executor::{ExecuteError, execute};
 use crate::float::FloatGraph;
-use crate::import::{ImportError, ImportOptions, import, import_bytes};
-use crate::model::{Encoding, Graph, Op};
+use crate::import::{ImportError, ImportOptions, Imported, Mismatch, Reference};
+use crate::model::{Encoding, Graph, Op, Port, Tensor};
 use crate::passes::simplify;
-use crate::quantise::{QuantiseError, Settings, TensorScale, quantise};
+use crate::quantise::{QuantiseError, Quantised, Settings, TensorScale, clamp, quantise};
+use crate::ranges::{InputDigits, digits};
+use crate::validate::limits;
 use crate::values::{Input, Samples, ValueError, decode_outputs, encode};
 
 /// Table widths that are tried when none is given.
 const AUTO_TABLE_BITS: std::ops::RangeInclusive<u32> = 10..=16;
-/// An error that a wider table need not improve on, relative to the largest output on the samples.
+/// Bits of an input's digit that are tried when none are given.
+const AUTO_INPUT_BITS: [u32; 3] = [8, 10, 12];
+/// An error that a wider table need not improve on, relative to an output's range on the samples.
 const GOOD_ERROR: f64 = 0.01;
+/// The largest error that a package may have unless it is told otherwise, relative to an output's range on the samples.
+pub(crate) const MOST_ERROR: f64 = 0.05;
+/// The smallest share of samples on which a package and the float model must agree on the largest output.
+const LEAST_AGREEMENT: f64 = 0.95;
+/// How far beyond what many samples show values may go; few samples ask for more.
+pub(crate) const DEFAULT_MARGIN: f64 = 2.0;
 /// Samples made up from stated input ranges when there are none.
 const MADE_UP_SAMPLES: usize = 64;
 
-/// How to compile a model.
+/// A range of inputs, instead of what the samples show.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Options {
-    /// Width of the range table; `None` chooses it by accuracy on the samples and by cost.
-    pub table_bits: Option<u32>,
-    /// Bits of an input's digit, 1 to 16.
-    pub input_bits: u32,
-    /// How far beyond what the samples show values may go, as a factor of at least 1.
-    pub margin: f64,
-    /// Drop a final Softmax.
-    pub drop_final_softmax: bool,
-    /// Fail when an output on a sample differs from the float model's by more than this.
-    pub max_error: Option<f64>,
-    /// Range of inputs by name, instead of what the samples show.
-    pub input_ranges: BTreeMap<String, (f64, f64)>,
+pub struct InputRange {
+    /// Name of the input; every input where there is none.
+    pub input: Option<String>,
+    /// Index of the feature (column of the last axis, or channel); the whole input where there is none.
+    pub feature: Option<usize>,
+    /// Smallest number.
+    pub min: f64,
+    /// Largest number.
+    pub max: f64,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Options { table_bits: None, input_bits: 8, margin: 2.0, drop_final_softmax: false, max_error: None, input_ranges: BTreeMap::new() }
-    }
+/// Whether features of an input have scales of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InputScales {
+    /// Where one scale for all would lose some feature.
+    #[default]
+    Auto,
+    /// Never: one per input.
+    Input,
+    /// Always: one per column of the last axis, or per channel.
+    Feature,
+}
+
+/// How to compile a model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options {
+    /// How the model is imported.
+    pub import: ImportOptions,
+    /// Width of the range table; `None` chooses it by accuracy on the samples and by cost.
+    pub table_bits: Option<u32>,
+    /// Bits of an input's digit, 1 to 16; `None` chooses them with the table's width.
+    pub input_bits: Option<u32>,
+    /// How far beyond what the samples show inner values may go, as a factor of at least 1; `None` chooses by the number of samples.
+    pub margin: Option<f64>,
+    /// The same for inputs, about the middle of what the samples show.
+    pub input_margin: Option<f64>,
+    /// Clamp inner values at this quantile of their magnitudes on the samples, 0.9 to 1, instead of refusing what goes beyond.
+    pub clamp: Option<f64>,
+    /// Ranges of inputs, instead of what the samples show; the most particular one counts.
+    pub input_ranges: Vec<InputRange>,
+    /// Whether features have scales of their own.
+    pub input_scales: InputScales,
+    /// Fail when an output on a sample differs from the float model's by more than this, instead of by 5 % of the output's range.
+    pub max_error: Option<f64>,
+    /// Do not fail for any error or disagreement.
+    pub allow_error: bool,
 }
 
 /// Why a model does not compile.
@@ -50,6 +86,9 @@ pub enum CompileError {
     /// The model cannot be imported.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// Another runtime computes something else.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
     /// The samples do not fit the model.
     #[error(transparent)]
     Samples(#[from] ValueError),
@@ -76,12 +115,44 @@ pub enum CompileError {
         source: ValueError,
     },
     /// The error is larger than allowed.
-    #[error("the largest error on the samples is {error}, more than --max-error {allowed}; use a wider table or more input bits")]
-    MaxError {
+    #[error(
+        "output `{output}` is off by {error} on sample {sample}, {:.1} % of its range; allowed is {allowed}. Most of it arises at node `{node}` (table of {table_bits} bits, inputs of {input_bits}). Try a wider table (--table-bits), more input bits (--input-bits) or other samples; --max-error states another limit, --allow-error none",
+        100.0 * share
+    )]
+    Error {
+        /// Name of the output.
+        output: String,
+        /// Index of the sample.
+        sample: usize,
         /// Largest error.
         error: f64,
+        /// The same as a part of the output's range.
+        share: f64,
         /// Largest error allowed.
         allowed: f64,
+        /// The node at which most of the error arises.
+        node: String,
+        /// Width of the table.
+        table_bits: u32,
+        /// Bits of an input's digit.
+        input_bits: u32,
+    },
+    /// The classes differ on too many samples.
+    #[error(
+        "the largest output is another one than the float model's on {disagreed} of {samples} samples, more than {:.0} % of them. Most of the error arises at node `{node}` (table of {table_bits} bits, inputs of {input_bits}). Try a wider table (--table-bits), more input bits (--input-bits) or other samples; --allow-error takes it as it is",
+        100.0 * (1.0 - LEAST_AGREEMENT)
+    )]
+    Agreement {
+        /// Samples on which the largest output differs.
+        disagreed: usize,
+        /// All samples.
+        samples: usize,
+        /// The node at which most of the error arises.
+        node: String,
+        /// Width of the table.
+        table_bits: u32,
+        /// Bits of an input's digit.
+        input_bits: u32,
     },
 }
 
@@ -92,7 +163,7 @@ pub struct Sites {
     pub relus: usize,
     /// Elements requantised without a ReLU.
     pub requants: usize,
-    /// Comparisons of max pools.
+    /// Comparisons of max pools and with bounds.
     pub comparisons: usize,
     /// Elements of inputs.
     pub inputs: usize,
@@ -120,6 +191,11 @@ impl Sites {
                     sites.requants += count;
                     sites.lookups += 2 * count;
                 }
+                Op::Clip { min, max, limbs } => {
+                    let bounds = [min, max].into_iter().flatten().count();
+                    sites.comparisons += count * bounds;
+                    sites.lookups += count * bounds * *limbs as usize;
+                }
                 Op::MaxPool { window, limbs } => {
                     let positions = (0..window.output[0]).flat_map(|y| (0..window.output[1]).map(move |x| (y, x)));
                     let comparisons: usize = positions.map(|(y, x)| window.taps(y, x).count().saturating_sub(1)).sum();
@@ -136,10 +212,16 @@ impl Sites {
 /// What compiling found out: accuracy against the float model on the samples, and cost.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
+    /// What the float model itself was checked against.
+    pub reference: Reference,
     /// Width of the range table.
     pub table_bits: u32,
+    /// Bits of an input's digit.
+    pub input_bits: u32,
     /// Samples used; 0 when there were none and made-up ones stood in.
     pub samples: usize,
+    /// The quantile at which inner values are clamped, if they are.
+    pub clamp: Option<f64>,
     /// Largest difference between a decoded output and the float model's.
     pub largest_error: f64,
     /// Mean difference.
@@ -148,22 +230,53 @@ pub struct Report {
     pub largest_output: f64,
     /// Share of samples whose largest output is the same one, for a first output of more than one element.
     pub top1_agreement: Option<f64>,
+    /// Each output by itself.
+    pub outputs: Vec<OutputError>,
+    /// The node at which most of the error arises, on the sample where the error is largest.
+    pub dominant_node: String,
+    /// What the user should know: features that are constant once quantised.
+    pub warnings: Vec<String>,
     /// Non-linear sites.
     pub sites: Sites,
     /// Scales of inputs and requantised tensors.
     pub scales: Vec<TensorScale>,
 }
 
+/// Accuracy of one output on the samples.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutputError {
+    /// Name of the output.
+    pub output: String,
+    /// Largest magnitude of the float model's numbers: how far the output ranges.
+    pub range: f64,
+    /// Largest difference.
+    pub largest_error: f64,
+    /// The sample with the largest difference.
+    pub sample: usize,
+}
+
+impl Report {
+    /// The largest error as a part of its output's range.
+    fn share(&self) -> f64 {
+        self.outputs.iter().fold(0.0, |most, output| most.max(output.share()))
+    }
+}
+
+impl OutputError {
+    fn share(&self) -> f64 {
+        if self.largest_error == 0.0 { 0.0 } else { self.largest_error / self.range }
+    }
+}
+
 /// Compiles a model file.
 ///
-/// Without samples, every input needs a range in `options`; uniform made-up samples then calibrate, which suits few
-/// models: give samples where you can.
+/// The model is held against tract on the samples first. Without samples, every input needs a range in `options`; uniform
+/// made-up samples then calibrate, which suits few models: give samples where you can.
 ///
 /// # Errors
-/// When the model, the samples or the options cannot be used, or `max_error` is missed.
+/// When the model, the samples or the options cannot be used, or the integer model is not accurate enough.
 pub fn compile(model: &Path, samples: Option<&Samples>, options: &Options) -> Result<(Graph, Report), CompileError> {
-    let float = import(model, &ImportOptions { drop_final_softmax: options.drop_final_softmax })?;
-    compile_float(float, samples, options)
+    compile_imported(Imported::read(model, &options.import)?, samples, options)
 }
 
 /// Compiles a model given as bytes.
@@ -171,67 +284,101 @@ pub fn compile(model: &Path, samples: Option<&Samples>, options: &Options) -> Re
 /// # Errors
 /// As [`compile`].
 pub fn compile_bytes(model: &[u8], samples: Option<&Samples>, options: &Options) -> Result<(Graph, Report), CompileError> {
-    let float = import_bytes(model, &ImportOptions { drop_final_softmax: options.drop_final_softmax })?;
-    compile_float(float, samples, options)
+    compile_imported(Imported::new(model, None, &options.import)?, samples, options)
 }
 
-/// Compiles an imported model.
+/// Compiles an imported model. There is no file to hold against tract: the reference is the float graph itself.
 ///
 /// # Errors
 /// As [`compile`].
-pub fn compile_float(mut float: FloatGraph, samples: Option<&Samples>, options: &Options) -> Result<(Graph, Report), CompileError> {
-    check_options(&float, options)?;
+pub fn compile_float(float: FloatGraph, samples: Option<&Samples>, options: &Options) -> Result<(Graph, Report), CompileError> {
+    compile_imported(Imported::from(float), samples, options)
+}
+
+fn compile_imported(model: Imported, samples: Option<&Samples>, options: &Options) -> Result<(Graph, Report), CompileError> {
+    check_options(options)?;
     let made_up;
     let (samples, count) = match samples {
         Some(samples) => (samples, samples.0.len()),
         None => {
-            made_up = make_up(&float, options)?;
+            made_up = make_up(&model.graph, options)?;
             (&made_up, 0)
         }
     };
-    samples.check(&float)?;
+    samples.check(&model.graph)?;
     if samples.0.is_empty() {
         return Err(CompileError::Option("there is no sample; give at least one".into()));
     }
-    simplify(&mut float);
     let lists: Vec<Vec<Vec<f64>>> = samples.0.iter().map(|Input(lists)| lists.clone()).collect();
-    let statistics = Statistics::collect(&float, &lists);
-    let expected: Vec<Vec<Vec<f64>>> = lists.iter().map(|lists| float.outputs(lists)).collect();
-    let encodings = encodings(&float, &statistics, options)?;
-    let attempt = |table_bits: u32| -> Result<(Graph, Report), CompileError> {
-        let settings = Settings { table_bits, margin: options.margin, inputs: &encodings };
-        let (graph, scales) = quantise(&float, &statistics, settings)?;
-        let report = evaluate(&graph, samples, &expected, scales, count)?;
-        Ok((graph, report))
-    };
-    let (graph, report) = match options.table_bits {
-        Some(bits) => attempt(bits)?,
-        None => choose(attempt, options)?,
-    };
-    if let Some(allowed) = options.max_error
-        && report.largest_error > allowed
-    {
-        return Err(CompileError::MaxError { error: report.largest_error, allowed });
+    let reference = model.compare(&lists)?;
+    let mut float = model.graph;
+    simplify(&mut float);
+    let expected = lists.iter().map(|lists| float.outputs(lists)).collect();
+    let mut statistics = Statistics::collect(&float, &lists);
+    if let Some(quantile) = options.clamp {
+        float = clamp(float, &statistics, &lists, quantile);
+        statistics = Statistics::collect(&float, &lists);
     }
+    let evaluation = Evaluation { float: &float, samples, expected, reference, count, clamp: options.clamp };
+    let attempt = |table_bits: u32, input_bits: u32| -> Result<Attempt, CompileError> {
+        let ranges = &options.input_ranges;
+        let digits = digits(&float, &samples.0, ranges, options.input_margin, options.input_scales, input_bits)?;
+        let encodings: Vec<Encoding> = digits.iter().map(|input| input.encoding.clone()).collect();
+        check_digits(&float, &encodings, samples)?;
+        let settings = Settings { table_bits, margin: options.margin, inputs: &encodings };
+        let quantised = quantise(&float, &statistics, settings)?;
+        let report = evaluation.report(&quantised, input_bits, &digits)?;
+        Ok(Attempt { graph: quantised.graph, report })
+    };
+    let Attempt { graph, report } = choose(attempt, options)?;
+    check_accuracy(&report, options, samples.0.len())?;
     Ok((graph, report))
 }
 
-/// The narrowest table that is accurate enough, or the most accurate one.
-fn choose(attempt: impl Fn(u32) -> Result<(Graph, Report), CompileError>, options: &Options) -> Result<(Graph, Report), CompileError> {
-    let mut best: Option<(Graph, Report)> = None;
+/// Refuses a sample that the inputs' digits cannot hold.
+fn check_digits(float: &FloatGraph, encodings: &[Encoding], samples: &Samples) -> Result<(), CompileError> {
+    let tensor = |&id: &usize| Tensor { name: float.values[id].name.clone(), shape: float.values[id].shape.clone() };
+    let port = |(tensor, encoding): (usize, &Encoding)| Port { tensor, encoding: encoding.clone() };
+    let inputs: Vec<Port> = encodings.iter().enumerate().map(port).collect();
+    let tensors = float.inputs.iter().map(tensor).collect();
+    let ports = Graph { table_bits: limits::MIN_TABLE_BITS, tensors, nodes: Vec::new(), inputs, outputs: Vec::new() };
+    for (sample, input) in samples.0.iter().enumerate() {
+        encode(&ports, input).map_err(|source| CompileError::Encode { sample, source })?;
+    }
+    Ok(())
+}
+
+/// A graph at one setting.
+struct Attempt {
+    graph: Graph,
+    report: Report,
+}
+
+/// The cheapest setting that is accurate enough, or the most accurate one. A bit of the table doubles its rows; a bit of the
+/// inputs costs words and rows in proportion to their number, which is less for all but the largest.
+fn choose(attempt: impl Fn(u32, u32) -> Result<Attempt, CompileError>, options: &Options) -> Result<Attempt, CompileError> {
+    let tables: Vec<u32> = options.table_bits.map_or(AUTO_TABLE_BITS.collect(), |bits| vec![bits]);
+    let inputs: Vec<u32> = options.input_bits.map_or(AUTO_INPUT_BITS.to_vec(), |bits| vec![bits]);
+    let mut best: Option<Attempt> = None;
     let mut failure = None;
-    for bits in AUTO_TABLE_BITS {
-        match attempt(bits) {
-            Ok((graph, report)) => {
-                let wanted = options.max_error.unwrap_or(f64::INFINITY).min(GOOD_ERROR * report.largest_output);
-                if report.largest_error <= wanted {
-                    return Ok((graph, report));
+    for table_bits in tables {
+        for &input_bits in &inputs {
+            match attempt(table_bits, input_bits) {
+                Ok(found) => {
+                    let good = found.report.share() <= GOOD_ERROR
+                        && options.max_error.is_none_or(|allowed| found.report.largest_error <= allowed)
+                        && found.report.top1_agreement.is_none_or(|share| share >= LEAST_AGREEMENT);
+                    if good {
+                        return Ok(found);
+                    }
+                    if best.as_ref().is_none_or(|best| found.report.share() < best.report.share()) {
+                        best = Some(found);
+                    }
                 }
-                if best.as_ref().is_none_or(|(_, best)| report.largest_error < best.largest_error) {
-                    best = Some((graph, report));
-                }
+                // A sample that has no digits is the sample's or the range's fault, whatever the setting.
+                Err(error) if matches!(error, CompileError::Encode { .. }) => return Err(error),
+                Err(error) => failure = failure.or(Some(error)),
             }
-            Err(error) => failure = failure.or(Some(error)),
         }
     }
     match (best, failure) {
@@ -241,42 +388,58 @@ fn choose(attempt: impl Fn(u32) -> Result<(Graph, Report), CompileError>, option
     }
 }
 
-fn check_options(float: &FloatGraph, options: &Options) -> Result<(), CompileError> {
+/// Refuses an integer model that is not the float model for practical purposes.
+fn check_accuracy(report: &Report, options: &Options, samples: usize) -> Result<(), CompileError> {
+    if options.allow_error && options.max_error.is_none() {
+        return Ok(());
+    }
+    for output in &report.outputs {
+        let allowed = options.max_error.unwrap_or(MOST_ERROR * output.range);
+        if output.largest_error > allowed {
+            return Err(CompileError::Error {
+                output: output.output.clone(),
+                sample: output.sample,
+                error: output.largest_error,
+                share: output.share(),
+                allowed,
+                node: report.dominant_node.clone(),
+                table_bits: report.table_bits,
+                input_bits: report.input_bits,
+            });
+        }
+    }
+    match report.top1_agreement {
+        Some(share) if share < LEAST_AGREEMENT && !options.allow_error => Err(CompileError::Agreement {
+            disagreed: samples - (share * samples as f64).round() as usize,
+            samples,
+            node: report.dominant_node.clone(),
+            table_bits: report.table_bits,
+            input_bits: report.input_bits,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn check_options(options: &Options) -> Result<(), CompileError> {
     let wrong = |text: String| Err(CompileError::Option(text));
-    if let Some(bits) = options.table_bits
-        && !(4..=crate::limits::MAX_TABLE_BITS).contains(&bits)
-    {
-        return wrong(format!("table width {bits} is outside 4 to {}", crate::limits::MAX_TABLE_BITS));
+    if let Some(bits) = options.table_bits.filter(|bits| !(4..=limits::MAX_TABLE_BITS).contains(bits)) {
+        return wrong(format!("table width {bits} is outside 4 to {}", limits::MAX_TABLE_BITS));
     }
-    if !(1..=16).contains(&options.input_bits) {
-        return wrong(format!("{} input bits are outside 1 to 16", options.input_bits));
+    if let Some(bits) = options.input_bits.filter(|bits| !(1..=16).contains(bits)) {
+        return wrong(format!("{bits} input bits are outside 1 to 16"));
     }
-    if !(1.0..=1024.0).contains(&options.margin) {
-        return wrong(format!("margin {} is outside 1 to 1024", options.margin));
+    for (name, margin) in [("margin", options.margin), ("input margin", options.input_margin)] {
+        if let Some(margin) = margin.filter(|margin| !(1.0..=1024.0).contains(margin)) {
+            return wrong(format!("{name} {margin} is outside 1 to 1024"));
+        }
+    }
+    if let Some(quantile) = options.clamp.filter(|quantile| !(0.9..=1.0).contains(quantile)) {
+        return wrong(format!("clamp {quantile} is outside 0.9 to 1"));
     }
     if options.max_error.is_some_and(|error| error.is_nan() || error < 0.0) {
         return wrong("the largest error allowed must not be negative".into());
     }
-    for (name, (min, max)) in &options.input_ranges {
-        if !float.inputs.iter().any(|&id| &float.values[id].name == name) {
-            let names: Vec<&str> = float.inputs.iter().map(|&id| float.values[id].name.as_str()).collect();
-            return wrong(format!("there is no input `{name}` to give a range for; the model has {}", names.join(", ")));
-        }
-        if !(min.is_finite() && max.is_finite() && min < max) {
-            return wrong(format!("input `{name}`: range [{min}, {max}] is empty or not finite"));
-        }
-    }
     Ok(())
-}
-
-fn encodings(float: &FloatGraph, statistics: &Statistics, options: &Options) -> Result<Vec<Encoding>, CompileError> {
-    let one = |(&id, &seen): (&usize, &(f64, f64))| {
-        let name = &float.values[id].name;
-        let (min, max) = options.input_ranges.get(name).copied().unwrap_or(seen);
-        Encoding::covering(min, max, options.input_bits)
-            .ok_or_else(|| QuantiseError::Scale { side: "input", name: name.clone(), magnitude: min.abs().max(max.abs()) }.into())
-    };
-    float.inputs.iter().zip(&statistics.ranges).map(one).collect()
 }
 
 /// Uniform samples from the stated ranges, the same on every run: an xorshift generator with a fixed seed.
@@ -293,9 +456,11 @@ fn make_up(float: &FloatGraph, options: &Options) -> Result<Samples, CompileErro
         let mut lists = Vec::new();
         for &id in &float.inputs {
             let value = &float.values[id];
-            let Some(&(min, max)) = options.input_ranges.get(&value.name) else {
+            let applies = |range: &&InputRange| range.input.as_ref().is_none_or(|name| name == &value.name) && range.feature.is_none();
+            let Some(InputRange { min, max, .. }) = options.input_ranges.iter().filter(applies).max_by_key(|range| range.input.is_some())
+            else {
                 return Err(CompileError::Option(format!(
-                    "there are no samples and no range for input `{}`; give one of them",
+                    "there are no samples and no range for input `{}`; give --samples or --input-range",
                     value.name
                 )));
             };
@@ -317,44 +482,125 @@ pub fn arg_max(list: &[f64]) -> Option<usize> {
     best
 }
 
-fn evaluate(
-    graph: &Graph,
-    samples: &Samples,
-    expected: &[Vec<Vec<f64>>],
-    scales: Vec<TensorScale>,
+/// What a quantised graph is held against.
+struct Evaluation<'a> {
+    float: &'a FloatGraph,
+    samples: &'a Samples,
+    /// The float model's outputs on each sample.
+    expected: Vec<Vec<Vec<f64>>>,
+    reference: Reference,
+    /// Samples that were given.
     count: usize,
-) -> Result<Report, CompileError> {
-    let (mut largest_error, mut sum, mut terms, mut largest_output) = (0.0_f64, 0.0_f64, 0_usize, 0.0_f64);
-    let (mut agreed, mut classified) = (0_usize, 0_usize);
-    for (sample, (input, expected)) in samples.0.iter().zip(expected).enumerate() {
-        let integers = encode(graph, input).map_err(|source| CompileError::Encode { sample, source })?;
-        let values = execute(graph, &integers).map_err(|source| CompileError::Execute { sample, source })?;
-        let outputs: Vec<Vec<i64>> = graph.outputs.iter().map(|port| values[port.tensor].clone()).collect();
-        let outputs = decode_outputs(graph, &outputs);
-        for (output, expected) in outputs.iter().zip(expected) {
-            for (x, y) in output.iter().zip(expected) {
-                let error = (x - y).abs();
-                largest_error = largest_error.max(error);
-                largest_output = largest_output.max(y.abs());
-                sum += error;
-                terms += 1;
+    clamp: Option<f64>,
+}
+
+impl Evaluation<'_> {
+    fn report(&self, quantised: &Quantised, input_bits: u32, digits: &[InputDigits]) -> Result<Report, CompileError> {
+        let graph = &quantised.graph;
+        let (mut largest_error, mut sum, mut terms, mut largest_output) = (0.0_f64, 0.0_f64, 0_usize, 0.0_f64);
+        let (mut agreed, mut classified) = (0_usize, 0_usize);
+        let named = |(name, _): &(String, usize)| OutputError { output: name.clone(), range: 0.0, largest_error: 0.0, sample: 0 };
+        let mut by_output: Vec<OutputError> = self.float.outputs.iter().map(named).collect();
+        let mut extremes = vec![(0.0_f64, 0.0_f64); by_output.len()];
+        for (sample, (input, expected)) in self.samples.0.iter().zip(&self.expected).enumerate() {
+            let values = run(graph, sample, input)?;
+            let outputs: Vec<Vec<i64>> = graph.outputs.iter().map(|port| values[port.tensor].clone()).collect();
+            let outputs = decode_outputs(graph, &outputs);
+            for (((output, expected), of), (min, max)) in outputs.iter().zip(expected).zip(&mut by_output).zip(&mut extremes) {
+                for (x, y) in output.iter().zip(expected) {
+                    let error = (x - y).abs();
+                    if error > of.largest_error {
+                        (of.largest_error, of.sample) = (error, sample);
+                    }
+                    (*min, *max) = (min.min(*y), max.max(*y));
+                    largest_output = largest_output.max(y.abs());
+                    sum += error;
+                    terms += 1;
+                }
+                largest_error = largest_error.max(of.largest_error);
+            }
+            if let (Some(output), Some(expected)) = (outputs.first(), expected.first())
+                && expected.len() > 1
+            {
+                classified += 1;
+                agreed += usize::from(arg_max(output) == arg_max(expected));
             }
         }
-        if let (Some(output), Some(expected)) = (outputs.first(), expected.first())
-            && expected.len() > 1
-        {
-            classified += 1;
-            agreed += usize::from(arg_max(output) == arg_max(expected));
+        for (output, (min, max)) in by_output.iter_mut().zip(extremes) {
+            output.range = max.max(-min);
         }
+        let worst = by_output.iter().max_by(|a, b| a.share().total_cmp(&b.share())).map_or(0, |output| output.sample);
+        let mut warnings = Vec::new();
+        for (input, &id) in digits.iter().zip(&self.float.inputs).filter(|(input, _)| !input.vanished.is_empty()) {
+            warnings.push(format!(
+                "input `{}`: the samples of feature {} vary, but all become one integer; give it a range (--input-range), its own scale (--input-scales feature) or more bits (--input-bits)",
+                self.float.values[id].name,
+                input.vanished.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            ));
+        }
+        Ok(Report {
+            reference: self.reference,
+            table_bits: graph.table_bits,
+            input_bits,
+            samples: self.count,
+            clamp: self.clamp,
+            largest_error,
+            mean_error: if terms == 0 { 0.0 } else { sum / terms as f64 },
+            largest_output,
+            top1_agreement: (classified > 0).then(|| agreed as f64 / classified as f64),
+            outputs: by_output,
+            dominant_node: self.dominant_node(quantised, worst)?,
+            warnings,
+            sites: Sites::count(graph),
+            scales: quantised.scales.clone(),
+        })
     }
-    Ok(Report {
-        table_bits: graph.table_bits,
-        samples: count,
-        largest_error,
-        mean_error: if terms == 0 { 0.0 } else { sum / terms as f64 },
-        largest_output,
-        top1_agreement: (classified > 0).then(|| agreed as f64 / classified as f64),
-        sites: Sites::count(graph),
-        scales,
-    })
+
+    /// The node at which the error, relative to its result's range, grows most over that of its inputs.
+    fn dominant_node(&self, quantised: &Quantised, sample: usize) -> Result<String, CompileError> {
+        let Input(lists) = &self.samples.0[sample];
+        let integers = run(&quantised.graph, sample, &self.samples.0[sample])?;
+        let exact = self.float.run(lists);
+        let error = |id: usize| -> f64 {
+            let Some((tensor, scales)) = &quantised.values[id] else {
+                return 0.0;
+            };
+            let scale = |element: usize| if scales.len() == 1 { scales[0] } else { scales[element] };
+            let (mut most, mut largest) = (0.0_f64, 0.0_f64);
+            for (element, (&integer, &x)) in integers[*tensor].iter().zip(&exact[id]).enumerate() {
+                most = most.max((integer as f64 * scale(element) - x).abs());
+                largest = largest.max(x.abs());
+            }
+            if most == 0.0 { 0.0 } else { most / largest.max(f64::MIN_POSITIVE) }
+        };
+        // The float model on the inputs that the digits stand for: what it is off by is the digits' alone.
+        let written = quantised.graph.inputs.iter().map(|port| {
+            let features = port.encoding.by_element(&quantised.graph.tensors[port.tensor].shape);
+            integers[port.tensor].iter().zip(features).map(|(integer, feature)| *integer as f64 * feature.scale.value()).collect()
+        });
+        let from_digits = self.float.outputs(&written.collect::<Vec<Vec<f64>>>());
+        let apart = |outputs: &[Vec<f64>]| {
+            let pairs = outputs.iter().flatten().zip(self.expected[sample].iter().flatten());
+            pairs.map(|(x, y)| (x - y).abs()).fold(0.0, f64::max)
+        };
+        let outputs: Vec<Vec<i64>> = quantised.graph.outputs.iter().map(|port| integers[port.tensor].clone()).collect();
+        if 2.0 * apart(&from_digits) >= apart(&decode_outputs(&quantised.graph, &outputs)) {
+            return Ok("the input's digits".into());
+        }
+        let mut dominant = (0.0_f64, "the input's digits");
+        for node in &self.float.nodes {
+            let before = node.inputs.iter().map(|&id| error(id)).fold(0.0, f64::max);
+            let grown = error(node.output) - before;
+            if grown > dominant.0 {
+                dominant = (grown, &node.name);
+            }
+        }
+        Ok(dominant.1.to_owned())
+    }
+}
+
+/// All tensors of the graph on a sample.
+fn run(graph: &Graph, sample: usize, input: &Input) -> Result<Vec<Vec<i64>>, CompileError> {
+    let integers = encode(graph, input).map_err(|source| CompileError::Encode { sample, source })?;
+    execute(graph, &integers).map_err(|source| CompileError::Execute { sample, source })
 }

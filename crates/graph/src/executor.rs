@@ -42,7 +42,7 @@ pub enum ExecuteError {
     },
     /// A requantised value leaves the range that the circuit can prove.
     #[error(
-        "node `{node}`, element {element}: requantised value {value} is outside [{min}, {max}]; the input is outside the calibrated range (calibrate with samples like it, or with a larger margin)"
+        "node `{node}`, element {element}: requantised value {value} is outside [{min}, {max}]; the input is outside the calibrated range (compile again with samples like it, or with a larger --margin)"
     )]
     Saturated {
         /// Name of the node.
@@ -56,9 +56,9 @@ pub enum ExecuteError {
         /// Largest value that can be proven.
         max: i64,
     },
-    /// Two values of a pooling window lie too far apart to be compared.
+    /// Two values that are compared (of a pooling window, or one and a bound) lie too far apart.
     #[error(
-        "node `{node}`, element {element}: values of its window are {difference} apart, more than {max}; the input is outside the calibrated range (calibrate with samples like it, or with a larger margin)"
+        "node `{node}`, element {element}: compared values are {difference} apart, more than {max}; the input is outside the calibrated range (compile again with samples like it, or with a larger --margin)"
     )]
     Apart {
         /// Name of the node.
@@ -96,9 +96,11 @@ pub fn execute(graph: &Graph, inputs: &[Vec<i64>]) -> Result<Vec<Vec<i64>>, Exec
         if given.len() != tensor.len() {
             return Err(ExecuteError::InputLength { input: tensor.name.clone(), expected: tensor.len(), given: given.len() });
         }
-        let (min, max) = port.encoding.range();
-        if let Some(element) = given.iter().position(|&value| value < min || value > max) {
-            return Err(ExecuteError::InputRange { input: tensor.name.clone(), element, value: given[element], min, max });
+        for (element, (&value, feature)) in given.iter().zip(port.encoding.by_element(&tensor.shape)).enumerate() {
+            let (min, max) = feature.range(port.encoding.bits);
+            if value < min || value > max {
+                return Err(ExecuteError::InputRange { input: tensor.name.clone(), element, value, min, max });
+            }
         }
         values[port.tensor] = given.clone();
     }
@@ -136,6 +138,24 @@ pub fn apply(graph: &Graph, node: &Node, inputs: &[&[i64]]) -> Result<Vec<i64>, 
             }
             Ok(output)
         }
+        Op::Clip { min, max, limbs } => {
+            let far = (1_i64 << (graph.table_bits * limbs)) - 1;
+            let clip = |(element, &x): (usize, &i64)| {
+                let mut value = x;
+                for (bound, is_least) in [(min, true), (max, false)] {
+                    let Some(bound) = *bound else {
+                        continue;
+                    };
+                    let difference = value.saturating_sub(bound).saturating_abs();
+                    if difference > far {
+                        return Err(ExecuteError::Apart { node: node.name.clone(), element, difference, max: far });
+                    }
+                    value = if is_least { value.max(bound) } else { value.min(bound) };
+                }
+                Ok(value)
+            };
+            inputs[0].iter().enumerate().map(clip).collect()
+        }
         Op::MaxPool { window, limbs } => {
             let max = (1_i64 << (graph.table_bits * limbs)) - 1;
             max_pool(window, inputs[0])
@@ -170,7 +190,7 @@ pub fn linear(op: &Op, graph: &Graph, node: &Node, inputs: &[&[i64]]) -> Vec<i64
             let shapes: Vec<&[usize]> = node.inputs.iter().map(|&id| graph.tensors[id].shape.as_slice()).collect();
             concat(*axis, &shapes, inputs)
         }
-        Op::Requant { .. } | Op::Relu { .. } | Op::MaxPool { .. } => Vec::new(),
+        Op::Requant { .. } | Op::Relu { .. } | Op::Clip { .. } | Op::MaxPool { .. } => Vec::new(),
     }
 }
 

@@ -102,6 +102,13 @@ pub enum FloatOp {
     },
     /// `max(x, 0)`.
     Relu,
+    /// `min(max(x, min), max)`; a bound may be infinite.
+    Clip {
+        /// Least value.
+        min: f64,
+        /// Greatest value.
+        max: f64,
+    },
     /// Largest value of each window; padding never wins.
     MaxPool {
         /// Geometry.
@@ -191,6 +198,7 @@ impl FloatGraph {
                 output
             }
             FloatOp::Relu => input.iter().map(|&x| if x > 0.0 { x } else { 0.0 }).collect(),
+            FloatOp::Clip { min, max } => input.iter().map(|&x| x.max(*min).min(*max)).collect(),
             FloatOp::MaxPool { window } => {
                 pool(window, input, f64::NEG_INFINITY, |most, x| if x > most { x } else { most }, |most, _| most)
             }

@@ -48,14 +48,17 @@ mod import;
 mod model;
 mod passes;
 mod quantise;
+mod ranges;
 mod validate;
 mod values;
 
 pub use bytes::{MAGIC, VERSION};
-pub use compile::{CompileError, Options, Report, Sites, arg_max, compile, compile_bytes, compile_float};
+pub use compile::{
+    CompileError, InputRange, InputScales, Options, OutputError, Report, Sites, arg_max, compile, compile_bytes, compile_float,
+};
 pub use executor::{ExecuteError, apply, concat, execute, linear, requant, transpose};
 pub use float::{FloatGraph, FloatNode, FloatOp, Value, ValueId};
-pub use import::{ImportError, ImportOptions, OPERATORS, OPSETS, Operator, guard, import, import_bytes};
+pub use import::{ImportError, ImportOptions, Mismatch, OPERATORS, OPSETS, Operator, Reference, guard, import, import_bytes};
 pub use model::*;
 pub use quantise::{QuantiseError, TensorScale};
 pub use validate::{GraphError, Interval, limits};

@@ -66,15 +66,44 @@ pub struct Port {
     pub encoding: Encoding,
 }
 
-/// Unsigned digits of `bits` bits: `digit = integer + offset`, `real ≈ integer · scale`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Unsigned digits of `bits` bits: `digit = integer + offset`, `real ≈ integer · scale`, offset and scale being those of the
+/// element's feature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Encoding {
     /// Width of a digit; the packing pitch.
     pub bits: u32,
+    /// The axis along which features lie; 0 where one feature stands for all elements.
+    pub axis: usize,
+    /// One for all elements, or one per index of the axis.
+    pub features: Vec<Feature>,
+}
+
+/// How the elements of one feature are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feature {
     /// Added to an integer to make it unsigned.
     pub offset: i64,
     /// What one unit means.
     pub scale: Scale,
+}
+
+impl Encoding {
+    /// Digits that all elements share.
+    pub fn uniform(bits: u32, offset: i64, scale: Scale) -> Encoding {
+        Encoding { bits, axis: 0, features: vec![Feature { offset, scale }] }
+    }
+
+    /// The feature of each element of a tensor of that shape, in row-major order.
+    pub fn by_element(&self, shape: &[usize]) -> impl Iterator<Item = Feature> + '_ {
+        let inner: usize = shape.iter().skip(self.axis + 1).product();
+        let count: usize = shape.iter().product();
+        (0..count).map(move |element| self.features[element / inner.max(1) % self.features.len()])
+    }
+
+    /// The feature of all elements, where there is one.
+    pub fn single(&self) -> Option<Feature> {
+        if let [feature] = self.features[..] { Some(feature) } else { None }
+    }
 }
 
 /// A decimal scale: `mantissa · 10^−18`, exact on chain and off.
@@ -109,6 +138,15 @@ pub enum Op {
     Relu {
         /// Bits dropped: 0 or the table's width.
         shift: u32,
+    },
+    /// `min(max(x, min), max)`, refused unless x is less than `2^(limbs·w)` away from either bound: what the circuit compares.
+    Clip {
+        /// Least value, if there is one.
+        min: Option<i64>,
+        /// Greatest value, if there is one.
+        max: Option<i64>,
+        /// Table lookups a comparison takes: 1 to 3.
+        limbs: u32,
     },
     /// Largest value of each window; padding never wins. Taps are compared in row-major order, each with the largest before it, and
     /// refused unless they are less than `2^(limbs·w)` apart: what the circuit compares.

@@ -12,13 +12,16 @@
 //!
 //! # Scales
 //! From the largest magnitude on the samples times a margin, since a requantised value that leaves its range cannot be
-//! proven. One a channel where spatial axes follow and every consumer can fold it, no smaller than 1/8 of the tensor's;
+//! proven; where few numbers were seen the margin grows as that of an input's range does. A Clip bounds its result itself.
+//! One a channel where spatial axes follow and every consumer can fold it, no smaller than 1/8 of the tensor's;
 //! else one a tensor.
 
 use crate::calibrate::{Statistics, channels};
-use crate::float::{FloatGraph, FloatNode, FloatOp, ValueId, pick};
+use crate::compile::{DEFAULT_MARGIN, MOST_ERROR};
+use crate::float::{FloatGraph, FloatNode, FloatOp, Value, ValueId, pick};
 use crate::import::along;
 use crate::model::{Affine, Conv, Dense, Encoding, Graph, Node, Op, Port, Scale, SumPool, Tensor, TensorId, Window};
+use crate::ranges::widening;
 use crate::validate::GraphError;
 
 /// Extra non-zeros in later layers that saving one requantised value may cost.
@@ -33,12 +36,17 @@ const MAX_ROUNDS: usize = 16;
 const MAX_CONSTANT: f64 = 1e15;
 /// Largest factor that makes window sums of different counts comparable exactly.
 const MAX_COMMON_COUNT: u64 = 1 << 16;
+/// Rounding a node's constants to integers may lose at most this part of its result's range: a quarter of the error that a
+/// package may have unless it is told otherwise.
+const MOST_LOST: f64 = MOST_ERROR / 4.0;
+/// Factor on the largest number of few observations, that of `widening`, up to which the margin follows.
+const MAX_MARGIN: f64 = 4.0;
 
 /// Why a model cannot be quantised.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum QuantiseError {
     /// A scale cannot be written as a decimal.
-    #[error("{side} `{name}`: its values up to {magnitude} need a scale outside 10^-18 to 3.4·10^20; rescale the model's {side}")]
+    #[error("{side} `{name}`: its values up to {magnitude} need a scale outside 10^-15 to 3.4·10^20; rescale the model's {side}")]
     Scale {
         /// `input` or `output`.
         side: &'static str,
@@ -55,6 +63,20 @@ pub enum QuantiseError {
         /// The scaled constant.
         value: f64,
     },
+    /// Constants are lost when they become integers.
+    #[error(
+        "node `{node}`: rounding its constants to integers loses {:.1} % of its result, more than {:.2} %: its input is written finer than the table's {table_bits} bits can follow; use a wider table (--table-bits) or fewer input bits (--input-bits)",
+        100.0 * lost,
+        100.0 * MOST_LOST
+    )]
+    Lost {
+        /// Name of the node.
+        node: String,
+        /// Share of the result's range that is lost.
+        lost: f64,
+        /// Width of the table.
+        table_bits: u32,
+    },
     /// The integer graph breaks its own rules (an accumulator that could overflow, most likely).
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -64,8 +86,17 @@ pub enum QuantiseError {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings<'a> {
     pub(crate) table_bits: u32,
-    pub(crate) margin: f64,
+    /// What was asked for; `None` leaves it to what the samples show.
+    pub(crate) margin: Option<f64>,
     pub(crate) inputs: &'a [Encoding],
+}
+
+/// A quantised graph, and where the float model's values are in it.
+pub(crate) struct Quantised {
+    pub(crate) graph: Graph,
+    pub(crate) scales: Vec<TensorScale>,
+    /// For each value of the float graph its tensor, and its scales: one for all elements or one per element.
+    pub(crate) values: Vec<Option<(TensorId, Vec<f64>)>>,
 }
 
 /// The scale of a tensor after quantisation: smallest and largest over its channels.
@@ -80,11 +111,7 @@ pub struct TensorScale {
 }
 
 /// Quantises a calibrated graph.
-pub(crate) fn quantise(
-    float: &FloatGraph,
-    statistics: &Statistics,
-    settings: Settings<'_>,
-) -> Result<(Graph, Vec<TensorScale>), QuantiseError> {
+pub(crate) fn quantise(float: &FloatGraph, statistics: &Statistics, settings: Settings<'_>) -> Result<Quantised, QuantiseError> {
     let plan = Plan::new(float, statistics);
     let graph = Graph { table_bits: settings.table_bits, tensors: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
     let count = float.values.len();
@@ -92,10 +119,43 @@ pub(crate) fn quantise(
     builder.set_targets()?;
     builder.emit()?;
     builder.graph.validate()?;
-    Ok((builder.graph, builder.scales))
+    let values = builder.values.into_iter().map(|value| value.map(|value| (value.tensor, value.scales))).collect();
+    Ok(Quantised { graph: builder.graph, scales: builder.scales, values })
 }
 
-/// Scales of a tensor's elements: one for all, or one an element.
+/// The graph with a Clip before every requant point, at the given quantile of the magnitudes on the samples: what goes beyond
+/// is clamped there instead of being refused.
+pub(crate) fn clamp(mut float: FloatGraph, statistics: &Statistics, samples: &[Vec<Vec<f64>>], quantile: f64) -> FloatGraph {
+    let plan = Plan::new(&float, statistics);
+    let points: Vec<ValueId> = (0..float.values.len())
+        .filter(|&id| matches!(plan.target[id], Some(Target::Relu | Target::Own | Target::Output(_))))
+        .filter(|&id| !plan.producer[id].is_some_and(|index| matches!(float.nodes[index].op, FloatOp::Clip { .. })))
+        .collect();
+    let mut magnitudes: Vec<Vec<f64>> = vec![Vec::new(); points.len()];
+    for sample in samples {
+        let values = float.run(sample);
+        for (list, &id) in magnitudes.iter_mut().zip(&points) {
+            list.extend(values[id].iter().map(|x| x.abs()));
+        }
+    }
+    for (mut list, id) in magnitudes.into_iter().zip(points) {
+        list.sort_by(f64::total_cmp);
+        let bound = list[((list.len() - 1) as f64 * quantile).floor() as usize];
+        let Some(index) = float.nodes.iter().position(|node| node.output == id).filter(|_| bound > 0.0) else {
+            continue;
+        };
+        let value = float.values[id].clone();
+        let unclamped = float.values.len();
+        float.values.push(Value { name: format!("{}/unclamped", value.name), shape: value.shape });
+        float.nodes[index].output = unclamped;
+        let name = format!("{}/clamp", float.nodes[index].name);
+        let op = FloatOp::Clip { min: -bound, max: bound };
+        float.nodes.insert(index + 1, FloatNode { name, op, inputs: vec![unclamped], output: id });
+    }
+    float
+}
+
+/// Scales of a tensor's elements: one for all, or one per element.
 type Scales = Vec<f64>;
 
 /// Who reads a value.
@@ -178,9 +238,11 @@ impl<'a> Plan<'a> {
                         || divisor[output] > MOST_FOLDED_DIVISOR
                         || extra > MOST_EXTRA_NON_ZEROS * self.float.values[output].len() as u128
                 }
-                FloatOp::MaxPool { .. } | FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } => inherited,
+                FloatOp::Clip { .. } | FloatOp::MaxPool { .. } | FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } => {
+                    inherited
+                }
             };
-            if linear[output] || matches!(node.op, FloatOp::Relu | FloatOp::MaxPool { .. }) {
+            if linear[output] || matches!(node.op, FloatOp::Relu | FloatOp::Clip { .. } | FloatOp::MaxPool { .. }) {
                 density[output] = 1;
                 divisor[output] = 1;
             }
@@ -204,7 +266,7 @@ impl<'a> Plan<'a> {
                 FloatOp::AveragePool { window, .. } => {
                     self.later_non_zeros(node.output).saturating_mul((window.kernel[0] * window.kernel[1]) as u128)
                 }
-                FloatOp::Affine { .. } | FloatOp::Relu | FloatOp::MaxPool { .. } => outputs,
+                FloatOp::Affine { .. } | FloatOp::Relu | FloatOp::Clip { .. } | FloatOp::MaxPool { .. } => outputs,
             });
         }
         sum
@@ -237,7 +299,7 @@ impl<'a> Plan<'a> {
                         if even || (by_row && !coefficients.contains(&0.0)) { Target::Through(index) } else { here }
                     }
                     FloatOp::AveragePool { counts, .. } if common_count(counts) > MOST_FOLDED_DIVISOR => here,
-                    FloatOp::MaxPool { .. } | FloatOp::AveragePool { .. } => Target::Through(index),
+                    FloatOp::Clip { .. } | FloatOp::MaxPool { .. } | FloatOp::AveragePool { .. } => Target::Through(index),
                     FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } => {
                         if self.target[reader.output] == Some(Target::Fixed) { here } else { Target::Through(index) }
                     }
@@ -279,6 +341,8 @@ impl<'a> Plan<'a> {
                 FloatOp::Reshape | FloatOp::Transpose { .. } => self.read_by_channel(node.output, false),
                 FloatOp::Concat { axis } => self.read_by_channel(node.output, planar && *axis == 1),
                 FloatOp::Relu => self.read_by_channel(node.output, planar),
+                // One bound for all elements needs one scale for all.
+                FloatOp::Clip { .. } => false,
                 FloatOp::Affine { .. } => true,
             }
         })
@@ -358,22 +422,51 @@ impl<'a> Builder<'a> {
         &self.float().values[value].shape
     }
 
+    /// How far beyond the largest of some numbers on the samples the range goes. `channels` of the value's are looked at apart.
+    fn margin(&self, value: ValueId, channels: usize) -> f64 {
+        self.settings.margin.unwrap_or_else(|| {
+            let elements = self.float().values[value].len();
+            // Neighbours in a plane go together: it shows as much as the root of its size of numbers that do not.
+            let apart = if channels == 1 { elements } else { (elements / channels).isqrt() };
+            widening(self.plan.statistics.samples * apart, elements).clamp(DEFAULT_MARGIN, MAX_MARGIN)
+        })
+    }
+
+    /// The largest magnitude that a value may have by what makes it, the model's own bounds.
+    fn bound(&self, value: ValueId) -> Option<f64> {
+        let node = &self.float().nodes[self.plan.producer[value]?];
+        match &node.op {
+            FloatOp::Clip { min, max } => Some(min.abs().max(max.abs())).filter(|bound| bound.is_finite()),
+            FloatOp::Relu => match self.plan.producer[node.inputs[0]].map(|index| &self.float().nodes[index].op) {
+                Some(FloatOp::Clip { max, .. }) if max.is_finite() => Some(max.max(0.0)),
+                _ => self.bound(node.inputs[0]),
+            },
+            FloatOp::MaxPool { .. } | FloatOp::Reshape | FloatOp::Transpose { .. } => self.bound(node.inputs[0]),
+            _ => None,
+        }
+    }
+
     /// The scale after a requant point on `value`, one for all or one an element: the largest magnitude on the samples,
     /// times the margin, reaches `levels`.
     fn requant_scales(&self, value: ValueId, levels: f64, by_channel: bool) -> Scales {
-        let to_scale = |magnitude: f64| magnitude * self.settings.margin / levels;
-        let whole = to_scale(self.plan.statistics.largest(value));
+        let statistics = self.plan.statistics;
+        let bound = self.bound(value).unwrap_or(f64::INFINITY);
+        // A magnitude at the bound must not round to one level more than there are.
+        let to_scale = |magnitude: f64, margin: f64| (magnitude * margin).min(bound * levels / (levels - 1.0)) / levels;
+        let margin = self.margin(value, 1);
+        let whole = to_scale(statistics.largest(value), margin);
         if whole <= 0.0 {
             // Never anything but zero on the samples: any scale is right for them.
-            return vec![self.settings.margin / levels];
+            return vec![margin / levels];
         }
         let shape = self.shape(value);
         if !by_channel || channels(shape) == 1 {
             return vec![whole];
         }
         let inner: usize = shape[2..].iter().product();
-        let each = self.plan.statistics.by_channel(value).iter();
-        compact(each.flat_map(|&m| std::iter::repeat_n(to_scale(m).max(whole / CHANNEL_SPREAD), inner)).collect())
+        let margin = self.margin(value, channels(shape));
+        let each = statistics.by_channel(value).iter();
+        compact(each.flat_map(|&m| std::iter::repeat_n(to_scale(m, margin).max(whole / CHANNEL_SPREAD), inner)).collect())
     }
 
     /// Sets the accumulator scales of all linear values, from requant points back to producers. Where a max pool's
@@ -425,7 +518,7 @@ impl<'a> Builder<'a> {
                 let needs: Vec<f64> = self.plan.statistics.spreads[index]
                     .iter()
                     .enumerate()
-                    .map(|(channel, spread)| spread * self.settings.margin / (at(scales, channel * inner) * room))
+                    .map(|(channel, spread)| spread * self.margin(node.output, 1) / (at(scales, channel * inner) * room))
                     .collect();
                 if most(&needs) <= 1.0 + 1e-9 {
                     continue;
@@ -518,11 +611,14 @@ impl<'a> Builder<'a> {
         for (position, &id) in self.float().inputs.iter().enumerate() {
             let value = &self.float().values[id];
             let tensor = self.tensor(value.name.clone(), value.shape.clone());
-            let encoding = self.settings.inputs[position];
-            self.graph.inputs.push(Port { tensor, encoding });
-            let scales = vec![encoding.scale.value()];
+            let encoding = self.settings.inputs[position].clone();
+            let scales = match encoding.single() {
+                Some(feature) => vec![feature.scale.value()],
+                None => encoding.by_element(&value.shape).map(|feature| feature.scale.value()).collect(),
+            };
             self.note(tensor, &scales);
             self.values[id] = Some(Emitted { tensor, scales, bounds: Some(encoding.range()) });
+            self.graph.inputs.push(Port { tensor, encoding });
         }
         for index in 0..self.float().nodes.len() {
             let node = &self.float().nodes[index];
@@ -555,7 +651,7 @@ impl<'a> Builder<'a> {
             })?;
             let requantised = self.requantise(format!("{name}/requant"), name, &accumulator);
             let bits = self.settings.table_bits;
-            let encoding = Encoding { bits, offset: 1 << (bits - 1), scale };
+            let encoding = Encoding::uniform(bits, 1 << (bits - 1), scale);
             self.graph.outputs.push(Port { tensor: requantised.tensor, encoding });
         }
         Ok(())
@@ -579,8 +675,37 @@ impl<'a> Builder<'a> {
     /// A fixed value as an accumulator of the given scales.
     fn rescale(&mut self, name: &str, value: &Emitted, scales: &[f64]) -> Result<Emitted, QuantiseError> {
         let count = self.graph.tensors[value.tensor].len();
-        let factors = (0..count).map(|e| at(&value.scales, e) / at(scales, e)).collect();
+        let factors: Vec<f64> = (0..count).map(|e| at(&value.scales, e) / at(scales, e)).collect();
+        let lost = factors.iter().fold(0.0_f64, |lost, factor| lost.max((factor.round() / factor - 1.0).abs()));
+        self.check_lost(name, lost)?;
         self.combine(name, name, &[value.tensor], &[factors], &vec![0.0; count], scales)
+    }
+
+    /// Refuses constants whose rounding loses more of the result's range than [`MOST_LOST`].
+    fn check_lost(&self, node: &str, lost: f64) -> Result<(), QuantiseError> {
+        if lost > MOST_LOST {
+            return Err(QuantiseError::Lost { node: node.to_owned(), lost, table_bits: self.settings.table_bits });
+        }
+        Ok(())
+    }
+
+    /// What rounding the rows of a matrix product loses of its result's range, on the average of the samples: the errors of
+    /// weights (exact, in accumulator units of the scale beside them) at inputs as large as `typical` says, in units of their scale.
+    fn check_rows<'w>(
+        &self,
+        node: &FloatNode,
+        rows: impl Iterator<Item = (&'w [f64], f64)>,
+        typical: impl Fn(usize, usize) -> f64,
+    ) -> Result<(), QuantiseError> {
+        let largest = self.plan.statistics.largest(self.root(node.output));
+        if largest <= 0.0 {
+            return Ok(());
+        }
+        let lost = rows.enumerate().map(|(row, (weights, scale))| {
+            let error = |(position, weight): (usize, &f64)| ((weight.round() - weight) * typical(row, position)).powi(2);
+            weights.iter().enumerate().map(error).sum::<f64>().sqrt() * scale / largest
+        });
+        self.check_lost(&node.name, lost.fold(0.0, f64::max))
     }
 
     /// `Σ factors_k[e]·in_k[e] + bias[e]` as an accumulator, with the constants rounded and written as shortly as they allow.
@@ -641,12 +766,22 @@ impl<'a> Builder<'a> {
                 let taps = window.kernel[0] * window.kernel[1];
                 let (per_group, out_per_group) = (window.input[0] / groups, bias.len() / groups);
                 let row = per_group * taps;
-                let scaled = weights.iter().enumerate().map(|(position, weight)| {
-                    let channel = position / row;
-                    let source = channel / out_per_group * per_group + position % row / taps;
-                    weight * from[source] / at(&scales, channel * plane)
-                });
-                let weights = integers(name, scaled)?;
+                let source = |channel: usize, position: usize| channel / out_per_group * per_group + position / taps;
+                let scaled: Vec<f64> = weights
+                    .iter()
+                    .enumerate()
+                    .map(|(position, weight)| {
+                        let channel = position / row;
+                        weight * from[source(channel, position % row)] / at(&scales, channel * plane)
+                    })
+                    .collect();
+                let rows = scaled.chunks_exact(row).enumerate().map(|(channel, weights)| (weights, at(&scales, channel * plane)));
+                let area = window.input[1] * window.input[2];
+                let typical =
+                    |channel: usize| self.plan.statistics.typical(node.inputs[0], channel * area..(channel + 1) * area) / from[channel];
+                let typical: Vec<f64> = (0..window.input[0]).map(typical).collect();
+                self.check_rows(node, rows, |channel, position| typical[source(channel, position)])?;
+                let weights = integers(name, scaled.into_iter())?;
                 let bias = integers(name, bias.iter().enumerate().map(|(channel, b)| b / at(&scales, channel * plane)))?;
                 let op = Op::Conv(Conv { window: window.clone(), groups: *groups, weights, bias });
                 let tensor = self.node(name.clone(), op, vec![input.tensor], tensor, shape);
@@ -659,8 +794,13 @@ impl<'a> Builder<'a> {
                     (input, _) = self.planar(name, node.inputs[0], 1, rows * k)?;
                     from = spread(&input.scales, rows * k);
                 }
-                let scaled = weights.iter().enumerate().map(|(position, w)| w * from[position % k] / at(&scales, position / k));
-                let weights = integers(name, scaled)?;
+                let scaled: Vec<f64> =
+                    weights.iter().enumerate().map(|(position, w)| w * from[position % k] / at(&scales, position / k)).collect();
+                let matrix = scaled.chunks_exact(*k).enumerate().map(|(column, weights)| (weights, at(&scales, column)));
+                let typical = |column: usize| self.plan.statistics.typical(node.inputs[0], column..column + 1) / from[column];
+                let typical: Vec<f64> = (0..*k).map(typical).collect();
+                self.check_rows(node, matrix, |_, position| typical[position])?;
+                let weights = integers(name, scaled.into_iter())?;
                 let bias = integers(name, bias.iter().enumerate().map(|(column, b)| b / at(&scales, column)))?;
                 let op = Op::Dense(Dense { rows: *rows, k: *k, n: *n, weights, bias });
                 let tensor = self.node(name.clone(), op, vec![input.tensor], tensor, shape);
@@ -670,16 +810,27 @@ impl<'a> Builder<'a> {
                 let inner: usize = shape[axis + 1..].iter().product();
                 let channel = |e: usize| e / inner % shape[*axis];
                 let mut inputs = Vec::new();
-                let mut factors = Vec::new();
+                let mut factors: Vec<Vec<f64>> = Vec::new();
+                let largest = self.plan.statistics.largest(self.root(node.output));
+                let mut lost = 0.0_f64;
                 for (&id, list) in node.inputs.iter().zip(coefficients) {
                     let value = self.value(id);
                     let factor = |e: usize| {
                         let c = pick(list, channel(e));
                         if value.bounds.is_none() { c.signum() } else { c * at(&value.scales, e) / at(&scales, e) }
                     };
-                    factors.push((0..count).map(factor).collect());
+                    let each: Vec<f64> = (0..count).map(factor).collect();
+                    if value.bounds.is_some() && largest > 0.0 {
+                        let magnitude = self.plan.statistics.largest(id);
+                        let error = |(e, factor): (usize, &f64)| {
+                            (factor.round() - factor).abs() * magnitude / at(&value.scales, e) * at(&scales, e)
+                        };
+                        lost = each.iter().enumerate().map(error).fold(lost, |lost, error| lost.max(error / largest));
+                    }
+                    factors.push(each);
                     inputs.push(value.tensor);
                 }
+                self.check_lost(name, lost)?;
                 let bias: Vec<f64> = (0..count).map(|e| pick(bias, channel(e)) / at(&scales, e)).collect();
                 self.combine(name, &tensor, &inputs, &factors, &bias, &scales)
             }
@@ -702,6 +853,7 @@ impl<'a> Builder<'a> {
                 self.note(output, &scales);
                 Ok(Emitted { tensor: output, scales, bounds: Some((0, top)) })
             }
+            FloatOp::Clip { min, max } => self.clip(node, (*min, *max), tensor, shape),
             FloatOp::MaxPool { window } => {
                 let value = self.value(node.inputs[0]);
                 let (input, scales) = if value.bounds.is_none() {
@@ -741,34 +893,90 @@ impl<'a> Builder<'a> {
             counts.iter().map(|&count| (common as f64 / f64::from(count)).round() as i64).collect()
         };
         let divisor = if counts.len() == 1 { u64::from(counts[0]) } else { common } as f64;
-        let most = multipliers.iter().copied().max().unwrap_or(1);
+        let largest_multiplier = multipliers.iter().copied().max().unwrap_or(1);
         let pool = Op::SumPool(SumPool { window: window.clone(), multipliers });
         let value = self.value(node.inputs[0]);
         if value.bounds.is_none() {
             let output = self.node(name.to_owned(), pool, vec![value.tensor], tensor, shape);
             return Ok(Emitted { tensor: output, scales: target.unwrap_or_else(|| vec![1.0]), bounds: None });
         }
-        let (input, from) = self.planar(name, node.inputs[0], window.input[0], window.input[1] * window.input[2])?;
+        let (mut input, mut from) = self.planar(name, node.inputs[0], window.input[0], window.input[1] * window.input[2])?;
         let plane = window.output[0] * window.output[1];
-        let scales = compact(from.iter().flat_map(|&s| std::iter::repeat_n(s / divisor, plane)).collect());
-        let taps = (window.kernel[0] * window.kernel[1]) as i64;
-        let bounds = input.bounds.map(|(min, max)| (min.min(0).saturating_mul(taps * most), max.max(0).saturating_mul(taps * most)));
-        let label = if target.is_some() { format!("{tensor}/sum") } else { tensor.clone() };
-        let output = self.node(name.to_owned(), pool, vec![input.tensor], label, shape);
-        let sum = Emitted { tensor: output, scales, bounds };
-        match target {
-            Some(mut target) => {
-                let count = self.graph.tensors[output].len();
-                if self.plan.target[node.output] == Some(Target::Own) {
-                    // Its scale is free to grow: to where the factor is a whole number, and nothing is rounded.
-                    let exact = |e: usize| at(&sum.scales, e) / (at(&sum.scales, e) / at(&target, e)).floor().max(1.0);
-                    target = compact((0..count).map(exact).collect());
-                }
-                let factors = (0..count).map(|e| at(&sum.scales, e) / at(&target, e)).collect();
-                self.combine(&format!("{name}/scale"), &tensor, &[sum.tensor], &[factors], &vec![0.0; count], &target)
-            }
-            None => Ok(sum),
+        let count = self.float().values[node.output].len();
+        let Some(mut target) = target else {
+            let scales = compact(from.iter().flat_map(|&s| std::iter::repeat_n(s / divisor, plane)).collect());
+            let taps = (window.kernel[0] * window.kernel[1]) as i64;
+            let bounds = input.bounds.map(|(min, max)| {
+                (min.min(0).saturating_mul(taps * largest_multiplier), max.max(0).saturating_mul(taps * largest_multiplier))
+            });
+            let output = self.node(name.to_owned(), pool, vec![input.tensor], tensor, shape);
+            return Ok(Emitted { tensor: output, scales, bounds });
+        };
+        // The sums take one factor each, which divides by the window's count too.
+        let factors = |from: &[f64], target: &[f64]| -> Vec<f64> {
+            (0..count)
+                .map(|e| from[e / plane] / (f64::from(counts[if counts.len() == 1 { 0 } else { e % plane }]) * at(target, e)))
+                .collect()
+        };
+        let lost = |factors: &[f64]| factors.iter().fold(0.0_f64, |lost, factor| lost.max((factor.round() / factor - 1.0).abs()));
+        if counts.len() == 1 && self.plan.target[node.output] == Some(Target::Own) {
+            // Its scale is free to grow: to where the factor is a whole number, and nothing is rounded.
+            let exact = |(e, factor): (usize, f64)| at(&target, e) * factor / factor.floor().max(1.0);
+            target = compact(factors(&from, &target).into_iter().enumerate().map(exact).collect());
         }
+        if lost(&factors(&from, &target)) > MOST_LOST {
+            // The input is written finer than the result can use: it is requantised first.
+            let scales = self.requant_scales(node.inputs[0], self.limit() / 2.0, false);
+            if scales[0] > most(&from) {
+                let accumulator = self.rescale(&format!("{name}/scale"), &input, &[scales[0] / self.limit()])?;
+                input = self.requantise(format!("{name}/requant"), &format!("{name}/in"), &accumulator);
+                from = vec![scales[0]; from.len()];
+            }
+        }
+        let factors = factors(&from, &target);
+        self.check_lost(name, lost(&factors))?;
+        let pool = Op::SumPool(SumPool { window: window.clone(), multipliers: Vec::new() });
+        let sum = self.node(name.to_owned(), pool, vec![input.tensor], format!("{tensor}/sum"), shape);
+        self.combine(&format!("{name}/scale"), &tensor, &[sum], &[factors], &vec![0.0; count], &target)
+    }
+
+    /// Bounds as integers of the value's scale; values that cannot reach them pass.
+    fn clip(&mut self, node: &FloatNode, bounds: (f64, f64), tensor: String, shape: Vec<usize>) -> Result<Emitted, QuantiseError> {
+        let name = &node.name;
+        let mut value = self.value(node.inputs[0]);
+        if value.scales.len() > 1 {
+            // One bound for all elements needs one scale for all.
+            let scales = self.requant_scales(node.inputs[0], self.limit() / 2.0, false);
+            if value.bounds.is_none() {
+                value = self.requantise(format!("{name}/requant"), &format!("{name}/in"), &value);
+            }
+            let accumulator = self.rescale(&format!("{name}/scale"), &value, &[scales[0] / self.limit()])?;
+            value = self.requantise(format!("{name}/in"), &format!("{name}/in"), &accumulator);
+        }
+        let scale = value.scales[0];
+        let integer = |bound: f64| -> Result<Option<i64>, QuantiseError> {
+            if bound.is_infinite() { Ok(None) } else { integers(name, std::iter::once(bound / scale)).map(|list| list.first().copied()) }
+        };
+        let (mut min, mut max) = (integer(bounds.0)?, integer(bounds.1)?);
+        let largest = self.plan.statistics.largest(node.output);
+        let lost = [bounds.0, bounds.1].into_iter().filter(|bound| bound.is_finite() && largest > 0.0);
+        self.check_lost(name, lost.map(|bound| ((bound / scale).round() * scale - bound).abs() / largest).fold(0.0, f64::max))?;
+        let mut result = value.bounds;
+        if let Some((least, most)) = value.bounds {
+            min = min.filter(|min| *min > least);
+            max = max.filter(|max| *max < most);
+            let within = |x: i64| x.max(min.unwrap_or(x)).min(max.unwrap_or(x));
+            result = Some((within(least), within(most)));
+            if min.is_none() && max.is_none() {
+                return Ok(value);
+            }
+        }
+        let limbs = match value.bounds {
+            Some((least, most)) if most.saturating_sub(least) < 1 << self.settings.table_bits => 1,
+            _ => 3,
+        };
+        let output = self.node(name.clone(), Op::Clip { min, max, limbs }, vec![value.tensor], tensor, shape);
+        Ok(Emitted { tensor: output, scales: value.scales, bounds: result })
     }
 
     fn emit_move(

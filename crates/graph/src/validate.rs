@@ -3,7 +3,7 @@
 //! After [`Graph::validate`] nothing that walks the graph can go out of bounds, overflow or run for ever. The check itself
 //! takes time in proportion to the graph's bytes, not to the sizes they state: a few bytes can state 2^26 windows of 2^26 taps.
 
-use crate::model::{Affine, Conv, Dense, Encoding, Graph, Node, Op, SumPool, Tensor, TensorId, Window};
+use crate::model::{Affine, Conv, Dense, Encoding, Feature, Graph, Node, Op, SumPool, Tensor, TensorId, Window};
 
 /// Bounds on what a graph may ask for.
 pub mod limits {
@@ -28,6 +28,9 @@ pub mod limits {
     /// Largest magnitude of an accumulator, summed over absolute values.
     pub const MAX_MAGNITUDE: i128 = 1 << 62;
 }
+
+/// A difference of compared values is shown to be below two to this power.
+const MAX_COMPARED_BITS: u32 = 60;
 
 /// What is wrong with a graph.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,21 +117,40 @@ impl Interval {
     const ZERO: Interval = Interval { min: 0, max: 0 };
 }
 
+impl Feature {
+    /// Smallest and largest integer whose digit of `bits` bits fits.
+    pub fn range(&self, bits: u32) -> (i64, i64) {
+        (self.offset.saturating_neg(), ((1_i64 << bits.min(limits::MAX_DIGIT_BITS)) - 1).saturating_sub(self.offset))
+    }
+}
+
 impl Encoding {
-    /// Smallest and largest integer whose digit fits.
+    /// Smallest and largest integer that the digits of some feature hold.
     pub fn range(&self) -> (i64, i64) {
-        (self.offset.saturating_neg(), ((1_i64 << self.bits.min(limits::MAX_DIGIT_BITS)) - 1).saturating_sub(self.offset))
+        let ranges = self.features.iter().map(|feature| feature.range(self.bits));
+        ranges.reduce(|(min, max), (least, most)| (min.min(least), max.max(most))).unwrap_or((0, 0))
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Checks the digits of a tensor of that shape, if it exists.
+    fn check(&self, tensor: Option<&Tensor>, features: bool) -> Result<(), String> {
         if self.bits == 0 || self.bits > limits::MAX_DIGIT_BITS {
             return Err(format!("digits of {} bits; 1 to {} are possible", self.bits, limits::MAX_DIGIT_BITS));
         }
-        if self.offset < 0 || self.offset >= 1 << self.bits {
-            return Err(format!("offset {} does not fit {} bits", self.offset, self.bits));
+        let along = tensor.and_then(|tensor| tensor.shape.get(self.axis)).copied();
+        let fits = match self.features.len() {
+            1 => self.axis == 0,
+            count => features && along == Some(count),
+        };
+        if !fits {
+            return Err(format!("{} features along axis {} do not fit the tensor", self.features.len(), self.axis));
         }
-        if self.scale.mantissa == 0 {
-            return Err("its scale is zero".into());
+        for feature in &self.features {
+            if feature.offset < 0 || feature.offset >= 1 << self.bits {
+                return Err(format!("offset {} does not fit {} bits", feature.offset, self.bits));
+            }
+            if feature.scale.mantissa == 0 {
+                return Err("its scale is zero".into());
+            }
         }
         Ok(())
     }
@@ -172,7 +194,7 @@ impl Graph {
         }
         for (index, port) in self.inputs.iter().enumerate() {
             let wrong = |reason: String| GraphError::Port { side: "input", index, reason };
-            port.encoding.check().map_err(wrong)?;
+            port.encoding.check(self.tensors.get(port.tensor), true).map_err(wrong)?;
             let slot = intervals.get_mut(port.tensor).ok_or_else(|| wrong(format!("there is no tensor {}", port.tensor)))?;
             if slot.is_some() {
                 return Err(wrong(format!("tensor {} is an input twice", port.tensor)));
@@ -199,7 +221,7 @@ impl Graph {
         let mut handed_out = vec![false; self.tensors.len()];
         for (index, port) in self.outputs.iter().enumerate() {
             let wrong = |reason: String| GraphError::Port { side: "output", index, reason };
-            port.encoding.check().map_err(wrong)?;
+            port.encoding.check(self.tensors.get(port.tensor), false).map_err(wrong)?;
             let interval =
                 intervals.get(port.tensor).copied().flatten().ok_or_else(|| wrong(format!("nothing produces tensor {}", port.tensor)))?;
             if given[port.tensor] {
@@ -275,6 +297,21 @@ impl Graph {
                     return Err(format!("shift {shift} where 0 or the table's width {} is needed", self.table_bits));
                 }
                 Ok((Interval { min: 0, max: limit - 1 }, elements))
+            }
+            Op::Clip { min, max, limbs } => {
+                same(&first.shape)?;
+                let (least, most) = (i128::from(min.unwrap_or(i64::MIN)), i128::from(max.unwrap_or(i64::MAX)));
+                if !(1..=3).contains(limbs) || limbs * self.table_bits > MAX_COMPARED_BITS {
+                    return Err(format!("comparisons of {limbs} limbs of {} bits are not possible", self.table_bits));
+                }
+                if least > most {
+                    return Err(format!("bounds {min:?} and {max:?} are not in order"));
+                }
+                for bound in [min, max].into_iter().flatten() {
+                    bounded(i128::from(*bound).abs())?;
+                }
+                bounded(interval.magnitude())?;
+                Ok((Interval { min: interval.min.clamp(least, most), max: interval.max.clamp(least, most) }, 2 * elements))
             }
             Op::MaxPool { window, limbs } => {
                 check_window(window, first, output, window.input[0], true)?;
@@ -539,7 +576,7 @@ mod tests {
     /// One node that reads a tensor of `input` elements as often as `reads` says, and writes `output`.
     fn one_node(op: Op, input: &[usize], reads: usize, output: &[usize]) -> Graph {
         let tensor = |name: &str, shape: &[usize]| Tensor { name: name.into(), shape: shape.to_vec() };
-        let port = |tensor: TensorId| Port { tensor, encoding: Encoding { bits: 8, offset: 128, scale: Scale { mantissa: 1 } } };
+        let port = |tensor: TensorId| Port { tensor, encoding: Encoding::uniform(8, 128, Scale { mantissa: 1 }) };
         Graph {
             table_bits: 8,
             tensors: vec![tensor("x", input), tensor("y", output)],

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::float::FloatGraph;
-use crate::model::{Encoding, Graph, Scale};
+use crate::model::{Feature, Graph, Scale};
 
 /// Why values cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -56,7 +56,7 @@ pub enum ValueError {
     },
     /// A value lies outside the range that the model was compiled for.
     #[error(
-        "input `{input}`, element {element}: {value} is outside the calibrated range [{min}, {max}]; scale the input, or compile again with samples or an input range that cover it"
+        "input `{input}`, element {element}: {value} is outside the calibrated range [{min}, {max}]; scale the input, or compile again with samples that reach as far, --input-range or a larger --input-margin"
     )]
     Range {
         /// Name of the input.
@@ -278,10 +278,10 @@ impl Scale {
         self.mantissa as f64 / 1e18
     }
 
-    /// The smallest scale of six significant decimals that is not below `value`, or `None` unless `value` is positive and at
-    /// most 3.40282·10^20, the largest that 128 bits hold.
+    /// The smallest scale of six significant decimals that is not below `value`, or `None` unless `value` is at least 10^−15,
+    /// where a decimal of 18 places is within a thousandth of it, and at most 3.40282·10^20, the largest that 128 bits hold.
     pub fn at_least(value: f64) -> Option<Scale> {
-        if !value.is_finite() || value <= 0.0 {
+        if !value.is_finite() || value < 1e-15 {
             return None;
         }
         let mut unit = 1_u128;
@@ -297,11 +297,11 @@ impl Scale {
     }
 }
 
-impl Encoding {
-    /// The encoding of `bits` bits for numbers from `min` to `max`, zero always among them and exact.
+impl Feature {
+    /// The feature of `bits` bits for numbers from `min` to `max`, zero always among them and exact.
     ///
     /// `None` when the range is not finite or its scale is no decimal of [`Scale`].
-    pub fn covering(min: f64, max: f64, bits: u32) -> Option<Encoding> {
+    pub fn covering(min: f64, max: f64, bits: u32) -> Option<Feature> {
         let (min, max) = (min.min(0.0), max.max(0.0));
         let top = ((1_i64 << bits) - 1) as f64;
         let mut step = if max > min { (max - min) / top } else { 1.0 / top };
@@ -309,7 +309,7 @@ impl Encoding {
             let scale = Scale::at_least(step)?;
             let offset = (-min / scale.value()).round();
             if (max / scale.value()).round() + offset <= top {
-                return Some(Encoding { bits, offset: offset as i64, scale });
+                return Some(Feature { offset: offset as i64, scale });
             }
             step *= 1.0 + 0.5 / top;
         }
@@ -330,14 +330,15 @@ pub fn encode(graph: &Graph, input: &Input) -> Result<Vec<Vec<i64>>, ValueError>
         if list.len() != tensor.len() {
             return Err(ValueError::Length { place: place(), input: tensor.name.clone(), given: list.len(), expected: tensor.len() });
         }
-        let (min, max) = port.encoding.range();
-        let scale = port.encoding.scale.value();
         list.iter()
+            .zip(port.encoding.by_element(&tensor.shape))
             .enumerate()
-            .map(|(element, &value)| {
+            .map(|(element, (&value, feature))| {
                 if !value.is_finite() {
                     return Err(ValueError::NotFinite { place: place(), input: tensor.name.clone(), element, value });
                 }
+                let (min, max) = feature.range(port.encoding.bits);
+                let scale = feature.scale.value();
                 let integer = (value / scale).round();
                 if integer < min as f64 || integer > max as f64 {
                     return Err(ValueError::Range {
@@ -358,8 +359,8 @@ pub fn encode(graph: &Graph, input: &Input) -> Result<Vec<Vec<i64>>, ValueError>
 /// The real numbers that the output integers stand for, one list an output. `outputs` are in the graph's output order.
 pub fn decode_outputs(graph: &Graph, outputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
     let one = |(port, list): (&crate::model::Port, &Vec<i64>)| {
-        let scale = port.encoding.scale.value();
-        list.iter().map(|&integer| integer as f64 * scale).collect()
+        let features = port.encoding.by_element(&graph.tensors[port.tensor].shape);
+        list.iter().zip(features).map(|(&integer, feature)| integer as f64 * feature.scale.value()).collect()
     };
     graph.outputs.iter().zip(outputs).map(one).collect()
 }
@@ -376,7 +377,8 @@ mod tests {
         assert_eq!(Scale::at_least(0.0), None);
         assert_eq!(Scale::at_least(f64::NAN), None);
         assert_eq!(Scale::at_least(f64::INFINITY), None);
-        assert_eq!(Scale::at_least(1e-30), Some(Scale { mantissa: 1 }));
+        assert_eq!(Scale::at_least(1e-15), Some(Scale { mantissa: 1000 }));
+        assert_eq!(Scale::at_least(9.9e-16), None);
     }
 
     #[test]
@@ -414,11 +416,11 @@ mod tests {
     #[test]
     fn encodings_cover_their_range_with_exact_zero() {
         for (min, max) in [(0.0, 1.0), (-1.0, 1.0), (-0.3, 2.7), (-5.0, -1.0), (2.0, 3.0), (0.0, 0.0)] {
-            let encoding = Encoding::covering(min, max, 8).unwrap();
-            let (least, most) = encoding.range();
-            let scale = encoding.scale.value();
-            assert!((min / scale).round() >= least as f64 && (max / scale).round() <= most as f64, "{encoding:?}");
-            assert!(min < 0.0 || encoding.offset == 0);
+            let feature = Feature::covering(min, max, 8).unwrap();
+            let (least, most) = feature.range(8);
+            let scale = feature.scale.value();
+            assert!((min / scale).round() >= least as f64 && (max / scale).round() <= most as f64, "{feature:?}");
+            assert!(min < 0.0 || feature.offset == 0);
         }
     }
 

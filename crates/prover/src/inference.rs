@@ -65,16 +65,14 @@ fn bind(
     owner: Fr,
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<(Bound, Option<Fr>), ProverError> {
-    let limit = 1i64 << tensor.bits;
     if opening.values.len() != tensor.count() {
         let reason = format!("it has {} values, {} were given", tensor.count(), opening.values.len());
         return Err(ProverError::Input { input: tensor.name.clone(), reason });
     }
-    let digits: Vec<i64> = opening.values.iter().map(|v| v.saturating_add(tensor.offset)).collect();
-    if let Some(i) = digits.iter().position(|d| !(0..limit).contains(d)) {
-        let reason = format!("element {i} is {}, outside [{}, {}]", opening.values[i], -tensor.offset, limit - 1 - tensor.offset);
-        return Err(ProverError::Input { input: tensor.name.clone(), reason });
-    }
+    let digits = tensor.digits(&opening.values).map_err(|(element, min, max)| {
+        let reason = format!("element {element} is {}, outside [{min}, {max}]", opening.values[element]);
+        ProverError::Input { input: tensor.name.clone(), reason }
+    })?;
     let words = pack_values(&digits, tensor.bits);
     if tensor.kind.is_public() {
         return Ok((Bound::Words(words.into_iter().map(fr_to_word).collect()), None));

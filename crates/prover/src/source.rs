@@ -79,7 +79,7 @@ impl LocalProver {
                         .map_err(|e| wrong(tensor, &e.to_string()))?;
                     let digits = unpack_values(&fields, tensor.count(), tensor.bits)
                         .ok_or_else(|| wrong(tensor, "its words do not fit its digits"))?;
-                    Opening { values: digits.into_iter().map(|d| d - tensor.offset).collect(), salt: None }
+                    Opening { values: tensor.integers(&digits), salt: None }
                 }
                 (JobInput::Commitment(commitment), TensorKind::PrivateInput) => self.opening(commitment)?,
                 _ => return Err(wrong(tensor, "it is public where the job commits to it, or the reverse")),

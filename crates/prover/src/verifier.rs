@@ -145,7 +145,7 @@ pub fn unpack_outputs(package: &Package, words: &[Word]) -> Result<Vec<Vec<i64>>
 
 fn integers(tensor: &TensorEntry, words: &[Fr]) -> Result<Vec<i64>, BundleError> {
     let digits = unpack_values(words, tensor.count(), tensor.bits).ok_or_else(|| unfit(tensor, "a word has bits to spare"))?;
-    Ok(digits.into_iter().map(|digit| digit - tensor.offset).collect())
+    Ok(tensor.integers(&digits))
 }
 
 fn field(word: &Word, what: &'static str) -> Result<Fr, BundleError> {

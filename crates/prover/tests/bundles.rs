@@ -20,7 +20,7 @@ fn graph() -> Graph {
         Op::Dense(Dense { rows: 1, k, n, weights, bias: (0..n).map(|i| 50 * i as i64 - 100).collect() })
     };
     let node = |name: &str, op: Op, input: usize| Node { name: name.into(), op, inputs: vec![input], output: input + 1 };
-    let encoding = |bits: u32, offset: i64| Encoding { bits, offset, scale: Scale { mantissa: 1 << 40 } };
+    let encoding = |bits: u32, offset: i64| Encoding::uniform(bits, offset, Scale { mantissa: 1 << 40 });
     Graph {
         table_bits: 8,
         tensors: [("x", 12), ("a", 8), ("b", 8), ("c", 8), ("d", 8), ("e", 4), ("y", 4)].map(|(name, size)| tensor(name, size)).to_vec(),
@@ -435,10 +435,10 @@ fn large_outputs_are_proven() {
         outputs: vec![("y".into(), 3)],
     };
     let inputs: Vec<Input> = (0..16).map(|s| Input(vec![(0..4).map(|i| f64::from((s * 5 + i * 7) % 16) / 15.0).collect()])).collect();
-    let options = Options { table_bits: Some(10), margin: 2.0, ..Options::default() };
+    let options = Options { table_bits: Some(10), input_bits: Some(8), margin: Some(2.0), ..Options::default() };
     let (graph, report) = compile_float(model.clone(), Some(&Samples(inputs.clone())), &options).unwrap();
     assert!((3e5..3e6).contains(&report.largest_output), "{report:?}");
-    let scale = graph.outputs[0].encoding.scale.mantissa;
+    let scale = graph.outputs[0].encoding.features[0].scale.mantissa;
     assert!(scale > u64::MAX.into(), "{scale}");
 
     let folder = tempfile::tempdir().unwrap();
@@ -446,7 +446,7 @@ fn large_outputs_are_proven() {
         PackageOptions { name: "million".into(), inputs: InputMode::Public, strategy: Strategy::Slices(2), coverage_policy: Vec::new() };
     let package = Package::create(&folder.path().join("package"), &graph, &options, Value::Null).unwrap();
     let manifest: Value = serde_json::from_slice(&std::fs::read(folder.path().join("package/manifest.json")).unwrap()).unwrap();
-    assert_eq!(manifest["tensors"][1]["scale"], json!(scale.to_string()));
+    assert_eq!(manifest["tensors"][1]["features"][0]["scale"], json!(scale.to_string()));
     let mut rng = StdRng::seed_from_u64(6);
     setup(std::slice::from_ref(&package), &mut rng, |_, _| ()).unwrap();
     let verifier = Verifier::new(&package).unwrap();
@@ -463,5 +463,56 @@ fn large_outputs_are_proven() {
         for (output, expected) in outputs[0].iter().zip(layer(&hidden, &model.nodes[2].op)) {
             assert!((output - expected).abs() < report.largest_output / 50.0, "{output} for {expected}");
         }
+    }
+}
+
+/// A table of features in units of their own, as public words and by commitment: each has an offset and a scale of its own from
+/// the manifest to the circuit, and a digit means what its own feature says.
+#[test]
+fn features_with_scales_of_their_own_are_proven() {
+    let weights = vec![1e-3, 2.0, -0.5, -1e-3, 1.0, 0.25];
+    let dense = FloatOp::Dense { rows: 1, k: 3, n: 2, weights, bias: vec![0.5, -1.0] };
+    let value = |name: &str, n: usize| FloatValue { name: name.into(), shape: vec![1, n] };
+    let model = FloatGraph {
+        values: vec![value("x", 3), value("y", 2)],
+        nodes: vec![FloatNode { name: "dense".into(), op: dense, inputs: vec![0], output: 1 }],
+        inputs: vec![0],
+        outputs: vec![("y".into(), 1)],
+    };
+    let row = |s: usize| vec![500.0 + 31.0 * (s * 7 % 16) as f64, -0.2 + 0.03 * (s * 5 % 16) as f64, 0.01 * (s * 3 % 16) as f64];
+    let samples = Samples((0..16).map(|s| Input(vec![row(s)])).collect());
+    let (graph, _) = compile_float(model.clone(), Some(&samples), &Options::default()).unwrap();
+    assert_eq!((graph.inputs[0].encoding.axis, graph.inputs[0].encoding.features.len()), (1, 3));
+    let offsets: Vec<i64> = graph.inputs[0].encoding.features.iter().map(|feature| feature.offset).collect();
+    assert!(offsets.iter().any(|offset| *offset != offsets[0]), "{offsets:?}");
+    for mode in [InputMode::Public, InputMode::Private] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("package");
+        let options = PackageOptions { name: "table".into(), inputs: mode, strategy: Strategy::Slices(1), coverage_policy: Vec::new() };
+        let package = Package::create(&path, &graph, &options, Value::Null).unwrap();
+        let mut rng = StdRng::seed_from_u64(8);
+        setup(std::slice::from_ref(&package), &mut rng, |_, _| ()).unwrap();
+        let verifier = Verifier::new(&package).unwrap();
+        for s in [0, 3, 11] {
+            let owner = if mode == InputMode::Private { word(9) } else { word(0) };
+            let integers = package.encode(&Input(vec![row(s)])).unwrap();
+            let inference = Inference { owner, ..Inference::of_inputs(&package, integers).unwrap() };
+            let bundle = prove(&package, inference, 0..1, &mut rng, |_| ()).unwrap().bundle;
+            let outputs = package.decode(&verifier.verify(&bundle).unwrap());
+            for (found, expected) in outputs[0].iter().zip(&model.outputs(&[row(s)])[0]) {
+                assert!((found - expected).abs() < 0.05, "{found} {expected}");
+            }
+        }
+        // A digit beyond a feature's own range is refused, though another feature's offset would take it.
+        let range = graph.inputs[0].encoding.features[0].range(package.manifest().tensors[0].bits);
+        let mut integers = package.encode(&Input(vec![row(0)])).unwrap();
+        integers[0][0] = range.0 - 1;
+        let error = prove(&package, Inference::of_inputs(&package, integers).unwrap(), 0..1, &mut rng, |_| ()).unwrap_err();
+        assert!(error.to_string().contains("element 0"), "{error}");
+        // One feature's scale changed by hand: the graph does not fit the manifest any more.
+        let text = std::fs::read_to_string(path.join("manifest.json")).unwrap();
+        let scale = graph.inputs[0].encoding.features[1].scale.mantissa;
+        std::fs::write(path.join("manifest.json"), text.replace(&scale.to_string(), &(scale + 1).to_string())).unwrap();
+        assert!(Package::open(&path).unwrap_err().to_string().contains("not the manifest's tensors"));
     }
 }

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use zkslice_groth16::{VerifyingKey, keccak, tag};
 
-use crate::package::{Manifest, SliceEntry, TensorEntry, TensorKind};
+use crate::package::{FeatureEntry, Manifest, SliceEntry, TensorEntry, TensorKind};
 
 /// Bytes of a chunk that fit one contract's code beside the STOP byte of SSTORE2.
 pub const MAX_CHUNK_BYTES: usize = 24_575;
@@ -78,20 +78,19 @@ fn number(bytes: &mut Vec<u8>, n: impl Into<u128>) {
 /// keccak256(name), rank, each dimension, axis, F, F × (offset, scale)
 /// ```
 ///
-/// F features along `axis` have an offset and a scale each; all of a tensor's values have one, so F = 1 and the axis is 0. Offset and
-/// scale are those of the header: a boundary's scale is 0.
+/// F features along `axis` have an offset and a scale each; where one stands for all values, F = 1 and the axis is 0. A boundary's
+/// scale is 0.
 pub fn layout_digest(tensors: &[TensorEntry]) -> [u8; 32] {
     let mut bytes = tag("zkslice/layout/v1").to_vec();
     for tensor in tensors {
         bytes.extend_from_slice(&keccak(tensor.name.as_bytes()));
         number(&mut bytes, tensor.shape.len() as u64);
         tensor.shape.iter().for_each(|n| number(&mut bytes, *n as u64));
-        let (axis, features) = (0_u64, [(tensor.offset.unsigned_abs(), tensor.scale)]);
-        number(&mut bytes, axis);
-        number(&mut bytes, features.len() as u64);
-        for (offset, scale) in features {
-            number(&mut bytes, offset);
-            number(&mut bytes, scale);
+        number(&mut bytes, tensor.axis as u64);
+        number(&mut bytes, tensor.features.len() as u64);
+        for feature in &tensor.features {
+            number(&mut bytes, feature.offset.unsigned_abs());
+            number(&mut bytes, feature.scale);
         }
     }
     keccak(&bytes)
@@ -124,8 +123,10 @@ impl KeyBlob {
             number(&mut bytes, tensor.kind as u64);
             number(&mut bytes, tensor.count() as u64);
             number(&mut bytes, u64::from(tensor.bits));
-            number(&mut bytes, tensor.offset.unsigned_abs());
-            number(&mut bytes, if boundary { 0 } else { tensor.scale });
+            // Where features differ, the layout digest alone has them.
+            let feature = tensor.single().unwrap_or(FeatureEntry { offset: 0, scale: 0 });
+            number(&mut bytes, feature.offset.unsigned_abs());
+            number(&mut bytes, feature.scale);
             number(&mut bytes, if boundary { 0 } else { DECIMALS });
             if !boundary {
                 layout.end = bytes.len();

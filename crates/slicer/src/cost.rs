@@ -30,6 +30,7 @@ pub(crate) fn node_rows(graph: &Graph, node: &Node) -> usize {
         Op::Relu { .. } => 3 * outputs,
         // Without a shift a product ties q to its argument instead of the remainder's lookup.
         Op::Requant { .. } => 2 * outputs,
+        Op::Clip { min, max, limbs } => outputs * (1 + *limbs as usize) * [min, max].into_iter().flatten().count(),
         Op::MaxPool { window, limbs } => {
             let positions = (0..window.output[0]).flat_map(|y| (0..window.output[1]).map(move |x| (y, x)));
             let comparisons: usize = positions.map(|(y, x)| window.taps(y, x).count().saturating_sub(1)).sum();
@@ -62,7 +63,7 @@ pub fn rows(slice: SliceShape<'_>) -> Cost {
     cost.borders += bindings.zip(inputs.iter().chain(&outputs)).map(|(b, (count, bits))| binding_rows(*b, *count, *bits)).sum::<usize>();
     // The context's and the owner's rows of the fingerprint.
     cost.borders += 1 + usize::from(slice.has_owner());
-    let looks_up = graph.nodes.iter().any(|n| matches!(n.op, Op::Relu { .. } | Op::Requant { .. } | Op::MaxPool { .. }));
+    let looks_up = graph.nodes.iter().any(|n| matches!(n.op, Op::Relu { .. } | Op::Requant { .. } | Op::Clip { .. } | Op::MaxPool { .. }));
     let widths = tables.widths(inputs.iter().map(|(_, bits)| *bits), w, looks_up);
     cost.tables = widths.iter().map(|bits| (1 << bits) + 1).sum();
     cost

@@ -19,7 +19,8 @@ pub use blob::{KeyBlob, MAX_CHUNK_BYTES, Slot, bitmap, layout_digest, slots};
 pub use cost::{Cost, key_bytes, prove_estimate, rows};
 pub use error::PackageError;
 pub use package::{
-    InputMode, KeyManifest, Manifest, Package, PackageOptions, SliceEntry, SliceKeyEntry, TensorEntry, TensorKind, setup, setup_again,
+    FeatureEntry, InputMode, KeyManifest, Manifest, Package, PackageOptions, SliceEntry, SliceKeyEntry, TensorEntry, TensorKind, setup,
+    setup_again,
 };
 pub use partition::{Partition, Strategy, partition};
 pub use slices::{Slice, SliceModel, Wiring, WiringTensor, slice};

@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Binding, Circuit, shape_of};
 use zkslice_files::{FolderLock, NewFolder, Readers};
-use zkslice_graph::{Encoding, ExecuteError, Graph, Input, Port, Scale, Tensor, ValueError};
+use zkslice_graph::{Encoding, ExecuteError, Feature, Graph, Input, Port, Scale, Tensor, ValueError};
 use zkslice_groth16::{Form, KeyError, ProvingKey, Setup, VerifyingKey, WordGroup, check_deltas, keccak};
 
 use crate::blob::KeyBlob;
@@ -29,7 +29,7 @@ use crate::partition::{Strategy, partition};
 use crate::slices::{Slice, SliceModel, WiringTensor, slice};
 use crate::{PackageError, cost};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const MANIFEST: &str = "manifest.json";
 const KEYS: &str = "keys.json";
 /// A coverage is a bitmap of slices in one word.
@@ -102,6 +102,16 @@ pub struct TensorEntry {
     pub shape: Vec<usize>,
     /// Width of a digit.
     pub bits: u32,
+    /// The axis along which features lie; 0 where one feature stands for all elements.
+    pub axis: usize,
+    /// One for all elements, or one per index of the axis; more than one for inputs only.
+    pub features: Vec<FeatureEntry>,
+}
+
+/// How the elements of one feature of a tensor are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureEntry {
     /// Added to integers to make digits.
     pub offset: i64,
     /// One unit in 10^−18; 0 for a boundary.
@@ -149,7 +159,32 @@ impl TensorEntry {
 
     /// Its digits.
     pub fn encoding(&self) -> Encoding {
-        Encoding { bits: self.bits, offset: self.offset, scale: Scale { mantissa: self.scale.max(1) } }
+        let feature = |entry: &FeatureEntry| Feature { offset: entry.offset, scale: Scale { mantissa: entry.scale.max(1) } };
+        Encoding { bits: self.bits, axis: self.axis, features: self.features.iter().map(feature).collect() }
+    }
+
+    /// The feature of all elements, where there is one.
+    pub fn single(&self) -> Option<FeatureEntry> {
+        if let [feature] = self.features[..] { Some(feature) } else { None }
+    }
+
+    /// The integers that digits stand for.
+    pub fn integers(&self, digits: &[i64]) -> Vec<i64> {
+        digits.iter().zip(self.encoding().by_element(&self.shape)).map(|(digit, feature)| digit - feature.offset).collect()
+    }
+
+    /// The digits of integers, or the first integer that has none: its index, and the smallest and largest that do.
+    ///
+    /// # Errors
+    /// That integer's index, and the smallest and largest integer that have digits there.
+    pub fn digits(&self, integers: &[i64]) -> Result<Vec<i64>, (usize, i64, i64)> {
+        let encoding = self.encoding();
+        let each = integers.iter().zip(encoding.by_element(&self.shape)).enumerate();
+        each.map(|(element, (integer, feature))| {
+            let (min, max) = feature.range(self.bits);
+            if (min..=max).contains(integer) { Ok(integer + feature.offset) } else { Err((element, min, max)) }
+        })
+        .collect()
     }
 
     /// Layout of its words.
@@ -704,17 +739,26 @@ fn entry(graph: &Graph, tensor: &WiringTensor) -> TensorEntry {
         kind: tensor.kind,
         shape: graph.tensors[tensor.tensor].shape.clone(),
         bits: tensor.encoding.bits,
-        offset: tensor.encoding.offset,
-        scale: if tensor.kind == TensorKind::Boundary { 0 } else { tensor.encoding.scale.mantissa },
+        axis: tensor.encoding.axis,
+        features: feature_entries(tensor.kind, &tensor.encoding),
     }
+}
+
+/// A boundary's numbers mean nothing outside: it has no scale.
+fn feature_entries(kind: TensorKind, encoding: &Encoding) -> Vec<FeatureEntry> {
+    let entry = |feature: &Feature| FeatureEntry {
+        offset: feature.offset,
+        scale: if kind == TensorKind::Boundary { 0 } else { feature.scale.mantissa },
+    };
+    encoding.features.iter().map(entry).collect()
 }
 
 /// A slice's ports are the manifest's tensors, names and scales included: what the model digest says of a tensor is what its slices compute.
 fn check_ports(manifest: &Manifest, entry: &SliceEntry, graph: &Graph) -> Result<(), String> {
     let fits = |tensor: &TensorEntry, port: &Port| {
-        let unscaled = tensor.kind == TensorKind::Boundary;
-        tensor.encoding() == port.encoding
-            && tensor.scale == if unscaled { 0 } else { port.encoding.scale.mantissa }
+        tensor.bits == port.encoding.bits
+            && tensor.axis == port.encoding.axis
+            && tensor.features == feature_entries(tensor.kind, &port.encoding)
             && (&tensor.name, &tensor.shape) == (&graph.tensors[port.tensor].name, &graph.tensors[port.tensor].shape)
     };
     let same = |tensors: &[usize], ports: &[Port]| {
@@ -853,8 +897,8 @@ mod tests {
             kind: *kind,
             shape: vec![1],
             bits: 8,
-            offset: 0,
-            scale: u128::from(*kind != TensorKind::Boundary),
+            axis: 0,
+            features: vec![FeatureEntry { offset: 0, scale: u128::from(*kind != TensorKind::Boundary) }],
         };
         let slice = |(reads, writes): &(&[usize], &[usize])| SliceEntry {
             graph: String::new(),

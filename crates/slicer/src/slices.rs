@@ -73,7 +73,7 @@ pub(crate) fn boundary_encoding(interval: Interval) -> Option<Encoding> {
     let offset = i64::try_from(interval.min.checked_neg()?).ok()?;
     // A port's offset is not negative; values that are all positive start at zero.
     let (bits, offset) = if offset < 0 { (u128::BITS - u128::try_from(interval.max).ok()?.leading_zeros(), 0) } else { (bits, offset) };
-    (bits <= MAX_BITS && offset < 1 << bits).then_some(Encoding { bits, offset, scale: Scale { mantissa: 1 } })
+    (bits <= MAX_BITS && offset < 1 << bits).then(|| Encoding::uniform(bits, offset, Scale { mantissa: 1 }))
 }
 
 /// Whether the model hands a tensor out. Such a tensor is bound by public words and cannot be a boundary too.
@@ -107,7 +107,7 @@ pub(crate) fn wiring(graph: &Graph, intervals: &[Interval], cuts: &[usize], mode
             name: tensor.name.clone(),
             kind,
             tensor: port.tensor,
-            encoding: port.encoding,
+            encoding: port.encoding.clone(),
             count: tensor.len(),
         });
     };
@@ -158,7 +158,8 @@ pub(crate) fn sub_graph(graph: &Graph, range: std::ops::Range<usize>, wiring: &W
         ids.binary_search(&t)
             .map_err(|_| GraphError::Tensor { tensor: t, reason: "a slice reads it, but no slice before writes it".into() })
     };
-    let port = |i: &usize| Ok::<_, GraphError>(Port { tensor: local(wiring.tensors[*i].tensor)?, encoding: wiring.tensors[*i].encoding });
+    let port =
+        |i: &usize| Ok::<_, GraphError>(Port { tensor: local(wiring.tensors[*i].tensor)?, encoding: wiring.tensors[*i].encoding.clone() });
     let sub = Graph {
         table_bits: graph.table_bits,
         tensors: ids.iter().map(|t| Tensor { ..graph.tensors[*t].clone() }).collect(),

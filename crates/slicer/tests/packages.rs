@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use zkslice_graph::Graph;
 use zkslice_groth16::{VerifyingKey, keccak};
 use zkslice_slicer::{
-    InputMode, Package, PackageError, PackageOptions, Strategy, TensorEntry, TensorKind, layout_digest, partition, setup, setup_again,
+    FeatureEntry, InputMode, Package, PackageError, PackageOptions, Strategy, TensorEntry, TensorKind, layout_digest, partition, setup,
+    setup_again,
 };
 
 /// A random graph that can be cut into three.
@@ -160,11 +161,11 @@ fn a_newer_graph_is_refused_by_name() {
     with_keys(&folder, &graph(0), 3);
     let path = folder.join("slices/1/graph.bin");
     let mut bytes = fs::read(&path).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     fs::write(&path, &bytes).unwrap();
     edit_manifest(&folder, |manifest| manifest["slices"][1]["graph"] = json!(format!("0x{}", hex::encode(keccak(&bytes)))));
     let error = use_all(&folder).unwrap_err().to_string();
-    assert!(error.contains("slices/1/graph.bin") && error.contains("version 2"), "{error}");
+    assert!(error.contains("slices/1/graph.bin") && error.contains("version 3"), "{error}");
 }
 
 #[test]
@@ -251,10 +252,10 @@ fn manifests_that_bend_the_wiring_are_refused() {
     let (input, output, boundary) = (of_kind("public_input"), of_kind("output"), of_kind("boundary"));
     type Edit = Box<dyn Fn(&mut Value)>;
     let edits: Vec<(&str, Edit)> = vec![
-        ("an output's scale", Box::new(move |m| m["tensors"][output]["scale"] = json!(0))),
-        ("an input's scale", Box::new(move |m| m["tensors"][input]["scale"] = json!(2))),
-        ("a boundary's scale", Box::new(move |m| m["tensors"][boundary]["scale"] = json!(1))),
-        ("an offset", Box::new(move |m| m["tensors"][boundary]["offset"] = json!(-3))),
+        ("an output's scale", Box::new(move |m| m["tensors"][output]["features"][0]["scale"] = json!(0))),
+        ("an input's scale", Box::new(move |m| m["tensors"][input]["features"][0]["scale"] = json!(2))),
+        ("a boundary's scale", Box::new(move |m| m["tensors"][boundary]["features"][0]["scale"] = json!(1))),
+        ("an offset", Box::new(move |m| m["tensors"][boundary]["features"][0]["offset"] = json!(-3))),
         ("a pitch", Box::new(move |m| m["tensors"][output]["bits"] = json!(31))),
         ("a shape", Box::new(move |m| m["tensors"][output]["shape"] = json!([2, 1]))),
         ("a huge shape", Box::new(move |m| m["tensors"][output]["shape"] = json!([u64::MAX, u64::MAX]))),
@@ -262,7 +263,7 @@ fn manifests_that_bend_the_wiring_are_refused() {
             "a boundary for an output that a slice reads",
             Box::new(move |m| {
                 m["tensors"][boundary]["kind"] = json!("output");
-                m["tensors"][boundary]["scale"] = json!(1);
+                m["tensors"][boundary]["features"][0]["scale"] = json!(1);
             }),
         ),
         ("a boundary for an input", Box::new(move |m| m["tensors"][boundary]["kind"] = json!("private_input"))),
@@ -497,13 +498,18 @@ fn the_layout_digest_binds_names_and_shapes() {
         kind,
         shape: shape.to_vec(),
         bits: 9,
-        offset,
-        scale,
+        axis: 0,
+        features: vec![FeatureEntry { offset, scale }],
     };
     let tensors = [
         tensor("größe", TensorKind::PublicInput, &[2, 3], 256, u128::MAX),
         tensor("", TensorKind::Output, &[], 0, 7),
         tensor("between", TensorKind::Boundary, &[4], 5, 0),
+        TensorEntry {
+            axis: 1,
+            features: [(1, 2), (3, 4)].map(|(offset, scale)| FeatureEntry { offset, scale }).to_vec(),
+            ..tensor("table", TensorKind::PublicInput, &[1, 2], 0, 0)
+        },
     ];
     let number = |n: u128| [[0; 16], n.to_be_bytes()].concat();
     let name = |text: &str| keccak(text.as_bytes()).to_vec();
@@ -512,18 +518,22 @@ fn the_layout_digest_binds_names_and_shapes() {
         [name("größe"), number(2), number(2), number(3), number(0), number(1), number(256), number(u128::MAX)].concat(),
         [name(""), number(0), number(0), number(1), number(0), number(7)].concat(),
         [name("between"), number(1), number(4), number(0), number(1), number(5), number(0)].concat(),
+        [name("table"), number(2), number(1), number(2), number(1), number(2), number(1), number(2), number(3), number(4)].concat(),
     ];
     let digest = layout_digest(&tensors);
     assert_eq!(digest, keccak(&words.concat()));
-    let edits: [fn(&mut [TensorEntry; 3]); 8] = [
+    let edits: [fn(&mut [TensorEntry; 4]); 11] = [
         |t| t[0].name = "grosse".into(),
         |t| t[2].name = "after".into(),
         |t| t.swap(0, 1),
         |t| t[0].shape = vec![3, 2],
         |t| t[0].shape = vec![6],
         |t| t[1].shape = vec![1],
-        |t| t[0].offset = 255,
-        |t| t[1].scale = 8,
+        |t| t[0].features[0].offset = 255,
+        |t| t[1].features[0].scale = 8,
+        |t| t[3].features[1].scale = 5,
+        |t| t[3].features.swap(0, 1),
+        |t| t[3].axis = 0,
     ];
     for (i, edit) in edits.iter().enumerate() {
         let mut changed = tensors.clone();
@@ -539,7 +549,10 @@ fn the_layout_digest_binds_names_and_shapes() {
 /// Scales keep every digit in JSON, in one form each: numbers where all readers keep them, text from 2^64 on.
 #[test]
 fn scales_are_exact_in_json_and_in_the_key_blob() {
-    let entry = |scale: u128| TensorEntry { name: "y".into(), kind: TensorKind::Output, shape: vec![3], bits: 10, offset: 512, scale };
+    let entry = |scale: u128| {
+        let features = vec![FeatureEntry { offset: 512, scale }];
+        TensorEntry { name: "y".into(), kind: TensorKind::Output, shape: vec![3], bits: 10, axis: 0, features }
+    };
     let most = u128::MAX.to_string();
     for (scale, written) in [
         (1, json!(1)),
@@ -550,7 +563,7 @@ fn scales_are_exact_in_json_and_in_the_key_blob() {
         (u128::MAX, json!(most)),
     ] {
         let value = serde_json::to_value(entry(scale)).unwrap();
-        assert_eq!(value["scale"], written);
+        assert_eq!(value["features"][0]["scale"], written);
         assert_eq!(serde_json::from_value::<TensorEntry>(value).unwrap(), entry(scale));
         let text = serde_json::to_string(&entry(scale)).unwrap();
         assert_eq!(serde_json::from_str::<TensorEntry>(&text).unwrap(), entry(scale));
@@ -569,11 +582,11 @@ fn scales_are_exact_in_json_and_in_the_key_blob() {
     let place = tempfile::tempdir().unwrap();
     for (i, mantissa) in [u128::from(u64::MAX), 1 << 64, u128::MAX].into_iter().enumerate() {
         let mut graph = graph(0);
-        graph.outputs[0].encoding.scale.mantissa = mantissa;
+        graph.outputs[0].encoding.features[0].scale.mantissa = mantissa;
         let package = with_keys(&place.path().join(i.to_string()), &graph, 3);
         let manifest = package.manifest();
         let output = manifest.tensors.iter().position(|t| t.kind == TensorKind::Output).unwrap();
-        assert_eq!(manifest.tensors[output].scale, mantissa);
+        assert_eq!(manifest.tensors[output].features[0].scale, mantissa);
         // The blob: seven words, one hash per slice, six words per tensor, of which the fifth is the scale.
         let at = 32 * (7 + manifest.slices.len() + 6 * output + 4);
         let blob = package.key_blob().unwrap();
@@ -581,7 +594,7 @@ fn scales_are_exact_in_json_and_in_the_key_blob() {
         assert_eq!(blob.bytes()[at + 16..at + 32], mantissa.to_be_bytes());
         assert_eq!(blob.bytes()[at + 63], 18);
         // Another scale in the manifest is not what the slices compute.
-        edit_manifest(package.folder(), |m| m["tensors"][output]["scale"] = json!(((1_u128 << 64) + 5).to_string()));
+        edit_manifest(package.folder(), |m| m["tensors"][output]["features"][0]["scale"] = json!(((1_u128 << 64) + 5).to_string()));
         let error = Package::open(package.folder()).unwrap_err().to_string();
         assert!(error.contains("graph.bin"), "{error}");
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tera::Context;
 use zkslice_groth16::{VerifyingKey, check_rows, keccak};
-use zkslice_slicer::{KeyBlob, Package, Slot, TensorEntry, TensorKind, slots};
+use zkslice_slicer::{FeatureEntry, KeyBlob, Package, Slot, TensorEntry, TensorKind, slots};
 
 use crate::names::{LONGEST, comment, hex0x, is_identifier, number, package as package_name};
 use crate::verifier::{render, selector};
@@ -93,6 +93,10 @@ struct TensorContext {
     offset: String,
     scale: String,
     decimals: u32,
+    /// Offset (4 bytes) and scale (16 bytes) of each feature, where there are several.
+    features: Option<String>,
+    feature_count: usize,
+    axis: usize,
     words: usize,
     words_num: String,
     first: String,
@@ -190,6 +194,10 @@ fn model_library(package: &Package, title: &str, checked: &Checked) -> Result<(S
         let words = if public { tensor.group().words() } else { 0 };
         let shape = tensor.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("×");
         let binding = if public { "" } else { ", private" };
+        let single = tensor.single().unwrap_or(FeatureEntry { offset: 0, scale: 0 });
+        // An offset has at most 32 bits.
+        let feature = |f: &FeatureEntry| [&(f.offset as u32).to_be_bytes()[..], &f.scale.to_be_bytes()[..]].concat();
+        let features: Vec<u8> = tensor.features.iter().flat_map(feature).collect();
         TensorContext {
             title: format!("{what} {index}, {}{binding}", comment(&tensor.name)),
             shape: if shape.is_empty() { "scalar".into() } else { shape },
@@ -197,9 +205,12 @@ fn model_library(package: &Package, title: &str, checked: &Checked) -> Result<(S
             function: format!("{what}{index}"),
             count: number(tensor.count() as u64),
             bits: tensor.bits,
-            offset: number(tensor.offset.unsigned_abs()),
-            scale: number(tensor.scale),
+            offset: number(single.offset.unsigned_abs()),
+            scale: number(single.scale),
             decimals: DECIMALS,
+            features: tensor.single().is_none().then(|| hex::encode(&features)),
+            feature_count: tensor.features.len(),
+            axis: tensor.axis,
             words,
             words_num: number(words as u64),
             first: number(first as u64),
@@ -221,15 +232,15 @@ fn model_library(package: &Package, title: &str, checked: &Checked) -> Result<(S
     context.insert("slices", &manifest.slices.len());
     context.insert("dev", &checked.dev);
     context.insert("output_words", &number(words as u64));
+    context.insert("features", &tensors.iter().any(|tensor| tensor.features.is_some()));
     context.insert("tensors", &tensors);
     context.insert("layout", &checked.blob.layout().chunks(32).map(hex::encode).collect::<Vec<_>>());
-    context.insert(
-        "selectors",
-        &serde_json::json!({
-            "output_words": selector("OutputWordCountMismatch(uint256,uint256)"),
-            "values": selector("ValueCountMismatch(uint256,uint256)"),
-        }),
-    );
+    let selectors = serde_json::json!({
+        "output_words": selector("OutputWordCountMismatch(uint256,uint256)"),
+        "values": selector("ValueCountMismatch(uint256,uint256)"),
+        "feature": selector("FeatureOutOfRange(uint256,uint256)"),
+    });
+    context.insert("selectors", &selectors);
     Ok((library, render(MODEL, &context)?))
 }
 

@@ -9,8 +9,9 @@ use std::process::Command;
 use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::{AffineRepr, CurveGroup};
 use tempfile::TempDir;
+use zkslice_graph::{FloatGraph, FloatNode, FloatOp, Input, Options, Samples, Value as FloatValue, compile_float};
 use zkslice_groth16::{Form, KeyError, VerifyingKey, keccak};
-use zkslice_slicer::{InputMode, Package, PackageError, Slot, slots};
+use zkslice_slicer::{InputMode, Package, PackageError, PackageOptions, Slot, Strategy, setup, slots};
 use zkslice_solidity::{ExportError, ExportOptions, KeyBlobIndex, Layout, SliceVerifier, export, export_with, folder_in, slice_verifier};
 
 use crate::common::{SMALL, cases, jobs, model, root};
@@ -398,4 +399,52 @@ fn public_inputs_are_described_in_slot_order() {
         .map(|text| source.find(text).unwrap())
         .collect();
     assert!(positions.is_sorted());
+}
+
+/// An input whose features have offsets and scales of their own: the library gives each, and compiles.
+#[test]
+fn features_are_in_the_library() {
+    let value = |name: &str, n: usize| FloatValue { name: name.into(), shape: vec![1, n] };
+    let dense = FloatOp::Dense { rows: 1, k: 3, n: 1, weights: vec![1e-3, 2.0, -0.5], bias: vec![0.5] };
+    let float = FloatGraph {
+        values: vec![value("x", 3), value("y", 1)],
+        nodes: vec![FloatNode { name: "dense".into(), op: dense, inputs: vec![0], output: 1 }],
+        inputs: vec![0],
+        outputs: vec![("y".into(), 1)],
+    };
+    let row = |s: usize| vec![500.0 + 31.0 * (s * 7 % 16) as f64, -0.2 + 0.03 * (s * 5 % 16) as f64, 0.01 * (s * 3 % 16) as f64];
+    let samples = Samples((0..16).map(|s| Input(vec![row(s)])).collect());
+    let (graph, _) = compile_float(float, Some(&samples), &Options::default()).unwrap();
+    let folder = TempDir::new().unwrap();
+    let options =
+        PackageOptions { name: "table".into(), inputs: InputMode::Public, strategy: Strategy::Slices(1), coverage_policy: Vec::new() };
+    let package = Package::create(&folder.path().join("package"), &graph, &options, serde_json::Value::Null).unwrap();
+    setup(std::slice::from_ref(&package), &mut common::rng(3), |_, _| ()).unwrap();
+    let project = folder.path().join("project");
+    export(&package, &project).unwrap();
+    let checks: String = graph.inputs[0]
+        .encoding
+        .features
+        .iter()
+        .enumerate()
+        .map(|(i, f)| {
+            format!(
+                "        (offset, scale) = TableModel.input0Feature({i});\n        require(offset == {} && scale == {});\n",
+                f.offset, f.scale.mantissa
+            )
+        })
+        .collect();
+    fs::create_dir_all(project.join("test")).unwrap();
+    fs::write(
+        project.join("test/Features.t.sol"),
+        format!(
+            "// SPDX-License-Identifier: MIT\npragma solidity ^0.8.24;\n\nimport {{TableModel}} from \"../src/TableModel.sol\";\n\ncontract FeaturesTest {{\n    \
+             function test_FeaturesAreTheManifests() public pure {{\n        uint256 offset;\n        uint256 scale;\n{checks}    }}\n}}\n"
+        ),
+    )
+    .unwrap();
+    forge(&project, &["fmt", "--check", "src"]);
+    build(&project);
+    let solc = root().join("script/solc").canonicalize().unwrap();
+    forge(&project, &["test", "--offline", "--use", &solc.to_string_lossy()]);
 }

@@ -10,6 +10,6 @@ mod requant;
 
 pub use commit::{CHAIN_WORDS, commitment, commitment_of, tensor_tag};
 pub use digits::{DigitTables, digit, digits_per_word, pack, pack_values, unpack_values, words_of};
-pub use max::max;
+pub use max::{clip, max};
 pub use poseidon::{hash, hash_of};
 pub use requant::{relu, requantise};

@@ -42,7 +42,7 @@ impl Random {
 pub(crate) fn encoding(min: i128, max: i128) -> Encoding {
     let offset = min.min(0).unsigned_abs() as i64;
     let bits = (i128::from(offset) + max.max(0)).max(1).ilog2() + 1;
-    Encoding { bits, offset, scale: Scale { mantissa: 1 } }
+    Encoding::uniform(bits, offset, Scale { mantissa: 1 })
 }
 
 /// A random graph: convolutions, pools, residual additions, concatenations and activations over one input, or two.
@@ -55,7 +55,7 @@ pub(crate) fn network(random: &mut Random) -> Graph {
         graph.tensors.push(Tensor { name: format!("x{i}"), shape: vec![1, shape[0], shape[1], shape[2]] });
         let bits = 3 + random.below(w as usize + 2) as u32;
         let offset = [0, 1 << (bits - 1), 5][random.below(3)];
-        graph.inputs.push(Port { tensor: i, encoding: Encoding { bits, offset, scale: Scale { mantissa: 1 } } });
+        graph.inputs.push(Port { tensor: i, encoding: Encoding::uniform(bits, offset, Scale { mantissa: 1 }) });
         same.push((i, shape));
     }
     let mut at = 0;
@@ -69,7 +69,7 @@ pub(crate) fn network(random: &mut Random) -> Graph {
         let size = interval.min.abs().max(interval.max).max(1);
         let [channels, height, width] = shape;
         let mut inputs = vec![at];
-        let op = match random.below(11) {
+        let op = match random.below(12) {
             0 | 1 => {
                 let window = random.window(shape);
                 let groups = if channels == 2 && random.below(3) == 0 { 2 } else { 1 };
@@ -103,6 +103,16 @@ pub(crate) fn network(random: &mut Random) -> Graph {
                     Op::Transpose { perm: vec![0, 1, 3, 2] }
                 }
             },
+            10 => {
+                let bound = size.min(1 << (2 * w - 1)) as i64;
+                let (least, most) = (-random.integer(bound).abs(), random.integer(bound).abs());
+                let limbs = (1..=3).find(|limbs| 2 * size < 1 << (limbs * w)).unwrap_or(3);
+                match random.below(3) {
+                    0 => Op::Clip { min: Some(least), max: None, limbs },
+                    1 => Op::Clip { min: None, max: Some(most), limbs },
+                    _ => Op::Clip { min: Some(least), max: Some(most), limbs },
+                }
+            }
             _ => match same.iter().rev().find(|(_, s)| s[1..] == shape[1..] && s[0] + channels <= 4) {
                 Some((other, joined)) => {
                     inputs.push(*other);
@@ -153,7 +163,7 @@ fn intervals(graph: &Graph, tensor: usize) -> Option<Vec<zkslice_graph::Interval
         };
         return Some(graph.inputs.iter().map(of_port).collect());
     }
-    let wide = Encoding { bits: 32, offset: 1 << 31, scale: Scale { mantissa: 1 } };
+    let wide = Encoding::uniform(32, 1 << 31, Scale { mantissa: 1 });
     let probe = Graph { outputs: vec![Port { tensor, encoding: wide }], ..graph.clone() };
     probe.intervals().ok()
 }
@@ -183,7 +193,8 @@ pub(crate) fn values(shape: SliceShape<'_>, inputs: &[Vec<i64>], outputs: &[Vec<
     let ports = shape.graph.inputs.iter().zip(shape.inputs).zip(inputs).chain(shape.graph.outputs.iter().zip(shape.outputs).zip(outputs));
     for (i, ((port, binding), integers)) in ports.enumerate() {
         let Binding::Commitment { owner: owned } = binding else { continue };
-        let digits: Vec<i64> = integers.iter().map(|v| v + port.encoding.offset).collect();
+        let features = port.encoding.by_element(&shape.graph.tensors[port.tensor].shape);
+        let digits: Vec<i64> = integers.iter().zip(features).map(|(v, feature)| v + feature.offset).collect();
         let salt = ark_bn254::Fr::from(1000 + i as u64);
         let words = pack_values(&digits, port.encoding.bits);
         let tag = tensor_tag(digits.len(), port.encoding.bits);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde_json::json;
-use zkslice_graph::{CompileError, ImportError, ImportOptions, Options, Samples, import};
+use zkslice_graph::{CompileError, ImportError, ImportOptions, InputRange, InputScales, Options, Reference, Samples, import};
 use zkslice_inputs::Slot;
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy};
 
@@ -21,6 +21,38 @@ enum InputArg {
     Public,
     /// Inputs are salted commitments of their owner.
     Private,
+}
+
+/// Which features have scales of their own.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum InputScalesArg {
+    /// Where one scale for the whole input would lose some feature.
+    Auto,
+    /// One per input.
+    Input,
+    /// One per column of the last axis, or per channel.
+    Feature,
+}
+
+/// `[name][[feature]=]lo,hi`.
+fn input_range(text: &str) -> Result<InputRange, String> {
+    let wrong = || format!("'{text}' is no range: give lo,hi for all inputs, name=lo,hi for one, name[3]=lo,hi for one feature of it");
+    let (of, range) = text.rsplit_once('=').map_or((None, text), |(of, range)| (Some(of), range));
+    let (min, max) = range.split_once(',').ok_or_else(wrong)?;
+    let number = |text: &str| text.trim().parse::<f64>().map_err(|_| wrong());
+    let (input, feature) = match of.and_then(|of| of.strip_suffix(']')).and_then(|of| of.rsplit_once('[')) {
+        Some((input, feature)) => (Some(input), Some(feature.parse().map_err(|_| wrong())?)),
+        None => (of, None),
+    };
+    Ok(InputRange { input: input.filter(|name| !name.is_empty()).map(str::to_owned), feature, min: number(min)?, max: number(max)? })
+}
+
+/// `name=1,3,224,224`.
+fn shape(text: &str) -> Result<(String, Vec<usize>), String> {
+    let wrong = || format!("'{text}' is no shape: give name=1,3,224,224");
+    let (name, dims) = text.rsplit_once('=').ok_or_else(wrong)?;
+    let dims = dims.split(',').map(|dim| dim.trim().parse().ok().filter(|&dim| dim > 0)).collect::<Option<Vec<usize>>>();
+    Ok((name.to_owned(), dims.ok_or_else(wrong)?))
 }
 
 /// Compile an ONNX model into a package of slices.
@@ -48,18 +80,39 @@ pub(crate) struct Args {
     /// How inputs are bound.
     #[arg(long, value_enum, default_value = "public")]
     input: InputArg,
-    /// Bits of an input's digit.
-    #[arg(long, default_value_t = 8)]
-    input_bits: u32,
+    /// Bits of an input's digit; chosen by accuracy and cost when not given.
+    #[arg(long)]
+    input_bits: Option<u32>,
     /// Width of the range table; chosen by accuracy and cost when not given.
     #[arg(long)]
     table_bits: Option<u32>,
-    /// How far beyond the samples values may go.
-    #[arg(long, default_value_t = 2.0)]
-    margin: f64,
-    /// Fail when an output on a sample differs by more than this from the float model's.
+    /// How far beyond the samples inner values may go, as a factor; at least 2, more for few samples, when not given.
+    #[arg(long)]
+    margin: Option<f64>,
+    /// Clamp inner values at this quantile of the samples (0.9 to 1) instead of refusing inputs that go beyond; costs constraints.
+    #[arg(long, value_name = "QUANTILE")]
+    clamp: Option<f64>,
+    /// How far beyond the samples inputs may go, as a factor about their middle; chosen by the number of samples when not given.
+    #[arg(long)]
+    input_margin: Option<f64>,
+    /// Range of inputs instead of what the samples show: lo,hi or name=lo,hi or name[feature]=lo,hi; may be repeated.
+    #[arg(long, value_name = "RANGE", value_parser = input_range, allow_hyphen_values = true)]
+    input_range: Vec<InputRange>,
+    /// Which features have scales of their own.
+    #[arg(long, value_enum, default_value = "auto")]
+    input_scales: InputScalesArg,
+    /// Shape of an input whose axes the model leaves open: name=1,3,224,224; may be repeated.
+    #[arg(long, value_name = "SHAPE", value_parser = shape)]
+    shape: Vec<(String, Vec<usize>)>,
+    /// Size of open leading axes, whatever their name.
+    #[arg(long, value_parser = at_least_one)]
+    batch: Option<usize>,
+    /// Fail when an output on a sample differs by more than this from the float model's, instead of by 5 % of the output's range.
     #[arg(long)]
     max_error: Option<f64>,
+    /// Write the package whatever its error and however often its largest output is another one than the float model's.
+    #[arg(long)]
+    allow_error: bool,
     /// Drop a Softmax at the end: its arg max is that of its argument.
     #[arg(long)]
     drop_final_softmax: bool,
@@ -73,14 +126,24 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let started = std::time::Instant::now();
-    let samples = read_samples(&args)?;
+    let import =
+        ImportOptions { drop_final_softmax: args.drop_final_softmax, shapes: args.shape.iter().cloned().collect(), batch: args.batch };
+    let samples = read_samples(&args, &import)?;
     let options = Options {
+        import,
         table_bits: args.table_bits,
         input_bits: args.input_bits,
         margin: args.margin,
-        drop_final_softmax: args.drop_final_softmax,
+        clamp: args.clamp,
+        input_margin: args.input_margin,
+        input_ranges: args.input_range,
+        input_scales: match args.input_scales {
+            InputScalesArg::Auto => InputScales::Auto,
+            InputScalesArg::Input => InputScales::Input,
+            InputScalesArg::Feature => InputScales::Feature,
+        },
         max_error: args.max_error,
-        ..Options::default()
+        allow_error: args.allow_error,
     };
     let spinner = output.spinner("quantising");
     let file = match args.model.try_exists() {
@@ -129,15 +192,23 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         "report": manifest.report,
         "seconds": started.elapsed().as_secs_f64(),
     });
+    for warning in &report.warnings {
+        eprintln!("warning: {warning}");
+    }
     let mut lines = vec![format!(
-        "{}: {} slices, {constraints} constraints, table of {} bits; on {} samples the largest error is {:.4} of outputs up to {:.2}{}",
+        "{}: {} slices, {constraints} constraints, table of {} bits, inputs of {}; on {} samples the largest error is {:.4} of outputs up to {:.2}{}{}",
         args.output.display(),
         slices.len(),
         report.table_bits,
+        report.input_bits,
         report.samples,
         report.largest_error,
         report.largest_output,
         report.top1_agreement.map_or(String::new(), |share| format!(", top-1 agreement {:.1} %", 100.0 * share)),
+        match report.reference {
+            Reference::Tract => "; tract computes the same float outputs",
+            Reference::Own => "; tract cannot run the model, so nothing but this program has read it",
+        },
     )];
     lines.extend(manifest.slices.iter().enumerate().map(|(k, s)| format!("  slice {k}: {} constraints", s.constraints)));
     lines.extend(keys.map(|model| format!("  the same package was there: its keys stay, of model {model}")));
@@ -159,10 +230,9 @@ fn model_name(path: &Path) -> String {
 }
 
 /// Reads the samples. Files that do not say what is which input's take that from the model.
-fn read_samples(args: &Args) -> Result<Samples, CliError> {
+fn read_samples(args: &Args, options: &ImportOptions) -> Result<Samples, CliError> {
     let slots = if zkslice_inputs::needs_slots(&args.samples) {
-        let options = ImportOptions { drop_final_softmax: args.drop_final_softmax };
-        let model = import(&args.model, &options).map_err(|e| CliError::from(CompileError::from(e)).in_file(&args.model))?;
+        let model = import(&args.model, options).map_err(|e| CliError::from(CompileError::from(e)).in_file(&args.model))?;
         model.inputs.iter().map(|id| &model.values[*id]).map(|v| Slot { name: v.name.clone(), shape: v.shape.clone() }).collect()
     } else {
         Vec::new()

@@ -34,8 +34,8 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
 
 fn model(path: &Path) -> Result<(Value, Vec<String>), CliError> {
     read(path)?;
-    let graph =
-        import(path, &ImportOptions { drop_final_softmax: true }).map_err(|e| CliError::input(format!("{}: {e}", path.display())))?;
+    let options = ImportOptions { drop_final_softmax: true, ..ImportOptions::default() };
+    let graph = import(path, &options).map_err(|e| CliError::input(format!("{}: {e}", path.display())))?;
     let nodes: Vec<_> = graph.nodes.iter().map(|n| json!({ "name": n.name, "shape": graph.values[n.output].shape })).collect();
     let lines = graph.nodes.iter().map(|n| format!("  {} → {:?}", n.name, graph.values[n.output].shape));
     let head = format!("{}: {} operators; rows depend on calibration: compile it to count them", path.display(), nodes.len());

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 use serde_json::json;
-use zkslice_graph::{FloatGraph, ImportOptions, Input, arg_max, import};
+use zkslice_graph::{FloatGraph, ImportError, ImportOptions, Input, arg_max, import};
 use zkslice_slicer::{Package, TensorKind};
 
 use super::{Reading, limit_threads, slots};
@@ -162,10 +162,19 @@ fn answer(package: &Package, input: &Input) -> Answer {
 fn reference(path: &Path, package: &Package) -> Result<FloatGraph, CliError> {
     super::read(path)?;
     let wrong = |reason: String| CliError::input(format!("{}: {reason}", path.display()));
-    let model = import(path, &ImportOptions { drop_final_softmax: true }).map_err(|e| wrong(e.to_string()))?;
     let shapes = |wanted: fn(TensorKind) -> bool| -> Vec<(String, Vec<usize>)> {
         package.manifest().tensors.iter().filter(|t| wanted(t.kind)).map(|t| (t.name.clone(), t.shape.clone())).collect()
     };
+    // Axes that the model leaves open have the sizes that the package was compiled for.
+    let mut options = ImportOptions { drop_final_softmax: true, ..ImportOptions::default() };
+    let model = import(path, &options).or_else(|error| match error {
+        ImportError::Dimension { .. } => {
+            options.shapes = shapes(TensorKind::is_input).into_iter().collect();
+            import(path, &options)
+        }
+        _ => Err(error),
+    });
+    let model = model.map_err(|e| wrong(e.to_string()))?;
     let theirs: Vec<_> = model.inputs.iter().map(|id| (model.values[*id].name.clone(), model.values[*id].shape.clone())).collect();
     if theirs != shapes(TensorKind::is_input) || model.outputs.len() != shapes(|kind| kind == TensorKind::Output).len() {
         return Err(wrong(format!("it is not the model of the package: its inputs are {theirs:?}")));

@@ -46,6 +46,16 @@ impl<'a> Attributes<'a> {
         }
     }
 
+    /// Refuses an attribute that does not exist in the model's operator set, where runtimes differ in what they make of it.
+    pub(super) fn exists(&self, name: &str, opset: i64, versions: std::ops::RangeInclusive<i64>) -> Result<(), ImportError> {
+        if self.left.contains_key(name) && !versions.contains(&opset) {
+            let (first, last) = versions.into_inner();
+            let last = if last == i64::MAX { "on".to_owned() } else { format!("to {last}") };
+            return Err(self.wrong(name, format!("exists from operator set {first} {last} only, and the model uses {opset}")));
+        }
+        Ok(())
+    }
+
     pub(super) fn int(&mut self, name: &str) -> Result<Option<i64>, ImportError> {
         Ok(self.take(name, AttributeType::Int)?.map(|attribute| attribute.i))
     }

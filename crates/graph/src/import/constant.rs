@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
+use half::{bf16, f16};
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 
@@ -32,7 +33,25 @@ impl Constant {
         }
     }
 
-    /// Decodes an ONNX tensor; external data is looked for inside `folder` alone, and where links in it lead.
+    /// A constant of floats.
+    pub(super) fn floats(shape: Vec<usize>, list: Vec<f64>) -> Constant {
+        Constant { shape, elements: Elements::Floats(list) }
+    }
+
+    /// A constant of integers.
+    pub(super) fn ints(shape: Vec<usize>, list: Vec<i64>) -> Constant {
+        Constant { shape, elements: Elements::Ints(list) }
+    }
+
+    /// The same elements under another shape, which must have as many.
+    pub(super) fn reshaped(&self, shape: Vec<usize>) -> Option<Constant> {
+        let count = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+        (count == Some(self.len())).then(|| Constant { shape, elements: self.elements.clone() })
+    }
+
+    /// Decodes an ONNX tensor; external data is looked for inside `folder` alone, and where links in it
+    /// lead. Numbers that are not finite are refused where
+    /// they are used, not here: a bound may be infinite, and what nothing reads does no harm.
     pub(super) fn decode(name: &str, tensor: &TensorProto, folder: Option<&Path>) -> Result<Constant, ImportError> {
         let wrong = |reason: String| ImportError::Constant { name: name.to_owned(), reason };
         let shape: Vec<usize> = tensor
@@ -52,55 +71,63 @@ impl Constant {
             (!tensor.raw_data.is_empty()).then(|| tensor.raw_data.clone())
         };
         let kind = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
+        let floats = |list: Option<Vec<f64>>| Elements::Floats(list.unwrap_or_default());
+        let ints = |list: Option<Vec<i64>>| Elements::Ints(list.unwrap_or_default());
+        // Types narrower than 32 bits that are not stored raw fill one `int32_data` each.
+        let halves = |read: fn(u16) -> f32| match &raw {
+            Some(raw) => decode_raw(raw, |b: [u8; 2]| f64::from(read(u16::from_le_bytes(b)))),
+            None => tensor.int32_data.iter().map(|&x| u16::try_from(x).ok().map(|bits| f64::from(read(bits)))).collect(),
+        };
+        let narrow = || Some(tensor.int32_data.iter().map(|&x| i64::from(x)).collect());
         let elements = match kind {
-            DataType::Float => Elements::Floats(
-                match raw {
-                    Some(raw) => decode_raw(&raw, |b: [u8; 4]| f64::from(f32::from_le_bytes(b))),
-                    None => Some(tensor.float_data.iter().map(|&x| f64::from(x)).collect()),
-                }
-                .unwrap_or_default(),
-            ),
-            DataType::Double => Elements::Floats(
-                match raw {
-                    Some(raw) => decode_raw(&raw, f64::from_le_bytes),
-                    None => Some(tensor.double_data.clone()),
-                }
-                .unwrap_or_default(),
-            ),
-            DataType::Int64 => Elements::Ints(
-                match raw {
-                    Some(raw) => decode_raw(&raw, i64::from_le_bytes),
-                    None => Some(tensor.int64_data.clone()),
-                }
-                .unwrap_or_default(),
-            ),
-            DataType::Int32 => Elements::Ints(
-                match raw {
-                    Some(raw) => decode_raw(&raw, |b: [u8; 4]| i64::from(i32::from_le_bytes(b))),
-                    None => Some(tensor.int32_data.iter().map(|&x| i64::from(x)).collect()),
-                }
-                .unwrap_or_default(),
-            ),
-            DataType::Bool => Elements::Ints(
-                match raw {
-                    Some(raw) => Some(raw.iter().map(|&b| i64::from(b != 0)).collect()),
-                    None => Some(tensor.int32_data.iter().map(|&x| i64::from(x != 0)).collect()),
-                }
-                .unwrap_or_default(),
-            ),
-            other => return Err(wrong(format!("has element type {}; float, double, int64 and int32 are supported", other.as_str_name()))),
+            DataType::Float => floats(match &raw {
+                Some(raw) => decode_raw(raw, |b: [u8; 4]| f64::from(f32::from_le_bytes(b))),
+                None => Some(tensor.float_data.iter().map(|&x| f64::from(x)).collect()),
+            }),
+            DataType::Double => floats(match &raw {
+                Some(raw) => decode_raw(raw, f64::from_le_bytes),
+                None => Some(tensor.double_data.clone()),
+            }),
+            DataType::Float16 => floats(halves(|bits| f16::from_bits(bits).to_f32())),
+            DataType::Bfloat16 => floats(halves(|bits| bf16::from_bits(bits).to_f32())),
+            DataType::Int64 => ints(match &raw {
+                Some(raw) => decode_raw(raw, i64::from_le_bytes),
+                None => Some(tensor.int64_data.clone()),
+            }),
+            DataType::Int32 => ints(match &raw {
+                Some(raw) => decode_raw(raw, |b: [u8; 4]| i64::from(i32::from_le_bytes(b))),
+                None => narrow(),
+            }),
+            DataType::Int16 => ints(match &raw {
+                Some(raw) => decode_raw(raw, |b: [u8; 2]| i64::from(i16::from_le_bytes(b))),
+                None => narrow(),
+            }),
+            DataType::Uint16 => ints(match &raw {
+                Some(raw) => decode_raw(raw, |b: [u8; 2]| i64::from(u16::from_le_bytes(b))),
+                None => narrow(),
+            }),
+            DataType::Int8 => ints(match &raw {
+                Some(raw) => decode_raw(raw, |b: [u8; 1]| i64::from(i8::from_le_bytes(b))),
+                None => narrow(),
+            }),
+            DataType::Uint8 => ints(match &raw {
+                Some(raw) => decode_raw(raw, |b: [u8; 1]| i64::from(u8::from_le_bytes(b))),
+                None => narrow(),
+            }),
+            DataType::Bool => ints(match &raw {
+                Some(raw) => Some(raw.iter().map(|&b| i64::from(b != 0)).collect()),
+                None => Some(tensor.int32_data.iter().map(|&x| i64::from(x != 0)).collect()),
+            }),
+            other => {
+                return Err(wrong(format!(
+                    "has element type {}; float, double, float16, bfloat16, bool and integers of up to 64 bits are supported",
+                    other.as_str_name()
+                )));
+            }
         };
         let constant = Constant { shape, elements };
         if constant.len() != count {
             return Err(wrong(format!("holds {} elements where its shape {:?} asks for {count}", constant.len(), constant.shape)));
-        }
-        if let Elements::Floats(list) = &constant.elements
-            && let Some(index) = list.iter().position(|x| !x.is_finite())
-        {
-            return Err(wrong(format!(
-                "element {index} is {}; weights must be finite numbers: train or export the model again",
-                list[index]
-            )));
         }
         Ok(constant)
     }

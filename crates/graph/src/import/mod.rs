@@ -6,14 +6,16 @@
 
 mod attributes;
 mod boundary;
+mod broadcast;
 mod constant;
 mod operators;
+mod reference;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use tract_onnx::pb;
-use tract_onnx::prelude::{DatumExt as _, Framework as _, InferenceModelExt as _};
+use tract_onnx::prelude::Framework as _;
 
 use crate::float::{FloatGraph, FloatNode, FloatOp, Value, ValueId};
 use crate::validate::{checked_elements, limits};
@@ -21,15 +23,21 @@ pub use boundary::guard;
 use constant::Constant;
 pub(crate) use operators::along;
 pub use operators::{OPERATORS, Operator};
+use reference::Runtime;
+pub use reference::{Mismatch, Reference};
 
 /// Oldest and newest version of the ONNX operator set whose operators are read as they are defined there.
 pub const OPSETS: (i64, i64) = (7, 28);
 
 /// How to import.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
     /// Drop a Softmax that only makes an output: the output is then its input (the logits).
     pub drop_final_softmax: bool,
+    /// Shapes of inputs by name, where the model leaves axes open.
+    pub shapes: BTreeMap<String, Vec<usize>>,
+    /// Size of open leading axes, whatever their name.
+    pub batch: Option<usize>,
 }
 
 /// Why a model cannot be imported.
@@ -91,7 +99,7 @@ pub enum ImportError {
         reason: String,
     },
     /// A shape is open.
-    #[error("input `{input}`: axis {axis} is open (`{dimension}`); export the model with a fixed size there")]
+    #[error("input `{input}`: axis {axis} is open (`{dimension}`); give its size with --shape {input}=…{batch}, or export the model with a fixed size there", batch = if *axis == 0 { " or --batch 1" } else { "" })]
     Dimension {
         /// Name of the input.
         input: String,
@@ -130,9 +138,7 @@ pub enum ImportError {
 /// # Errors
 /// When the file cannot be read, is no ONNX model, or holds anything that is not supported.
 pub fn import(path: &Path, options: &ImportOptions) -> Result<FloatGraph, ImportError> {
-    let bytes = std::fs::read(path).map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
-    let folder = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
-    import_from(&bytes, folder, options)
+    Ok(Imported::read(path, options)?.graph)
 }
 
 /// Imports a model from bytes. External data is refused.
@@ -140,45 +146,70 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<FloatGraph, Import
 /// # Errors
 /// As [`import`].
 pub fn import_bytes(bytes: &[u8], options: &ImportOptions) -> Result<FloatGraph, ImportError> {
-    import_from(bytes, None, options)
+    Ok(Imported::new(bytes, None, options)?.graph)
 }
 
-fn import_from(bytes: &[u8], folder: Option<&Path>, options: &ImportOptions) -> Result<FloatGraph, ImportError> {
-    boundary::guard(|| {
-        let model =
-            tract_onnx::onnx().proto_model_for_read(&mut &bytes[..]).map_err(|_| ImportError::NotOnnx("it does not decode".into()))?;
-        let graph = Importer::new(&model, folder, options)?.run()?;
-        compare_shapes(&model, folder, &graph)?;
-        Ok(graph)
-    })
-    .unwrap_or_else(|message| Err(ImportError::Panic(message)))
+/// A model as read here and, where it could be, by tract.
+pub(crate) struct Imported {
+    pub(crate) graph: FloatGraph,
+    runtime: Option<Runtime>,
 }
 
-/// Refuses a model whose output shapes tract infers differently. Where tract has no answer, ours stands.
-fn compare_shapes(model: &pb::ModelProto, folder: Option<&Path>, graph: &FloatGraph) -> Result<(), ImportError> {
-    let inferred = boundary::guard(|| -> Option<Vec<Vec<usize>>> {
-        let mut inferred = tract_onnx::onnx().parse(model, folder.and_then(Path::to_str)).ok()?.model;
-        for (position, &id) in graph.inputs.iter().enumerate() {
-            inferred.set_input_fact(position, f32::fact(&graph.values[id].shape).into()).ok()?;
-        }
-        let typed = inferred.into_typed().ok()?;
-        (0..graph.outputs.len()).map(|position| typed.output_fact(position).ok()?.shape.as_concrete().map(<[usize]>::to_vec)).collect()
-    });
-    let Ok(Some(inferred)) = inferred else {
-        tracing::debug!("tract infers no output shapes for this model");
-        return Ok(());
+impl From<FloatGraph> for Imported {
+    fn from(graph: FloatGraph) -> Self {
+        Imported { graph, runtime: None }
+    }
+}
+
+impl Imported {
+    pub(crate) fn read(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
+        let bytes = std::fs::read(path).map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
+        let folder = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+        Imported::new(&bytes, folder, options)
+    }
+
+    pub(crate) fn new(bytes: &[u8], folder: Option<&Path>, options: &ImportOptions) -> Result<Imported, ImportError> {
+        boundary::guard(|| {
+            let mut model = decode(bytes)?;
+            drop_dead_nodes(&mut model);
+            let graph = Importer::new(&model, folder, options)?.run()?;
+            let runtime = Runtime::new(&model, folder, &graph);
+            if let Some(runtime) = &runtime {
+                runtime.compare_shapes(&graph)?;
+            }
+            Ok(Imported { graph, runtime })
+        })
+        .unwrap_or_else(|message| Err(ImportError::Panic(message)))
+    }
+
+    /// Holds the model's outputs on samples against tract's.
+    pub(crate) fn compare(&self, samples: &[Vec<Vec<f64>>]) -> Result<Reference, Mismatch> {
+        self.runtime.as_ref().map_or(Ok(Reference::Own), |runtime| runtime.compare(&self.graph, samples))
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<pb::ModelProto, ImportError> {
+    tract_onnx::onnx().proto_model_for_read(&mut &bytes[..]).map_err(|_| ImportError::NotOnnx("it does not decode".into()))
+}
+
+/// Drops nodes that no output depends on and initialisers that nothing reads: they may be of any operator or type.
+fn drop_dead_nodes(model: &mut pb::ModelProto) {
+    let Some(graph) = &mut model.graph else {
+        return;
     };
-    for ((name, id), shape) in graph.outputs.iter().zip(inferred) {
-        if graph.values[*id].shape != shape {
-            let ours = &graph.values[*id].shape;
-            return Err(port(
-                "output",
-                name,
-                format!("has shape {ours:?} by our reading and {shape:?} by tract's; please report this model"),
-            ));
+    let mut needed: HashSet<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+    let mut live = Vec::with_capacity(graph.node.len());
+    for node in std::mem::take(&mut graph.node).into_iter().rev() {
+        if node.output.iter().any(|name| !name.is_empty() && needed.contains(name)) {
+            needed.extend(node.input.iter().cloned());
+            live.push(node);
         }
     }
-    Ok(())
+    live.reverse();
+    graph.node = live;
+    // An input that nothing reads stays, to be refused by name; its default goes with it.
+    let inputs: HashSet<&str> = graph.input.iter().map(|input| input.name.as_str()).collect();
+    graph.initializer.retain(|tensor| needed.contains(&tensor.name) || inputs.contains(tensor.name.as_str()));
 }
 
 /// What an ONNX value's name stands for.
@@ -190,13 +221,17 @@ enum Known {
 
 struct Importer<'a> {
     proto: &'a pb::GraphProto,
-    options: ImportOptions,
+    folder: Option<&'a Path>,
+    options: &'a ImportOptions,
+    opset: i64,
+    /// Initialisers, decoded when a node reads them: what nothing reads may be of any type.
+    initialisers: HashMap<&'a str, &'a pb::TensorProto>,
     known: HashMap<String, Known>,
     graph: FloatGraph,
 }
 
 impl<'a> Importer<'a> {
-    fn new(model: &'a pb::ModelProto, folder: Option<&Path>, options: &ImportOptions) -> Result<Self, ImportError> {
+    fn new(model: &'a pb::ModelProto, folder: Option<&'a Path>, options: &'a ImportOptions) -> Result<Self, ImportError> {
         let proto = model.graph.as_ref().ok_or_else(|| ImportError::NotOnnx("it holds no graph".into()))?;
         if model.ir_version <= 0 || model.opset_import.is_empty() {
             return Err(ImportError::NotOnnx("it states no version".into()));
@@ -216,47 +251,52 @@ impl<'a> Importer<'a> {
         if proto.node.len() > limits::MAX_NODES {
             return Err(ImportError::Unsupported("has too many nodes".into()));
         }
-        let mut known = HashMap::new();
+        let mut initialisers = HashMap::new();
         for tensor in &proto.initializer {
-            let constant = Constant::decode(&tensor.name, tensor, folder)?;
-            if known.insert(tensor.name.clone(), Known::Constant(constant)).is_some() {
+            if initialisers.insert(tensor.name.as_str(), tensor).is_some() {
                 return Err(ImportError::Constant { name: tensor.name.clone(), reason: "is there twice".into() });
             }
         }
         let graph = FloatGraph { values: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
-        Ok(Importer { proto, options: *options, known, graph })
+        Ok(Importer { proto, folder, options, opset, initialisers, known: HashMap::new(), graph })
+    }
+
+    /// What a name stands for, if anything made it yet.
+    fn known(&mut self, name: &str) -> Result<Option<Known>, ImportError> {
+        if let Some(known) = self.known.get(name) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(tensor) = self.initialisers.get(name) else {
+            return Ok(None);
+        };
+        let known = Known::Constant(Constant::decode(name, tensor, self.folder)?);
+        self.known.insert(name.to_owned(), known.clone());
+        Ok(Some(known))
     }
 
     fn run(mut self) -> Result<FloatGraph, ImportError> {
-        for input in &self.proto.input {
-            if matches!(self.known.get(&input.name), Some(Known::Constant(_))) {
-                continue;
-            }
-            let shape = input_shape(input)?;
+        let inputs: Vec<&pb::ValueInfoProto> =
+            self.proto.input.iter().filter(|input| !self.initialisers.contains_key(input.name.as_str())).collect();
+        if let Some(name) = self.options.shapes.keys().find(|name| !inputs.iter().any(|input| &input.name == *name)) {
+            let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+            return Err(port("input", name, format!("is given a shape, but the model's inputs are {}", names.join(", "))));
+        }
+        for input in inputs {
+            let shape = input_shape(input, self.options)?;
             let id = self.new_value(input.name.clone(), shape);
             if self.known.insert(input.name.clone(), Known::Value(id)).is_some() {
                 return Err(port("input", &input.name, "is there twice"));
             }
             self.graph.inputs.push(id);
         }
-        let uses: HashMap<&str, usize> = self.proto.node.iter().flat_map(|node| &node.input).fold(HashMap::new(), |mut uses, name| {
-            *uses.entry(name.as_str()).or_default() += 1;
-            uses
-        });
         let outputs: HashSet<&str> = self.proto.output.iter().map(|output| output.name.as_str()).collect();
         let proto = self.proto;
+        let read: HashSet<&str> = proto.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
         for node in &proto.node {
-            let is_final = node.output.first().is_some_and(|name| outputs.contains(name.as_str()) && !uses.contains_key(name.as_str()));
-            for name in node.output.iter().skip(1).filter(|name| !name.is_empty()) {
-                if uses.contains_key(name.as_str()) || outputs.contains(name.as_str()) {
-                    return Err(ImportError::Operator {
-                        node: node_name(node),
-                        operator: node.op_type.clone(),
-                        reason: format!("its further output `{name}` is not supported"),
-                    });
-                }
-            }
-            let result = self.node(node, is_final)?;
+            let is_final = node.output.first().is_some_and(|name| outputs.contains(name.as_str()) && !read.contains(name.as_str()));
+            let further = node.output.iter().skip(1).map(String::as_str);
+            let further: Vec<&str> = further.filter(|name| !name.is_empty() && (read.contains(name) || outputs.contains(name))).collect();
+            let result = self.node(node, is_final, &further)?;
             let Some(name) = node.output.first() else {
                 continue;
             };
@@ -266,7 +306,7 @@ impl<'a> Importer<'a> {
             {
                 value.name.clone_from(name);
             }
-            if self.known.insert(name.clone(), result).is_some() {
+            if self.initialisers.contains_key(name.as_str()) || self.known.insert(name.clone(), result).is_some() {
                 return Err(ImportError::Operator {
                     node: node_name(node),
                     operator: node.op_type.clone(),
@@ -275,14 +315,17 @@ impl<'a> Importer<'a> {
             }
         }
         for output in &self.proto.output {
-            match self.known.get(&output.name) {
-                Some(&Known::Value(id)) => {
-                    check_declared(output, &self.graph.values[id].shape)?;
-                    self.graph.outputs.push((output.name.clone(), id));
+            let id = match self.known(&output.name)? {
+                Some(Known::Value(id)) => id,
+                Some(Known::Constant(constant)) => {
+                    let id = self.materialise(&operators::Context::output(&output.name), &constant)?;
+                    self.graph.values[id].name.clone_from(&output.name);
+                    id
                 }
-                Some(Known::Constant(_)) => return Err(port("output", &output.name, "does not depend on any input")),
                 None => return Err(port("output", &output.name, "is made by no node")),
-            }
+            };
+            check_declared(output, &self.graph.values[id].shape)?;
+            self.graph.outputs.push((output.name.clone(), id));
         }
         if self.graph.inputs.is_empty() || self.graph.outputs.is_empty() {
             return Err(ImportError::Unsupported("has no input or no output".into()));
@@ -306,6 +349,13 @@ impl<'a> Importer<'a> {
             }
         }
         nodes.reverse();
+        // What an ONNX node takes several steps for has names of its own in between.
+        for node in &nodes {
+            let value = &mut self.graph.values[node.output];
+            if value.name.is_empty() {
+                value.name = format!("{}/{}", node.name, node.output);
+            }
+        }
         self.graph.nodes = nodes;
         for &id in &self.graph.inputs {
             if !needed[id] {
@@ -358,28 +408,48 @@ fn declared(info: &pb::ValueInfoProto) -> Option<Vec<Result<i64, String>>> {
     Some(dims.collect())
 }
 
-fn input_shape(input: &pb::ValueInfoProto) -> Result<Vec<usize>, ImportError> {
+fn input_shape(input: &pb::ValueInfoProto, options: &ImportOptions) -> Result<Vec<usize>, ImportError> {
     let element = input.r#type.as_ref().and_then(|t| t.value.as_ref()).map(|pb::type_proto::Value::TensorType(tensor)| tensor.elem_type);
     let float = pb::tensor_proto::DataType::Float as i32;
     let double = pb::tensor_proto::DataType::Double as i32;
     if element != Some(float) && element != Some(double) {
         return Err(port("input", &input.name, "is not a tensor of float or double; export the model with float inputs"));
     }
-    let Some(dims) = declared(input) else {
-        return Err(port("input", &input.name, "has no shape; export the model with fixed shapes"));
+    let given = options.shapes.get(&input.name);
+    let dims = match (declared(input), given) {
+        (Some(dims), _) => dims,
+        (None, Some(given)) => vec![Err(String::new()); given.len()],
+        (None, None) => return Err(port("input", &input.name, format!("has no shape; give it with --shape {}=…", input.name))),
     };
+    if let Some(given) = given.filter(|given| given.len() != dims.len()) {
+        return Err(port(
+            "input",
+            &input.name,
+            format!("has {} axes in the model and {} in the shape given for it", dims.len(), given.len()),
+        ));
+    }
     let mut shape = Vec::with_capacity(dims.len());
     for (axis, dim) in dims.into_iter().enumerate() {
-        match dim {
-            Ok(size) => {
-                shape.push(usize::try_from(size).map_err(|_| port("input", &input.name, format!("has dimension {size} at axis {axis}")))?)
+        let given = given.map(|given| given[axis]);
+        let size = match (dim, given) {
+            (Ok(size), given) => {
+                let size = usize::try_from(size).map_err(|_| port("input", &input.name, format!("has dimension {size} at axis {axis}")))?;
+                if let Some(given) = given.filter(|&given| given != size) {
+                    return Err(port("input", &input.name, format!("has dimension {size} at axis {axis}, where {given} is given")));
+                }
+                size
             }
-            Err(name) if axis == 0 && is_batch(&name) => shape.push(1),
-            Err(name) => {
-                let dimension = if name.is_empty() { "?".to_owned() } else { name };
-                return Err(ImportError::Dimension { input: input.name.clone(), axis, dimension });
-            }
-        }
+            (Err(_), Some(given)) => given,
+            (Err(name), None) => match options.batch {
+                Some(batch) if axis == 0 => batch,
+                None if axis == 0 && is_batch(&name) => 1,
+                _ => {
+                    let dimension = if name.is_empty() { "?".to_owned() } else { name };
+                    return Err(ImportError::Dimension { input: input.name.clone(), axis, dimension });
+                }
+            },
+        };
+        shape.push(size);
     }
     checked_elements(&shape).map_err(|reason| port("input", &input.name, reason))?;
     match shape.first() {

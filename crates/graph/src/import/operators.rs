@@ -1,10 +1,11 @@
 //! Operators, one function each: attributes, shapes and constants of an ONNX node become a [`FloatOp`].
 
 use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::tensor_proto::DataType;
 
 use super::attributes::Attributes;
 use super::constant::{Constant, Elements};
-use super::{ImportError, Importer, Known, node_name};
+use super::{ImportError, Importer, Known, broadcast, node_name};
 use crate::executor::{concat, inside, transpose};
 use crate::float::{FloatOp, ValueId};
 use crate::model::Window;
@@ -24,15 +25,16 @@ const fn operator(name: &'static str, form: &'static str) -> Operator {
 }
 
 /// The supported operators, by name.
-pub const OPERATORS: [Operator; 25] = [
-    operator("Add", "two tensors of one shape, or a tensor and a constant"),
+pub const OPERATORS: [Operator; 26] = [
+    operator("Add", "two tensors, or a tensor and a constant; broadcast"),
     operator("AveragePool", "one or two window axes; `ceil_mode` where no window reaches past the padding"),
     operator("BatchNormalization", "inference, with constant parameters"),
-    operator("Cast", "between floating-point types; of a constant, within integers or floating point"),
+    operator("Cast", "between float and double; of a constant, any that keeps its numbers"),
+    operator("Clip", "constant bounds; a saturating ReLU such as Relu6"),
     operator("Concat", "along any axis"),
     operator("Constant", "numbers"),
     operator("Conv", "one or two window axes, constant weights; groups, strides, dilations, any padding"),
-    operator("Div", "a tensor by a constant"),
+    operator("Div", "a tensor by a constant; broadcast"),
     operator("Dropout", "inference: it passes its input on"),
     operator("Flatten", "at any axis"),
     operator("Gather", "on shapes, for a Reshape"),
@@ -41,13 +43,13 @@ pub const OPERATORS: [Operator; 25] = [
     operator("Identity", "anything"),
     operator("MatMul", "a tensor and a constant matrix on its right"),
     operator("MaxPool", "one or two window axes; any padding, `ceil_mode`; without indices"),
-    operator("Mul", "a tensor and a constant"),
+    operator("Mul", "a tensor and a constant; broadcast"),
     operator("Relu", "any tensor"),
     operator("Reshape", "to a constant shape"),
     operator("Shape", "of a fixed shape, for a Reshape"),
     operator("Softmax", "as the last node, dropped by `--drop-final-softmax`"),
     operator("Squeeze", "constant axes"),
-    operator("Sub", "two tensors of one shape, or a tensor and a constant"),
+    operator("Sub", "two tensors, or a tensor and a constant; broadcast"),
     operator("Transpose", "any order"),
     operator("Unsqueeze", "constant axes"),
 ];
@@ -57,6 +59,8 @@ pub(super) fn names() -> String {
     OPERATORS.map(|operator| operator.name).join(", ")
 }
 
+const TRAINING: &str = "it is in training mode; export the model for inference";
+
 /// A node under import, for errors.
 pub(super) struct Context<'a> {
     pub(super) name: String,
@@ -65,7 +69,12 @@ pub(super) struct Context<'a> {
     input_names: &'a [String],
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// For an output of the model that is a constant.
+    pub(super) fn output(name: &'a str) -> Self {
+        Context { name: name.to_owned(), operator: "output", inputs: Vec::new(), input_names: &[] }
+    }
+
     /// An error about the node.
     pub(super) fn wrong(&self, reason: impl Into<String>) -> ImportError {
         ImportError::Operator { node: self.name.clone(), operator: self.operator.to_owned(), reason: reason.into() }
@@ -79,13 +88,8 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// The value at an input, refused when it is a constant.
-    fn value(&self, index: usize) -> Result<ValueId, ImportError> {
-        match self.inputs.get(index).and_then(Option::as_ref) {
-            Some(&Known::Value(id)) => Ok(id),
-            Some(Known::Constant(_)) => Err(self.wrong(format!("its input {index} is a constant, which is not supported there"))),
-            None => Err(self.wrong(format!("its input {index} is missing"))),
-        }
+    fn known(&self, index: usize) -> Result<&Known, ImportError> {
+        self.inputs.get(index).and_then(Option::as_ref).ok_or_else(|| self.wrong(format!("its input {index} is missing")))
     }
 
     /// The constant at an input, if the input is there.
@@ -93,11 +97,14 @@ impl Context<'_> {
         match self.inputs.get(index).and_then(Option::as_ref) {
             Some(Known::Constant(constant)) => Ok(Some(constant)),
             Some(Known::Value(_)) => {
-                let name = self.input_names.get(index).map_or("", String::as_str);
-                Err(self.wrong(format!("its input `{name}` must be a constant (an initialiser of the model)")))
+                Err(self.wrong(format!("its input `{}` must be a constant (an initialiser of the model)", self.input_name(index))))
             }
             None => Ok(None),
         }
+    }
+
+    fn input_name(&self, index: usize) -> &str {
+        self.input_names.get(index).map_or("", String::as_str)
     }
 
     fn constant(&self, index: usize) -> Result<&Constant, ImportError> {
@@ -106,7 +113,17 @@ impl Context<'_> {
 
     fn floats<'c>(&self, constant: &'c Constant) -> Result<&'c [f64], ImportError> {
         match &constant.elements {
-            Elements::Floats(list) => Ok(list),
+            Elements::Floats(list) => match list.iter().position(|x| !x.is_finite()) {
+                None => Ok(list),
+                Some(index) => {
+                    let is_it = |input: &Option<Known>| matches!(input, Some(Known::Constant(known)) if std::ptr::eq(known, constant));
+                    let name = self.inputs.iter().position(is_it).map_or(self.name.as_str(), |input| self.input_name(input));
+                    Err(self.wrong(format!(
+                        "element {index} of constant `{name}` is {}; weights must be finite numbers: train or export the model again",
+                        list[index]
+                    )))
+                }
+            },
             Elements::Ints(_) => Err(self.wrong("a weight is of integers where floating point is needed")),
         }
     }
@@ -128,8 +145,8 @@ impl Context<'_> {
 }
 
 impl Importer<'_> {
-    /// Imports one node; gives what its first output stands for.
-    pub(super) fn node(&mut self, node: &NodeProto, is_final: bool) -> Result<Known, ImportError> {
+    /// Imports one node; gives what its first output stands for. Of its further outputs `read` are read by others.
+    pub(super) fn node(&mut self, node: &NodeProto, is_final: bool, read: &[&str]) -> Result<Known, ImportError> {
         let name = node_name(node);
         if !(node.domain.is_empty() || node.domain == "ai.onnx") {
             return Err(ImportError::UnknownOperator { node: name, operator: format!("{}.{}", node.domain, node.op_type) });
@@ -144,7 +161,7 @@ impl Importer<'_> {
                 if input.is_empty() {
                     return Ok(None);
                 }
-                self.known.get(input).cloned().map(Some).ok_or_else(|| ImportError::Operator {
+                self.known(input)?.map(Some).ok_or_else(|| ImportError::Operator {
                     node: name.clone(),
                     operator: node.op_type.clone(),
                     reason: format!("its input `{input}` is made by no node before it"),
@@ -152,6 +169,14 @@ impl Importer<'_> {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let c = Context { name, operator: &node.op_type, inputs, input_names: &node.input };
+        let outputs = node.output.iter().filter(|name| !name.is_empty()).count();
+        if c.operator == "BatchNormalization" && self.opset < 14 && outputs > 1 {
+            // Until operator set 13 it is the outputs that say so, read or not.
+            return Err(c.wrong(TRAINING));
+        }
+        if let Some(name) = read.first() {
+            return Err(c.wrong(format!("its further output `{name}` is not supported")));
+        }
         let mut attributes = Attributes::new(node)?;
         let a = &mut attributes;
         let known = match node.op_type.as_str() {
@@ -162,10 +187,11 @@ impl Importer<'_> {
             "BatchNormalization" => self.batch_norm(&c, a),
             "Relu" => {
                 c.arity(1, 1)?;
-                let input = c.value(0)?;
+                let input = self.value(&c, 0)?;
                 let shape = self.shape(input).to_vec();
                 self.push(&c, FloatOp::Relu, vec![input], shape).map(Known::Value)
             }
+            "Clip" => self.clip(&c, a),
             "MaxPool" => self.pool(&c, a, true),
             "AveragePool" => self.pool(&c, a, false),
             "GlobalAveragePool" => self.global_average(&c),
@@ -174,64 +200,139 @@ impl Importer<'_> {
             "Concat" => self.concat(&c, a),
             "Identity" => {
                 c.arity(1, 1)?;
-                c.inputs[0].clone().ok_or_else(|| c.wrong("its input is missing"))
+                c.known(0).cloned()
             }
-            "Dropout" => {
-                c.arity(1, 3)?;
-                for name in ["ratio", "seed", "is_test"] {
-                    a.ignore(name);
-                }
-                if let Some(training) = c.optional_constant(2)?
-                    && c.ints(training)? != [0]
-                {
-                    return Err(c.wrong("it is in training mode; export the model for inference"));
-                }
-                c.inputs[0].clone().ok_or_else(|| c.wrong("its input is missing"))
-            }
-            "Softmax" => {
-                c.arity(1, 1)?;
-                a.ignore("axis");
-                let input = c.value(0)?;
-                if !is_final {
-                    Err(c.wrong("a Softmax inside a model is not supported"))
-                } else if !self.options.drop_final_softmax {
-                    Err(ImportError::FinalSoftmax { node: c.name.clone() })
-                } else {
-                    Ok(Known::Value(input))
-                }
-            }
-            "Constant" => constant(&c, a),
+            "Dropout" => self.dropout(&c, a),
+            "Softmax" => self.softmax(&c, a, is_final),
+            "Constant" => constant(&c, a, self.opset),
             "Shape" => {
                 c.arity(1, 1)?;
+                a.exists("start", self.opset, 15..=i64::MAX)?;
                 a.only("start", 0)?;
-                let shape: Vec<i64> = match c.inputs[0].as_ref() {
-                    Some(&Known::Value(id)) => self.shape(id).iter().map(|&n| n as i64).collect(),
-                    Some(Known::Constant(constant)) => constant.shape.iter().map(|&n| n as i64).collect(),
-                    None => return Err(c.wrong("its input is missing")),
-                };
-                Ok(Known::Constant(Constant { shape: vec![shape.len()], elements: Elements::Ints(shape) }))
+                let shape: Vec<i64> = self.shape_of(c.known(0)?).iter().map(|&n| n as i64).collect();
+                Ok(Known::Constant(Constant::ints(vec![shape.len()], shape)))
             }
             "Gather" => gather(&c, a),
-            "Cast" => {
-                c.arity(1, 1)?;
-                let to = a.int("to")?;
-                a.ignore("saturate");
-                a.ignore("round_mode");
-                match (&c.inputs[0], to) {
-                    (Some(known @ Known::Value(_)), Some(1 | 11)) => Ok(known.clone()),
-                    (Some(Known::Constant(constant)), Some(6 | 7)) if matches!(constant.elements, Elements::Ints(_)) => {
-                        Ok(Known::Constant(constant.clone()))
-                    }
-                    (Some(Known::Constant(constant)), Some(1 | 11)) if matches!(constant.elements, Elements::Floats(_)) => {
-                        Ok(Known::Constant(constant.clone()))
-                    }
-                    _ => Err(c.wrong("it changes between integers and floating point, which is not supported")),
-                }
-            }
+            "Cast" => cast(&c, a),
             _ => Err(ImportError::UnknownOperator { node: c.name.clone(), operator: node.op_type.clone() }),
         }?;
         attributes.finish()?;
         Ok(known)
+    }
+
+    /// The value at an input; a constant becomes one.
+    fn value(&mut self, c: &Context<'_>, index: usize) -> Result<ValueId, ImportError> {
+        match c.known(index)? {
+            &Known::Value(id) => Ok(id),
+            Known::Constant(constant) => self.materialise(c, constant),
+        }
+    }
+
+    /// A constant as a value: zero times the mean of the first input, plus the constant. Integer graphs have no other
+    /// constants; the product costs no constraint.
+    pub(super) fn materialise(&mut self, c: &Context<'_>, constant: &Constant) -> Result<ValueId, ImportError> {
+        let bias = c.floats(constant)?.to_vec();
+        let (n, &input) = (bias.len(), self.graph.inputs.first().ok_or_else(|| c.wrong("it depends on no input of the model"))?);
+        let size = self.graph.values[input].len();
+        let plane = self.push(c, FloatOp::Reshape, vec![input], vec![1, 1, 1, size])?;
+        let window = Window { input: [1, 1, size], output: [1, 1], kernel: [1, size], strides: [1, 1], dilations: [1, 1], pads: [0, 0] };
+        let counts = vec![u32::try_from(size).map_err(|_| c.wrong("the first input is too large"))?];
+        let mean = self.push(c, FloatOp::AveragePool { window, counts }, vec![plane], vec![1, 1, 1, 1])?;
+        let row = self.push(c, FloatOp::Reshape, vec![mean], vec![1, 1])?;
+        let dense = FloatOp::Dense { rows: 1, k: 1, n, weights: vec![0.0; n], bias };
+        let flat = self.push(c, dense, vec![row], vec![1, n])?;
+        self.push(c, FloatOp::Reshape, vec![flat], constant.shape.clone())
+    }
+
+    fn shape_of<'k>(&'k self, known: &'k Known) -> &'k [usize] {
+        match known {
+            Known::Value(id) => self.shape(*id),
+            Known::Constant(constant) => &constant.shape,
+        }
+    }
+
+    /// A value repeated to a shape that its own broadcasts to.
+    fn expand(&mut self, c: &Context<'_>, mut input: ValueId, shape: &[usize]) -> Result<ValueId, ImportError> {
+        let mut from = self.shape(input).to_vec();
+        if from.len() < shape.len() {
+            from = std::iter::repeat_n(1, shape.len() - from.len()).chain(from).collect();
+            input = self.push(c, FloatOp::Reshape, vec![input], from.clone())?;
+        }
+        for axis in (0..shape.len()).rev() {
+            if from[axis] != shape[axis] {
+                from[axis] = shape[axis];
+                input = self.push(c, FloatOp::Concat { axis }, vec![input; shape[axis]], from.clone())?;
+            }
+        }
+        Ok(input)
+    }
+
+    /// Bounds are attributes until operator set 10, constants from there on; one as large as a float may be is none.
+    fn clip(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {
+        c.arity(1, if self.opset < 11 { 1 } else { 3 })?;
+        a.exists("min", self.opset, 7..=10)?;
+        a.exists("max", self.opset, 7..=10)?;
+        let input = self.value(c, 0)?;
+        let mut bounds = [a.float("min", f32::MIN)?, a.float("max", f32::MAX)?];
+        for (index, bound) in bounds.iter_mut().enumerate() {
+            match c.optional_constant(index + 1)?.map(|constant| &constant.elements) {
+                None => {}
+                Some(Elements::Floats(list)) if list.len() == 1 && !list[0].is_nan() => *bound = list[0],
+                Some(_) => return Err(c.wrong(format!("its bound `{}` is not one number", c.input_name(index + 1)))),
+            }
+        }
+        let [min, max] = bounds.map(|bound| if bound.abs() >= f64::from(f32::MAX) { bound * f64::INFINITY } else { bound });
+        if min > max || min == f64::INFINITY || max == f64::NEG_INFINITY {
+            return Err(c.wrong(format!("its bounds {min} and {max} are not in order")));
+        }
+        let op = match (min, max) {
+            (f64::NEG_INFINITY, f64::INFINITY) => return Ok(Known::Value(input)),
+            (0.0, f64::INFINITY) => FloatOp::Relu,
+            _ => FloatOp::Clip { min, max },
+        };
+        let shape = self.shape(input).to_vec();
+        self.push(c, op, vec![input], shape).map(Known::Value)
+    }
+
+    fn dropout(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {
+        c.arity(1, if self.opset < 12 { 1 } else { 3 })?;
+        a.exists("ratio", self.opset, 7..=11)?;
+        a.exists("seed", self.opset, 12..=i64::MAX)?;
+        a.ignore("ratio");
+        a.ignore("seed");
+        if let Some(training) = c.optional_constant(2)?
+            && c.ints(training)? != [0]
+        {
+            return Err(c.wrong(TRAINING));
+        }
+        c.known(0).cloned()
+    }
+
+    /// A Softmax that only makes an output is dropped where that keeps each row's order of values.
+    fn softmax(&mut self, c: &Context<'_>, a: &mut Attributes<'_>, is_final: bool) -> Result<Known, ImportError> {
+        c.arity(1, 1)?;
+        let input = self.value(c, 0)?;
+        let shape = self.shape(input);
+        // Until operator set 12 everything from the axis on is one row.
+        let (axis, rows_from_axis) = match (a.int("axis")?, self.opset < 13) {
+            (axis, true) => (axis.unwrap_or(1), true),
+            (axis, false) => (axis.unwrap_or(-1), false),
+        };
+        let axis = c.axis(axis, shape.len())?;
+        let last = shape[shape.len() - 1];
+        let row = if rows_from_axis { shape[axis..].iter().product() } else { shape[axis] };
+        let along_last = if rows_from_axis { row == last } else { axis + 1 == shape.len() };
+        if !is_final {
+            Err(c.wrong("a Softmax inside a model is not supported"))
+        } else if row == 1 {
+            Err(c.wrong("its row has one element, so it gives 1 whatever the input; remove it, or export the model without it"))
+        } else if !along_last {
+            Err(c.wrong(format!("it runs along axis {axis} of {shape:?}, not along the last alone, which is not supported")))
+        } else if !self.options.drop_final_softmax {
+            Err(ImportError::FinalSoftmax { node: c.name.clone() })
+        } else {
+            Ok(Known::Value(input))
+        }
     }
 
     /// The channels and the two window axes of an NCHW or NCL value.
@@ -245,7 +346,7 @@ impl Importer<'_> {
 
     fn conv(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {
         c.arity(2, 3)?;
-        let input = c.value(0)?;
+        let input = self.value(c, 0)?;
         let planes = self.planes(c, input)?;
         let rank = self.shape(input).len();
         let weights = c.constant(1)?;
@@ -280,9 +381,12 @@ impl Importer<'_> {
 
     fn pool(&mut self, c: &Context<'_>, a: &mut Attributes<'_>, max: bool) -> Result<Known, ImportError> {
         c.arity(1, 1)?;
-        let input = c.value(0)?;
+        let input = self.value(c, 0)?;
         let planes = self.planes(c, input)?;
         let rank = self.shape(input).len();
+        a.exists("ceil_mode", self.opset, 10..=i64::MAX)?;
+        a.exists("dilations", self.opset, if max { 10 } else { 19 }..=i64::MAX)?;
+        a.exists("storage_order", self.opset, 8..=i64::MAX)?;
         let kernel = a.sizes("kernel_shape", rank - 2, 1)?.ok_or_else(|| a.wrong("kernel_shape", "is missing"))?;
         let ceil = a.flag("ceil_mode", false)?;
         if max {
@@ -290,11 +394,26 @@ impl Importer<'_> {
         }
         let include = !max && a.flag("count_include_pad", false)?;
         let padded = window(c, a, planes, &kernel, ceil)?;
+        if padded.same && padded.window.dilations != [1, 1] {
+            return Err(c.wrong("auto_pad SAME beside dilations is read differently by runtimes; give pads instead"));
+        }
         let shape = output_shape(rank, planes[0], &padded.window);
+        let taps = |axis: usize, position: usize| {
+            let window = &padded.window;
+            let (size, offset) = (window.input[axis + 1], position * window.strides[axis]);
+            let (start, end) = inside(size, window.kernel[axis], window.dilations[axis], offset, window.pads[axis]);
+            (end - start) as u32
+        };
         for axis in 0..2 {
             let pads = [padded.window.pads[axis], padded.end[axis]];
-            if pads.iter().any(|&pad| pad >= padded.window.kernel[axis] * padded.window.dilations[axis]) && pads != [0, 0] {
-                return Err(c.wrong("its padding is not smaller than its kernel"));
+            if pads.iter().any(|&pad| pad >= padded.window.kernel[axis]) && pads != [0, 0] {
+                return Err(c.wrong(format!(
+                    "its padding {pads:?} is not smaller than its kernel {}, which runtimes refuse",
+                    padded.window.kernel[axis]
+                )));
+            }
+            if (0..padded.window.output[axis]).any(|position| taps(axis, position) == 0) {
+                return Err(c.wrong("a window lies wholly in the padding"));
             }
         }
         let window = padded.window.clone();
@@ -310,17 +429,9 @@ impl Importer<'_> {
         let full = (window.kernel[0] * window.kernel[1]) as u32;
         let mut counts: Vec<u32> = vec![full];
         if !include {
-            let taps = |axis: usize, position: usize| {
-                let (size, offset) = (window.input[axis + 1], position * window.strides[axis]);
-                let (start, end) = inside(size, window.kernel[axis], window.dilations[axis], offset, window.pads[axis]);
-                (end - start) as u32
-            };
             let columns: Vec<u32> = (0..window.output[1]).map(|x| taps(1, x)).collect();
             let rows = (0..window.output[0]).map(|y| taps(0, y));
             let each: Vec<u32> = rows.flat_map(|row| columns.iter().map(move |column| row * column)).collect();
-            if each.contains(&0) {
-                return Err(c.wrong("a window lies wholly in the padding"));
-            }
             if each.iter().any(|&count| count != full) {
                 counts = each;
             }
@@ -330,7 +441,7 @@ impl Importer<'_> {
 
     fn global_average(&mut self, c: &Context<'_>) -> Result<Known, ImportError> {
         c.arity(1, 1)?;
-        let input = c.value(0)?;
+        let input = self.value(c, 0)?;
         let planes = self.planes(c, input)?;
         let rank = self.shape(input).len();
         let kernel = [planes[1], planes[2]];
@@ -341,10 +452,10 @@ impl Importer<'_> {
     }
 
     fn gemm(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {
-        c.arity(2, 3)?;
+        c.arity(if self.opset < 11 { 3 } else { 2 }, 3)?;
         let alpha = a.float("alpha", 1.0)?;
         let beta = a.float("beta", 1.0)?;
-        let mut input = c.value(0)?;
+        let mut input = self.value(c, 0)?;
         let [m, k] = *self.shape(input) else {
             return Err(c.wrong(format!("its input has shape {:?} where two axes are needed", self.shape(input))));
         };
@@ -365,7 +476,12 @@ impl Importer<'_> {
         let mut bias = vec![0.0; n];
         let mut late = None;
         if let Some(constant) = c.optional_constant(2)? {
-            let full: Vec<f64> = broadcast(c, constant, &[rows, n])?.into_iter().map(|b| b * beta).collect();
+            // Unidirectional: the bias broadcasts to the product's shape, never the other way round.
+            if broadcast::shape(&constant.shape, &[rows, n]).as_deref() != Some(&[rows, n]) {
+                return Err(c.wrong(format!("a bias of shape {:?} does not fit a product of {:?}", constant.shape, [rows, n])));
+            }
+            let full = broadcast::repeat(c.floats(constant)?, &constant.shape, &[rows, n]);
+            let full: Vec<f64> = full.into_iter().map(|b| b * beta).collect();
             if full.chunks_exact(n).all(|row| row == &full[..n]) {
                 bias = full[..n].to_vec();
             } else {
@@ -382,10 +498,13 @@ impl Importer<'_> {
 
     fn mat_mul(&mut self, c: &Context<'_>) -> Result<Known, ImportError> {
         c.arity(2, 2)?;
-        if let (Some(Known::Value(_)), Some(Known::Value(_))) = (&c.inputs[0], &c.inputs[1]) {
+        if let (Known::Value(_), Known::Value(_)) = (c.known(0)?, c.known(1)?) {
             return Err(c.wrong("a product of two tensors that depend on the input is not supported; one factor must be constant"));
         }
-        let input = c.value(0).map_err(|_| c.wrong("the constant must be the right factor; transpose the product"))?;
+        if let (Known::Constant(_), Known::Value(_)) = (c.known(0)?, c.known(1)?) {
+            return Err(c.wrong("the constant must be the right factor; transpose the product"));
+        }
+        let input = self.value(c, 0)?;
         let weights = c.constant(1)?;
         let list = c.floats(weights)?;
         let Some((&k, leading)) = self.shape(input).split_last().filter(|(_, leading)| !leading.is_empty()) else {
@@ -407,15 +526,12 @@ impl Importer<'_> {
     /// Add and Sub of tensors or constants; Mul and Div by constants.
     fn arithmetic(&mut self, c: &Context<'_>) -> Result<Known, ImportError> {
         c.arity(2, 2)?;
-        match (c.inputs[0].as_ref(), c.inputs[1].as_ref()) {
-            (Some(&Known::Value(x)), Some(&Known::Value(y))) => {
-                if self.shape(x) != self.shape(y) {
-                    return Err(c.wrong(format!(
-                        "shapes {:?} and {:?} differ; broadcasting of tensors is not supported",
-                        self.shape(x),
-                        self.shape(y)
-                    )));
-                }
+        let (first, second) = (c.known(0)?, c.known(1)?);
+        let (x, y) = (self.shape_of(first), self.shape_of(second));
+        let shape = broadcast::shape(x, y).ok_or_else(|| c.wrong(format!("shapes {x:?} and {y:?} do not broadcast")))?;
+        checked_elements(&shape).map_err(|reason| c.wrong(format!("its output: {reason}")))?;
+        match (first, second) {
+            (&Known::Value(x), &Known::Value(y)) => {
                 let sign = match c.operator {
                     "Add" => 1.0,
                     "Sub" => -1.0,
@@ -425,15 +541,15 @@ impl Importer<'_> {
                         );
                     }
                 };
-                let shape = self.shape(x).to_vec();
+                let (x, y) = (self.expand(c, x, &shape)?, self.expand(c, y, &shape)?);
                 let op = FloatOp::Affine { axis: 0, coefficients: vec![vec![1.0], vec![sign]], bias: vec![0.0] };
                 self.push(c, op, vec![x, y], shape).map(Known::Value)
             }
-            (Some(Known::Constant(x)), Some(Known::Constant(y))) => fold(c, x, y),
-            (first, _) => {
-                let left = matches!(first, Some(Known::Value(_)));
-                let input = c.value(usize::from(!left))?;
-                let list = broadcast(c, c.constant(usize::from(left))?, self.shape(input))?;
+            (Known::Constant(x), Known::Constant(y)) => fold(c, x, y, shape),
+            (&Known::Value(input), Known::Constant(constant)) | (Known::Constant(constant), &Known::Value(input)) => {
+                let left = matches!(first, Known::Value(_));
+                let list = broadcast::repeat(c.floats(constant)?, &constant.shape, &shape);
+                let input = self.expand(c, input, &shape)?;
                 let ones = |sign: f64| vec![sign; list.len()];
                 let (scale, bias) = match (c.operator, left) {
                     ("Add", _) => (ones(1.0), list),
@@ -460,9 +576,13 @@ impl Importer<'_> {
         c.arity(5, 5)?;
         let epsilon = a.float("epsilon", 1e-5)?;
         a.ignore("momentum");
-        a.only("training_mode", 0)?;
+        a.exists("spatial", self.opset, 7..=8)?;
+        a.exists("training_mode", self.opset, 14..=i64::MAX)?;
+        if a.flag("training_mode", false)? {
+            return Err(c.wrong(TRAINING));
+        }
         a.only("spatial", 1)?;
-        let input = c.value(0)?;
+        let input = self.value(c, 0)?;
         let shape = self.shape(input).to_vec();
         let Some(&channels) = shape.get(1) else {
             return Err(c.wrong("its input must have a channel axis"));
@@ -505,11 +625,8 @@ impl Importer<'_> {
     }
 
     fn reshape(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {
-        let input = c.inputs.first().and_then(Option::as_ref).ok_or_else(|| c.wrong("its input is missing"))?;
-        let from = match input {
-            &Known::Value(id) => self.shape(id).to_vec(),
-            Known::Constant(constant) => constant.shape.clone(),
-        };
+        let input = c.known(0)?;
+        let from = self.shape_of(input).to_vec();
         let shape = match c.operator {
             "Flatten" => {
                 c.arity(1, 1)?;
@@ -519,37 +636,37 @@ impl Importer<'_> {
             }
             "Reshape" => {
                 c.arity(2, 2)?;
+                a.exists("allowzero", self.opset, 14..=i64::MAX)?;
                 let zero_is_zero = a.flag("allowzero", false)?;
                 let target = c.ints(c.constant(1)?)?;
                 reshaped(&from, target, zero_is_zero).ok_or_else(|| c.wrong(format!("shape {from:?} cannot become {target:?}")))?
             }
             _ => {
-                let axes: Vec<i64> = match a.ints("axes")? {
-                    Some(axes) => axes.to_vec(),
-                    None => c.optional_constant(1)?.map(|axes| c.ints(axes)).transpose()?.unwrap_or_default().to_vec(),
+                a.exists("axes", self.opset, 7..=12)?;
+                c.arity(1, if self.opset < 13 { 1 } else { 2 })?;
+                let axes: Option<Vec<i64>> = match a.ints("axes")? {
+                    Some(axes) => Some(axes.to_vec()),
+                    None => c.optional_constant(1)?.map(|axes| c.ints(axes)).transpose()?.map(<[i64]>::to_vec),
                 };
-                c.arity(1, 2)?;
-                if c.operator == "Squeeze" { squeezed(c, &from, &axes)? } else { unsqueezed(c, &from, &axes)? }
+                match (c.operator, axes) {
+                    ("Squeeze", axes) => squeezed(c, &from, axes.as_deref())?,
+                    (_, Some(axes)) => unsqueezed(c, &from, &axes)?,
+                    (_, None) => return Err(c.wrong("its axes are missing")),
+                }
             }
         };
         match input {
             &Known::Value(id) => self.push(c, FloatOp::Reshape, vec![id], shape).map(Known::Value),
-            Known::Constant(constant) => {
-                if shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n)) != Some(constant.len()) {
-                    return Err(c.wrong(format!("shape {from:?} cannot become {shape:?}")));
-                }
-                Ok(Known::Constant(Constant { shape, elements: constant.elements.clone() }))
-            }
+            Known::Constant(constant) => constant
+                .reshaped(shape.clone())
+                .map(Known::Constant)
+                .ok_or_else(|| c.wrong(format!("shape {from:?} cannot become {shape:?}"))),
         }
     }
 
     fn transpose(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {
         c.arity(1, 1)?;
-        let from = match c.inputs[0].as_ref() {
-            Some(&Known::Value(id)) => self.shape(id).to_vec(),
-            Some(Known::Constant(constant)) => constant.shape.clone(),
-            None => return Err(c.wrong("its input is missing")),
-        };
+        let from = self.shape_of(c.known(0)?).to_vec();
         let perm = match a.sizes("perm", from.len(), 0)? {
             Some(perm) => perm,
             None => (0..from.len()).rev().collect(),
@@ -558,41 +675,26 @@ impl Importer<'_> {
             return Err(a.wrong("perm", format!("is {perm:?}, which is not a permutation")));
         }
         let shape: Vec<usize> = perm.iter().map(|&axis| from[axis]).collect();
-        match &c.inputs[0] {
-            Some(Known::Constant(constant)) => {
+        match c.known(0)? {
+            Known::Constant(constant) => {
                 let elements = match &constant.elements {
                     Elements::Floats(list) => Elements::Floats(transpose(&perm, &from, list)),
                     Elements::Ints(list) => Elements::Ints(transpose(&perm, &from, list)),
                 };
                 Ok(Known::Constant(Constant { shape, elements }))
             }
-            _ => {
-                let input = c.value(0)?;
-                self.push(c, FloatOp::Transpose { perm }, vec![input], shape).map(Known::Value)
-            }
+            &Known::Value(input) => self.push(c, FloatOp::Transpose { perm }, vec![input], shape).map(Known::Value),
         }
     }
 
     fn concat(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {
         c.arity(1, usize::MAX)?;
         let axis = a.int("axis")?.ok_or_else(|| a.wrong("axis", "is missing"))?;
-        let mut values = Vec::new();
-        let mut constants = Vec::new();
-        for input in &c.inputs {
-            match input.as_ref() {
-                Some(&Known::Value(id)) => values.push(id),
-                Some(Known::Constant(constant)) => constants.push(constant),
-                None => return Err(c.wrong("an input is missing")),
-            }
-        }
-        let shapes: Vec<&[usize]> = if values.is_empty() {
-            constants.iter().map(|constant| constant.shape.as_slice()).collect()
-        } else {
-            values.iter().map(|&id| self.shape(id)).collect()
-        };
-        if !values.is_empty() && !constants.is_empty() {
-            return Err(c.wrong("joining a constant to a tensor is not supported"));
-        }
+        let all = (0..c.inputs.len()).map(|index| c.known(index)).collect::<Result<Vec<_>, _>>()?;
+        let constants: Option<Vec<&Constant>> =
+            all.iter().map(|known| if let Known::Constant(constant) = known { Some(constant) } else { None }).collect();
+        let shapes: Vec<Vec<usize>> = all.iter().map(|known| self.shape_of(known).to_vec()).collect();
+        let shapes: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
         let axis = c.axis(axis, shapes[0].len())?;
         let mut shape = shapes[0].to_vec();
         for other in &shapes[1..] {
@@ -601,7 +703,7 @@ impl Importer<'_> {
             }
             shape[axis] = shape[axis].checked_add(other[axis]).ok_or_else(|| c.wrong("its output is too large"))?;
         }
-        if values.is_empty() {
+        if let Some(constants) = constants {
             let ints: Option<Vec<&[i64]>> = constants
                 .iter()
                 .map(|constant| if let Elements::Ints(list) = &constant.elements { Some(list.as_slice()) } else { None })
@@ -615,6 +717,7 @@ impl Importer<'_> {
             };
             return Ok(Known::Constant(Constant { shape, elements }));
         }
+        let values = (0..c.inputs.len()).map(|index| self.value(c, index)).collect::<Result<Vec<_>, _>>()?;
         self.push(c, FloatOp::Concat { axis }, values, shape).map(Known::Value)
     }
 }
@@ -626,6 +729,8 @@ struct Padded {
     end: [usize; 2],
     /// Whether `ceil_mode` added an output that reaches past the padding.
     rounded_up: bool,
+    /// Whether the padding follows from `auto_pad`.
+    same: bool,
 }
 
 /// Reads strides, dilations, pads and auto_pad, and works the output's size out.
@@ -658,11 +763,20 @@ fn window(c: &Context<'_>, a: &mut Attributes<'_>, planes: [usize; 3], kernel: &
         match auto.as_str() {
             "NOTSET" | "VALID" => {}
             "SAME_UPPER" | "SAME_LOWER" => {
-                let total = ((size.div_ceil(stride) - 1) * stride + extent).saturating_sub(size);
+                let Some(total) = ((size.div_ceil(stride) - 1) * stride + extent).checked_sub(size) else {
+                    // Runtimes differ: ONNX Runtime crops the input, others pad by nothing.
+                    return Err(a.wrong(
+                        "auto_pad",
+                        format!("is {auto}, but stride {stride} leaps over elements that the kernel of {extent} does not reach; give pads instead"),
+                    ));
+                };
                 begin[axis] = if auto == "SAME_UPPER" { total / 2 } else { total - total / 2 };
                 end[axis] = total - begin[axis];
             }
             other => return Err(a.wrong("auto_pad", format!("is `{other}`, which does not exist"))),
+        }
+        if ceil && auto == "VALID" {
+            return Err(a.wrong("auto_pad", "is VALID beside ceil_mode, which runtimes read differently; give pads instead"));
         }
         let room = (size + begin[axis] + end[axis]).checked_sub(extent).ok_or_else(|| {
             c.wrong(format!("its kernel reaches over {extent} elements, its padded input has {}", size + begin[axis] + end[axis]))
@@ -679,7 +793,7 @@ fn window(c: &Context<'_>, a: &mut Attributes<'_>, planes: [usize; 3], kernel: &
         return Err(c.wrong("it needs more operations than are allowed"));
     }
     let window = Window { input: planes, output, kernel, strides, dilations, pads: begin };
-    Ok(Padded { window, end, rounded_up })
+    Ok(Padded { window, end, rounded_up, same: auto.starts_with("SAME") })
 }
 
 fn output_shape(rank: usize, channels: usize, window: &Window) -> Vec<usize> {
@@ -687,26 +801,24 @@ fn output_shape(rank: usize, channels: usize, window: &Window) -> Vec<usize> {
     if rank == 3 { vec![1, channels, width] } else { vec![1, channels, height, width] }
 }
 
-fn constant(c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {
+fn constant(c: &Context<'_>, a: &mut Attributes<'_>, opset: i64) -> Result<Known, ImportError> {
     c.arity(0, 0)?;
+    for name in ["value_int", "value_ints", "value_float", "value_floats"] {
+        a.exists(name, opset, 12..=i64::MAX)?;
+    }
     let constant = if let Some(tensor) = a.tensor("value")? {
         // A Constant node has no folder to look in: its data is inside the model.
         Constant::decode(&c.name, tensor, None)?
     } else if let Some(value) = a.int("value_int")? {
-        Constant { shape: vec![], elements: Elements::Ints(vec![value]) }
+        Constant::ints(vec![], vec![value])
     } else if let Some(list) = a.ints("value_ints")? {
-        Constant { shape: vec![list.len()], elements: Elements::Ints(list.to_vec()) }
+        Constant::ints(vec![list.len()], list.to_vec())
     } else if let Some(list) = a.floats("value_floats")? {
-        Constant { shape: vec![list.len()], elements: Elements::Floats(list.iter().map(|&x| x.into()).collect()) }
+        Constant::floats(vec![list.len()], list.iter().map(|&x| x.into()).collect())
     } else {
         let value = a.float("value_float", f32::NAN).map_err(|_| c.wrong("it has no value of a supported kind"))?;
-        Constant { shape: vec![], elements: Elements::Floats(vec![value]) }
+        Constant::floats(vec![], vec![value])
     };
-    if let Elements::Floats(list) = &constant.elements
-        && list.iter().any(|x| !x.is_finite())
-    {
-        return Err(c.wrong("its value is not a finite number"));
-    }
     Ok(Known::Constant(constant))
 }
 
@@ -721,75 +833,62 @@ fn gather(c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError>
         return Err(c.wrong("only shapes can be gathered from"));
     }
     let picked = c.ints(indices)?.iter().map(|&index| Ok(list[c.axis(index, list.len())?])).collect::<Result<Vec<i64>, ImportError>>()?;
-    Ok(Known::Constant(Constant { shape: indices.shape.clone(), elements: Elements::Ints(picked) }))
+    Ok(Known::Constant(Constant::ints(indices.shape.clone(), picked)))
 }
 
-/// Arithmetic of two constants of one shape, or of one and a single number.
-fn fold(c: &Context<'_>, x: &Constant, y: &Constant) -> Result<Known, ImportError> {
-    let shape = if x.len() == 1 && y.shape.len() >= x.shape.len() { &y.shape } else { &x.shape };
-    if !(x.shape == y.shape || y.len() == 1 || x.len() == 1) {
-        return Err(c.wrong(format!("constants of shapes {:?} and {:?}", x.shape, y.shape)));
-    }
-    let count = x.len().max(y.len());
+/// Changes a constant's element type; leaves a value of floats as it is.
+fn cast(c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {
+    c.arity(1, 1)?;
+    let to = a.int("to")?.and_then(|to| i32::try_from(to).ok()).and_then(|to| DataType::try_from(to).ok());
+    a.ignore("saturate");
+    a.ignore("round_mode");
+    let refused = || c.wrong("it changes between types that are not supported; floats of 32 and 64 bits, and constants' integers, are");
+    let constant = match (c.known(0)?, to) {
+        (known @ Known::Value(_), Some(DataType::Float | DataType::Double)) => return Ok(known.clone()),
+        (Known::Constant(constant), _) => constant,
+        _ => return Err(refused()),
+    };
+    let elements = match (&constant.elements, to) {
+        (Elements::Floats(list), Some(DataType::Float)) => Elements::Floats(list.iter().map(|&x| f64::from(x as f32)).collect()),
+        (Elements::Floats(list), Some(DataType::Double)) => Elements::Floats(list.clone()),
+        (Elements::Ints(list), Some(DataType::Float)) => Elements::Floats(list.iter().map(|&x| f64::from(x as f32)).collect()),
+        (Elements::Ints(list), Some(DataType::Double)) => Elements::Floats(list.iter().map(|&x| x as f64).collect()),
+        (Elements::Ints(list), Some(DataType::Int64)) => Elements::Ints(list.clone()),
+        (Elements::Ints(list), Some(DataType::Int32)) if list.iter().all(|&x| i32::try_from(x).is_ok()) => Elements::Ints(list.clone()),
+        _ => return Err(refused()),
+    };
+    Ok(Known::Constant(Constant { shape: constant.shape.clone(), elements }))
+}
+
+/// Arithmetic of two constants, broadcast to `shape`.
+fn fold(c: &Context<'_>, x: &Constant, y: &Constant, shape: Vec<usize>) -> Result<Known, ImportError> {
     let elements = match (&x.elements, &y.elements) {
-        (Elements::Ints(x), Elements::Ints(y)) => {
-            let at = |list: &[i64], i: usize| if list.len() == 1 { list[0] } else { list[i] };
-            let each = |i: usize| {
-                let (x, y) = (at(x, i), at(y, i));
-                match c.operator {
-                    "Add" => x.checked_add(y),
-                    "Sub" => x.checked_sub(y),
-                    "Mul" => x.checked_mul(y),
-                    _ => x.checked_div(y),
-                }
-            };
-            Elements::Ints((0..count).map(each).collect::<Option<_>>().ok_or_else(|| c.wrong("its constants overflow"))?)
+        (Elements::Ints(left), Elements::Ints(right)) => {
+            let (left, right) = (broadcast::repeat(left, &x.shape, &shape), broadcast::repeat(right, &y.shape, &shape));
+            let each = left.iter().zip(&right).map(|(x, &y)| match c.operator {
+                "Add" => x.checked_add(y),
+                "Sub" => x.checked_sub(y),
+                "Mul" => x.checked_mul(y),
+                _ => x.checked_div(y),
+            });
+            Elements::Ints(each.collect::<Option<_>>().ok_or_else(|| c.wrong("its constants overflow, or it divides by zero"))?)
         }
         _ => {
-            let (x, y) = (c.floats(x)?, c.floats(y)?);
-            let each = |i: usize| {
-                let (x, y) = (crate::float::pick(x, i), crate::float::pick(y, i));
-                match c.operator {
-                    "Add" => x + y,
-                    "Sub" => x - y,
-                    "Mul" => x * y,
-                    _ => x / y,
-                }
-            };
-            let list: Vec<f64> = (0..count).map(each).collect();
+            let (left, right) = (broadcast::repeat(c.floats(x)?, &x.shape, &shape), broadcast::repeat(c.floats(y)?, &y.shape, &shape));
+            let each = left.iter().zip(&right).map(|(x, y)| match c.operator {
+                "Add" => x + y,
+                "Sub" => x - y,
+                "Mul" => x * y,
+                _ => x / y,
+            });
+            let list: Vec<f64> = each.collect();
             if list.iter().any(|x| !x.is_finite()) {
                 return Err(c.wrong("its constants give no finite number"));
             }
             Elements::Floats(list)
         }
     };
-    Ok(Known::Constant(Constant { shape: shape.clone(), elements }))
-}
-
-/// A constant of floats repeated to `shape`, as numpy broadcasts.
-fn broadcast(c: &Context<'_>, constant: &Constant, shape: &[usize]) -> Result<Vec<f64>, ImportError> {
-    let list = c.floats(constant)?;
-    let Some(missing) = shape.len().checked_sub(constant.shape.len()) else {
-        return Err(c.wrong(format!("a constant of shape {:?} does not fit {shape:?}", constant.shape)));
-    };
-    let from: Vec<usize> = std::iter::repeat_n(1, missing).chain(constant.shape.iter().copied()).collect();
-    if from.iter().zip(shape).any(|(&a, &b)| a != 1 && a != b) {
-        return Err(c.wrong(format!("a constant of shape {:?} does not fit {shape:?}", constant.shape)));
-    }
-    let count: usize = shape.iter().product();
-    let mut output = Vec::with_capacity(count);
-    for flat in 0..count {
-        let (mut rest, mut index, mut step) = (flat, 0, 1);
-        for axis in (0..shape.len()).rev() {
-            if from[axis] != 1 {
-                index += rest % shape[axis] * step;
-                step *= from[axis];
-            }
-            rest /= shape[axis];
-        }
-        output.push(list[index]);
-    }
-    Ok(output)
+    Ok(Known::Constant(Constant { shape, elements }))
 }
 
 /// The list by index of `axis` (one element when all are equal), if the elements vary along that axis alone.
@@ -825,13 +924,19 @@ fn reshaped(from: &[usize], target: &[i64], zero_is_zero: bool) -> Option<Vec<us
     (shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n))? == count).then_some(shape)
 }
 
-fn squeezed(c: &Context<'_>, from: &[usize], axes: &[i64]) -> Result<Vec<usize>, ImportError> {
+/// Without axes every one of size 1 is dropped.
+fn squeezed(c: &Context<'_>, from: &[usize], axes: Option<&[i64]>) -> Result<Vec<usize>, ImportError> {
+    let Some(axes) = axes else {
+        return Ok(from.iter().copied().filter(|&n| n != 1).collect());
+    };
+    if axes.is_empty() && from.contains(&1) {
+        return Err(c.wrong("its list of axes is empty, which runtimes read differently; name the axes"));
+    }
     let axes = axes.iter().map(|&axis| c.axis(axis, from.len())).collect::<Result<Vec<_>, _>>()?;
     if let Some(axis) = axes.iter().find(|&&axis| from[axis] != 1) {
         return Err(c.wrong(format!("axis {axis} of {from:?} is not 1")));
     }
-    let dropped = |axis: usize| if axes.is_empty() { from[axis] == 1 } else { axes.contains(&axis) };
-    Ok((0..from.len()).filter(|&axis| !dropped(axis)).map(|axis| from[axis]).collect())
+    Ok((0..from.len()).filter(|axis| !axes.contains(axis)).map(|axis| from[axis]).collect())
 }
 
 fn unsqueezed(c: &Context<'_>, from: &[usize], axes: &[i64]) -> Result<Vec<usize>, ImportError> {

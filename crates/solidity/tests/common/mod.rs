@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use zkslice_circuit::gadgets::{self, DigitTables};
 use zkslice_circuit::{Builder, Circuit, Shape, Trace, Witness};
-use zkslice_graph::{Encoding, Graph, Input, Options, Samples, compile, decode_outputs, encode};
+use zkslice_graph::{Encoding, Feature, Graph, Input, Options, Samples, compile, decode_outputs, encode};
 use zkslice_groth16::{
     Form, Setup, VerifyingKey, WordGroup, challenge, fingerprint, fr_from_word, fr_to_word, g1_from_words, prove as prove_circuit, to_field,
 };
@@ -39,7 +39,7 @@ pub fn root() -> PathBuf {
 }
 
 /// Keys from a fixed seed: for reproducible files, never for anything else.
-fn rng(seed: u64) -> StdRng {
+pub fn rng(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
@@ -343,26 +343,30 @@ fn requests() -> Vec<Value> {
     [(CHAIN_ID, U256::ZERO, least), (CHAIN_ID, U256::from(7), usual), (u64::MAX, U256::MAX, most)].map(of).to_vec()
 }
 
-/// Inputs as numbers, integers and words; and the numbers that come back.
+/// Inputs as numbers, integers and words; and the numbers that come back. One scale for all, and one for each feature.
 fn encodings() -> Vec<Value> {
     let mut graph = graph(SMALL);
     let shape = graph.tensors[graph.inputs[0].tensor].shape.clone();
-    [(0.0, 1.0, 8), (-3.5, 1000.0, 12), (-0.002, 0.001, 16)]
-        .map(|(min, max, bits)| {
-            let encoding = Encoding::covering(min, max, bits).unwrap();
-            let (least, most) = encoding.range();
-            let value = |i: i64| (least + (most - least) * (i * 37 % 101) / 101) as f64 + [0.0, 0.37, 0.5][i as usize % 3];
-            let values: Vec<f64> = (0..shape.iter().product::<usize>() as i64).map(|i| value(i) * encoding.scale.value()).collect();
-            graph.inputs[0].encoding = encoding;
+    let axis = shape.len() - 1;
+    let apart: Vec<(f64, f64)> = (0..shape[axis]).map(|i| (-0.5 * i as f64, 10_f64.powi(i as i32 % 6))).collect();
+    [(vec![(0.0, 1.0)], 8), (vec![(-3.5, 1000.0)], 12), (vec![(-0.002, 0.001)], 16), (apart, 10)]
+        .map(|(ranges, bits)| {
+            let features: Vec<Feature> = ranges.iter().map(|(min, max)| Feature::covering(*min, *max, bits).unwrap()).collect();
+            let axis = if features.len() == 1 { 0 } else { axis };
+            let encoding = Encoding { bits, axis, features };
+            let value = |(i, feature): (usize, Feature)| {
+                let (least, most) = feature.range(bits);
+                ((least + (most - least) * (i as i64 * 37 % 101) / 101) as f64 + [0.0, 0.37, 0.5][i % 3]) * feature.scale.value()
+            };
+            let values: Vec<f64> = encoding.by_element(&shape).enumerate().map(value).collect();
+            graph.inputs[0].encoding = encoding.clone();
             graph.outputs = graph.inputs.clone();
             let integers = encode(&graph, &Input(vec![values.clone()])).unwrap().remove(0);
-            let digits: Vec<i64> = integers.iter().map(|integer| integer + encoding.offset).collect();
+            let digits: Vec<i64> = integers.iter().zip(encoding.by_element(&shape)).map(|(integer, f)| integer + f.offset).collect();
             let words: Vec<Word> = gadgets::pack_values(&digits, bits).into_iter().map(fr_to_word).collect();
+            let features = encoding.features.iter().map(|f| json!({ "offset": f.offset, "scale": f.scale.mantissa.to_string() }));
             json!({
-                "layout": {
-                    "bits": bits, "shape": shape, "axis": 0,
-                    "features": [{ "offset": encoding.offset, "scale": encoding.scale.mantissa.to_string() }],
-                },
+                "layout": { "bits": bits, "shape": shape, "axis": axis, "features": features.collect::<Vec<_>>() },
                 "values": values, "integers": integers, "decoded": decode_outputs(&graph, std::slice::from_ref(&integers))[0],
                 "words": words.iter().map(|w| B256::from(*w).to_string()).collect::<Vec<_>>(),
                 "hash": keccak256(words.concat()).to_string(),

@@ -1,0 +1,190 @@
+//! The model in tract: an independent reading of it, which ours is held against.
+//!
+//! tract has no say in what is proven; it is asked whether it reads the same shapes and, on samples, computes the same
+//! numbers. Where it has no answer (an operator or a form that it does not know), ours stands alone, and the report says so.
+
+use std::path::Path;
+
+use serde::Serialize;
+use tract_onnx::pb;
+use tract_onnx::prelude::*;
+
+use super::{ImportError, boundary, port};
+use crate::float::{FloatGraph, Value};
+
+/// Difference of two readings that rounding explains, relative to the largest element of the tensor.
+const ROUNDING: f64 = 1e-3;
+/// The same relative to the largest number anywhere in the model, from which the tensor may be a small difference.
+const CANCELLATION: f64 = 1e-6;
+
+/// What a model's accuracy was measured against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reference {
+    /// The float model, whose outputs on the samples tract computes too, up to rounding.
+    Tract,
+    /// The float model as read here; tract had no answer.
+    Own,
+}
+
+/// A tensor that tract computes differently.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "sample {sample}: node `{node}` gives {ours} at element {element} by our reading of the model and {theirs} by tract's; the model means different things to different runtimes, please report it"
+)]
+pub struct Mismatch {
+    /// Index of the sample.
+    pub sample: usize,
+    /// The first node, in the model's order, whose result differs.
+    pub node: String,
+    /// Index in its flattened result.
+    pub element: usize,
+    /// Our number.
+    pub ours: f64,
+    /// tract's number.
+    pub theirs: f64,
+}
+
+/// A model that tract could read.
+pub(super) struct Runtime {
+    model: TypedModel,
+}
+
+impl Runtime {
+    /// `None` where tract cannot read the model.
+    pub(super) fn new(model: &pb::ModelProto, folder: Option<&Path>, graph: &FloatGraph) -> Option<Runtime> {
+        let read = || -> Option<TypedModel> {
+            let mut inferred = tract_onnx::onnx().parse(model, folder.and_then(Path::to_str)).ok()?.model;
+            for (position, &id) in graph.inputs.iter().enumerate() {
+                let kind = if is_double(model, &graph.values[id].name) { DatumType::F64 } else { DatumType::F32 };
+                inferred.set_input_fact(position, kind.fact(&graph.values[id].shape).into()).ok()?;
+            }
+            inferred.into_typed().ok()
+        };
+        let model = boundary::guard(read).ok().flatten();
+        if model.is_none() {
+            tracing::debug!("tract does not read this model");
+        }
+        model.map(|model| Runtime { model })
+    }
+
+    /// Refuses a model whose output shapes tract infers differently.
+    pub(super) fn compare_shapes(&self, graph: &FloatGraph) -> Result<(), ImportError> {
+        for (position, (name, id)) in graph.outputs.iter().enumerate() {
+            let fact = self.model.output_fact(position).ok();
+            let Some(shape) = fact.and_then(|fact| fact.shape.as_concrete()) else {
+                continue;
+            };
+            let ours = &graph.values[*id].shape;
+            if ours != shape {
+                return Err(port(
+                    "output",
+                    name,
+                    format!("has shape {ours:?} by our reading and {shape:?} by tract's; please report this model"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the outputs on the samples against tract's. `graph` is as imported, before any pass.
+    pub(super) fn compare(&self, graph: &FloatGraph, samples: &[Vec<Vec<f64>>]) -> Result<Reference, Mismatch> {
+        // A dropped Softmax makes another value the output: values are found by their names in the model.
+        let outlet = |value: &Value| self.model.find_outlet_label(&value.name);
+        let outlets: Option<Vec<OutletId>> = graph
+            .outputs
+            .iter()
+            .enumerate()
+            .map(|(position, (name, id))| {
+                let value = &graph.values[*id];
+                outlet(value).or_else(|| (*name == value.name).then(|| self.model.outputs.get(position).copied()).flatten())
+            })
+            .collect();
+        let Some(outlets) = outlets else {
+            return Ok(Reference::Own);
+        };
+        let Some(theirs) = self.run(graph, &outlets, samples) else {
+            return Ok(Reference::Own);
+        };
+        for (sample, (input, theirs)) in samples.iter().zip(&theirs).enumerate() {
+            let values = graph.run(input);
+            let agrees = graph.outputs.iter().zip(theirs).all(|((_, id), theirs)| difference(&values, *id, theirs).is_none());
+            if !agrees {
+                return Err(self.first_difference(graph, sample, input, &values, &outlets));
+            }
+        }
+        Ok(Reference::Tract)
+    }
+
+    /// The first node whose result differs on a sample on which an output does.
+    fn first_difference(
+        &self,
+        graph: &FloatGraph,
+        sample: usize,
+        input: &[Vec<f64>],
+        values: &[Vec<f64>],
+        outputs: &[OutletId],
+    ) -> Mismatch {
+        let nodes =
+            graph.nodes.iter().filter_map(|node| Some((node.output, self.model.find_outlet_label(&graph.values[node.output].name)?)));
+        let all: Vec<(usize, OutletId)> = nodes.chain(graph.outputs.iter().map(|(_, id)| *id).zip(outputs.iter().copied())).collect();
+        let outlets: Vec<OutletId> = all.iter().map(|(_, outlet)| *outlet).collect();
+        let theirs = self.run(graph, &outlets, &[input.to_vec()]).and_then(|mut all| all.pop()).unwrap_or_default();
+        let found = all.iter().zip(&theirs).find_map(|((id, _), theirs)| Some((*id, difference(values, *id, theirs)?)));
+        let (id, (element, ours, theirs)) = found.unwrap_or((graph.outputs[0].1, (0, f64::NAN, f64::NAN)));
+        let node = graph.nodes.iter().find(|node| node.output == id).map_or(&graph.values[id].name, |node| &node.name);
+        Mismatch { sample, node: node.clone(), element, ours, theirs }
+    }
+
+    /// The values at some outlets on each sample; `None` where tract cannot run the model.
+    fn run(&self, graph: &FloatGraph, outlets: &[OutletId], samples: &[Vec<Vec<f64>>]) -> Option<Vec<Vec<Vec<f64>>>> {
+        let run = || -> TractResult<Vec<Vec<Vec<f64>>>> {
+            let plan = self.model.clone().with_output_outlets(outlets)?.into_runnable()?;
+            let mut all = Vec::with_capacity(samples.len());
+            for sample in samples {
+                let mut inputs = TVec::new();
+                for (position, (list, &id)) in sample.iter().zip(&graph.inputs).enumerate() {
+                    let kind = self.model.input_fact(position)?.datum_type;
+                    let tensor = Tensor::from_shape(&graph.values[id].shape, list)?;
+                    inputs.push(tensor.cast_to_dt(kind)?.into_owned().into());
+                }
+                let outputs = plan.run(inputs)?;
+                let lists = outputs.iter().map(|output| Ok(output.cast_to::<f64>()?.try_as_plain_ram()?.as_slice::<f64>()?.to_vec()));
+                all.push(lists.collect::<TractResult<_>>()?);
+            }
+            Ok(all)
+        };
+        match boundary::guard(run) {
+            Ok(Ok(all)) => Some(all),
+            Ok(Err(error)) => {
+                tracing::debug!("tract does not run this model: {error}");
+                None
+            }
+            Err(message) => {
+                tracing::debug!("tract stopped on this model: {message}");
+                None
+            }
+        }
+    }
+}
+
+fn is_double(model: &pb::ModelProto, input: &str) -> bool {
+    let info = model.graph.iter().flat_map(|graph| &graph.input).find(|info| info.name == input);
+    let kind = info.and_then(|info| info.r#type.as_ref()).and_then(|kind| kind.value.as_ref());
+    kind.is_some_and(|pb::type_proto::Value::TensorType(tensor)| tensor.elem_type == pb::tensor_proto::DataType::Double as i32)
+}
+
+/// The element at which a value differs most from tract's by more than rounding: its index, ours, theirs.
+fn difference(values: &[Vec<f64>], id: usize, theirs: &[f64]) -> Option<(usize, f64, f64)> {
+    let largest = |list: &[f64]| list.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+    let ours = &values[id];
+    if ours.len() != theirs.len() {
+        return Some((ours.len().min(theirs.len()), f64::NAN, f64::NAN));
+    }
+    let anywhere = values.iter().fold(0.0_f64, |most, value| most.max(largest(value)));
+    let allowed = ROUNDING * largest(ours).max(largest(theirs)) + CANCELLATION * anywhere;
+    let apart = |index: usize| (ours[index] - theirs[index]).abs();
+    // NaN is beyond any rounding.
+    let beyond = (0..ours.len()).filter(|&index| apart(index) > allowed || apart(index).is_nan());
+    beyond.max_by(|&a, &b| apart(a).total_cmp(&apart(b))).map(|index| (index, ours[index], theirs[index]))
+}
