@@ -27,10 +27,10 @@ contract OneModel {
     bool public stopped;
 
     constructor() {
-        // STOP, six words of header, a vkHash, six of the input, and one more, as if a wiring followed.
-        uint256[14] memory blob;
+        // STOP, seven words of header, a vkHash, six of the input, and one more, as if a wiring followed.
+        uint256[15] memory blob;
         (blob[0], blob[1], blob[2]) = (uint256(KeyBlob.MODEL_TAG), 1, 1);
-        (blob[7], blob[8], blob[9]) = (KeyBlob.KIND_PRIVATE_INPUT, 1, 1);
+        (blob[8], blob[9], blob[10]) = (KeyBlob.KIND_PRIVATE_INPUT, 1, 1);
         _chunk = address(new Chunk(abi.encodePacked(bytes1(0), blob)));
     }
 
