@@ -13,6 +13,7 @@ demo: toolchain build  ## The main job, end to end, on a chain of its own. PRIVA
 
 # Both halves at once: most of the contracts' half is one thread.
 test: toolchain tools  ## Every test: forge, Rust, end to end.
+	node script/package.mjs
 	$(MAKE) --jobs=2 --output-sync=line test-contracts test-rust
 
 test-contracts: toolchain tools

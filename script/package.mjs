@@ -2,15 +2,28 @@
 // Makes what the npm package in contracts/ holds beside the committed files: the licences, and its JavaScript twice, in
 // dist/esm for `import` and in dist/cjs for `require`, each file with its types beside it, as compilers of TypeScript
 // look for them. `abi` has every ABI of contracts/abi as a constant with its literal type, `encode` is js/encode.ts.
-// `npm pack contracts` runs it.
+// `npm pack contracts` runs it. Where everything is made already it touches nothing: tests that run at once pack at once.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { basename, dirname, join } from "node:path";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const contracts = join(root, "contracts");
 const dist = join(contracts, "dist");
+
+const licences = ["LICENSE-APACHE", "LICENSE-MIT"];
+const sources = ["abi", "js"].flatMap((folder) => readdirSync(join(contracts, folder)).sort().map((file) => join(contracts, folder, file)));
+const hash = createHash("sha256");
+for (const file of [...sources, ...licences.map((name) => join(root, name)), fileURLToPath(import.meta.url)]) {
+  hash.update(file).update(readFileSync(file));
+}
+const made = hash.digest("hex");
+const tools = join(root, "node_modules");
+const mark = join(tools, ".zkslice-package");
+const results = [join(dist, "cjs/encode.js"), ...licences.map((name) => join(contracts, name))];
+if (results.every(existsSync) && existsSync(mark) && readFileSync(mark, "utf8") === made) process.exit(0);
 
 // As `as const` would infer it.
 function literalType(value) {
@@ -51,4 +64,5 @@ for (const [format, ...options] of [
   const compiler = join(root, "node_modules/typescript/bin/tsc");
   execFileSync("node", [compiler, ...strict, ...options, ...to, join(contracts, "js/encode.ts")], { stdio: ["ignore", "inherit", "inherit"] });
 }
-for (const licence of ["LICENSE-APACHE", "LICENSE-MIT"]) copyFileSync(join(root, licence), join(contracts, licence));
+for (const licence of licences) copyFileSync(join(root, licence), join(contracts, licence));
+if (existsSync(tools)) writeFileSync(mark, made);
