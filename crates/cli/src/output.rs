@@ -9,6 +9,11 @@ use serde_json::{Value, json};
 
 use crate::error::CliError;
 
+/// A number in four significant digits, however small.
+pub(crate) fn significant(x: f64) -> String {
+    if x == 0.0 || (1e-2..1e6).contains(&x.abs()) { format!("{x:.4}") } else { format!("{x:.3e}") }
+}
+
 /// Results on standard output, as text for people or as one JSON object; everything else on standard error.
 #[derive(Debug)]
 pub(crate) struct Output {

@@ -7,12 +7,8 @@ use crate::float::{FloatGraph, FloatOp, ValueId};
 pub(crate) struct Statistics {
     /// For each value the largest magnitude by channel (axis 1; one for all in a value of fewer than three axes).
     magnitudes: Vec<Vec<f64>>,
-    /// For each value the sum of its squares over all samples.
-    squares: Vec<f64>,
-    /// For each input the same by element: its features may be in units of their own.
-    input_squares: Vec<(ValueId, Vec<f64>)>,
-    /// For each value its elements in all samples.
-    counts: Vec<usize>,
+    /// For each value the sum of each element's squares over all samples: elements may be in units of their own.
+    squares: Vec<Vec<f64>>,
     /// Samples seen.
     pub(crate) samples: usize,
     /// For each node that is a MaxPool the largest spread inside a window, by channel.
@@ -30,9 +26,7 @@ impl Statistics {
         let mut statistics = Statistics {
             magnitudes: graph.values.iter().map(|value| vec![0.0; channels(&value.shape)]).collect(),
             spreads: graph.nodes.iter().map(|node| vec![0.0; channels(&graph.values[node.output].shape)]).collect(),
-            squares: vec![0.0; graph.values.len()],
-            input_squares: graph.inputs.iter().map(|&id| (id, vec![0.0; graph.values[id].len()])).collect(),
-            counts: graph.values.iter().map(|value| value.len() * samples.len()).collect(),
+            squares: graph.values.iter().map(|value| vec![0.0; value.len()]).collect(),
             samples: samples.len(),
         };
         for sample in samples {
@@ -43,11 +37,8 @@ impl Statistics {
 
     fn add(&mut self, graph: &FloatGraph, sample: &[Vec<f64>]) {
         let values = graph.run(sample);
-        for (sum, value) in self.squares.iter_mut().zip(&values) {
-            *sum += value.iter().map(|x| x * x).sum::<f64>();
-        }
-        for (id, sums) in &mut self.input_squares {
-            sums.iter_mut().zip(&values[*id]).for_each(|(sum, x)| *sum += x * x);
+        for (sums, value) in self.squares.iter_mut().zip(&values) {
+            sums.iter_mut().zip(value).for_each(|(sum, x)| *sum += x * x);
         }
         for ((most, value), description) in self.magnitudes.iter_mut().zip(&values).zip(&graph.values) {
             let channels = most.len();
@@ -83,15 +74,29 @@ impl Statistics {
         &self.magnitudes[value]
     }
 
-    /// The root of the mean square of a value's elements; of an input, of those in `elements` alone.
-    pub(crate) fn typical(&self, value: ValueId, elements: std::ops::Range<usize>) -> f64 {
-        match self.input_squares.iter().find(|(id, _)| *id == value) {
-            Some((_, sums)) => {
-                let count = (elements.len() * self.samples).max(1) as f64;
-                (sums[elements].iter().sum::<f64>() / count).sqrt()
-            }
-            None => (self.squares[value] / self.counts[value].max(1) as f64).sqrt(),
+    /// The root of the mean square of some of a value's elements.
+    pub(crate) fn typical(&self, value: ValueId, elements: impl Iterator<Item = usize>) -> f64 {
+        let (sum, count) = elements.fold((0.0, 0), |(sum, count), element| (sum + self.squares[value][element], count + self.samples));
+        (sum / count.max(1) as f64).sqrt()
+    }
+
+    /// The same statistics, but where a value is zero in all samples those of other inputs: `None` if there is no such value.
+    pub(crate) fn filled(&self, graph: &FloatGraph, made_up: &[Vec<Vec<f64>>]) -> Option<Statistics> {
+        let silent: Vec<ValueId> = (0..graph.values.len()).filter(|&id| self.largest(id) == 0.0).collect();
+        if silent.is_empty() {
+            return None;
         }
+        let other = Statistics::collect(graph, made_up);
+        let mut filled = self.clone();
+        for id in silent {
+            filled.magnitudes[id].clone_from(&other.magnitudes[id]);
+        }
+        for (index, node) in graph.nodes.iter().enumerate() {
+            if self.largest(node.output) == 0.0 {
+                filled.spreads[index].clone_from(&other.spreads[index]);
+            }
+        }
+        Some(filled)
     }
 
     /// The largest magnitude of a value.

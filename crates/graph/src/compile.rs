@@ -6,12 +6,13 @@ use serde::Serialize;
 
 use crate::calibrate::Statistics;
 use crate::executor::{ExecuteError, execute};
-use crate::float::FloatGraph;
+use crate::float::{FloatGraph, FloatOp, Value};
 use crate::import::{ImportError, ImportOptions, Imported, Mismatch, Reference};
+use crate::made_up::{self, Uniform};
 use crate::model::{Encoding, Graph, Op, Port, Tensor};
 use crate::passes::simplify;
 use crate::quantise::{QuantiseError, Quantised, Settings, TensorScale, clamp, quantise};
-use crate::ranges::{InputDigits, digits};
+use crate::ranges::{Chooser, InputDigits};
 use crate::validate::limits;
 use crate::values::{Input, Samples, ValueError, decode_outputs, encode};
 
@@ -23,10 +24,16 @@ const AUTO_INPUT_BITS: [u32; 3] = [8, 10, 12];
 const GOOD_ERROR: f64 = 0.01;
 /// The largest error that a package may have unless it is told otherwise, relative to an output's range on the samples.
 pub(crate) const MOST_ERROR: f64 = 0.05;
+/// The error on made-up inputs that a wider table need not improve on, relative to the output's range.
+const GOOD_MADE_UP_ERROR: f64 = MOST_ERROR / 2.0;
 /// The smallest share of samples on which a package and the float model must agree on the largest output.
 const LEAST_AGREEMENT: f64 = 0.95;
 /// How far beyond what many samples show values may go; few samples ask for more.
 pub(crate) const DEFAULT_MARGIN: f64 = 2.0;
+/// Samples, and made-up inputs, on which errors before bounds are looked at.
+const HIDDEN_INPUTS: usize = 8;
+/// Features that a warning names.
+const MOST_NAMED: usize = 12;
 /// Samples made up from stated input ranges when there are none.
 const MADE_UP_SAMPLES: usize = 64;
 
@@ -116,7 +123,7 @@ pub enum CompileError {
     },
     /// The error is larger than allowed.
     #[error(
-        "output `{output}` is off by {error} on sample {sample}, {:.1} % of its range; allowed is {allowed}. Most of it arises at node `{node}` (table of {table_bits} bits, inputs of {input_bits}). Try a wider table (--table-bits), more input bits (--input-bits) or other samples; --max-error states another limit, --allow-error none",
+        "output `{output}` is off by {error} on sample {sample}, {:.1} % of its range; allowed is {allowed}. Most of it arises at node `{node}` (table of {table_bits} bits, inputs of {input_bits}). Try a wider table (--table-bits), more input bits (--input-bits) or other samples; --max-error states another limit, --allow-error none{hint}",
         100.0 * share
     )]
     Error {
@@ -136,10 +143,37 @@ pub enum CompileError {
         table_bits: u32,
         /// Bits of an input's digit.
         input_bits: u32,
+        /// What else the user should know, `; …` or nothing.
+        hint: String,
+    },
+    /// The error is larger than allowed where no sample is.
+    #[error(
+        "output `{output}` is off by {error}, {:.1} % of its range, on a made-up input between the samples or beside them; the largest error on the samples themselves is {on_samples}, but they do not show where the model is steep. Allowed is {allowed}. Most of it arises at node `{node}` (table of {table_bits} bits, inputs of {input_bits}). Try a wider table (--table-bits), more input bits (--input-bits) or more samples; --max-error states another limit, --allow-error none{hint}",
+        100.0 * share
+    )]
+    MadeUpError {
+        /// Name of the output.
+        output: String,
+        /// Largest error.
+        error: f64,
+        /// The same as a part of the output's range.
+        share: f64,
+        /// Largest error on the samples.
+        on_samples: f64,
+        /// Largest error allowed.
+        allowed: f64,
+        /// The node at which most of the error arises.
+        node: String,
+        /// Width of the table.
+        table_bits: u32,
+        /// Bits of an input's digit.
+        input_bits: u32,
+        /// What else the user should know, `; …` or nothing.
+        hint: String,
     },
     /// The classes differ on too many samples.
     #[error(
-        "the largest output is another one than the float model's on {disagreed} of {samples} samples, more than {:.0} % of them. Most of the error arises at node `{node}` (table of {table_bits} bits, inputs of {input_bits}). Try a wider table (--table-bits), more input bits (--input-bits) or other samples; --allow-error takes it as it is",
+        "the largest output is another one than the float model's on {disagreed} of {samples} samples, more than {:.0} % of them. Most of the error arises at node `{node}` (table of {table_bits} bits, inputs of {input_bits}). Try a wider table (--table-bits), more input bits (--input-bits) or other samples; --allow-error takes it as it is{hint}",
         100.0 * (1.0 - LEAST_AGREEMENT)
     )]
     Agreement {
@@ -153,6 +187,8 @@ pub enum CompileError {
         table_bits: u32,
         /// Bits of an input's digit.
         input_bits: u32,
+        /// What else the user should know, `; …` or nothing.
+        hint: String,
     },
 }
 
@@ -209,7 +245,7 @@ impl Sites {
     }
 }
 
-/// What compiling found out: accuracy against the float model on the samples, and cost.
+/// What compiling found out: accuracy against the float model, on the samples and beside them, and cost.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// What the float model itself was checked against.
@@ -220,10 +256,14 @@ pub struct Report {
     pub input_bits: u32,
     /// Samples used; 0 when there were none and made-up ones stood in.
     pub samples: usize,
+    /// Made-up inputs, between the samples and beside them, that the integer model answers; none with a clamp.
+    pub made_up: usize,
     /// The quantile at which inner values are clamped, if they are.
     pub clamp: Option<f64>,
-    /// Largest difference between a decoded output and the float model's.
+    /// Largest difference between a decoded output and the float model's, on the samples.
     pub largest_error: f64,
+    /// The same on the made-up inputs.
+    pub made_up_error: f64,
     /// Mean difference.
     pub mean_error: f64,
     /// Largest magnitude of the float model's outputs.
@@ -234,7 +274,7 @@ pub struct Report {
     pub outputs: Vec<OutputError>,
     /// The node at which most of the error arises, on the sample where the error is largest.
     pub dominant_node: String,
-    /// What the user should know: features that are constant once quantised.
+    /// What the user should know: features and outputs that the samples say too little of.
     pub warnings: Vec<String>,
     /// Non-linear sites.
     pub sites: Sites,
@@ -242,29 +282,47 @@ pub struct Report {
     pub scales: Vec<TensorScale>,
 }
 
-/// Accuracy of one output on the samples.
+/// Accuracy of one output.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OutputError {
     /// Name of the output.
     pub output: String,
-    /// Largest magnitude of the float model's numbers: how far the output ranges.
+    /// Largest magnitude of the float model's numbers on the samples: how far the output ranges.
     pub range: f64,
-    /// Largest difference.
+    /// Largest difference on the samples.
     pub largest_error: f64,
     /// The sample with the largest difference.
     pub sample: usize,
+    /// `range`, or the largest magnitude on the made-up inputs where that is larger.
+    pub made_up_range: f64,
+    /// Largest difference on the made-up inputs, or that a bound hides on any input.
+    pub made_up_error: f64,
 }
 
 impl Report {
-    /// The largest error as a part of its output's range.
+    /// The largest error on the samples as a part of its output's range.
     fn share(&self) -> f64 {
         self.outputs.iter().fold(0.0, |most, output| most.max(output.share()))
+    }
+
+    /// The same on made-up inputs.
+    fn made_up_share(&self) -> f64 {
+        self.outputs.iter().fold(0.0, |most, output| most.max(output.made_up_share()))
+    }
+
+    /// The warnings as the end of an error.
+    fn hint(&self) -> String {
+        self.warnings.iter().map(|warning| format!("; {warning}")).collect()
     }
 }
 
 impl OutputError {
     fn share(&self) -> f64 {
         if self.largest_error == 0.0 { 0.0 } else { self.largest_error / self.range }
+    }
+
+    fn made_up_share(&self) -> f64 {
+        if self.made_up_error == 0.0 { 0.0 } else { self.made_up_error / self.made_up_range }
     }
 }
 
@@ -313,26 +371,58 @@ fn compile_imported(model: Imported, samples: Option<&Samples>, options: &Option
     let reference = model.compare(&lists)?;
     let mut float = model.graph;
     simplify(&mut float);
-    let expected = lists.iter().map(|lists| float.outputs(lists)).collect();
+    let expected: Vec<Vec<Vec<f64>>> = lists.iter().map(|lists| float.outputs(lists)).collect();
     let mut statistics = Statistics::collect(&float, &lists);
     if let Some(quantile) = options.clamp {
         float = clamp(float, &statistics, &lists, quantile);
         statistics = Statistics::collect(&float, &lists);
     }
-    let evaluation = Evaluation { float: &float, samples, expected, reference, count, clamp: options.clamp };
-    let attempt = |table_bits: u32, input_bits: u32| -> Result<Attempt, CompileError> {
-        let ranges = &options.input_ranges;
-        let digits = digits(&float, &samples.0, ranges, options.input_margin, options.input_scales, input_bits)?;
+    let evaluation = Evaluation { float: &float, samples, expected: &expected, reference, count, clamp: options.clamp };
+    let chooser = Chooser::new(&float, &samples.0, &expected, options)?;
+    let middles = if options.clamp.is_some() { Vec::new() } else { made_up::middles(&float, &samples.0, &expected) };
+    let prepare = |input_bits: u32| -> Result<Prepared, CompileError> {
+        let digits = chooser.digits(input_bits)?;
         let encodings: Vec<Encoding> = digits.iter().map(|input| input.encoding.clone()).collect();
         check_digits(&float, &encodings, samples)?;
-        let settings = Settings { table_bits, margin: options.margin, inputs: &encodings };
-        let quantised = quantise(&float, &statistics, settings)?;
-        let report = evaluation.report(&quantised, input_bits, &digits)?;
+        let of_elements = |(input, &id): (&InputDigits, &usize)| {
+            let Value { shape, .. } = &float.values[id];
+            let inner: usize = shape.iter().skip(input.encoding.axis + 1).product();
+            let feature = |element: usize| input.ranges[element / inner.max(1) % input.ranges.len()];
+            (0..float.values[id].len()).map(feature).collect()
+        };
+        let ranges: Vec<Vec<(f64, f64)>> = digits.iter().zip(&float.inputs).map(of_elements).collect();
+        // What a clamp takes away counts as no error.
+        let mut made_up = Vec::new();
+        if options.clamp.is_none() {
+            made_up = made_up::inputs(&ranges, &samples.0);
+            made_up.extend_from_slice(&middles);
+        }
+        let lists: Vec<Vec<Vec<f64>>> = made_up.iter().map(|Input(lists)| lists.clone()).collect();
+        let expected = lists.iter().map(|lists| float.outputs(lists)).collect();
+        let statistics = statistics.filled(&float, &lists);
+        Ok(Prepared { input_bits, digits, encodings, made_up, expected, statistics })
+    };
+    let attempt = |table_bits: u32, prepared: &Prepared| -> Result<Attempt, CompileError> {
+        let settings = Settings { table_bits, margin: options.margin, inputs: &prepared.encodings };
+        let quantised = quantise(&float, prepared.statistics.as_ref().unwrap_or(&statistics), settings)?;
+        let report = evaluation.report(&quantised, prepared)?;
         Ok(Attempt { graph: quantised.graph, report })
     };
-    let Attempt { graph, report } = choose(attempt, options)?;
+    let Attempt { graph, report } = choose(prepare, attempt, options)?;
     check_accuracy(&report, options, samples.0.len())?;
     Ok((graph, report))
+}
+
+/// What attempts with inputs of so many bits share.
+struct Prepared {
+    input_bits: u32,
+    digits: Vec<InputDigits>,
+    encodings: Vec<Encoding>,
+    made_up: Vec<Input>,
+    /// The float model's outputs on each made-up input.
+    expected: Vec<Vec<Vec<f64>>>,
+    /// What the samples show, filled up where they show nothing; `None` where they show something of every value.
+    statistics: Option<Statistics>,
 }
 
 /// Refuses a sample that the inputs' digits cannot hold.
@@ -356,33 +446,42 @@ struct Attempt {
 
 /// The cheapest setting that is accurate enough, or the most accurate one. A bit of the table doubles its rows; a bit of the
 /// inputs costs words and rows in proportion to their number, which is less for all but the largest.
-fn choose(attempt: impl Fn(u32, u32) -> Result<Attempt, CompileError>, options: &Options) -> Result<Attempt, CompileError> {
+fn choose(
+    prepare: impl Fn(u32) -> Result<Prepared, CompileError>,
+    attempt: impl Fn(u32, &Prepared) -> Result<Attempt, CompileError>,
+    options: &Options,
+) -> Result<Attempt, CompileError> {
     let tables: Vec<u32> = options.table_bits.map_or(AUTO_TABLE_BITS.collect(), |bits| vec![bits]);
     let inputs: Vec<u32> = options.input_bits.map_or(AUTO_INPUT_BITS.to_vec(), |bits| vec![bits]);
-    let mut best: Option<Attempt> = None;
+    let prepared = inputs.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+    let mut best: Option<(f64, Attempt)> = None;
     let mut failure = None;
     for table_bits in tables {
-        for &input_bits in &inputs {
-            match attempt(table_bits, input_bits) {
+        for prepared in &prepared {
+            match attempt(table_bits, prepared) {
                 Ok(found) => {
-                    let good = found.report.share() <= GOOD_ERROR
+                    let (share, made_up_share) = (found.report.share(), found.report.made_up_share());
+                    let good = share <= GOOD_ERROR
+                        && made_up_share <= GOOD_MADE_UP_ERROR
                         && options.max_error.is_none_or(|allowed| found.report.largest_error <= allowed)
                         && found.report.top1_agreement.is_none_or(|share| share >= LEAST_AGREEMENT);
                     if good {
                         return Ok(found);
                     }
-                    if best.as_ref().is_none_or(|best| found.report.share() < best.report.share()) {
-                        best = Some(found);
+                    let worst = share.max(made_up_share);
+                    if best.as_ref().is_none_or(|(least, _)| worst < *least) {
+                        best = Some((worst, found));
                     }
                 }
                 // A sample that has no digits is the sample's or the range's fault, whatever the setting.
                 Err(error) if matches!(error, CompileError::Encode { .. }) => return Err(error),
-                Err(error) => failure = failure.or(Some(error)),
+                // The last one is that of the widest setting.
+                Err(error) => failure = Some(error),
             }
         }
     }
     match (best, failure) {
-        (Some(best), _) => Ok(best),
+        (Some((_, best)), _) => Ok(best),
         (None, Some(error)) => Err(error),
         (None, None) => Err(CompileError::Option("no table width can be tried".into())),
     }
@@ -405,6 +504,21 @@ fn check_accuracy(report: &Report, options: &Options, samples: usize) -> Result<
                 node: report.dominant_node.clone(),
                 table_bits: report.table_bits,
                 input_bits: report.input_bits,
+                hint: report.hint(),
+            });
+        }
+        let allowed = options.max_error.unwrap_or(0.0).max(MOST_ERROR * output.made_up_range);
+        if output.made_up_error > allowed && !options.allow_error {
+            return Err(CompileError::MadeUpError {
+                output: output.output.clone(),
+                error: output.made_up_error,
+                share: output.made_up_share(),
+                on_samples: output.largest_error,
+                allowed,
+                node: report.dominant_node.clone(),
+                table_bits: report.table_bits,
+                input_bits: report.input_bits,
+                hint: report.hint(),
             });
         }
     }
@@ -415,6 +529,7 @@ fn check_accuracy(report: &Report, options: &Options, samples: usize) -> Result<
             node: report.dominant_node.clone(),
             table_bits: report.table_bits,
             input_bits: report.input_bits,
+            hint: report.hint(),
         }),
         _ => Ok(()),
     }
@@ -442,15 +557,9 @@ fn check_options(options: &Options) -> Result<(), CompileError> {
     Ok(())
 }
 
-/// Uniform samples from the stated ranges, the same on every run: an xorshift generator with a fixed seed.
+/// Uniform samples from the stated ranges, the same on every run.
 fn make_up(float: &FloatGraph, options: &Options) -> Result<Samples, CompileError> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut uniform = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 11) as f64 / (1_u64 << 53) as f64
-    };
+    let mut uniform = Uniform::new();
     let mut samples = Vec::new();
     for _ in 0..MADE_UP_SAMPLES {
         let mut lists = Vec::new();
@@ -464,7 +573,7 @@ fn make_up(float: &FloatGraph, options: &Options) -> Result<Samples, CompileErro
                     value.name
                 )));
             };
-            lists.push((0..value.len()).map(|_| min + (max - min) * uniform()).collect());
+            lists.push((0..value.len()).map(|_| min + (max - min) * uniform.next()).collect());
         }
         samples.push(Input(lists));
     }
@@ -487,7 +596,7 @@ struct Evaluation<'a> {
     float: &'a FloatGraph,
     samples: &'a Samples,
     /// The float model's outputs on each sample.
-    expected: Vec<Vec<Vec<f64>>>,
+    expected: &'a [Vec<Vec<f64>>],
     reference: Reference,
     /// Samples that were given.
     count: usize,
@@ -495,14 +604,21 @@ struct Evaluation<'a> {
 }
 
 impl Evaluation<'_> {
-    fn report(&self, quantised: &Quantised, input_bits: u32, digits: &[InputDigits]) -> Result<Report, CompileError> {
+    fn report(&self, quantised: &Quantised, prepared: &Prepared) -> Result<Report, CompileError> {
         let graph = &quantised.graph;
         let (mut largest_error, mut sum, mut terms, mut largest_output) = (0.0_f64, 0.0_f64, 0_usize, 0.0_f64);
         let (mut agreed, mut classified) = (0_usize, 0_usize);
-        let named = |(name, _): &(String, usize)| OutputError { output: name.clone(), range: 0.0, largest_error: 0.0, sample: 0 };
+        let named = |(name, _): &(String, usize)| OutputError {
+            output: name.clone(),
+            range: 0.0,
+            largest_error: 0.0,
+            sample: 0,
+            made_up_range: 0.0,
+            made_up_error: 0.0,
+        };
         let mut by_output: Vec<OutputError> = self.float.outputs.iter().map(named).collect();
         let mut extremes = vec![(0.0_f64, 0.0_f64); by_output.len()];
-        for (sample, (input, expected)) in self.samples.0.iter().zip(&self.expected).enumerate() {
+        for (sample, (input, expected)) in self.samples.0.iter().zip(self.expected).enumerate() {
             let values = run(graph, sample, input)?;
             let outputs: Vec<Vec<i64>> = graph.outputs.iter().map(|port| values[port.tensor].clone()).collect();
             let outputs = decode_outputs(graph, &outputs);
@@ -528,38 +644,147 @@ impl Evaluation<'_> {
         }
         for (output, (min, max)) in by_output.iter_mut().zip(extremes) {
             output.range = max.max(-min);
+            output.made_up_range = output.range;
         }
-        let worst = by_output.iter().max_by(|a, b| a.share().total_cmp(&b.share())).map_or(0, |output| output.sample);
-        let mut warnings = Vec::new();
-        for (input, &id) in digits.iter().zip(&self.float.inputs).filter(|(input, _)| !input.vanished.is_empty()) {
-            warnings.push(format!(
-                "input `{}`: the samples of feature {} vary, but all become one integer; give it a range (--input-range), its own scale (--input-scales feature) or more bits (--input-bits)",
-                self.float.values[id].name,
-                input.vanished.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-            ));
+        // What is refused has no answer that could be wrong.
+        let mut made_up = 0;
+        let mut worst_made_up = (0.0_f64, None);
+        for (input, expected) in prepared.made_up.iter().zip(&prepared.expected) {
+            let Some(outputs) = encode(graph, input).ok().and_then(|integers| execute(graph, &integers).ok()) else {
+                continue;
+            };
+            made_up += 1;
+            let outputs: Vec<Vec<i64>> = graph.outputs.iter().map(|port| outputs[port.tensor].clone()).collect();
+            for ((output, exact), of) in decode_outputs(graph, &outputs).iter().zip(expected).zip(&mut by_output) {
+                let (mut error, mut largest) = (0.0_f64, of.made_up_range);
+                for (x, y) in output.iter().zip(exact) {
+                    error = error.max((x - y).abs());
+                    largest = largest.max(y.abs());
+                }
+                of.made_up_range = largest;
+                of.made_up_error = of.made_up_error.max(error);
+                if error > worst_made_up.0 * largest {
+                    worst_made_up = (error / largest, Some((input, expected)));
+                }
+            }
         }
+        for (output, hidden) in by_output.iter_mut().zip(self.hidden_errors(quantised, prepared)) {
+            output.made_up_error = output.made_up_error.max(hidden);
+        }
+        let worst = by_output.iter().max_by(|a, b| a.share().total_cmp(&b.share()));
+        let (share, sample) = worst.map_or((0.0, 0), |output| (output.share(), output.sample));
+        let dominant_node = match worst_made_up {
+            (made_up, Some((input, expected))) if made_up > 2.0 * share => self.dominant_node(quantised, sample, input, expected)?,
+            _ => self.dominant_node(quantised, sample, &self.samples.0[sample], &self.expected[sample])?,
+        };
         Ok(Report {
             reference: self.reference,
             table_bits: graph.table_bits,
-            input_bits,
+            input_bits: prepared.input_bits,
             samples: self.count,
+            made_up,
             clamp: self.clamp,
             largest_error,
+            made_up_error: by_output.iter().fold(0.0, |most, output| most.max(output.made_up_error)),
             mean_error: if terms == 0 { 0.0 } else { sum / terms as f64 },
             largest_output,
             top1_agreement: (classified > 0).then(|| agreed as f64 / classified as f64),
+            warnings: self.warnings(prepared),
             outputs: by_output,
-            dominant_node: self.dominant_node(quantised, worst)?,
-            warnings,
+            dominant_node,
             sites: Sites::count(graph),
             scales: quantised.scales.clone(),
         })
     }
 
+    /// What bounds hide: how far each output would be off if the element before a Clip that is off most were within the bounds.
+    fn hidden_errors(&self, quantised: &Quantised, prepared: &Prepared) -> Vec<f64> {
+        let mut hidden = vec![0.0_f64; self.float.outputs.len()];
+        let clips: Vec<(usize, f64, f64)> = (0..self.float.nodes.len())
+            .filter_map(|position| match self.float.nodes[position].op {
+                FloatOp::Clip { min, max } => Some((position, min, max)),
+                _ => None,
+            })
+            .collect();
+        if clips.is_empty() || self.clamp.is_some() {
+            return hidden;
+        }
+        let graph = &quantised.graph;
+        for input in self.samples.0.iter().take(HIDDEN_INPUTS).chain(prepared.made_up.iter().take(HIDDEN_INPUTS)) {
+            let Some(integers) = encode(graph, input).ok().and_then(|integers| execute(graph, &integers).ok()) else {
+                continue;
+            };
+            let exact = self.float.run(&input.0);
+            for &(position, min, max) in &clips {
+                let node = &self.float.nodes[position];
+                let (before, after) = (node.inputs[0], node.output);
+                let Some((tensor, scales)) = &quantised.values[before] else {
+                    continue;
+                };
+                let scale = |element: usize| if scales.len() == 1 { scales[0] } else { scales[element] };
+                let errors = integers[*tensor].iter().zip(&exact[before]).enumerate();
+                let errors = errors.map(|(element, (&integer, &x))| ((integer as f64 * scale(element) - x).abs().min(max - min), element));
+                let Some((error, element)) = errors.max_by(|a, b| a.0.total_cmp(&b.0)) else {
+                    continue;
+                };
+                let largest = exact[after].iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+                if error <= GOOD_MADE_UP_ERROR * largest {
+                    continue;
+                }
+                let mut values = exact.clone();
+                let there = &mut values[after][element];
+                *there += if *there + error <= max { error } else { -error };
+                self.float.run_on(&mut values, position + 1);
+                for ((_, id), hidden) in self.float.outputs.iter().zip(&mut hidden) {
+                    let apart = values[*id].iter().zip(&exact[*id]).map(|(x, y)| (x - y).abs());
+                    *hidden = apart.fold(*hidden, f64::max);
+                }
+            }
+        }
+        hidden
+    }
+
+    /// What the samples say too little of.
+    fn warnings(&self, prepared: &Prepared) -> Vec<String> {
+        let list = |features: &[usize]| {
+            let first: Vec<String> = features.iter().take(MOST_NAMED).map(ToString::to_string).collect();
+            let more = if features.len() > MOST_NAMED { format!(" and {} more", features.len() - MOST_NAMED) } else { String::new() };
+            format!("{}{more}", first.join(", "))
+        };
+        let mut warnings = Vec::new();
+        for (input, &id) in prepared.digits.iter().zip(&self.float.inputs) {
+            let name = &self.float.values[id].name;
+            if !input.vanished.is_empty() {
+                warnings.push(format!(
+                    "input `{name}`: the samples of feature {} vary, but all become one integer; give it a range (--input-range), its own scale (--input-scales feature) or more bits (--input-bits)",
+                    list(&input.vanished)
+                ));
+            }
+            if !input.constant.is_empty() {
+                warnings.push(format!(
+                    "input `{name}`: feature {} is the same in all samples, so little beyond that is accepted (0 to 1 where it is zero); give it a range (--input-range) or samples that show it",
+                    list(&input.constant)
+                ));
+            }
+        }
+        for (index, (name, _)) in self.float.outputs.iter().enumerate() {
+            let mut numbers = self.expected.iter().map(|lists| &lists[index]);
+            if let Some(first) = numbers.next()
+                && self.expected.len() > 1
+                && numbers.all(|list| list == first)
+            {
+                warnings.push(format!(
+                    "output `{name}` is the same on all samples: they do not show what the model does; give samples that do"
+                ));
+            }
+        }
+        warnings
+    }
+
     /// The node at which the error, relative to its result's range, grows most over that of its inputs.
-    fn dominant_node(&self, quantised: &Quantised, sample: usize) -> Result<String, CompileError> {
-        let Input(lists) = &self.samples.0[sample];
-        let integers = run(&quantised.graph, sample, &self.samples.0[sample])?;
+    fn dominant_node(&self, quantised: &Quantised, sample: usize, input: &Input, expected: &[Vec<f64>]) -> Result<String, CompileError> {
+        let Input(lists) = input;
+        let integers = run(&quantised.graph, sample, input)?;
         let exact = self.float.run(lists);
         let error = |id: usize| -> f64 {
             let Some((tensor, scales)) = &quantised.values[id] else {
@@ -580,7 +805,7 @@ impl Evaluation<'_> {
         });
         let from_digits = self.float.outputs(&written.collect::<Vec<Vec<f64>>>());
         let apart = |outputs: &[Vec<f64>]| {
-            let pairs = outputs.iter().flatten().zip(self.expected[sample].iter().flatten());
+            let pairs = outputs.iter().flatten().zip(expected.iter().flatten());
             pairs.map(|(x, y)| (x - y).abs()).fold(0.0, f64::max)
         };
         let outputs: Vec<Vec<i64>> = quantised.graph.outputs.iter().map(|port| integers[port.tensor].clone()).collect();

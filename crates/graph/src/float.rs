@@ -144,12 +144,17 @@ impl FloatGraph {
             value.resize(self.values[id].len(), 0.0);
             values[id] = value;
         }
-        for node in &self.nodes {
+        self.run_on(&mut values, 0);
+        values
+    }
+
+    /// Computes all values again from a node on, by its position.
+    pub(crate) fn run_on(&self, values: &mut [Vec<f64>], from: usize) {
+        for node in &self.nodes[from..] {
             let inputs: Vec<&[f64]> = node.inputs.iter().map(|&id| values[id].as_slice()).collect();
             let output = self.apply(node, &inputs);
             values[node.output] = output;
         }
-        values
     }
 
     /// Runs the graph and gives its outputs alone.

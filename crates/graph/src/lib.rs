@@ -45,6 +45,7 @@ mod compile;
 mod executor;
 mod float;
 mod import;
+mod made_up;
 mod model;
 mod passes;
 mod quantise;
@@ -58,7 +59,7 @@ pub use compile::{
 };
 pub use executor::{ExecuteError, apply, concat, execute, linear, requant, transpose};
 pub use float::{FloatGraph, FloatNode, FloatOp, Value, ValueId};
-pub use import::{ImportError, ImportOptions, Mismatch, OPERATORS, OPSETS, Operator, Reference, guard, import, import_bytes};
+pub use import::{ImportError, ImportOptions, Imported, Mismatch, OPERATORS, OPSETS, Operator, Reference, guard, import, import_bytes};
 pub use model::*;
 pub use quantise::{QuantiseError, TensorScale};
 pub use validate::{GraphError, Interval, limits};

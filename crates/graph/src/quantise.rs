@@ -190,6 +190,8 @@ struct Plan<'a> {
     consumers: Vec<Vec<Consumer>>,
     /// For each linear value where it is requantised; `None` for fixed values.
     target: Vec<Option<Target>>,
+    /// For each value whether every consumer of it, fixed, can fold scales that differ by channel: without and with spatial axes.
+    foldable: Vec<[bool; 2]>,
 }
 
 impl<'a> Plan<'a> {
@@ -206,7 +208,7 @@ impl<'a> Plan<'a> {
         for (index, (_, id)) in float.outputs.iter().enumerate() {
             consumers[*id].push(Consumer::Output(index));
         }
-        let mut plan = Plan { float, statistics, producer, consumers, target: vec![None; count] };
+        let mut plan = Plan { float, statistics, producer, consumers, target: vec![None; count], foldable: foldable(float) };
         let linear = plan.linear();
         for node in float.nodes.iter().rev().filter(|node| linear[node.output]) {
             plan.target[node.output] = Some(plan.decide(node));
@@ -217,6 +219,7 @@ impl<'a> Plan<'a> {
     /// Which values are linear by what makes them.
     fn linear(&self) -> Vec<bool> {
         let mut linear = vec![false; self.float.values.len()];
+        let later = self.later_non_zeros();
         // Wires that an element of a fixed value is a sum of.
         let mut density = vec![1_u128; self.float.values.len()];
         // What the scale of a fixed value was divided by on its way.
@@ -231,7 +234,7 @@ impl<'a> Plan<'a> {
                 FloatOp::Relu => false,
                 FloatOp::AveragePool { window, counts } => {
                     let taps = density[output].saturating_mul((window.kernel[0] * window.kernel[1]) as u128);
-                    let extra = self.later_non_zeros(output).saturating_mul(taps.saturating_sub(1));
+                    let extra = later[output].saturating_mul(taps.saturating_sub(1));
                     density[output] = taps;
                     divisor[output] = divisor[output].saturating_mul(common_count(counts));
                     inherited
@@ -250,26 +253,23 @@ impl<'a> Plan<'a> {
         linear
     }
 
-    /// Non-zeros of the linear layers that read a value, directly or through moves and average pools.
-    fn later_non_zeros(&self, value: ValueId) -> u128 {
-        let mut sum = 0_u128;
-        for consumer in &self.consumers[value] {
-            let Consumer::Node(index) = *consumer else {
-                continue;
-            };
-            let node = &self.float.nodes[index];
+    /// For each value the non-zeros of the linear layers that read it, directly or through moves and average pools.
+    fn later_non_zeros(&self) -> Vec<u128> {
+        let mut later = vec![0_u128; self.float.values.len()];
+        for node in self.float.nodes.iter().rev() {
             let outputs = self.float.values[node.output].len() as u128;
-            sum = sum.saturating_add(match &node.op {
+            let more = match &node.op {
                 FloatOp::Conv { weights, bias, .. } => outputs * (weights.len() / bias.len()) as u128,
                 FloatOp::Dense { k, .. } => outputs * *k as u128,
-                FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } => self.later_non_zeros(node.output),
-                FloatOp::AveragePool { window, .. } => {
-                    self.later_non_zeros(node.output).saturating_mul((window.kernel[0] * window.kernel[1]) as u128)
-                }
+                FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } => later[node.output],
+                FloatOp::AveragePool { window, .. } => later[node.output].saturating_mul((window.kernel[0] * window.kernel[1]) as u128),
                 FloatOp::Affine { .. } | FloatOp::Relu | FloatOp::Clip { .. } | FloatOp::MaxPool { .. } => outputs,
-            });
+            };
+            for &input in &node.inputs {
+                later[input] = later[input].saturating_add(more);
+            }
         }
-        sum
+        later
     }
 
     /// Where the linear value that `node` makes is requantised; its consumers are decided already.
@@ -326,27 +326,29 @@ impl<'a> Plan<'a> {
             _ => false,
         }
     }
+}
 
-    /// Whether every consumer of a fixed value can fold scales that differ by channel.
-    fn read_by_channel(&self, value: ValueId, planar: bool) -> bool {
-        self.consumers[value].iter().all(|consumer| {
-            let Consumer::Node(index) = *consumer else {
-                return true;
-            };
-            let node = &self.float.nodes[index];
-            match &node.op {
-                FloatOp::Conv { .. } => planar,
-                FloatOp::Dense { rows, .. } => *rows == 1,
-                FloatOp::MaxPool { .. } | FloatOp::AveragePool { .. } => planar && self.read_by_channel(node.output, true),
-                FloatOp::Reshape | FloatOp::Transpose { .. } => self.read_by_channel(node.output, false),
-                FloatOp::Concat { axis } => self.read_by_channel(node.output, planar && *axis == 1),
-                FloatOp::Relu => self.read_by_channel(node.output, planar),
-                // One bound for all elements needs one scale for all.
-                FloatOp::Clip { .. } => false,
-                FloatOp::Affine { .. } => true,
-            }
-        })
+/// See [`Plan::foldable`].
+fn foldable(float: &FloatGraph) -> Vec<[bool; 2]> {
+    let mut foldable = vec![[true; 2]; float.values.len()];
+    for node in float.nodes.iter().rev() {
+        let [flat, planar] = foldable[node.output];
+        let here = match &node.op {
+            FloatOp::Conv { .. } => [false, true],
+            FloatOp::Dense { rows, .. } => [*rows == 1; 2],
+            FloatOp::MaxPool { .. } | FloatOp::AveragePool { .. } => [false, planar],
+            FloatOp::Reshape | FloatOp::Transpose { .. } => [flat; 2],
+            FloatOp::Concat { axis } => [flat, if *axis == 1 { planar } else { flat }],
+            FloatOp::Relu => [flat, planar],
+            // One bound for all elements needs one scale for all.
+            FloatOp::Clip { .. } => [false; 2],
+            FloatOp::Affine { .. } => [true; 2],
+        };
+        for &input in &node.inputs {
+            foldable[input].iter_mut().zip(here).for_each(|(all, here)| *all &= here);
+        }
     }
+    foldable
 }
 
 /// An emitted value.
@@ -450,7 +452,8 @@ impl<'a> Builder<'a> {
     /// times the margin, reaches `levels`.
     fn requant_scales(&self, value: ValueId, levels: f64, by_channel: bool) -> Scales {
         let statistics = self.plan.statistics;
-        let bound = self.bound(value).unwrap_or(f64::INFINITY);
+        // A Clip's bounds are rounded in the integers of what it reads, by no more than that.
+        let bound = self.bound(value).map_or(f64::INFINITY, |bound| bound * (1.0 + MOST_LOST));
         // A magnitude at the bound must not round to one level more than there are.
         let to_scale = |magnitude: f64, margin: f64| (magnitude * margin).min(bound * levels / (levels - 1.0)) / levels;
         let margin = self.margin(value, 1);
@@ -491,7 +494,7 @@ impl<'a> Builder<'a> {
                             (Target::Relu, Some(Consumer::Node(relu))) => (limit, self.float().nodes[*relu].output),
                             _ => (limit / 2.0, output),
                         };
-                        let by_channel = self.plan.made_by_channel(output) && self.plan.read_by_channel(reader, true);
+                        let by_channel = self.plan.made_by_channel(output) && self.plan.foldable[reader][1];
                         let scales = self.requant_scales(output, levels, by_channel);
                         let count = self.float().values[output].len();
                         let inner = count / growth[output].len();
@@ -524,7 +527,7 @@ impl<'a> Builder<'a> {
                     continue;
                 }
                 grew = true;
-                let root = &mut growth[self.root(node.output)];
+                let root = &mut growth[self.to_root(node.output).0];
                 if root.len() == needs.len() {
                     root.iter_mut().zip(&needs).for_each(|(growth, need)| *growth *= need.max(1.0));
                 } else {
@@ -536,14 +539,6 @@ impl<'a> Builder<'a> {
             }
         }
         Ok(())
-    }
-
-    /// The value at whose requant point the accumulators of `value` end.
-    fn root(&self, mut value: ValueId) -> ValueId {
-        while let Some(Target::Through(index)) = self.plan.target[value] {
-            value = self.float().nodes[index].output;
-        }
-        value
     }
 
     fn output_scale(&self, position: usize, growth: f64) -> Result<Scale, QuantiseError> {
@@ -697,15 +692,48 @@ impl<'a> Builder<'a> {
         rows: impl Iterator<Item = (&'w [f64], f64)>,
         typical: impl Fn(usize, usize) -> f64,
     ) -> Result<(), QuantiseError> {
-        let largest = self.plan.statistics.largest(self.root(node.output));
+        let (root, grown) = self.to_root(node.output);
+        let largest = self.plan.statistics.largest(root);
         if largest <= 0.0 {
             return Ok(());
         }
         let lost = rows.enumerate().map(|(row, (weights, scale))| {
             let error = |(position, weight): (usize, &f64)| ((weight.round() - weight) * typical(row, position)).powi(2);
-            weights.iter().enumerate().map(error).sum::<f64>().sqrt() * scale / largest
+            weights.iter().enumerate().map(error).sum::<f64>().sqrt() * scale * grown.get(row).copied().unwrap_or(most(&grown)) / largest
         });
         self.check_lost(&node.name, lost.fold(0.0, f64::max))
+    }
+
+    /// The value at whose requant point the accumulators of `value` end, and what their rows are multiplied by until there: one
+    /// factor for all or one per row.
+    fn to_root(&self, mut value: ValueId) -> (ValueId, Vec<f64>) {
+        let mut grown = vec![1.0];
+        while let Some(Target::Through(index)) = self.plan.target[value] {
+            let node = &self.float().nodes[index];
+            if let FloatOp::Affine { coefficients, .. } = &node.op
+                && let Some(position) = node.inputs.iter().position(|&id| id == value)
+            {
+                let list: Vec<f64> = coefficients[position].iter().map(|c| c.abs()).collect();
+                grown = match (grown.len(), list.len()) {
+                    (_, 1) => grown.iter().map(|g| g * list[0]).collect(),
+                    (1, _) => list.iter().map(|c| grown[0] * c).collect(),
+                    (rows, count) if rows == count => grown.iter().zip(&list).map(|(g, c)| g * c).collect(),
+                    _ => vec![most(&grown) * most(&list)],
+                };
+            }
+            value = node.output;
+        }
+        (value, grown)
+    }
+
+    /// The root of the mean square of some elements of a fixed value; of all of them where they have one scale, unless it is an
+    /// input, whose features may be in units of their own all the same.
+    fn typical(&self, id: ValueId, value: &Emitted, elements: impl Iterator<Item = usize>) -> f64 {
+        if value.scales.len() > 1 || self.plan.producer[id].is_none() {
+            self.plan.statistics.typical(id, elements)
+        } else {
+            self.plan.statistics.typical(id, 0..self.float().values[id].len())
+        }
     }
 
     /// `Σ factors_k[e]·in_k[e] + bias[e]` as an accumulator, with the constants rounded and written as shortly as they allow.
@@ -777,8 +805,7 @@ impl<'a> Builder<'a> {
                     .collect();
                 let rows = scaled.chunks_exact(row).enumerate().map(|(channel, weights)| (weights, at(&scales, channel * plane)));
                 let area = window.input[1] * window.input[2];
-                let typical =
-                    |channel: usize| self.plan.statistics.typical(node.inputs[0], channel * area..(channel + 1) * area) / from[channel];
+                let typical = |channel: usize| self.typical(node.inputs[0], &input, channel * area..(channel + 1) * area) / from[channel];
                 let typical: Vec<f64> = (0..window.input[0]).map(typical).collect();
                 self.check_rows(node, rows, |channel, position| typical[source(channel, position)])?;
                 let weights = integers(name, scaled.into_iter())?;
@@ -797,7 +824,7 @@ impl<'a> Builder<'a> {
                 let scaled: Vec<f64> =
                     weights.iter().enumerate().map(|(position, w)| w * from[position % k] / at(&scales, position / k)).collect();
                 let matrix = scaled.chunks_exact(*k).enumerate().map(|(column, weights)| (weights, at(&scales, column)));
-                let typical = |column: usize| self.plan.statistics.typical(node.inputs[0], column..column + 1) / from[column];
+                let typical = |column: usize| self.typical(node.inputs[0], &input, (0..*rows).map(|row| row * k + column)) / from[column];
                 let typical: Vec<f64> = (0..*k).map(typical).collect();
                 self.check_rows(node, matrix, |_, position| typical[position])?;
                 let weights = integers(name, scaled.into_iter())?;
@@ -811,7 +838,8 @@ impl<'a> Builder<'a> {
                 let channel = |e: usize| e / inner % shape[*axis];
                 let mut inputs = Vec::new();
                 let mut factors: Vec<Vec<f64>> = Vec::new();
-                let largest = self.plan.statistics.largest(self.root(node.output));
+                let (root, grown) = self.to_root(node.output);
+                let largest = self.plan.statistics.largest(root) / most(&grown);
                 let mut lost = 0.0_f64;
                 for (&id, list) in node.inputs.iter().zip(coefficients) {
                     let value = self.value(id);
@@ -821,9 +849,12 @@ impl<'a> Builder<'a> {
                     };
                     let each: Vec<f64> = (0..count).map(factor).collect();
                     if value.bounds.is_some() && largest > 0.0 {
-                        let magnitude = self.plan.statistics.largest(id);
+                        // Elements with scales of their own are in units of their own.
+                        let statistics = self.plan.statistics;
+                        let all = statistics.largest(id);
+                        let magnitude = |e: usize| if value.scales.len() > 1 { statistics.typical(id, e..e + 1) } else { all };
                         let error = |(e, factor): (usize, &f64)| {
-                            (factor.round() - factor).abs() * magnitude / at(&value.scales, e) * at(&scales, e)
+                            (factor.round() - factor).abs() * magnitude(e) / at(&value.scales, e) * at(&scales, e)
                         };
                         lost = each.iter().enumerate().map(error).fold(lost, |lost, error| lost.max(error / largest));
                     }
@@ -972,8 +1003,12 @@ impl<'a> Builder<'a> {
             }
         }
         let limbs = match value.bounds {
-            Some((least, most)) if most.saturating_sub(least) < 1 << self.settings.table_bits => 1,
-            _ => 3,
+            Some((least, most)) => {
+                // A bound may lie beyond what the value can be.
+                let (least, most) = [min, max].into_iter().flatten().fold((least, most), |(a, b), bound| (a.min(bound), b.max(bound)));
+                if most.saturating_sub(least) < 1 << self.settings.table_bits { 1 } else { 3 }
+            }
+            None => 3,
         };
         let output = self.node(name.clone(), Op::Clip { min, max, limbs }, vec![value.tensor], tensor, shape);
         Ok(Emitted { tensor: output, scales: value.scales, bounds: result })

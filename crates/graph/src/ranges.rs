@@ -4,15 +4,17 @@
 //! Samples show less than what comes later: of n draws from one distribution the next is beyond the largest with chance
 //! 1/(n + 1). So what the samples show is widened as for a normal distribution: from the quantile that so many numbers
 //! reach to the one that all elements of 500 fresh inputs stay below. A side on which many samples meet in exactly one
-//! number (white pixels, flags) is taken for the edge that it is, and stays. A range that is stated is taken as it is.
+//! number (white pixels, flags) is taken for the edge that it is, and stays: more of them than in the next number inwards, for
+//! counts and rounded numbers meet too, but fewer the further out. A range that is stated is taken as it is.
 //!
 //! # Scales per feature
-//! A table of features in units of their own (dollars beside ratios) loses the small ones to one scale for all. Where one
-//! scale would leave fewer than four steps to all samples of a feature whose middle half varies, every feature gets a scale
-//! of its own. Pixels do not: one that is dark on the samples is so by chance, and few samples differ in it at all.
+//! A table of features in units of their own (dollars beside ratios and flags) loses the small ones to one scale for all.
+//! Every feature gets a scale of its own where one scale would leave fewer than four steps to all samples of a feature, and
+//! the feature's middle half varies or the model hangs on it: half a step of it moves an output notably. Pixels do not: one
+//! that is dark on the samples is so by chance, few samples differ in it, and no output hangs on a step of it.
 
-use crate::compile::{CompileError, InputRange, InputScales};
-use crate::float::{FloatGraph, FloatOp, ValueId};
+use crate::compile::{CompileError, InputRange, InputScales, MOST_ERROR, Options};
+use crate::float::{FloatGraph, FloatOp, Value};
 use crate::model::{Encoding, Feature};
 use crate::quantise::QuantiseError;
 use crate::values::Input;
@@ -22,6 +24,10 @@ const INPUTS_PER_REFUSAL: u64 = 500;
 /// Share of the samples that meet in one extreme number, from which on it is an edge; at least [`MIN_EDGE`] of them.
 const EDGE_SHARE: f64 = 0.1;
 const MIN_EDGE: usize = 3;
+/// Share of an output's range that losing half a step of one feature may move: half of what a package may be off by.
+const MOST_MOVED: f64 = MOST_ERROR / 2.0;
+/// Samples about which a feature is moved.
+const MOVED_SAMPLES: usize = 2;
 /// Most that samples are widened by.
 const MAX_WIDENING: f64 = 8.0;
 
@@ -48,8 +54,12 @@ pub(crate) fn widening(observed: usize, fresh: usize) -> f64 {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct InputDigits {
     pub(crate) encoding: Encoding,
+    /// Smallest and largest number that each feature was given room for; one for all, as in the encoding.
+    pub(crate) ranges: Vec<(f64, f64)>,
     /// Features whose samples vary but become one integer.
     pub(crate) vanished: Vec<usize>,
+    /// Features with scales of their own that are the same in all samples.
+    pub(crate) constant: Vec<usize>,
 }
 
 /// The numbers of one feature, or of a whole input, in all samples.
@@ -72,40 +82,170 @@ impl Seen {
         let (min, max) = (self.numbers[0], self.numbers[self.numbers.len() - 1]);
         let factor = margin.unwrap_or_else(|| widening(self.numbers.len(), self.elements));
         let middle = self.quantile(1, 2);
+        let meet = |number: f64| self.numbers.iter().filter(|x| **x == number).count();
         let is_edge = |edge: f64| {
-            let meet = self.numbers.iter().filter(|x| **x == edge).count();
-            meet >= MIN_EDGE && meet as f64 >= EDGE_SHARE * self.samples as f64
+            let count = meet(edge);
+            let inwards =
+                if edge == max { self.numbers.iter().rev().find(|x| **x < edge) } else { self.numbers.iter().find(|x| **x > edge) };
+            // The other end says nothing of this one.
+            let next = inwards.filter(|x| **x != min && **x != max).map_or(0, |x| meet(*x));
+            count >= MIN_EDGE && count as f64 >= EDGE_SHARE * self.samples as f64 && count >= next
         };
         let side = |edge: f64| if margin.is_none() && is_edge(edge) { edge } else { middle + (edge - middle) * factor };
         (side(min), side(max))
     }
 }
 
-/// Chooses the digits of every input.
-pub(crate) fn digits(
-    float: &FloatGraph,
-    samples: &[Input],
-    ranges: &[InputRange],
+/// What the digits of inputs are chosen from.
+pub(crate) struct Chooser<'a> {
+    float: &'a FloatGraph,
+    samples: &'a [Input],
+    ranges: &'a [InputRange],
     margin: Option<f64>,
     scales: InputScales,
-    bits: u32,
-) -> Result<Vec<InputDigits>, CompileError> {
-    check(float, ranges)?;
-    float.inputs.iter().enumerate().map(|(position, &id)| one_input(float, position, id, samples, ranges, margin, scales, bits)).collect()
+    /// The float model's outputs on the samples.
+    expected: &'a [Vec<Vec<f64>>],
+    /// Largest magnitude of each output on the samples.
+    reach: Vec<f64>,
+    /// The axis of each input's features.
+    axes: Vec<usize>,
 }
 
-fn check(float: &FloatGraph, ranges: &[InputRange]) -> Result<(), CompileError> {
-    let wrong = |text: String| Err(CompileError::Option(text));
-    for range in ranges {
-        if let Some(name) = &range.input {
-            let Some(&id) = float.inputs.iter().find(|&&id| &float.values[id].name == name) else {
-                let names: Vec<&str> = float.inputs.iter().map(|&id| float.values[id].name.as_str()).collect();
-                return wrong(format!("there is no input `{name}` to give a range for; the model has {}", names.join(", ")));
-            };
-            let features = float.values[id].shape[feature_axis(float, id)];
-            if let Some(feature) = range.feature.filter(|&feature| feature >= features) {
-                return wrong(format!("input `{name}` has no feature {feature}; it has {features}, from 0"));
+impl<'a> Chooser<'a> {
+    /// Checks the ranges that are stated.
+    pub(crate) fn new(
+        float: &'a FloatGraph,
+        samples: &'a [Input],
+        expected: &'a [Vec<Vec<f64>>],
+        options: &'a Options,
+    ) -> Result<Chooser<'a>, CompileError> {
+        let axes = feature_axes(float);
+        check(float, &axes, &options.input_ranges)?;
+        let largest = |output: usize| expected.iter().flat_map(|lists| &lists[output]).fold(0.0_f64, |most, x| most.max(x.abs()));
+        Ok(Chooser {
+            float,
+            samples,
+            ranges: &options.input_ranges,
+            margin: options.input_margin,
+            scales: options.input_scales,
+            expected,
+            reach: (0..float.outputs.len()).map(largest).collect(),
+            axes,
+        })
+    }
+
+    /// The digits of every input, of so many bits.
+    pub(crate) fn digits(&self, bits: u32) -> Result<Vec<InputDigits>, CompileError> {
+        (0..self.float.inputs.len()).map(|position| self.one_input(position, bits)).collect()
+    }
+
+    fn one_input(&self, position: usize, bits: u32) -> Result<InputDigits, CompileError> {
+        let value = &self.float.values[self.float.inputs[position]];
+        let axis = self.axes[position];
+        let features = value.shape.get(axis).copied().unwrap_or(1);
+        let inner: usize = value.shape.iter().skip(axis + 1).product();
+        let seen = |numbers: Vec<f64>| Seen { numbers, samples: self.samples.len(), elements: value.len() };
+        let mut by_feature: Vec<Seen> = (0..features).map(|_| seen(Vec::new())).collect();
+        for Input(lists) in self.samples {
+            for (element, &x) in lists[position].iter().enumerate() {
+                by_feature[element / inner % features].numbers.push(x);
             }
+        }
+        for seen in &mut by_feature {
+            seen.numbers.sort_by(f64::total_cmp);
+        }
+        let names = |range: &InputRange| range.input.as_ref().is_none_or(|name| name == &value.name);
+        let stated = |feature: Option<usize>| {
+            // The most particular one: named before unnamed, the last of several.
+            let found = self.ranges.iter().filter(|range| names(range) && range.feature == feature);
+            found.max_by_key(|range| range.input.is_some()).map(|range| (range.min, range.max))
+        };
+        let covering = |range: (f64, f64)| {
+            let magnitude = range.0.abs().max(range.1.abs());
+            let scale_error = || QuantiseError::Scale { side: "input", name: value.name.clone(), magnitude };
+            Feature::covering(range.0, range.1, bits).ok_or_else(scale_error)
+        };
+
+        let mut all: Vec<f64> = by_feature.iter().flat_map(|seen| &seen.numbers).copied().collect();
+        all.sort_by(f64::total_cmp);
+        let whole = stated(None).unwrap_or_else(|| seen(all).range(self.margin));
+        let own_ranges = self.ranges.iter().any(|range| range.feature.is_some_and(|feature| feature < features) && names(range));
+        let uniform = covering(whole)?;
+        let step = uniform.scale.value();
+        let is_lost = |(feature, seen): (usize, &Seen)| {
+            let few_steps = seen.quantile(1, 1) - seen.quantile(0, 1) < 4.0 * step;
+            let varies = seen.quantile(3, 4) > seen.quantile(1, 4);
+            few_steps && (varies || self.moves(position, |element| element / inner % features == feature, step / 2.0))
+        };
+        let apart = features > 1
+            && (own_ranges
+                || match self.scales {
+                    InputScales::Input => false,
+                    InputScales::Feature => true,
+                    InputScales::Auto => stated(None).is_none() && by_feature.iter().enumerate().any(is_lost),
+                });
+        let ranges: Vec<(f64, f64)> = if apart {
+            let range = |(feature, seen): (usize, &Seen)| {
+                let range = stated(Some(feature)).or(stated(None)).unwrap_or_else(|| seen.range(self.margin));
+                // Zero in all samples says nothing of its size. A flag or a category that no sample has goes to one.
+                if range == (0.0, 0.0) { (0.0, 1.0) } else { range }
+            };
+            by_feature.iter().enumerate().map(range).collect()
+        } else {
+            vec![whole]
+        };
+        let chosen: Vec<Feature> = ranges.iter().map(|range| covering(*range)).collect::<Result<_, _>>()?;
+        let ends = |seen: &Seen| (seen.quantile(0, 1), seen.quantile(1, 1));
+        let vanished = by_feature.iter().enumerate().filter(|(feature, seen)| {
+            let scale = chosen[if apart { *feature } else { 0 }].scale.value();
+            let ((first, last), integer) = (ends(seen), |x: f64| (x / scale).round());
+            first != last && integer(first) == integer(last)
+        });
+        let vanished = vanished.map(|(feature, _)| feature).collect();
+        let constant = by_feature.iter().enumerate().filter(|(feature, seen)| {
+            let (first, last) = ends(seen);
+            apart && first == last && stated(Some(*feature)).or(stated(None)).is_none()
+        });
+        let constant = constant.map(|(feature, _)| feature).collect();
+        let encoding = Encoding { bits, axis: if apart { axis } else { 0 }, features: chosen };
+        Ok(InputDigits { encoding, ranges, vanished, constant })
+    }
+
+    /// Whether some of an input's elements, moved by so much, move an output by more than [`MOST_MOVED`] of its range.
+    fn moves(&self, position: usize, elements: impl Fn(usize) -> bool, by: f64) -> bool {
+        self.samples.iter().zip(self.expected).take(MOVED_SAMPLES).any(|(Input(lists), expected)| {
+            let mut lists = lists.clone();
+            for (element, x) in lists[position].iter_mut().enumerate().filter(|(element, _)| elements(*element)) {
+                *x += if element % 2 == 0 { by } else { -by };
+            }
+            self.float
+                .outputs(&lists)
+                .iter()
+                .zip(expected)
+                .zip(&self.reach)
+                .any(|((moved, expected), reach)| moved.iter().zip(expected).any(|(x, y)| (x - y).abs() > MOST_MOVED * reach))
+        })
+    }
+}
+
+fn check(float: &FloatGraph, axes: &[usize], ranges: &[InputRange]) -> Result<(), CompileError> {
+    let wrong = |text: String| Err(CompileError::Option(text));
+    let values: Vec<&Value> = float.inputs.iter().map(|&id| &float.values[id]).collect();
+    for range in ranges {
+        let of = |value: &Value| range.input.as_ref().is_none_or(|name| &value.name == name);
+        let meant: Vec<(&Value, usize)> = values
+            .iter()
+            .zip(axes)
+            .map(|(value, axis)| (*value, value.shape.get(*axis).copied().unwrap_or(1)))
+            .filter(|(v, _)| of(v))
+            .collect();
+        let Some((value, features)) = meant.iter().max_by_key(|(_, features)| features) else {
+            let names: Vec<&str> = values.iter().map(|value| value.name.as_str()).collect();
+            let name = range.input.as_deref().unwrap_or_default();
+            return wrong(format!("there is no input `{name}` to give a range for; the model has {}", names.join(", ")));
+        };
+        if let Some(feature) = range.feature.filter(|feature| feature >= features) {
+            return wrong(format!("input `{}` has no feature {feature}; it has {features}, from 0", value.name));
         }
         if !(range.min.is_finite() && range.max.is_finite() && range.min < range.max) {
             return wrong(format!("input range [{}, {}] is empty or not finite", range.min, range.max));
@@ -114,90 +254,23 @@ fn check(float: &FloatGraph, ranges: &[InputRange]) -> Result<(), CompileError> 
     Ok(())
 }
 
-/// The axis along which an input's features lie: its channels where a convolution, pool or norm reads it as planes, its last
+/// The axis along which each input's features lie: its channels where a convolution, pool or norm reads it as planes, its last
 /// axis otherwise.
-pub(crate) fn feature_axis(float: &FloatGraph, id: ValueId) -> usize {
-    fn channels(float: &FloatGraph, id: ValueId) -> Option<usize> {
-        float.nodes.iter().filter(|node| node.inputs.contains(&id)).find_map(|node| match &node.op {
+fn feature_axes(float: &FloatGraph) -> Vec<usize> {
+    let mut channels: Vec<Option<usize>> = vec![None; float.values.len()];
+    // Backwards, so that what a node's output is read as is known; the first reader that knows an axis decides.
+    for node in float.nodes.iter().rev() {
+        let axis = match &node.op {
             FloatOp::Conv { .. } | FloatOp::MaxPool { .. } | FloatOp::AveragePool { .. } => Some(1),
-            FloatOp::Affine { .. } | FloatOp::Relu | FloatOp::Clip { .. } => channels(float, node.output),
-            FloatOp::Transpose { perm } => channels(float, node.output).map(|axis| perm[axis]),
+            FloatOp::Affine { .. } | FloatOp::Relu | FloatOp::Clip { .. } => channels[node.output],
+            FloatOp::Transpose { perm } => channels[node.output].map(|axis| perm[axis]),
             FloatOp::Dense { .. } | FloatOp::Reshape | FloatOp::Concat { .. } => None,
-        })
-    }
-    channels(float, id).unwrap_or(float.values[id].shape.len().saturating_sub(1))
-}
-
-#[allow(clippy::too_many_arguments)]
-fn one_input(
-    float: &FloatGraph,
-    position: usize,
-    id: ValueId,
-    samples: &[Input],
-    ranges: &[InputRange],
-    margin: Option<f64>,
-    scales: InputScales,
-    bits: u32,
-) -> Result<InputDigits, CompileError> {
-    let value = &float.values[id];
-    let axis = feature_axis(float, id);
-    let features = value.shape[axis];
-    let inner: usize = value.shape[axis + 1..].iter().product();
-    let seen = |numbers: Vec<f64>| Seen { numbers, samples: samples.len(), elements: value.len() };
-    let mut by_feature: Vec<Seen> = (0..features).map(|_| seen(Vec::new())).collect();
-    for Input(lists) in samples {
-        for (element, &x) in lists[position].iter().enumerate() {
-            by_feature[element / inner % features].numbers.push(x);
+        };
+        if axis.is_some() {
+            node.inputs.iter().for_each(|&id| channels[id] = axis);
         }
     }
-    for seen in &mut by_feature {
-        seen.numbers.sort_by(f64::total_cmp);
-    }
-    let stated = |feature: Option<usize>| {
-        let applies = |range: &&InputRange| range.input.as_ref().is_none_or(|name| name == &value.name) && range.feature == feature;
-        // The most particular one: named before unnamed, the last of several.
-        let found = ranges.iter().filter(applies);
-        found.max_by_key(|range| range.input.is_some()).map(|range| (range.min, range.max))
-    };
-    let scale_error = |(min, max): (f64, f64)| -> CompileError {
-        QuantiseError::Scale { side: "input", name: value.name.clone(), magnitude: min.abs().max(max.abs()) }.into()
-    };
-    let covering = |range: (f64, f64)| Feature::covering(range.0, range.1, bits).ok_or_else(|| scale_error(range));
-
-    let mut all: Vec<f64> = by_feature.iter().flat_map(|seen| &seen.numbers).copied().collect();
-    all.sort_by(f64::total_cmp);
-    let all = seen(all);
-    let whole = stated(None).unwrap_or_else(|| all.range(margin));
-    let own_ranges = ranges.iter().any(|range| range.feature.is_some() && range.input.as_ref().is_none_or(|name| name == &value.name));
-    let uniform = covering(whole)?;
-    let step = uniform.scale.value();
-    let is_lost = |seen: &Seen| seen.quantile(3, 4) > seen.quantile(1, 4) && seen.quantile(1, 1) - seen.quantile(0, 1) < 4.0 * step;
-    let apart = features > 1
-        && (own_ranges
-            || match scales {
-                InputScales::Input => false,
-                InputScales::Feature => true,
-                InputScales::Auto => stated(None).is_none() && by_feature.iter().any(is_lost),
-            });
-    let chosen: Vec<Feature> = if apart {
-        let range = |(feature, seen): (usize, &Seen)| {
-            let range = stated(Some(feature)).or(stated(None)).unwrap_or_else(|| seen.range(margin));
-            // A feature that is zero in all samples says nothing of its size; it gets the whole input's.
-            if range == (0.0, 0.0) { whole } else { range }
-        };
-        by_feature.iter().enumerate().map(|one| covering(range(one))).collect::<Result<_, _>>()?
-    } else {
-        vec![uniform]
-    };
-    let vanished = by_feature.iter().enumerate().filter(|(feature, seen)| {
-        let scale = chosen[if apart { *feature } else { 0 }].scale.value();
-        let integer = |x: f64| (x / scale).round();
-        let (first, last) = (seen.numbers[0], seen.numbers[seen.numbers.len() - 1]);
-        first != last && integer(first) == integer(last)
-    });
-    let vanished = vanished.map(|(feature, _)| feature).collect();
-    let encoding = Encoding { bits, axis: if apart { axis } else { 0 }, features: chosen };
-    Ok(InputDigits { encoding, vanished })
+    float.inputs.iter().map(|&id| channels[id].unwrap_or(float.values[id].shape.len().saturating_sub(1))).collect()
 }
 
 #[cfg(test)]

@@ -304,6 +304,9 @@ impl Graph {
                 if !(1..=3).contains(limbs) || limbs * self.table_bits > MAX_COMPARED_BITS {
                     return Err(format!("comparisons of {limbs} limbs of {} bits are not possible", self.table_bits));
                 }
+                if min.is_none() && max.is_none() {
+                    return Err("it has no bound".into());
+                }
                 if least > most {
                     return Err(format!("bounds {min:?} and {max:?} are not in order"));
                 }
@@ -651,6 +654,23 @@ mod tests {
             assert!(graph.to_bytes().unwrap().len() < 1 << 14);
             assert_eq!(read(&graph).err().is_some_and(|error| error.contains(too_much)), says.is_some());
             assert_eq!(read(&graph).is_ok(), says.is_none());
+        }
+    }
+
+    #[test]
+    fn a_clip_has_bounds_in_order() {
+        for (min, max, says) in [
+            (None, None, Some("it has no bound")),
+            (Some(3), Some(2), Some("not in order")),
+            (Some(2), Some(2), None),
+            (Some(-128), None, None),
+            (None, Some(127), None),
+        ] {
+            let read = read(&one_node(Op::Clip { min, max, limbs: 1 }, &[3], 1, &[3]));
+            match says {
+                None => assert!(read.is_ok(), "{min:?} {max:?}: {read:?}"),
+                Some(says) => assert!(read.unwrap_err().contains(says), "{min:?} {max:?}"),
+            }
         }
     }
 

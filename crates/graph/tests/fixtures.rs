@@ -176,6 +176,8 @@ fn models_are_refused_with_what_where_and_how() {
         ("fold_shapes", &["`n_c`", "[2]", "[3]", "broadcast"]),
         ("same_dilations", &["`n_y`", "SAME beside dilations"]),
         ("squeeze_none", &["`n_s`", "axes is empty"]),
+        ("weights_empty", &["`n_y`", "[1, 0] is empty"]),
+        ("weights_folded", &["`n_u`", "product of two constants"]),
     ];
     let files = std::fs::read_dir(fixtures().join("bad")).unwrap().count();
     assert_eq!(files, cases.len(), "every file of bad/ has its case");

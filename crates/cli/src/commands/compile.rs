@@ -12,7 +12,7 @@ use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy};
 
 use super::{Reading, at_least_one};
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{Output, significant};
 
 /// Public words or commitments.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -196,20 +196,29 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         eprintln!("warning: {warning}");
     }
     let mut lines = vec![format!(
-        "{}: {} slices, {constraints} constraints, table of {} bits, inputs of {}; on {} samples the largest error is {:.4} of outputs up to {:.2}{}{}",
+        "{}: {} slices, {constraints} constraints, table of {} bits, inputs of {}; on {} samples the largest error is {} of outputs up to {}{}{}",
         args.output.display(),
         slices.len(),
         report.table_bits,
         report.input_bits,
         report.samples,
-        report.largest_error,
-        report.largest_output,
+        significant(report.largest_error),
+        significant(report.largest_output),
         report.top1_agreement.map_or(String::new(), |share| format!(", top-1 agreement {:.1} %", 100.0 * share)),
         match report.reference {
             Reference::Tract => "; tract computes the same float outputs",
             Reference::Own => "; tract cannot run the model, so nothing but this program has read it",
         },
     )];
+    let of = |error: f64, range: f64| format!("{} of outputs up to {}", significant(error), significant(range));
+    for output in report.outputs.iter().filter(|_| report.outputs.len() > 1) {
+        lines.push(format!("  output `{}`: largest error {}", output.output, of(output.largest_error, output.range)));
+    }
+    for output in report.outputs.iter().filter(|output| output.made_up_error > output.largest_error) {
+        let name = if report.outputs.len() > 1 { format!("output `{}`, ", output.output) } else { String::new() };
+        let error = of(output.made_up_error, output.made_up_range);
+        lines.push(format!("  {name}on {} made-up inputs beside the samples: largest error {error}", report.made_up));
+    }
     lines.extend(manifest.slices.iter().enumerate().map(|(k, s)| format!("  slice {k}: {} constraints", s.constraints)));
     lines.extend(keys.map(|model| format!("  the same package was there: its keys stay, of model {model}")));
     output.result(&value, &lines);

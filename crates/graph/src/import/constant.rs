@@ -79,6 +79,8 @@ impl Constant {
             None => tensor.int32_data.iter().map(|&x| u16::try_from(x).ok().map(|bits| f64::from(read(bits)))).collect(),
         };
         let narrow = || Some(tensor.int32_data.iter().map(|&x| i64::from(x)).collect());
+        let signed = |list: Vec<u64>| list.into_iter().map(|x| i64::try_from(x).ok()).collect::<Option<Vec<i64>>>();
+        let wide = || signed(tensor.uint64_data.clone());
         let elements = match kind {
             DataType::Float => floats(match &raw {
                 Some(raw) => decode_raw(raw, |b: [u8; 4]| f64::from(f32::from_le_bytes(b))),
@@ -97,6 +99,14 @@ impl Constant {
             DataType::Int32 => ints(match &raw {
                 Some(raw) => decode_raw(raw, |b: [u8; 4]| i64::from(i32::from_le_bytes(b))),
                 None => narrow(),
+            }),
+            DataType::Uint32 => ints(match &raw {
+                Some(raw) => decode_raw(raw, |b: [u8; 4]| i64::from(u32::from_le_bytes(b))),
+                None => wide(),
+            }),
+            DataType::Uint64 => ints(match &raw {
+                Some(raw) => decode_raw(raw, u64::from_le_bytes).and_then(signed),
+                None => wide(),
             }),
             DataType::Int16 => ints(match &raw {
                 Some(raw) => decode_raw(raw, |b: [u8; 2]| i64::from(i16::from_le_bytes(b))),

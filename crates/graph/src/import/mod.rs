@@ -150,9 +150,16 @@ pub fn import_bytes(bytes: &[u8], options: &ImportOptions) -> Result<FloatGraph,
 }
 
 /// A model as read here and, where it could be, by tract.
-pub(crate) struct Imported {
-    pub(crate) graph: FloatGraph,
+pub struct Imported {
+    /// The model as read here, before any pass.
+    pub graph: FloatGraph,
     runtime: Option<Runtime>,
+}
+
+impl std::fmt::Debug for Imported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Imported").field("graph", &self.graph).field("tract", &self.runtime.is_some()).finish()
+    }
 }
 
 impl From<FloatGraph> for Imported {
@@ -162,7 +169,11 @@ impl From<FloatGraph> for Imported {
 }
 
 impl Imported {
-    pub(crate) fn read(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
+    /// As [`import`], and keeps tract's reading.
+    ///
+    /// # Errors
+    /// As [`import`].
+    pub fn read(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
         let bytes = std::fs::read(path).map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
         let folder = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
         Imported::new(&bytes, folder, options)
@@ -183,7 +194,10 @@ impl Imported {
     }
 
     /// Holds the model's outputs on samples against tract's.
-    pub(crate) fn compare(&self, samples: &[Vec<Vec<f64>>]) -> Result<Reference, Mismatch> {
+    ///
+    /// # Errors
+    /// At the first sample on which they differ by more than rounding, with the first node that does.
+    pub fn compare(&self, samples: &[Vec<Vec<f64>>]) -> Result<Reference, Mismatch> {
         self.runtime.as_ref().map_or(Ok(Reference::Own), |runtime| runtime.compare(&self.graph, samples))
     }
 }
@@ -228,6 +242,8 @@ struct Importer<'a> {
     initialisers: HashMap<&'a str, &'a pb::TensorProto>,
     known: HashMap<String, Known>,
     graph: FloatGraph,
+    /// Elements of all values so far.
+    elements: usize,
 }
 
 impl<'a> Importer<'a> {
@@ -258,7 +274,7 @@ impl<'a> Importer<'a> {
             }
         }
         let graph = FloatGraph { values: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
-        Ok(Importer { proto, folder, options, opset, initialisers, known: HashMap::new(), graph })
+        Ok(Importer { proto, folder, options, opset, initialisers, known: HashMap::new(), graph, elements: 0 })
     }
 
     /// What a name stands for, if anything made it yet.
@@ -378,7 +394,11 @@ impl<'a> Importer<'a> {
         inputs: Vec<ValueId>,
         shape: Vec<usize>,
     ) -> Result<ValueId, ImportError> {
-        checked_elements(&shape).map_err(|reason| context.wrong(format!("its output: {reason}")))?;
+        let elements = checked_elements(&shape).map_err(|reason| context.wrong(format!("its output: {reason}")))?;
+        self.elements = self.elements.saturating_add(elements);
+        if self.elements > limits::MAX_TOTAL_ELEMENTS {
+            return Err(ImportError::Unsupported(format!("has more than {} elements in all its tensors", limits::MAX_TOTAL_ELEMENTS)));
+        }
         let output = self.new_value(String::new(), shape);
         self.graph.nodes.push(FloatNode { name: context.name.clone(), op, inputs, output });
         Ok(output)

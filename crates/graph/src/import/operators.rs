@@ -11,6 +11,9 @@ use crate::float::{FloatOp, ValueId};
 use crate::model::Window;
 use crate::validate::{checked_elements, limits};
 
+/// Most zeros that a constant is multiplied by to become a value.
+const MOST_ZEROS: usize = 1 << 16;
+
 /// An ONNX operator that a model may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operator {
@@ -228,18 +231,20 @@ impl Importer<'_> {
         }
     }
 
-    /// A constant as a value: zero times the mean of the first input, plus the constant. Integer graphs have no other
-    /// constants; the product costs no constraint.
+    /// A constant as a value: zero times the first input, plus the constant. Integer graphs have no other constants; the product
+    /// costs no constraint. A product with a matrix takes elements with scales of their own.
     pub(super) fn materialise(&mut self, c: &Context<'_>, constant: &Constant) -> Result<ValueId, ImportError> {
         let bias = c.floats(constant)?.to_vec();
         let (n, &input) = (bias.len(), self.graph.inputs.first().ok_or_else(|| c.wrong("it depends on no input of the model"))?);
-        let size = self.graph.values[input].len();
-        let plane = self.push(c, FloatOp::Reshape, vec![input], vec![1, 1, 1, size])?;
-        let window = Window { input: [1, 1, size], output: [1, 1], kernel: [1, size], strides: [1, 1], dilations: [1, 1], pads: [0, 0] };
-        let counts = vec![u32::try_from(size).map_err(|_| c.wrong("the first input is too large"))?];
-        let mean = self.push(c, FloatOp::AveragePool { window, counts }, vec![plane], vec![1, 1, 1, 1])?;
-        let row = self.push(c, FloatOp::Reshape, vec![mean], vec![1, 1])?;
-        let dense = FloatOp::Dense { rows: 1, k: 1, n, weights: vec![0.0; n], bias };
+        let mut k = self.graph.values[input].len();
+        let mut row = self.push(c, FloatOp::Reshape, vec![input], vec![1, k])?;
+        if k.saturating_mul(n) > MOST_ZEROS {
+            // By way of one zero, so that the matrices stay small.
+            let dense = FloatOp::Dense { rows: 1, k, n: 1, weights: vec![0.0; k], bias: vec![0.0] };
+            row = self.push(c, dense, vec![row], vec![1, 1])?;
+            k = 1;
+        }
+        let dense = FloatOp::Dense { rows: 1, k, n, weights: vec![0.0; k * n], bias };
         let flat = self.push(c, dense, vec![row], vec![1, n])?;
         self.push(c, FloatOp::Reshape, vec![flat], constant.shape.clone())
     }
@@ -472,6 +477,7 @@ impl Importer<'_> {
             [inner, n] if !transposed && inner == k => (transpose(&[1, 0], &[k, n], list), n),
             ref shape => return Err(c.wrong(format!("weights of shape {shape:?} do not fit an input of {k} columns"))),
         };
+        checked_elements(&[rows, n]).map_err(|reason| c.wrong(format!("its output: {reason}")))?;
         let weights: Vec<f64> = by_output.into_iter().map(|w| w * alpha).collect();
         let mut bias = vec![0.0; n];
         let mut late = None;
@@ -500,6 +506,9 @@ impl Importer<'_> {
         c.arity(2, 2)?;
         if let (Known::Value(_), Known::Value(_)) = (c.known(0)?, c.known(1)?) {
             return Err(c.wrong("a product of two tensors that depend on the input is not supported; one factor must be constant"));
+        }
+        if let (Known::Constant(_), Known::Constant(_)) = (c.known(0)?, c.known(1)?) {
+            return Err(c.wrong("a product of two constants is not supported; fold it, for instance with onnxsim"));
         }
         if let (Known::Constant(_), Known::Value(_)) = (c.known(0)?, c.known(1)?) {
             return Err(c.wrong("the constant must be the right factor; transpose the product"));
@@ -541,9 +550,13 @@ impl Importer<'_> {
                         );
                     }
                 };
-                let (x, y) = (self.expand(c, x, &shape)?, self.expand(c, y, &shape)?);
+                // An axis to write the sum along, where the tensors have none.
+                let along = if shape.is_empty() { vec![1] } else { shape.clone() };
+                let (x, y) = (self.expand(c, x, &along)?, self.expand(c, y, &along)?);
                 let op = FloatOp::Affine { axis: 0, coefficients: vec![vec![1.0], vec![sign]], bias: vec![0.0] };
-                self.push(c, op, vec![x, y], shape).map(Known::Value)
+                let sum = self.push(c, op, vec![x, y], along.clone())?;
+                let sum = if along == shape { sum } else { self.push(c, FloatOp::Reshape, vec![sum], shape)? };
+                Ok(Known::Value(sum))
             }
             (Known::Constant(x), Known::Constant(y)) => fold(c, x, y, shape),
             (&Known::Value(input), Known::Constant(constant)) | (Known::Constant(constant), &Known::Value(input)) => {
