@@ -481,7 +481,7 @@ fn run_evaluates_held_out_inputs() {
     let ran = ok!("run", scene.path("pkg"), "--inputs", heldout, "--model", scene.model());
     assert_eq!(ran["inputs"].as_u64().unwrap() as usize, inputs.len());
     let output = &ran["outputs"][0];
-    assert_eq!(output["name"], "output");
+    assert_eq!((&ran["reference"], &output["name"]), (&json!("tract"), &json!("output")));
     let number = |value: &Value| value.as_f64().unwrap();
     assert!(0.0 < number(&output["mean_error"]) && number(&output["mean_error"]) < number(&output["largest_error"]));
     assert!(number(&output["largest_error"]) < 0.1 * number(&output["largest_output"]) && number(&output["agreement"]) > 0.95);

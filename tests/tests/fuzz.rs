@@ -397,7 +397,7 @@ fn input_files() {
                     assert!(inputs.iter().flat_map(|input| &input.0).all(|list| list.len() == slots[0].shape.iter().product::<usize>()));
                 }
             }
-            let _ = (zkslice_inputs::labels(path), zkslice_inputs::labels_within(path));
+            let _ = (zkslice_inputs::labels(path), zkslice_inputs::labels_within(path, &slots[0]));
         }
     });
 }

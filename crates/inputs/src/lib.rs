@@ -139,12 +139,30 @@ pub fn samples(path: &Path, slots: &[Slot], pixels: Pixels) -> Result<Samples, R
 /// Reads inputs to evaluate: as many as there are. JSON may be of either form.
 ///
 /// # Errors
-/// [`ReadError`].
+/// [`ReadError`], also for lists that are not as long as the model's inputs.
 pub fn inputs(path: &Path, slots: &[Slot], pixels: Pixels) -> Result<Vec<Input>, ReadError> {
-    read(path, slots, pixels, Json::Either)
+    let inputs = read(path, slots, pixels, Json::Either)?;
+    for (index, Input(lists)) in inputs.iter().enumerate() {
+        let place = || format!("input {index}");
+        let wrong = if lists.len() == slots.len() {
+            let pairs = slots.iter().zip(lists).find(|(slot, list)| slot.len() != list.len());
+            pairs.map(|(slot, list)| ValueError::Length {
+                place: place(),
+                input: slot.name.clone(),
+                given: list.len(),
+                expected: slot.len(),
+            })
+        } else {
+            Some(ValueError::Count { place: place(), given: lists.len(), expected: slots.len() })
+        };
+        if let Some(source) = wrong {
+            return Err(ReadError::Value { path: path.to_owned(), source });
+        }
+    }
+    Ok(inputs)
 }
 
-/// Reads the labels of inputs, one an input: a `.npy`, a `.npz` (its array `y`, or its only one), or a `.csv` of one column.
+/// Reads the labels of inputs, one per input: a `.npy`, a `.npz` (its array `y`, or its only one), or a `.csv` of one column.
 ///
 /// # Errors
 /// [`ReadError`].
@@ -160,22 +178,23 @@ pub fn labels(path: &Path) -> Result<Vec<usize>, ReadError> {
     values.and_then(|array| whole(&array)).map_err(|reason| malformed(path, reason))
 }
 
-/// The labels that a file of inputs has beside them: the array `y` of a `.npz`.
+/// The labels that a file of inputs has beside them: the array `y` of a `.npz`, unless the model has an input of that name. The inner
+/// error says why the array is no list of classes.
 ///
 /// # Errors
 /// [`ReadError`].
-pub fn labels_within(path: &Path) -> Result<Option<Vec<usize>>, ReadError> {
-    if path.is_dir() || Format::of(path) != Format::Npz {
+pub fn labels_within(path: &Path, slots: &[Slot]) -> Result<Option<Result<Vec<usize>, String>>, ReadError> {
+    if path.is_dir() || Format::of(path) != Format::Npz || slots.iter().any(|slot| slot.name == "y") {
         return Ok(None);
     }
     let bytes = load(path, MAX_BYTES)?;
-    let found = numpy::find(&bytes, "y").and_then(|found| found.map(|array| whole(&array)).transpose());
-    found.map_err(|reason| malformed(path, reason))
+    let found = numpy::find(&bytes, "y").map_err(|reason| malformed(path, reason))?;
+    Ok(found.map(|array| whole(&array)))
 }
 
 fn whole(array: &numpy::Array) -> Result<Vec<usize>, String> {
     if array.shape.iter().filter(|dim| **dim != 1).count() > 1 {
-        return Err(format!("labels have one axis, this array has shape {:?}; give class numbers, not one column a class", array.shape));
+        return Err(format!("labels have one axis, this array has shape {:?}; give class numbers, not one column per class", array.shape));
     }
     let label = |(index, value): (usize, &f64)| {
         let fits = value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(value);

@@ -20,6 +20,14 @@ pub(crate) fn rows(bytes: &[u8], width: usize) -> Result<Vec<Vec<f64>>, String> 
             names = Some(fields.iter().map(|name| (*name).to_owned()).collect());
             return Ok(());
         }
+        // pandas writes such a row where columns have no names; as a sample it would be wrong in silence.
+        let counted = |(column, field): (usize, &&str)| field.parse::<usize>() == Ok(column);
+        if row == 1 && width > 2 && fields.iter().enumerate().all(counted) {
+            let last = width - 1;
+            return Err(format!(
+                "row 1 counts its columns, 0 to {last}: take it out (pandas: header=False), or put names above it if it is data"
+            ));
+        }
         let number = |(column, field): (usize, &&str)| {
             field.parse::<f64>().map_err(|_| {
                 let name = names.as_ref().map_or(String::new(), |names| format!(" (`{}`)", names[column]));

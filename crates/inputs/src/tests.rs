@@ -191,9 +191,13 @@ fn archives_have_an_array_for_each_input() {
     refused(&folder.write("a.npz", b"PK\x03\x04"), &one, &["no .npz archive"]);
 
     let path = folder.write("labelled.npz", &npz(&[("x", &[2, 2], vec![0.0; 4]), other]));
-    assert_eq!(labels_within(&path).unwrap(), Some(vec![7, 8]));
+    assert_eq!(labels_within(&path, &one).unwrap(), Some(Ok(vec![7, 8])));
+    // An input of that name, or numbers that are no classes.
+    assert_eq!(labels_within(&path, &[slot("y", &[1, 2])]).unwrap(), None);
+    let measured = folder.write("a.npz", &npz(&[("y", &[2], vec![0.37, 1.0])]));
+    assert!(labels_within(&measured, &one).unwrap().unwrap().unwrap_err().contains("label 0 is 0.37"));
     assert_eq!(labels(&path).unwrap(), [7, 8]);
-    assert_eq!(labels_within(&folder.write("a.npz", &npz(&both))).unwrap(), None);
+    assert_eq!(labels_within(&folder.write("a.npz", &npz(&both)), &one).unwrap(), None);
     assert!(labels(&folder.write("a.npz", &npz(&both))).is_err());
     assert_eq!(labels(&folder.write("l.npy", &npy(&[3, 1], &[1_i64, 0, 9]))).unwrap(), [1, 0, 9]);
     assert_eq!(labels(&folder.write("l.csv", b"class\n3\n1\n")).unwrap(), [3, 1]);
@@ -224,8 +228,14 @@ fn tables_have_a_sample_a_row() {
         ("1,2,3\n1,,3\n", &["row 2, column 2: `` is no number"]),
         ("", &["holds no sample"]),
         ("a,b,c\n", &["holds no sample"]),
+        ("0,1,2\n4,5,6\n", &["row 1 counts its columns, 0 to 2", "header=False"]),
     ] {
         refused(&folder.write("bad.csv", text.as_bytes()), &model, words);
+    }
+    // With names above it, it is a sample.
+    assert_eq!(inputs(&folder.write("a.csv", b"a,b,c\n0,1,2\n"), &model, Pixels::Unit).unwrap().len(), 1);
+    for (json, word) in [(r#"{"input_data": [[1, 2]]}"#, "1 list"), (r#"{"input_data": [[1, 2], [3, 4]]}"#, "`b`")] {
+        refused(&folder.write("bad.json", json.as_bytes()), &model, &[word]);
     }
     refused(&folder.write("bad.csv", b"1,2,3\n\xff,2,3\n"), &model, &["no text in UTF-8"]);
 }
@@ -334,8 +344,9 @@ fn json_says_itself_what_it_is() {
     let folder = Folder::new();
     let one = folder.write("one.json", br#"{"input_data": [[1, 2]]}"#);
     let many = folder.write("many.json", br#"{"samples": [{"input_data": [[1, 2]]}, {"input_data": [[3, 4]]}]}"#);
-    assert_eq!(inputs(&one, &[], Pixels::Unit).unwrap().len(), 1);
-    assert_eq!(inputs(&many, &[], Pixels::Unit).unwrap().len(), 2);
+    let model = [slot("x", &[1, 2])];
+    assert_eq!(inputs(&one, &model, Pixels::Unit).unwrap().len(), 1);
+    assert_eq!(inputs(&many, &model, Pixels::Unit).unwrap().len(), 2);
     assert!(input(&many, &[], Pixels::Unit).unwrap_err().to_string().contains("expected {\"input_data\""));
     assert!(samples(&one, &[], Pixels::Unit).unwrap_err().to_string().contains("expected {\"samples\""));
     assert!(matches!(inputs(Path::new("no/such"), &[], Pixels::Unit), Err(ReadError::Io { .. })));
@@ -362,6 +373,6 @@ proptest! {
                 prop_assert!(all.iter().all(|input| input.0[0].len() == shape.iter().product::<usize>() && input.0[0].iter().all(|x| x.is_finite())));
             }
         }
-        let _ = (labels(&path), labels_within(&path));
+        let _ = (labels(&path), labels_within(&path, &[]));
     }
 }

@@ -25,7 +25,7 @@ use crate::output::Output;
 pub(crate) struct Args {
     /// The package.
     package: PathBuf,
-    /// The input: JSON {"input_data": [one list an input]}, a .npy, .npz or .csv of one sample, or an image.
+    /// The input: JSON {"input_data": [one list per input]}, a .npy, .npz or .csv of one sample, or an image.
     #[arg(long)]
     input: PathBuf,
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// Who will request: the commitment of a private input fits no other account's request.
     #[arg(long)]
     requester: Option<Address>,
-    /// Folder for the openings of private inputs, one file a commitment: give them to the prover of your choice and to nobody else.
+    /// Folder for the openings of private inputs, one file per commitment: give them to the prover of your choice and to nobody else.
     #[arg(long)]
     openings: Option<PathBuf>,
     /// Print the words of the public inputs only, as one argument of type `uint256[]` that cast takes.

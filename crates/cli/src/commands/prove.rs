@@ -22,7 +22,7 @@ use crate::output::Output;
 pub(crate) struct Args {
     /// The package, with keys.
     package: PathBuf,
-    /// The input: JSON {"input_data": [one list an input]}, a .npy, .npz or .csv of one sample, or an image.
+    /// The input: JSON {"input_data": [one list per input]}, a .npy, .npz or .csv of one sample, or an image.
     #[arg(long, required_unless_present = "boundary")]
     input: Option<PathBuf>,
     #[command(flatten)]

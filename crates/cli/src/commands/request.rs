@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// The model's package, with keys.
     #[arg(long, value_name = "PACKAGE")]
     model: PathBuf,
-    /// The input: JSON {"input_data": [one list an input]}, a .npy, .npz or .csv of one sample, or an image.
+    /// The input: JSON {"input_data": [one list per input]}, a .npy, .npz or .csv of one sample, or an image.
     #[arg(long)]
     input: PathBuf,
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     /// Gas that the callback is given.
     #[arg(long, default_value_t = 0, requires = "callback")]
     callback_gas: u32,
-    /// Folder for the openings of private inputs, one file a commitment: the relayer needs them, and nobody else.
+    /// Folder for the openings of private inputs, one file per commitment: the relayer needs them, and nobody else.
     #[arg(long)]
     openings: Option<PathBuf>,
     /// Most that a unit of gas may cost: wei, or an amount such as `50 gwei`.

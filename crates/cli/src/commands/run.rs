@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 use serde_json::json;
-use zkslice_graph::{FloatGraph, ImportError, ImportOptions, Input, arg_max, import};
+use zkslice_graph::{FloatGraph, ImportOptions, Imported, Input, Reference, arg_max};
 use zkslice_slicer::{Package, TensorKind};
 
 use super::{Reading, limit_threads, slots};
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{Output, significant};
 
 /// Refusals whose reason is told.
 const REASONS: usize = 5;
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     inputs: PathBuf,
     #[command(flatten)]
     reading: Reading,
-    /// The classes that the inputs have: a .npy, .npz or .csv of one number an input. Without it the array `y` of a .npz of inputs, if it has one.
+    /// The classes that the inputs have: a .npy, .npz or .csv of one number per input. Without it the array `y` of a .npz of inputs, if it has one.
     #[arg(long)]
     labels: Option<PathBuf>,
     /// The model that the package was compiled from: outputs are compared with its own.
@@ -62,23 +62,39 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let started = Instant::now();
     let package = Package::open(&args.package)?;
     let inputs = zkslice_inputs::inputs(&args.inputs, &slots(&package), args.reading.pixels())?;
-    let labels = match &args.labels {
+    let mut labels = match &args.labels {
         Some(path) => Some((path, zkslice_inputs::labels(path)?)),
-        None => zkslice_inputs::labels_within(&args.inputs)?.map(|labels| (&args.inputs, labels)),
+        None => None,
     };
+    // What lies beside the inputs need not be their classes.
+    let mut unused = None;
+    if labels.is_none()
+        && let Some(found) = zkslice_inputs::labels_within(&args.inputs, &slots(&package))?
+    {
+        let classes = package.manifest().tensors.iter().find(|t| t.kind == TensorKind::Output).map_or(0, |t| t.count());
+        match found {
+            Ok(found) if found.iter().all(|label| *label < classes) => labels = Some((&args.inputs, found)),
+            Ok(_) => unused = Some(format!("it has numbers that are no class of {classes}")),
+            Err(reason) => unused = Some(reason),
+        }
+    }
     let names: Vec<&str> = package.manifest().tensors.iter().filter(|t| t.kind == TensorKind::Output).map(|t| t.name.as_str()).collect();
     if let Some((path, labels)) = &labels
         && labels.len() != inputs.len()
     {
         return Err(CliError::input(format!("{}: there are {} labels and {} inputs", path.display(), labels.len(), inputs.len())));
     }
-    let model = args.model.as_deref().map(|path| reference(path, &package)).transpose()?;
+    let model = args.model.as_deref().map(|path| imported(path, &package)).transpose()?;
     let spinner = output.spinner("running");
     let answers: Vec<Answer> = inputs.par_iter().map(|input| answer(&package, input)).collect();
-    let expected: Option<Vec<Option<Outputs>>> = model.map(|model| {
-        let of = |(input, answer): (&Input, &Answer)| answer.is_ok().then(|| model.outputs(&input.0));
+    let expected: Option<Vec<Option<Outputs>>> = model.as_ref().map(|model| {
+        let of = |(input, answer): (&Input, &Answer)| answer.is_ok().then(|| model.graph.outputs(&input.0));
         inputs.par_iter().zip(&answers).map(of).collect()
     });
+    // The float model's outputs count only where another runtime computes them too, or has no answer.
+    let accepted = inputs.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
+    let lists: Vec<Outputs> = accepted.map(|(Input(lists), _)| lists.clone()).collect();
+    let reference = model.map(|model| model.compare(&lists)).transpose().map_err(|e| CliError::input(e.to_string()))?;
     spinner.finish_and_clear();
 
     let refusals: Vec<(usize, &String)> = answers.iter().enumerate().filter_map(|(k, answer)| Some((k, answer.as_ref().err()?))).collect();
@@ -104,8 +120,10 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         let classes = answers.iter().flatten().any(|answer| answer[index].len() > 1);
         let agreement = if classes { format!(", same class {}", percent(score.same_class)) } else { String::new() };
         lines.push(format!(
-            "  {name}: largest error {:.4}, mean {mean:.4}, of outputs up to {:.2}{agreement}",
-            score.largest_error, score.largest_output
+            "  {name}: largest error {}, mean {}, of outputs up to {}{agreement}",
+            significant(score.largest_error),
+            significant(mean),
+            significant(score.largest_output)
         ));
         outputs.push(json!({
             "name": name, "largest_error": score.largest_error, "mean_error": mean, "largest_output": score.largest_output,
@@ -133,6 +151,10 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         lines.push(format!("  agrees with {} of the labels{beside}", percent(ours)));
         judged = json!({ "agreement": share(ours), "model_agreement": theirs.and_then(share) });
     }
+    lines.extend(unused.map(|reason| format!("  its array `y` is not used as labels: {reason}")));
+    if reference == Some(Reference::Own) {
+        lines.push("  the model's outputs are by our reading alone: tract cannot run the model".into());
+    }
     if expected.is_none() {
         let shown = answers.iter().enumerate().filter_map(|(sample, answer)| Some((sample, answer.as_ref().ok()?)));
         for (sample, answer) in shown.take(SHOWN) {
@@ -145,7 +167,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let value = json!({
         "inputs": inputs.len(), "refused": refusals.len(),
         "refusals": refusals.iter().take(REASONS).map(|(sample, reason)| json!({ "input": sample, "reason": reason })).collect::<Vec<_>>(),
-        "outputs": outputs, "labels": judged, "answers": answers.iter().map(|answer| answer.as_ref().ok()).collect::<Vec<_>>(),
+        "reference": reference, "outputs": outputs, "labels": judged, "answers": answers.iter().map(|answer| answer.as_ref().ok()).collect::<Vec<_>>(),
         "seconds": started.elapsed().as_secs_f64(),
     });
     output.result(&value, &lines);
@@ -159,24 +181,22 @@ fn answer(package: &Package, input: &Input) -> Answer {
 }
 
 /// The model to compare with. What a package leaves out of a model, a Softmax at the end, is left out here too.
-fn reference(path: &Path, package: &Package) -> Result<FloatGraph, CliError> {
+fn imported(path: &Path, package: &Package) -> Result<Imported, CliError> {
     super::read(path)?;
     let wrong = |reason: String| CliError::input(format!("{}: {reason}", path.display()));
     let shapes = |wanted: fn(TensorKind) -> bool| -> Vec<(String, Vec<usize>)> {
         package.manifest().tensors.iter().filter(|t| wanted(t.kind)).map(|t| (t.name.clone(), t.shape.clone())).collect()
     };
-    // Axes that the model leaves open have the sizes that the package was compiled for.
-    let mut options = ImportOptions { drop_final_softmax: true, ..ImportOptions::default() };
-    let model = import(path, &options).or_else(|error| match error {
-        ImportError::Dimension { .. } => {
-            options.shapes = shapes(TensorKind::is_input).into_iter().collect();
-            import(path, &options)
-        }
-        _ => Err(error),
+    // Axes that the model leaves open have the sizes that the package was compiled for. Another model may have other inputs.
+    let mut options = ImportOptions { drop_final_softmax: true, shapes: shapes(TensorKind::is_input).into_iter().collect(), batch: None };
+    let model = Imported::read(path, &options).or_else(|_| {
+        options.shapes.clear();
+        Imported::read(path, &options)
     });
     let model = model.map_err(|e| wrong(e.to_string()))?;
-    let theirs: Vec<_> = model.inputs.iter().map(|id| (model.values[*id].name.clone(), model.values[*id].shape.clone())).collect();
-    if theirs != shapes(TensorKind::is_input) || model.outputs.len() != shapes(|kind| kind == TensorKind::Output).len() {
+    let FloatGraph { values, inputs, outputs, .. } = &model.graph;
+    let theirs: Vec<_> = inputs.iter().map(|id| (values[*id].name.clone(), values[*id].shape.clone())).collect();
+    if theirs != shapes(TensorKind::is_input) || outputs.len() != shapes(|kind| kind == TensorKind::Output).len() {
         return Err(wrong(format!("it is not the model of the package: its inputs are {theirs:?}")));
     }
     Ok(model)
