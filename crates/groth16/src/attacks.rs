@@ -640,3 +640,42 @@ fn rows_of_the_fast_prover_are_the_matrices() {
         assert_eq!((a, b), (expected_a, expected_b), "network {seed}");
     }
 }
+
+/// The same with a δ that has α's exponent, in the other group, for whoever has `[β]₁`, which is in every proving key: a prover. Whatever
+/// reads or makes a key refuses it, and α = ±β, where a row's two factors no longer come apart.
+#[test]
+fn attack_b9_keys_whose_alpha_has_another_exponent_are_refused() {
+    let mut rng = StdRng::seed_from_u64(14);
+    let [alpha, beta, delta] = [0; 3].map(|_| Fr::rand(&mut rng));
+    let g1 = |x: Fr| (G1Projective::from(G1Affine::generator()) * x).into_affine();
+    let key = |alpha: Fr, beta: Fr, delta1: Fr, delta2: Fr| VerifyingKey {
+        publics: 1,
+        groups: vec![WordGroup { count: 1, bits: 8 }],
+        alpha: g1(alpha),
+        beta: g2(beta),
+        gamma: G2Affine::generator(),
+        delta1: Some(g2(delta1)),
+        delta2: g2(delta2),
+        ic: (2..5_u64).map(|i| g1(Fr::from(i))).collect(),
+    };
+    let (beta1, none) = (g1(beta), G1Affine::zero());
+    for (name, delta1, delta2, c1, c2) in [
+        ("δ1 = α", alpha, delta, -beta1, none),
+        ("δ1 = −α", -alpha, delta, beta1, none),
+        ("δ2 = α", delta, alpha, none, -beta1),
+        ("δ2 = −α", delta, -alpha, none, beta1),
+    ] {
+        let bad = key(alpha, beta, delta1, delta2);
+        let statement = Statement { publics: vec![Fr::rand(&mut rng)], words: vec![Fr::from(42)] };
+        let forged = Proof { a: statement_point(&bad, &statement, Some(&c1)), b: G2Affine::generator(), c1: Some(c1), c2 };
+        assert_eq!(verify_under_any_key(&bad, &statement, &forged), Ok(()), "{name}: the forgery");
+        assert!(matches!(bad.check(), Err(KeyError::Unsafe(_))), "{name}");
+        assert!(matches!(VerifyingKey::from_record(&bad.record()), Err(KeyError::Unsafe(_))), "{name}: the record");
+    }
+    for other in [alpha, -alpha] {
+        let bad = key(alpha, other, delta, beta);
+        assert!(matches!(bad.check(), Err(KeyError::Unsafe(_))), "α = ±β");
+        assert!(matches!(VerifyingKey::from_record(&bad.record()), Err(KeyError::Unsafe(_))), "α = ±β: the record");
+    }
+    key(alpha, beta, delta, Fr::rand(&mut rng)).check().unwrap();
+}

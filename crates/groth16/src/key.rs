@@ -2,8 +2,9 @@
 
 use std::ops::Neg;
 
-use ark_bn254::{G1Affine, G2Affine};
+use ark_bn254::{Bn254, G1Affine, G2Affine};
 use ark_ec::AffineRepr;
+use ark_ec::pairing::Pairing;
 use zkslice_circuit::gadgets::{digits_per_word, words_of};
 
 use crate::challenge::{keccak, tag};
@@ -200,14 +201,34 @@ impl VerifyingKey {
         Ok(key)
     }
 
-    /// Refuses a key under which proofs can be forged (`docs/proof-system.md` 8.2): a point at infinity, γ that is not the generator, α or β
-    /// that is ± the generator, and what [`check_deltas`] refuses.
+    /// Refuses a key under which proofs can be forged (`docs/proof-system.md` 8.2): what [`Self::check_points`] refuses, and α that has
+    /// the exponent of ±β or ± a δ, which stand in the other group: with δ1 = α, `A = L, B = G2, C1 = −[β]₁, C2 = 0` satisfies the
+    /// equation for every statement. Four pairings.
+    ///
+    /// # Errors
+    /// [`KeyError::Unsafe`].
+    pub fn check(&self) -> Result<(), KeyError> {
+        self.check_points()?;
+        let alpha = Bn254::pairing(self.alpha, G2Affine::generator());
+        let others = [(Some(&self.beta), "β"), (self.delta1.as_ref(), "δ1"), (Some(&self.delta2), "δ2")];
+        for (point, name) in others {
+            if let Some(point) = point
+                && let other = Bn254::pairing(G1Affine::generator(), point)
+                && (alpha == other || alpha == -other)
+            {
+                return Err(KeyError::Unsafe(format!("α has the exponent of ±{name}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a point at infinity, γ that is not the generator, α or β that is ± the generator, and what [`check_deltas`] refuses.
     ///
     /// With β = ±γ, whatever the rest of the key, A = α ± L, B = β, C1 = C2 = 0 satisfies the equation for every statement.
     ///
     /// # Errors
     /// [`KeyError::Unsafe`].
-    pub fn check(&self) -> Result<(), KeyError> {
+    pub fn check_points(&self) -> Result<(), KeyError> {
         let unsafe_if = |bad: bool, reason: &str| if bad { Err(KeyError::Unsafe(reason.into())) } else { Ok(()) };
         unsafe_if(self.alpha.is_zero() || self.beta.is_zero() || self.gamma.is_zero(), "α, β or γ is the point at infinity")?;
         unsafe_if(same(&self.beta, &self.gamma), "β equals ±γ: any statement can be proven")?;

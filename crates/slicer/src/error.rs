@@ -93,7 +93,7 @@ pub enum PackageError {
         smallest: usize,
     },
     /// The output folder is in the way.
-    #[error("{}: already exists and is not an earlier package; choose another folder", path.display())]
+    #[error("{}: already exists and is not an earlier package or part of one; choose another folder, or move it away", path.display())]
     Exists {
         /// The folder.
         path: PathBuf,

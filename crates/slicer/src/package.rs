@@ -37,6 +37,7 @@ const MAX_SLICES: usize = 256;
 /// Version of `keys.json`; until 1 the keys lay beside the graphs.
 const KEYS_VERSION: u32 = 2;
 const KEYS_FOLDER: &str = "keys";
+const SLICES_FOLDER: &str = "slices";
 
 /// Whether a model's inputs are public words or commitments of their owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -628,6 +629,8 @@ fn make_keys(
         made.push((keys, entries, files));
     }
     check_deltas(made.iter().flat_map(|(keys, ..)| keys))?;
+    let mut manifests = Vec::new();
+    let mut folders = Vec::new();
     for (package, (keys, slices, files)) in packages.iter().zip(made) {
         let blob = KeyBlob::new(&package.manifest, keys, true);
         let manifest = KeyManifest {
@@ -640,9 +643,37 @@ fn make_keys(
         };
         let path = package.folder.join(KEYS);
         let bytes = json(&manifest).map_err(|e| PackageError::malformed(&path, e))?;
-        zkslice_files::write(&path, Readers::Umask, &bytes).map_err(PackageError::io(&path))?;
+        manifests.push((path, bytes));
+        folders.push(files);
+    }
+    name_keys(&manifests, &mut folders)?;
+    for (package, files) in packages.iter().zip(folders) {
         files.keep();
         *package.known_keys() = None;
+    }
+    Ok(())
+}
+
+/// Writes the packages' `keys.json`: all of them, or none.
+fn name_keys(manifests: &[(PathBuf, Vec<u8>)], folders: &mut [NewKeys]) -> Result<(), PackageError> {
+    let earlier: Vec<Option<Vec<u8>>> = manifests.iter().map(|(path, _)| fs::read(path).ok()).collect();
+    for (path, bytes) in manifests {
+        let Err(error) = zkslice_files::write(path, Readers::Umask, bytes) else { continue };
+        for (((path, bytes), earlier), folder) in manifests.iter().zip(&earlier).zip(folders) {
+            // A write may fail when the file is in its place already.
+            if fs::read(path).ok().as_ref() != Some(bytes) {
+                continue;
+            }
+            let back = match earlier {
+                Some(earlier) => zkslice_files::write(path, Readers::Umask, earlier),
+                None => fs::remove_file(path),
+            };
+            if back.is_err() {
+                // The new keys are named, so they stay; the earlier ones do too.
+                folder.folder = None;
+            }
+        }
+        return Err(PackageError::io(path)(error));
     }
     Ok(())
 }
@@ -700,7 +731,7 @@ fn check_without_keys(folder: &Path) -> Result<(), PackageError> {
 }
 
 fn graph_file(slice: usize) -> PathBuf {
-    PathBuf::from(format!("slices/{slice}/graph.bin"))
+    PathBuf::from(format!("{SLICES_FOLDER}/{slice}/graph.bin"))
 }
 
 /// Folder of the keys of one setup, named after its digest.
@@ -845,13 +876,39 @@ fn check_policy(manifest: &Manifest) -> Result<(), String> {
     }
 }
 
-/// Refuses a path that holds anything but a package.
+/// Refuses a path that holds no package. Many projects have a `manifest.json`; a package's has slices and tensors.
 fn check_replaceable(folder: &Path) -> Result<(), PackageError> {
+    #[derive(Deserialize)]
+    struct Package {
+        #[serde(rename = "slices")]
+        _slices: Vec<serde::de::IgnoredAny>,
+        #[serde(rename = "tensors")]
+        _tensors: Vec<serde::de::IgnoredAny>,
+    }
     let is_empty = || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-    if folder.exists() && !folder.join(MANIFEST).is_file() && !is_empty() {
+    let is_package = || fs::read(folder.join(MANIFEST)).is_ok_and(|bytes| serde_json::from_slice::<Package>(&bytes).is_ok());
+    if folder.exists() && !is_empty() && !is_package() {
         return Err(PackageError::Exists { path: folder.into() });
     }
     Ok(())
+}
+
+/// Refuses a package in whose folder something else is: it would go with the package.
+fn check_nothing_else(folder: &Path) -> Result<(), PackageError> {
+    let own = [MANIFEST, KEYS, SLICES_FOLDER, KEYS_FOLDER, FolderLock::FILE];
+    for entry in fs::read_dir(folder).map_err(PackageError::io(folder))? {
+        let name = entry.map_err(PackageError::io(folder))?.file_name();
+        if !own.iter().any(|own| name == *own) && !is_partial(&name) {
+            return Err(PackageError::Exists { path: folder.join(name) });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is what a killed writer of a package's own files left.
+fn is_partial(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.ends_with(".partial") && [MANIFEST, KEYS].iter().any(|own| name.starts_with(own))
 }
 
 /// Puts a package of these files in the place of an earlier package, or of nothing.
@@ -874,6 +931,9 @@ fn put(folder: &Path, files: &BTreeMap<PathBuf, Vec<u8>>, lose_keys: bool) -> Re
         if !lose_keys {
             check_without_keys(folder)?;
         }
+    }
+    if folder.exists() {
+        check_nothing_else(folder)?;
     }
     let new = match NewFolder::begin(folder) {
         Ok(Some(new)) => new,

@@ -346,7 +346,41 @@ fn other_peoples_folders_are_left_alone() {
         assert_eq!(fs::read(theirs.join("thesis.txt")).unwrap(), b"years of work");
         fs::remove_dir_all(&theirs).unwrap();
     }
+    // A manifest of something else, and a package in which somebody keeps a file.
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("manifest.json"), r#"{"name": "My web app", "start_url": "/"}"#).unwrap();
+    fs::write(folder.join("thesis.txt"), "years of work").unwrap();
+    for replace in [Package::create, Package::replace] {
+        let error = replace(&folder, &graph(0), &options, Value::Null).unwrap_err();
+        assert!(matches!(&error, PackageError::Exists { path } if *path == folder), "{error}");
+    }
+    fs::remove_file(folder.join("manifest.json")).unwrap();
+    fs::remove_file(folder.join("thesis.txt")).unwrap();
     Package::create(&folder, &graph(0), &options, Value::Null).unwrap();
+    fs::write(folder.join("thesis.txt"), "years of work").unwrap();
+    for replace in [Package::create, Package::replace] {
+        let error = replace(&folder, &graph(1), &options, Value::Null).unwrap_err();
+        assert!(matches!(&error, PackageError::Exists { path } if *path == folder.join("thesis.txt")), "{error}");
+    }
+    Package::create(&folder, &graph(0), &options, Value::Null).expect("the same package");
+    assert_eq!(fs::read(folder.join("thesis.txt")).unwrap(), b"years of work");
+    fs::remove_file(folder.join("thesis.txt")).unwrap();
+    Package::create(&folder, &graph(1), &options, Value::Null).unwrap();
+}
+
+/// Where the keys of one package of several cannot be written, all have those that they had.
+#[test]
+fn keys_of_several_packages_come_together() {
+    let place = tempfile::tempdir().unwrap();
+    let (one, two) = (place.path().join("one"), place.path().join("two"));
+    let before = with_keys(&one, &graph(0), 1).keys().unwrap().model;
+    create(&two, &graph(1), InputMode::Public);
+    fs::create_dir(two.join("keys.json")).unwrap();
+    let packages = [&one, &two].map(|folder| Package::open(folder).unwrap());
+    let kept = files(&one);
+    setup_again(&packages, &mut StdRng::seed_from_u64(2), |_, _| ()).unwrap_err();
+    assert_eq!((files(&one), Package::open(&one).unwrap().keys().unwrap().model), (kept, before));
+    assert!(!two.join("keys").exists());
 }
 
 fn key_file(package: &Package, k: usize, kind: &str) -> PathBuf {
