@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
-const LOCK: &str = ".lock";
+const LOCK: &str = FolderLock::FILE;
 
 /// The right to write a folder. Dropping it gives it back.
 #[derive(Debug)]
@@ -13,6 +13,9 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
+    /// Name of the file, in the folder, that is locked.
+    pub const FILE: &'static str = ".lock";
+
     /// Takes the lock of a folder that is there; `None` while another has it.
     ///
     /// # Errors
@@ -31,6 +34,14 @@ impl FolderLock {
                 return Ok(Some(Self { _file: file }));
             }
         }
+    }
+
+    /// Gives the right back and leaves no file of its own in the folder.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn remove(self, folder: &Path) -> Result<()> {
+        fs::remove_file(folder.join(LOCK))
     }
 }
 
@@ -117,6 +128,43 @@ impl NewFolder {
     }
 }
 
+/// A folder that was put in its place by [`NewFolder::put_beside`].
+#[derive(Debug)]
+pub struct Replaced {
+    /// Keeps others from putting a folder there.
+    pub lock: FolderLock,
+    /// Where it is: what a symbolic link leads to.
+    pub place: PathBuf,
+    /// Where the earlier folder is, if there was one.
+    pub earlier: Option<PathBuf>,
+}
+
+impl NewFolder {
+    /// Puts it in its place. An earlier folder is beside it afterwards, as `<name>.old`, for the caller to take from and to remove.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`], with the path, where something has that name, which nobody but its owner may remove; others of the
+    /// system. The earlier folder is then where it was.
+    pub fn put_beside(mut self) -> Result<Replaced> {
+        let mut name = self.place.file_name().unwrap_or_default().to_os_string();
+        name.push(".old");
+        let old = self.place.with_file_name(name);
+        let earlier = self.place.try_exists()?.then_some(old);
+        if let Some(old) = &earlier {
+            if old.try_exists()? {
+                return Err(Error::new(ErrorKind::AlreadyExists, old.display().to_string()));
+            }
+            fs::rename(&self.place, old)?;
+        }
+        fs::rename(&self.partial, &self.place).inspect_err(|_| {
+            // Back to what was there; the first error is the one to report.
+            let _ = earlier.as_ref().map(|old| fs::rename(old, &self.place));
+        })?;
+        let lock = self.lock.take().ok_or(ErrorKind::NotFound)?;
+        Ok(Replaced { lock, place: std::mem::take(&mut self.place), earlier })
+    }
+}
+
 impl Drop for NewFolder {
     fn drop(&mut self) {
         if self.lock.is_some() {
@@ -185,6 +233,29 @@ mod tests {
             FolderLock::take(&place).unwrap().unwrap();
             assert_eq!(names(folder.path()), ["package"]);
         }
+    }
+
+    #[test]
+    fn an_earlier_folder_is_kept_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("export");
+        let put = |content: &str| {
+            let new = NewFolder::begin(&place).unwrap().unwrap();
+            fs::write(new.path().join(content), content).unwrap();
+            new.put_beside()
+        };
+        let first = put("first").unwrap();
+        assert_eq!((&first.place, &first.earlier), (&place.canonicalize().unwrap(), &None));
+        first.lock.remove(&place).unwrap();
+        assert_eq!(names(&place), ["first"]);
+        let second = put("second").unwrap();
+        let old = second.earlier.unwrap();
+        assert_eq!((names(&old), names(&place)), (vec!["first".into()], vec![LOCK.into(), "second".into()]));
+        let error = put("third").unwrap_err();
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::AlreadyExists, old.display().to_string()));
+        assert_eq!(names(folder.path()), ["export", "export.old"]);
+        second.lock.remove(&place).unwrap();
+        assert_eq!(names(&place), ["second"]);
     }
 
     /// Whoever waited for the lock of a folder that was replaced has the lock of the new one, or none.

@@ -13,7 +13,7 @@
 
 mod folder;
 
-pub use folder::{FolderLock, NewFolder};
+pub use folder::{FolderLock, NewFolder, Replaced};
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write};

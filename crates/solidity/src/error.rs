@@ -51,6 +51,12 @@ pub enum ExportError {
         /// The folder.
         path: PathBuf,
     },
+    /// Another process exports to the same place.
+    #[error("{}: another process is writing it; wait for that, then start again", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The output folder has another model's export.
     #[error(
         "{}: it holds the export of model '{name}', {digest}; give this one another name with --name, or another folder, \

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tera::Context;
+use zkslice_files::{FolderLock, NewFolder, Replaced};
 use zkslice_groth16::{VerifyingKey, check_rows, keccak};
 use zkslice_slicer::{FeatureEntry, KeyBlob, Package, Slot, TensorEntry, TensorKind, slots};
 
@@ -362,54 +364,39 @@ pub fn folder_in(project: &Path, package: &Package, name: Option<&str>) -> Resul
 /// # Errors
 /// As [`slice_verifier`]; [`ExportError::Exists`] for a folder that is not an earlier export, [`ExportError::OtherModel`] for one of another
 /// model, unless that may be replaced, [`ExportError::Edited`] for one with a changed file; [`ExportError::License`] and
-/// [`ExportError::Name`]. Nothing half-written stays behind.
+/// [`ExportError::Name`]; [`ExportError::Busy`] while another export writes there. Nothing half-written stays behind.
 pub fn export_with(package: &Package, out: &Path, options: &ExportOptions) -> Result<Exported, ExportError> {
     let checked = check(package)?;
     let files = files(package, options, &checked)?;
     let model = (!options.replace).then(|| hex0x(&checked.blob.model_digest()));
+    // Before anything is made in a folder that is somebody else's.
+    earlier(out, model.as_deref())?;
+    out.file_name().ok_or_else(|| ExportError::Exists { path: out.into() })?;
+    let failed = |error: Error| match error.kind() {
+        // What an export that was broken off has set aside is not ours to delete.
+        ErrorKind::AlreadyExists => ExportError::Exists { path: error.to_string().into() },
+        _ => ExportError::io(out)(error),
+    };
+    // An existing project may have no sources yet.
+    if let Some(parent) = out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent).map_err(ExportError::io(parent))?;
+    }
+    let new = NewFolder::begin(out).map_err(failed)?.ok_or_else(|| ExportError::Busy { path: out.into() })?;
     let earlier = earlier(out, model.as_deref())?;
-    let name = out.file_name().ok_or_else(|| ExportError::Exists { path: out.into() })?.to_string_lossy();
-    let sibling = |suffix: &str| out.with_file_name(format!("{name}.{suffix}"));
-    let (partial, old) = (sibling("partial"), sibling("old"));
-    let write = || {
-        remove(&partial)?;
-        // An existing project may have no sources yet.
-        if let Some(parent) = out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+    for (name, bytes) in &files {
+        let path = new.path().join(name);
+        if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(ExportError::io(parent))?;
         }
-        for (name, bytes) in &files {
-            let path = partial.join(name);
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(ExportError::io(parent))?;
-            }
-            fs::write(&path, bytes).map_err(ExportError::io(&path))?;
-        }
-        if out.exists() {
-            // What an export that was broken off has set aside is not ours to delete.
-            if old.exists() {
-                return Err(ExportError::Exists { path: old.clone() });
-            }
-            fs::rename(out, &old).map_err(ExportError::io(out))?;
-        }
-        fs::rename(&partial, out).map_err(|source| {
-            // Back to what was there.
-            let _ = fs::rename(&old, out);
-            ExportError::io(out)(source)
-        })
-    };
-    write().inspect_err(|_| {
-        // The first error is the one to report.
-        let _ = fs::remove_dir_all(&partial);
-    })?;
-    if old.exists() {
-        carry(&old, out, Path::new(""), &earlier)?;
-        remove(&old)?;
+        fs::write(&path, bytes).map_err(ExportError::io(&path))?;
     }
+    let Replaced { lock, place, earlier: old } = new.put_beside().map_err(failed)?;
+    if let Some(old) = old {
+        carry(&old, &place, Path::new(""), &earlier)?;
+        fs::remove_dir_all(&old).map_err(ExportError::io(&old))?;
+    }
+    lock.remove(&place).map_err(ExportError::io(&place))?;
     Ok(Exported { files: files.into_keys().map(PathBuf::from).collect() })
-}
-
-fn remove(path: &Path) -> Result<(), ExportError> {
-    if path.exists() { fs::remove_dir_all(path).map_err(ExportError::io(path)) } else { Ok(()) }
 }
 
 /// Names of an earlier export's files, unedited; empty if the folder is not there or empty. Of that model only, where one is given.
@@ -429,7 +416,8 @@ fn earlier(out: &Path, model: Option<&str>) -> Result<Vec<PathBuf>, ExportError>
             return Err(ExportError::Edited { path });
         }
     }
-    Ok(index.files.into_keys().chain([INDEX.into()]).map(PathBuf::from).collect())
+    // An export that was broken off at its very end leaves its lock.
+    Ok(index.files.into_keys().chain([INDEX.into(), FolderLock::FILE.into()]).map(PathBuf::from).collect())
 }
 
 /// Moves what the earlier export did not write from the old folder to the new one.

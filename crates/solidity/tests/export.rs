@@ -9,6 +9,7 @@ use std::process::Command;
 use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::{AffineRepr, CurveGroup};
 use tempfile::TempDir;
+use zkslice_files::{FolderLock, NewFolder};
 use zkslice_graph::{FloatGraph, FloatNode, FloatOp, Input, Options, Samples, Value as FloatValue, compile_float};
 use zkslice_groth16::{Form, KeyError, VerifyingKey, keccak};
 use zkslice_slicer::{InputMode, Package, PackageError, PackageOptions, Slot, Strategy, setup, slots};
@@ -220,6 +221,21 @@ fn edited_files_are_not_lost_and_others_stay() {
     assert!(written.iter().all(|(name, bytes)| now[name] == *bytes));
     assert_eq!(now.len(), written.len() + 3);
     assert_eq!(now[Path::new("src/Consumer.sol")], b"src/Consumer.sol");
+
+    // While another export writes there, and after one that was broken off.
+    let other = NewFolder::begin(&out).unwrap().unwrap();
+    assert!(matches!(export(&model.package, &out), Err(ExportError::Busy { .. })));
+    drop(other);
+    assert_eq!(files(&out), now);
+    drop(FolderLock::take(&out).unwrap());
+    export(&model.package, &out).unwrap();
+    assert_eq!(files(&out), now);
+    // What was set aside and not taken back is somebody's.
+    let old = folder.path().join("out.old");
+    fs::create_dir(&old).unwrap();
+    assert!(matches!(export(&model.package, &out), Err(ExportError::Exists { path }) if path.ends_with("out.old")));
+    assert_eq!((files(&out), fs::read_dir(folder.path()).unwrap().count()), (now, 2));
+    fs::remove_dir(&old).unwrap();
 
     fs::write(out.join("foundry.toml"), "edited").unwrap();
     assert!(matches!(export(&model.package, &out), Err(ExportError::Edited { path }) if path.ends_with("foundry.toml")));
