@@ -24,7 +24,10 @@ export interface Feature {
   readonly scale: number | bigint | string;
 }
 
-/** How a tensor becomes words: an entry of `tensors` in the package's `manifest.json`, or what the model's key blob says. */
+/**
+ * How a tensor becomes words: an entry of `tensors` in the package's `manifest.json`. The model's key blob says the same of a
+ * tensor with one feature, and neither offset nor scale of one with several.
+ */
 export interface Layout {
   /** Bits of a digit, from 1 to 64. */
   readonly bits: number;

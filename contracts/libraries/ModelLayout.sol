@@ -22,6 +22,8 @@ library ModelLayout {
 
     /// @notice Reverts unless a registered model's inputs and outputs are packed as a library that `zkslice export` wrote
     /// says. For constructors: a consumer that decodes words by another layout would take one answer for another.
+    /// @dev What outputs mean, and the scales of an input's features where they have their own, is not in a layout: the
+    /// model digest alone binds names and shapes. Whoever may choose `modelDigest` chooses that.
     /// @param layout The library's `LAYOUT`.
     function requireSame(IModelRegistry registry, bytes32 modelDigest, bytes memory layout) internal view {
         bytes memory blob = registry.blob(modelDigest);

@@ -69,6 +69,8 @@ contract InferenceOracleTest is Jobs {
         assertEq(oracle.balanceOf(prover, address(0)), 2 * first.request.fee);
     }
 
+    /// Fewer cases, since each takes long: 100,000 in `make deep`.
+    /// forge-config: default.fuzz.runs = 300
     function testFuzz_FulfilsForAnyBeneficiaryAndTime(address beneficiary, uint64 wait) public {
         vm.assume(beneficiary != address(0));
         Model memory model = install("single");

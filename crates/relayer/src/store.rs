@@ -6,16 +6,24 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol_types::SolValue;
-use sqlx::migrate::MigrateError;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{Row, SqlitePool};
+use sqlx::{Row, SqlSafeStr as _, SqlitePool};
 use zkslice_chain::bindings::Request;
 use zkslice_chain::transaction::SignedTransaction;
 
 use crate::RelayError;
 use crate::state::{AttemptState, State};
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+/// The database's versions, oldest first: a version that was released is never changed.
+const MIGRATIONS: [(&str, &str); 1] = [("queue", include_str!("../migrations/0001_queue.sql"))];
+
+fn migrator() -> Migrator {
+    let migration = |((name, sql), version): (&(&'static str, &'static str), i64)| {
+        Migration::new(version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(MIGRATIONS.iter().zip(1..).map(migration).collect())
+}
 
 /// A request as its event gave it.
 #[derive(Clone, Debug)]
@@ -133,7 +141,7 @@ impl Store {
             tracing::debug!(error = %e, "database");
             open()
         })?;
-        match MIGRATIONS.run(&pool).await {
+        match migrator().run(&pool).await {
             Ok(()) => {}
             Err(MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) | MigrateError::VersionTooNew(..)) => {
                 return Err(RelayError::StoreNewer { path: path.to_owned() });

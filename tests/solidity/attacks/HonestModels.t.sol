@@ -10,6 +10,8 @@ import {Deployed} from "../utils/Deployed.sol";
 /// value) cannot stop a model: not by salts, invented boundaries, cut bundles, or words that no covered slice has.
 contract HonestModelsTest is Deployed {
     /// Values and salts are bits, so that two bundles often agree in one thing and differ in another.
+    /// Fewer cases, since each takes long: 100,000 in `make deep`.
+    /// forge-config: default.fuzz.runs = 300
     function testFuzz_RevertWhen_EverySliceIsAFunction(uint256 seed, uint256 coverage) public {
         Model memory model = install("mixed");
         coverage = bound(coverage, 0, 6);
