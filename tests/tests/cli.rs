@@ -137,12 +137,18 @@ fn encode_gives_what_a_request_carries() {
 
     // The call that requests, ready to be sent.
     ok!("setup", scene.path("public"), scene.path("private"));
-    let encoded = ok!("encode", scene.path("public"), "--input", scene.input(), "--deadline", "1800000000", "--fee", "7");
+    refused!(2, ["--deadline 5 is over"], "encode", scene.path("public"), "--input", scene.input(), "--deadline", "5");
+    let relative = ok!("encode", scene.path("public"), "--input", scene.input(), "--deadline", "+3600");
+    let encoded = ok!("encode", scene.path("public"), "--input", scene.input(), "--deadline", "4000000000", "--fee", "7");
     let call = hex::decode(&encoded["calldata"].as_str().unwrap()[2..]).unwrap();
     let call = requestCall::abi_decode(&call).unwrap();
     assert_eq!(call.words.iter().flat_map(|word| word.to_be_bytes::<32>()).collect::<Vec<u8>>(), words);
     assert_eq!(call.request_.inputs.iter().map(ToString::to_string).collect::<Vec<_>>(), [encoded["inputs"][0]["hash"].as_str().unwrap()]);
-    assert_eq!((call.request_.deadline, call.request_.fee.to::<u64>()), (1_800_000_000, 7));
+    assert_eq!((call.request_.deadline, call.request_.fee.to::<u64>()), (4_000_000_000, 7));
+    let bytes = hex::decode(&relative["calldata"].as_str().unwrap()[2..]).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let deadline = requestCall::abi_decode(&bytes).unwrap().request_.deadline;
+    assert!((now + 3540..=now + 3600).contains(&deadline), "{deadline}");
     assert_eq!((call.request_.verifier, call.request_.minCoverage.to::<u64>()), (VERIFIER_SELECTOR, 0));
     let model = ok!("inspect", scene.path("public"))["keys"]["model"].clone();
     assert_eq!(call.request_.modelDigest.to_string(), model.as_str().unwrap());
@@ -180,7 +186,7 @@ fn coverage_is_part_of_model_and_request() {
     scene.compile("whole", 2, "public");
     ok!("setup", pkg, scene.path("whole"));
     let encode = |package: &Path, slices: &str| {
-        run!("encode", package, "--input", scene.input(), "--deadline", "1800000000", "--min-coverage", slices, "--json")
+        run!("encode", package, "--input", scene.input(), "--deadline", "4000000000", "--min-coverage", slices, "--json")
     };
     for (slices, word) in [("1", 2u64), ("0,1", 0)] {
         let encoded = scene::succeeded(encode(&pkg, slices));

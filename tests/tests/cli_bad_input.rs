@@ -193,7 +193,15 @@ fn options_of_the_prover() {
     let scene = proven();
     let (one, two, output) = (scene.path("one"), scene.path("two"), scene.path("never.json"));
     refused!(2, ["--slice 9", "slices 0 to 0"], "prove", one, "--input", scene.input(), "--slice", "9", "-o", output);
-    refused!(2, ["--threads must be at least 1"], "prove", one, "--input", scene.input(), "--threads", "0", "-o", output);
+    for threads in ["0", "100000"] {
+        refused!(2, ["--threads", "1 to 1024"], "prove", one, "--input", scene.input(), "--threads", threads, "-o", output);
+    }
+    // Nor is a file of another kind replaced.
+    let kept = std::fs::read(scene.samples()).unwrap();
+    refused!(2, ["not an earlier bundle"], "prove", one, "--input", scene.input(), "-o", scene.samples());
+    refused!(2, ["not an earlier file of openings"], "prove", one, "--input", scene.input(), "--openings", scene.samples(), "-o", output);
+    refused!(2, ["name one file"], "prove", one, "--input", scene.input(), "--openings", output, "-o", output);
+    assert_eq!(std::fs::read(scene.samples()).unwrap(), kept);
     refused!(2, ["slice 1", "'/Relu_output_0'", "--boundary"], "prove", two, "--input", scene.input(), "--slice", "1", "-o", output);
     refused!(2, ["--slice"], "prove", two, "--boundary", scene.path("two.openings"), "-o", output);
     refused!(2, ["--input"], "prove", two, "-o", output);

@@ -162,7 +162,7 @@ fn words_are_an_argument_of_cast() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let calldata = hex::decode(String::from_utf8(out.stdout).unwrap().trim().trim_start_matches("0x")).unwrap();
     let words = <Vec<U256>>::abi_decode(&calldata[4..]).unwrap();
-    let encoded = ok!("encode", world.scene.path("pkg"), "--input", world.scene.input(), "--deadline", "1800000000");
+    let encoded = ok!("encode", world.scene.path("pkg"), "--input", world.scene.input(), "--deadline", "4000000000");
     let call = hex::decode(&encoded["calldata"].as_str().unwrap()[2..]).unwrap();
     assert_eq!(requestCall::abi_decode(&call).unwrap().words, words);
     assert!(run!("encode", world.scene.path("pkg"), "--input", world.scene.input()).stdout.contains(printed.trim()));

@@ -25,7 +25,7 @@ const CONFIG_VERSION: i64 = 1;
 /// models = ["../models/lenet5"]     # packages with keys
 ///
 /// max_fee_per_gas = "50 gwei"
-/// max_gas = 5_000_000               # a transaction
+/// max_gas = 5_000_000               # per transaction
 /// daily_spend_cap = "0.1 ether"
 /// min_fee = "0.0005 ether"
 /// ```

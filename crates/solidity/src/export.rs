@@ -356,7 +356,7 @@ pub fn folder_in(project: &Path, package: &Package, name: Option<&str>) -> Resul
     Ok(project.join(sources).join(title))
 }
 
-/// Writes a verifier contract a slice, the model's library, the decoder it uses, the key blob and its chunks: as a forge
+/// Writes one verifier contract per slice, the model's library, the decoder it uses, the key blob and its chunks: as a forge
 /// project, or for one. Formatted as `forge fmt` does by default. The same package gives the same bytes.
 ///
 /// The folder appears whole. One of an earlier export of the same model is replaced; files that are not of the export stay.
@@ -383,6 +383,11 @@ pub fn export_with(package: &Package, out: &Path, options: &ExportOptions) -> Re
     }
     let new = NewFolder::begin(out).map_err(failed)?.ok_or_else(|| ExportError::Busy { path: out.into() })?;
     let earlier = earlier(out, model.as_deref())?;
+    // A foreign file where a new one belongs, while everything is as it was.
+    let foreign = |name: &&String| !earlier.iter().any(|own| own == Path::new(name.as_str())) && out.join(name).exists();
+    if let Some(name) = files.keys().find(foreign) {
+        return Err(ExportError::Exists { path: out.join(name) });
+    }
     for (name, bytes) in &files {
         let path = new.path().join(name);
         if let Some(parent) = path.parent() {

@@ -237,6 +237,13 @@ fn edited_files_are_not_lost_and_others_stay() {
     assert_eq!((files(&out), fs::read_dir(folder.path()).unwrap().count()), (now, 2));
     fs::remove_dir(&old).unwrap();
 
+    // A file of somebody's where the export under another name would write one.
+    let named = ExportOptions { name: Some("Other".into()), ..ExportOptions::default() };
+    fs::write(out.join("src/OtherModel.sol"), "theirs").unwrap();
+    let now = files(&out);
+    assert!(matches!(export_with(&model.package, &out, &named), Err(ExportError::Exists { path }) if path.ends_with("OtherModel.sol")));
+    assert_eq!((files(&out), fs::read_dir(folder.path()).unwrap().count()), (now, 1));
+
     fs::write(out.join("foundry.toml"), "edited").unwrap();
     assert!(matches!(export(&model.package, &out), Err(ExportError::Edited { path }) if path.ends_with("foundry.toml")));
     assert_eq!(fs::read(out.join("foundry.toml")).unwrap(), b"edited");

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol_types::SolCall;
@@ -13,6 +14,7 @@ use zkslice_chain::context;
 use zkslice_prover::{Bound, Inference, encode_request};
 use zkslice_slicer::{Package, TensorKind, bitmap};
 
+use super::request::{Deadline, deadline};
 use super::{Reading, amount, integers, write_secret};
 use crate::error::CliError;
 use crate::output::Output;
@@ -39,9 +41,9 @@ pub(crate) struct Args {
     /// Print the words of the public inputs only, as one argument of type `uint256[]` that cast takes.
     #[arg(long, conflicts_with = "deadline")]
     words: bool,
-    /// Also print calldata of `InferenceOracle.request`, open until this Unix time.
-    #[arg(long)]
-    deadline: Option<u64>,
+    /// Also print calldata of `InferenceOracle.request`, open until this Unix time, or so many seconds from now: `+` and seconds.
+    #[arg(long, value_parser = deadline)]
+    deadline: Option<Deadline>,
     /// Fee, sent with the request: wei, or an amount such as `0.001 ether`.
     #[arg(long, default_value = "0", value_parser = amount, requires = "deadline")]
     fee: U256,
@@ -73,6 +75,16 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let calldata = match args.deadline {
         None => None,
         Some(deadline) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+            let deadline = match deadline {
+                Deadline::At(time) if time <= now => {
+                    return Err(CliError::input(format!(
+                        "--deadline {time} is over, it is {now} now; give a later time, or + and seconds"
+                    )));
+                }
+                Deadline::At(time) => time,
+                Deadline::In(seconds) => now.saturating_add(seconds),
+            };
             let request = Request {
                 modelDigest: B256::from(package.key_blob()?.model_digest()),
                 inputs: encoded.inputs,

@@ -9,7 +9,7 @@ use zkslice_solidity::{DEFAULT_LICENSE, ExportOptions, Layout, export_with, fold
 
 use crate::output::Output;
 
-/// Write Solidity: a verifier contract a slice, the model's key blob, a decoding library.
+/// Write Solidity: one verifier contract per slice, the model's key blob, a decoding library.
 ///
 /// As a forge project of its own, or into an existing one, in a folder named after the model among its sources. Files of an
 /// earlier export of the model are replaced unless they were edited; no other file is touched.

@@ -41,6 +41,17 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     write_for(Readers::Umask, path, bytes)
 }
 
+/// Refuses an output that would take the place of a file of another kind.
+pub(crate) fn check_replaceable(path: &Path, what: &str, is_one: impl Fn(&[u8]) -> bool) -> Result<(), CliError> {
+    match std::fs::read(path) {
+        Ok(bytes) if !bytes.is_empty() && !is_one(&bytes) => {
+            Err(CliError::input(format!("{}: already exists and is not an earlier {what}; choose another file", path.display())))
+        }
+        // What else is wrong with the place shows when it is written.
+        _ => Ok(()),
+    }
+}
+
 /// [`write`] for what only its owner may read: openings, which show inputs, and keys.
 pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     write_for(Readers::Owner, path, bytes)
@@ -109,11 +120,14 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a whole number of at least 1".into())
 }
 
+/// More threads than any machine has use for.
+const MOST_THREADS: usize = 1024;
+
 /// Limits the threads of all parallel work.
 pub(crate) fn limit_threads(threads: Option<usize>) -> Result<(), CliError> {
     match threads {
         None => Ok(()),
-        Some(0) => Err(CliError::input("--threads must be at least 1")),
+        Some(n) if !(1..=MOST_THREADS).contains(&n) => Err(CliError::input(format!("--threads {n}: give 1 to {MOST_THREADS}"))),
         Some(n) => rayon::ThreadPoolBuilder::new().num_threads(n).build_global().map_err(|e| CliError::failed(e.to_string())),
     }
 }

@@ -10,7 +10,7 @@ use zkslice_chain::context;
 use zkslice_prover::{Bundle, Inference, Openings, Verifier, prove};
 use zkslice_slicer::{Package, TensorKind};
 
-use super::{Reading, field_word, integers, limit_threads, read, write, write_secret};
+use super::{Reading, check_replaceable, field_word, integers, limit_threads, read, write, write_secret};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -52,6 +52,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     limit_threads(args.threads)?;
+    check_replaceable(&args.output, "bundle", |bytes| Bundle::from_json(bytes).is_ok())?;
+    if let Some(path) = &args.openings {
+        if *path == args.output {
+            return Err(CliError::input("--openings and --output name one file"));
+        }
+        check_replaceable(path, "file of openings", |bytes| Openings::from_json(bytes, "").is_ok())?;
+    }
     let package = Package::open(&args.package)?;
     let tensors = &package.manifest().tensors;
     let mut inference = match &args.input {
