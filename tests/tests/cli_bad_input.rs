@@ -196,12 +196,15 @@ fn options_of_the_prover() {
     for threads in ["0", "100000"] {
         refused!(2, ["--threads", "1 to 1024"], "prove", one, "--input", scene.input(), "--threads", threads, "-o", output);
     }
-    // Nor is a file of another kind replaced.
-    let kept = std::fs::read(scene.samples()).unwrap();
-    refused!(2, ["not an earlier bundle"], "prove", one, "--input", scene.input(), "-o", scene.samples());
-    refused!(2, ["not an earlier file of openings"], "prove", one, "--input", scene.input(), "--openings", scene.samples(), "-o", output);
+    // Nor is a file of another kind replaced, nor a pipe read to its end.
+    let other = scene.write("notes.json", b"{}");
+    refused!(2, ["not an earlier bundle"], "prove", one, "--input", scene.input(), "-o", other);
+    refused!(2, ["not an earlier file of openings"], "prove", one, "--input", scene.input(), "--openings", other, "-o", output);
     refused!(2, ["name one file"], "prove", one, "--input", scene.input(), "--openings", output, "-o", output);
-    assert_eq!(std::fs::read(scene.samples()).unwrap(), kept);
+    assert_eq!(std::fs::read(&other).unwrap(), b"{}");
+    let pipe = scene.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    refused!(1, ["no regular file"], "prove", one, "--input", scene.input(), "-o", pipe);
     refused!(2, ["slice 1", "'/Relu_output_0'", "--boundary"], "prove", two, "--input", scene.input(), "--slice", "1", "-o", output);
     refused!(2, ["--slice"], "prove", two, "--boundary", scene.path("two.openings"), "-o", output);
     refused!(2, ["--input"], "prove", two, "-o", output);

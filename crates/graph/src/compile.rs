@@ -453,11 +453,26 @@ fn choose(
 ) -> Result<Attempt, CompileError> {
     let tables: Vec<u32> = options.table_bits.map_or(AUTO_TABLE_BITS.collect(), |bits| vec![bits]);
     let inputs: Vec<u32> = options.input_bits.map_or(AUTO_INPUT_BITS.to_vec(), |bits| vec![bits]);
-    let prepared = inputs.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+    // Made when they are first tried; `None` for bits that the inputs cannot have.
+    let mut prepared: Vec<Option<Prepared>> = Vec::new();
     let mut best: Option<(f64, Attempt)> = None;
     let mut failure = None;
     for table_bits in tables {
-        for prepared in &prepared {
+        for (index, &input_bits) in inputs.iter().enumerate() {
+            if prepared.len() == index {
+                prepared.push(match prepare(input_bits) {
+                    Ok(made) => Some(made),
+                    // A sample that has no digits is the sample's or the range's fault, whatever the setting.
+                    Err(error) if matches!(error, CompileError::Encode { .. }) => return Err(error),
+                    Err(error) => {
+                        failure = Some(error);
+                        None
+                    }
+                });
+            }
+            let Some(prepared) = &prepared[index] else {
+                continue;
+            };
             match attempt(table_bits, prepared) {
                 Ok(found) => {
                     let (share, made_up_share) = (found.report.share(), found.report.made_up_share());
@@ -473,8 +488,6 @@ fn choose(
                         best = Some((worst, found));
                     }
                 }
-                // A sample that has no digits is the sample's or the range's fault, whatever the setting.
-                Err(error) if matches!(error, CompileError::Encode { .. }) => return Err(error),
                 // The last one is that of the widest setting.
                 Err(error) => failure = Some(error),
             }

@@ -134,7 +134,7 @@ pub(crate) fn pick(list: &[f64], index: usize) -> f64 {
 }
 
 impl FloatGraph {
-    /// Runs the graph on one list of numbers an input; gives all values by [`ValueId`].
+    /// Runs the graph on one list of numbers per input; gives all values by [`ValueId`].
     ///
     /// The lists must have the inputs' lengths (missing elements count as zero, further ones are ignored).
     pub fn run(&self, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {

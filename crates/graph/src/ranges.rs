@@ -103,8 +103,6 @@ pub(crate) struct Chooser<'a> {
     ranges: &'a [InputRange],
     margin: Option<f64>,
     scales: InputScales,
-    /// The float model's outputs on the samples.
-    expected: &'a [Vec<Vec<f64>>],
     /// Largest magnitude of each output on the samples.
     reach: Vec<f64>,
     /// The axis of each input's features.
@@ -116,7 +114,7 @@ impl<'a> Chooser<'a> {
     pub(crate) fn new(
         float: &'a FloatGraph,
         samples: &'a [Input],
-        expected: &'a [Vec<Vec<f64>>],
+        expected: &[Vec<Vec<f64>>],
         options: &'a Options,
     ) -> Result<Chooser<'a>, CompileError> {
         let axes = feature_axes(float);
@@ -128,7 +126,6 @@ impl<'a> Chooser<'a> {
             ranges: &options.input_ranges,
             margin: options.input_margin,
             scales: options.input_scales,
-            expected,
             reach: (0..float.outputs.len()).map(largest).collect(),
             axes,
         })
@@ -213,17 +210,18 @@ impl<'a> Chooser<'a> {
 
     /// Whether some of an input's elements, moved by so much, move an output by more than [`MOST_MOVED`] of its range.
     fn moves(&self, position: usize, elements: impl Fn(usize) -> bool, by: f64) -> bool {
-        self.samples.iter().zip(self.expected).take(MOVED_SAMPLES).any(|(Input(lists), expected)| {
-            let mut lists = lists.clone();
-            for (element, x) in lists[position].iter_mut().enumerate().filter(|(element, _)| elements(*element)) {
+        self.samples.iter().take(MOVED_SAMPLES).any(|Input(lists)| {
+            let mut there = lists.clone();
+            for (element, x) in there[position].iter_mut().enumerate().filter(|(element, _)| elements(*element)) {
                 *x += if element % 2 == 0 { by } else { -by };
             }
-            self.float
-                .outputs(&lists)
+            // Not what is expected of the model: a clamp may stand in the graph already.
+            let (before, after) = (self.float.outputs(lists), self.float.outputs(&there));
+            before
                 .iter()
-                .zip(expected)
+                .zip(&after)
                 .zip(&self.reach)
-                .any(|((moved, expected), reach)| moved.iter().zip(expected).any(|(x, y)| (x - y).abs() > MOST_MOVED * reach))
+                .any(|((before, after), reach)| before.iter().zip(after).any(|(x, y)| (x - y).abs() > MOST_MOVED * reach))
         })
     }
 }

@@ -356,7 +356,7 @@ pub fn encode(graph: &Graph, input: &Input) -> Result<Vec<Vec<i64>>, ValueError>
     graph.inputs.iter().zip(&input.0).map(one).collect()
 }
 
-/// The real numbers that the output integers stand for, one list an output. `outputs` are in the graph's output order.
+/// The real numbers that the output integers stand for, one list per output. `outputs` are in the graph's output order.
 pub fn decode_outputs(graph: &Graph, outputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
     let one = |(port, list): (&crate::model::Port, &Vec<i64>)| {
         let features = port.encoding.by_element(&graph.tensors[port.tensor].shape);

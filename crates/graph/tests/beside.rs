@@ -2,26 +2,15 @@
 //! the integer model follows the float model there too, or the model or the input is refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use crate::inputs::Random;
+
 use zkslice_graph::{
     CompileError, FloatGraph, FloatNode, FloatOp, Graph, Input, Options, Report, Samples, Value, Window, compile_float, decode_outputs,
     encode, execute,
 };
 
-struct Random(u64);
-
-impl Random {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
-    }
-
-    fn flag(&mut self, share: f64) -> f64 {
-        f64::from(u8::from(self.uniform() < share))
-    }
+fn flag(random: &mut Random, share: f64) -> f64 {
+    f64::from(u8::from(random.uniform() < share))
 }
 
 /// A chain of nodes on one input, each with the shape of what it makes.
@@ -97,7 +86,7 @@ fn rare_flags_beside_dollars_keep_their_weight() {
     let mut random = Random(2);
     let mut draw = || {
         let mut list = vec![60_000.0 + 15_000.0 * random.normal()];
-        list.extend((0..5).map(|_| random.flag(0.2)));
+        list.extend((0..5).map(|_| flag(&mut random, 0.2)));
         list
     };
     let samples: Vec<Vec<f64>> = (0..64).map(|_| draw()).collect();
@@ -137,6 +126,7 @@ fn features_are_scaled_within_the_model() {
 #[test]
 fn saturated_samples_do_not_hide_an_error() {
     let mut random = Random(5);
+    let mut accepted = 0;
     for (seed, factor, count) in [(1, 1.0, 8), (2, 1.0, 16), (3, 1.0, 64), (4, 10.0, 16), (5, 10.0, 64)] {
         let mut weights = Random(seed);
         let weights: Vec<f64> = (0..8).map(|_| 1.6 * factor * weights.normal()).collect();
@@ -145,12 +135,14 @@ fn saturated_samples_do_not_hide_an_error() {
         let samples: Vec<Vec<f64>> = (0..count).map(|_| draw()).collect();
         match compiled(&model, &samples) {
             Ok((graph, report)) => {
+                accepted += 1;
                 let (_, error) = held_out(&model, &graph, draw);
                 assert!(error < 0.05_f64.max(1.5 * report.made_up_error), "factor {factor}, {count} samples: {error}, {report:?}");
             }
             Err(error) => assert!(matches!(error, CompileError::Error { .. } | CompileError::MadeUpError { .. }), "{error}"),
         }
     }
+    assert!(accepted >= 2, "only {accepted} compile: refusing everything hides nothing either");
 }
 
 /// A bound that no value reaches from its side: the comparison must reach as far as the bound.
@@ -256,4 +248,13 @@ fn paths_are_not_counted_one_by_one() {
         // That it ends is the test.
         let _ = compiled(&graph, &[vec![0.5], vec![1.0]]);
     }
+}
+
+/// Inputs so small that their scale cannot be written with more than eight bits.
+#[test]
+fn bits_that_an_input_cannot_have_are_passed_over() {
+    let model = chain(&[1, 1], vec![(dense(&[1e12], &[0.25]), vec![1, 1])]);
+    let samples: Vec<Vec<f64>> = (0..=20).map(|i| vec![1e-13 * f64::from(i)]).collect();
+    let (_, report) = compiled(&model, &samples).unwrap();
+    assert_eq!(report.input_bits, 8);
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `.npy` | one array: an input, or several along a first axis |
 //! | `.npz` | such an array for each input of the model, by its name; `x` or the only array where the model has one input |
-//! | `.csv` | a sample a row, a column for each value of the inputs, one input after the other; a first row of names is passed over |
+//! | `.csv` | one sample per row, one column for each value of the inputs, one input after the other; a first row of names is passed over |
 //! | `.png`, `.jpg`, `.jpeg` | an input: an image of exactly the size that the model takes |
 //! | a folder | all of its files, by name |
 //! | any other | JSON, as [`Input::from_json`] and [`Samples::from_json`] read it |

@@ -43,13 +43,12 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 
 /// Refuses an output that would take the place of a file of another kind.
 pub(crate) fn check_replaceable(path: &Path, what: &str, is_one: impl Fn(&[u8]) -> bool) -> Result<(), CliError> {
-    match std::fs::read(path) {
-        Ok(bytes) if !bytes.is_empty() && !is_one(&bytes) => {
-            Err(CliError::input(format!("{}: already exists and is not an earlier {what}; choose another file", path.display())))
-        }
-        // What else is wrong with the place shows when it is written.
-        _ => Ok(()),
+    // What else is wrong with the place shows when it is written; a pipe would never end.
+    let found = if path.is_file() { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
+    if found.is_empty() || is_one(&found) {
+        return Ok(());
     }
+    Err(CliError::input(format!("{}: already exists and is not an earlier {what}; choose another file", path.display())))
 }
 
 /// [`write`] for what only its owner may read: openings, which show inputs, and keys.

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     threads: Option<usize>,
 }
 
-/// One list an output.
+/// One list per output.
 type Outputs = Vec<Vec<f64>>;
 /// What the integer model answers, or why it refuses.
 type Answer = Result<Outputs, String>;
