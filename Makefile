@@ -1,6 +1,6 @@
 # Everything that a user or CI calls. Needs Rust (rustup), Node with npm, and Python 3; installs the rest from lock files.
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-contracts snapshots lint fmt bench deep mutation toolchain tools build clean
+.PHONY: help demo test test-contracts test-forge test-package test-analysis test-rust snapshots lint lint-rust lint-contracts fmt bench deep mutation toolchain tools build clean
 
 CARGO := cargo
 DEMO := .demo
@@ -11,12 +11,18 @@ help:  ## This list.
 demo: toolchain build  ## The main job, end to end, on a chain of its own. PRIVATE=1: the input by commitment.
 	target/release/zkslice demo --folder $(DEMO) $(if $(PRIVATE),--private)
 
-# Both halves at once: most of the contracts' half is one thread.
+# All parts at once: much of each is one thread, and waits.
 test: toolchain tools  ## Every test: forge, Rust, end to end.
 	node script/package.mjs
-	$(MAKE) --jobs=2 --output-sync=line test-contracts test-rust
+	$(MAKE) --jobs=4 --output-sync=line nice-test-contracts test-rust
 
-test-contracts: toolchain tools
+# Rust has the longer way to go: the contracts take what it leaves.
+nice-%:
+	nice $(MAKE) $*
+
+test-contracts: test-forge test-package test-analysis
+
+test-forge: toolchain tools
 	script/check-forge-fails.sh
 	script/check-gates.sh
 	script/check-docs.mjs
@@ -24,13 +30,17 @@ test-contracts: toolchain tools
 	script/abi.mjs --check
 	script/check-standard-input.mjs
 	script/snapshots.mjs --check
-	script/forge test
+	FOUNDRY_PROFILE=ci script/forge test
 	script/gas.mjs --check
 	script/mutate.mjs --list
 	script/check-errors.mjs
+
+test-package: toolchain
 	script/check-package.mjs
 	script/check-hardhat.mjs
 	script/check-encoders.mjs
+
+test-analysis: toolchain tools
 	FOUNDRY_PROFILE=analysis script/tool halmos
 	script/coverage.mjs
 
@@ -40,12 +50,18 @@ snapshots: toolchain  ## Storage layouts, sizes and gas: look at the difference 
 	FORGE_SNAPSHOT_EMIT=true FORGE_SNAPSHOT_CHECK=false script/forge test --match-contract GasTest
 
 # One cargo call, so that every crate is built with one set of features, the command for the end-to-end tests too.
+# More threads than cores: most tests wait for chains and other programs.
 test-rust: toolchain
-	ZKSLICE_BIN=$(CURDIR)/target/release/zkslice $(CARGO) test --locked --release --workspace
+	ZKSLICE_BIN=$(CURDIR)/target/release/zkslice RUST_TEST_THREADS=$$((3 * $$(getconf _NPROCESSORS_ONLN))) \
+	  $(CARGO) test --locked --release --workspace
 
-lint: toolchain tools  ## Formatting, clippy, Slither.
+lint: lint-rust lint-contracts  ## Formatting, clippy, Slither.
+
+lint-rust:
 	$(CARGO) fmt --all --check
 	RUSTC_WRAPPER= RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/script/clippy-driver $(CARGO) build --locked --release --workspace --all-targets
+
+lint-contracts: toolchain tools
 	script/forge fmt --check
 	FOUNDRY_PROFILE=analysis script/tool slither .
 

@@ -32,7 +32,7 @@ contract BundleVerifierBatchTest is Deployed {
     /// The verdict on a batch is that on its bundles one by one, whatever their models and order, and `findInvalid`
     /// names the bad ones.
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 100
+    /// forge-config: ci.fuzz.runs = 50
     function testFuzz_VerdictIsThatOfOneByOne(uint256 seed) public view {
         _requireSameVerdict(seed, 1 + seed % 8);
     }
@@ -95,6 +95,8 @@ contract BundleVerifierBatchTest is Deployed {
     // ------------------------------------------------------------------------------------------------ forgeries (P3, P4, G9)
 
     /// Errors in two bundles that would cancel if their coefficients were equal, or known beforehand to be 1 and `rho`.
+    /// Fewer cases, since each takes long: 100,000 in `make deep`.
+    /// forge-config: ci.fuzz.runs = 300
     function testFuzz_RevertWhen_ErrorsCancelUnderKnownCoefficients(uint256 rho, uint256 t) public {
         (rho, t) = (bound(rho, 1, BN254.R - 1), bound(t, 1, BN254.R - 1));
         IBundleVerifier.Bundle[] memory bundles = _pair("single", "single");

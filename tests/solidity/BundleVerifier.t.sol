@@ -21,7 +21,7 @@ contract BundleVerifierTest is Deployed {
     }
 
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 300
+    /// forge-config: ci.fuzz.runs = 100
     function testFuzz_SimulatedBundleVerifiesForItsContextOnly(uint256 context, uint256 seed) public {
         context = bound(context, 1, BN254.R - 1);
         string memory name = names[seed % names.length];
@@ -36,7 +36,7 @@ contract BundleVerifierTest is Deployed {
 
     /// Any number of words, full or short at the end, in any pitch: hashed, ranged and fingerprinted as by definition.
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 300
+    /// forge-config: ci.fuzz.runs = 100
     function testFuzz_AnyLayoutVerifies(uint256[2] memory count, uint256[2] memory bits, uint256 seed) public {
         Model memory model = loadModel("chain");
         uint256 total;
@@ -116,7 +116,7 @@ contract BundleVerifierTest is Deployed {
     }
 
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 300
+    /// forge-config: ci.fuzz.runs = 200
     function testFuzz_RevertWhen_ABitOfTheProofIsFlipped(uint256 word, uint8 bit) public {
         Model memory model = install("chain");
         Bundle memory bundle = loadBundle("chain");

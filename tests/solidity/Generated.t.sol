@@ -156,6 +156,8 @@ contract GeneratedTest is Deployed {
         assertEq(generated.VK_HASH(), bytes32(wordAt(vm.parseJsonBytes(readFixture("rust-single"), ".blob"), 7)));
     }
 
+    /// Fewer cases, since each takes long: 100,000 in `make deep`.
+    /// forge-config: ci.fuzz.runs = 300
     function testFuzz_RevertWhen_AnyBitIsFlipped(uint256 word, uint8 bit) public {
         (uint256[1] memory publics, uint256[4] memory words, uint256[10] memory proof) = _arguments();
         MlpDigitsSlice0Verifier generated = new MlpDigitsSlice0Verifier();

@@ -58,7 +58,7 @@ contract InferenceOracleBatchTest is Jobs {
 
     /// One at a time or all at once: the same result.
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 250
+    /// forge-config: ci.fuzz.runs = 100
     function testFuzz_BatchIsLikeFulfilments(uint256 seed) public {
         Job[] memory jobs = new Job[](bound(seed, 1, 4));
         for (uint256 i = 0; i < jobs.length; ++i) {
@@ -76,7 +76,7 @@ contract InferenceOracleBatchTest is Jobs {
 
     /// What neighbours have to get is credited in one sum: to each account, in each currency, as one at a time.
     /// Fewer cases, as above.
-    /// forge-config: default.fuzz.runs = 250
+    /// forge-config: ci.fuzz.runs = 100
     function testFuzz_BatchCreditsLikeFulfilments(uint256 seed) public {
         Model memory model = install("single");
         address[3] memory tokens = [address(0), address(new Token()), address(new Token())];

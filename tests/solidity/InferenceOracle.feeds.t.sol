@@ -155,7 +155,7 @@ contract InferenceOracleFeedsTest is Jobs {
     }
 
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 500
+    /// forge-config: ci.fuzz.runs = 100
     function testFuzz_IsInTheOrderOfRequests(uint256 order) public {
         Job[] memory jobs = new Job[](5);
         for (uint256 i = 0; i < 5; ++i) {

@@ -70,7 +70,7 @@ contract InferenceOracleTest is Jobs {
     }
 
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 300
+    /// forge-config: ci.fuzz.runs = 300
     function testFuzz_FulfilsForAnyBeneficiaryAndTime(address beneficiary, uint64 wait) public {
         vm.assume(beneficiary != address(0));
         Model memory model = install("single");

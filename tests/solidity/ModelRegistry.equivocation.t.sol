@@ -236,7 +236,7 @@ contract ModelRegistryEquivocationTest is Registered {
     /// Whatever differs, and whatever is covered: stopped exactly if a reading of the wiring, written apart from the
     /// contract's, says so.
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 250
+    /// forge-config: ci.fuzz.runs = 100
     function testFuzz_StopsExactlyIfShown(uint256 wordsChanged, uint256 commitmentsChanged, uint256 coverage) public {
         Model memory model = install("mixed");
         (Bundle memory first, Bundle memory second) = (loadBundle("mixed"), loadBundle("mixed"));

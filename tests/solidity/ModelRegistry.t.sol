@@ -41,7 +41,7 @@ contract ModelRegistryTest is Registered {
     }
 
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 500
+    /// forge-config: ci.fuzz.runs = 150
     function testFuzz_ChunkingDoesNotMatter(uint256 seed) public {
         Model memory model = loadModel("chain");
         bytes32[] memory hashes = new bytes32[](model.blob.length);
@@ -214,7 +214,7 @@ contract ModelRegistryTest is Registered {
 
     /// B10: form, counts and layouts are part of the digest.
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 500
+    /// forge-config: ci.fuzz.runs = 500
     function testFuzz_RevertWhen_ABitIsFlippedInARecord(uint256 bit) public {
         bytes memory blob = loadModel("chain").blob;
         uint256 start = 256 * recordAt(blob, 0);
@@ -658,7 +658,7 @@ contract ModelRegistryTest is Registered {
 
     /// What readers rely on, stated once more and plainly: it holds for whatever hostile blob is accepted.
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 500
+    /// forge-config: ci.fuzz.runs = 500
     function testFuzz_AcceptedBlobIsWellFormed(uint256 which, uint256[3] memory places, uint256[3] memory values)
         public
     {

@@ -35,7 +35,7 @@ contract BatchesTest is Jobs {
     }
 
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 150
+    /// forge-config: ci.fuzz.runs = 60
     function testFuzz_BatchLeavesWhatItsItemsLeave(uint256 seed) public {
         (Job[] memory jobs, Job[] memory items) = _made(seed);
         uint256 snapshot = vm.snapshotState();

@@ -7,7 +7,7 @@ import {Jobs} from "../utils/Jobs.sol";
 /// @notice The oracle reads headers from a blob's first chunk if it reaches far enough, and whoever registers chooses
 /// where it ends: wherever that is, even within the header's counts, the same is read.
 contract ChunksTest is Jobs {
-    /// forge-config: default.fuzz.runs = 64
+    /// forge-config: ci.fuzz.runs = 64
     function testFuzz_FirstChunkMayEndAnywhere(uint256 end) public {
         // Up to the end of the tensors and a little further.
         _requireServed(bound(end, 1, 32 * (7 + 3 + 6 * 7) + 64));

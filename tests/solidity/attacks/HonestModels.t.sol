@@ -11,7 +11,7 @@ import {Deployed} from "../utils/Deployed.sol";
 contract HonestModelsTest is Deployed {
     /// Values and salts are bits, so that two bundles often agree in one thing and differ in another.
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 300
+    /// forge-config: ci.fuzz.runs = 100
     function testFuzz_RevertWhen_EverySliceIsAFunction(uint256 seed, uint256 coverage) public {
         Model memory model = install("mixed");
         coverage = bound(coverage, 0, 6);

@@ -21,7 +21,7 @@ contract OneByOneTest is Deployed {
     }
 
     /// Fewer cases, since each takes long: 100,000 in `make deep`.
-    /// forge-config: default.fuzz.runs = 100
+    /// forge-config: ci.fuzz.runs = 50
     function testFuzz_BatchIsWhatItsEquationsAre(uint256 seed) public view {
         IBundleVerifier.Bundle[] memory bundles = new IBundleVerifier.Bundle[](1 + _random(seed, "size") % 8);
         bool[] memory sound = new bool[](bundles.length);
