@@ -177,8 +177,8 @@ fn rows_stay_within_their_bounds() {
             .into_iter()
             .map(|mode| {
                 let whole = cut(&graph, 1, mode);
-                let estimated = rows(whole.slices[0].shape()).total();
-                let built = zkslice_circuit::shape_of(whole.slices[0].shape()).unwrap().layout().constraints();
+                let estimated = rows(whole.slices[0].bound()).total();
+                let built = zkslice_graph::build_circuit(whole.slices[0].bound()).unwrap().layout().constraints();
                 assert_eq!(estimated, built, "{name}: the cost model counts what the circuit has");
                 built
             })

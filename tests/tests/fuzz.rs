@@ -20,9 +20,10 @@ use alloy::primitives::B256;
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use tempfile::TempDir;
-use zkslice_circuit::{Builder, Circuit, Shape, Trace, Witness, gadgets, shape_of};
+use zkslice_circuit::{Builder, Circuit, ConstraintBuilder, Witness, WitnessBuilder, gadgets};
 use zkslice_graph::{
-    Graph, ImportError, ImportOptions, Input, InputRange, Options, Samples, compile, compile_float, encode, execute, import_bytes,
+    Graph, ImportError, ImportOptions, Input, InputRange, Options, Samples, build_circuit, compile, compile_float, encode, execute,
+    import_bytes,
 };
 use zkslice_groth16::{ProvingKey, Setup, VerifyingKey, WordGroup, keccak, prove, snarkjs};
 use zkslice_inputs::{Pixels, Slot};
@@ -294,13 +295,13 @@ fn small<B: Builder>(b: &mut B, values: Option<[i64; 2]>) {
 }
 
 fn small_circuit() -> Circuit {
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     small(&mut shape, None);
     shape.finish()
 }
 
 fn small_witness() -> Witness {
-    let mut trace = Trace::new();
+    let mut trace = WitnessBuilder::new();
     small(&mut trace, Some([3, 1]));
     trace.finish()
 }
@@ -511,8 +512,8 @@ fn manifests() {
             let _ = package.encode(&input).map(|integers| Inference::of_inputs(&package, integers));
             let _ = (package.keys(), package.key_blob());
             for (k, slice) in package.slices().iter().enumerate() {
-                let _ = (package.groups(k), rows(slice.shape()).total());
-                let _ = shape_of(slice.shape());
+                let _ = (package.groups(k), rows(slice.bound()).total());
+                let _ = build_circuit(slice.bound());
             }
         };
         std::fs::write(folder.path().join("manifest.json"), bytes).unwrap();

@@ -14,6 +14,7 @@ mod demo;
 mod deployments;
 mod first_proof;
 mod fuzz;
+mod golden;
 mod https_rpc;
 mod requests;
 mod scene;

@@ -9,7 +9,7 @@ use ark_bn254::Fr;
 use ark_ff::One;
 use ark_std::rand::rngs::OsRng;
 use serde_json::Value;
-use zkslice_circuit::{Builder, Circuit, Shape, Trace, Witness, gadgets};
+use zkslice_circuit::{Builder, Circuit, ConstraintBuilder, Witness, WitnessBuilder, gadgets};
 use zkslice_groth16::{KeyError, Proof, ProvingKey, Setup, Statement, VerifyError, prove, snarkjs, verify};
 use zkslice_tests::repository;
 
@@ -37,14 +37,14 @@ fn circuit<B: Builder>(b: &mut B, values: Option<([Fr; 2], Fr)>) {
 }
 
 fn shape() -> Circuit {
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     circuit(&mut shape, None);
     shape.finish()
 }
 
 fn witness(secrets: [u64; 2]) -> Witness {
     let secrets = secrets.map(Fr::from);
-    let mut trace = Trace::new();
+    let mut trace = WitnessBuilder::new();
     circuit(&mut trace, Some((secrets, gadgets::hash_of(&secrets).unwrap())));
     trace.finish()
 }

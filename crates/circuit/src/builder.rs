@@ -1,11 +1,23 @@
 //! What gadgets are written against.
 
 use ark_bn254::Fr;
-use zkslice_graph::{Graph, Node};
 
 use crate::{CircuitError, Interval};
 
-/// Builds constraints ([`crate::Shape`]) or values ([`crate::Trace`]) from the same gadget code.
+/// A linear map of integers: each output is a constant and a weighted sum of input elements.
+pub trait Linear: Sync {
+    /// Number of outputs.
+    fn outputs(&self) -> usize;
+
+    /// States output `e`: calls `term(input, element, weight)` for each of its terms, and gives its constant.
+    fn row(&self, e: usize, term: impl FnMut(usize, usize, i64)) -> i64;
+
+    /// All outputs' values, as [`Linear::row`] states them; no sum of magnitudes may reach 2^63. A witness that differs from the
+    /// rows satisfies no circuit.
+    fn values(&self, inputs: &[&[i64]]) -> Vec<i64>;
+}
+
+/// Builds constraints ([`crate::ConstraintBuilder`]) or values ([`crate::WitnessBuilder`]) from the same gadget code.
 ///
 /// [`Builder::Int`] is a linear expression over small committed wires and constants: the only thing that may be looked
 /// up, and that by type (rule G5). [`Builder::Field`] is a linear expression over public inputs and committed
@@ -25,11 +37,11 @@ pub trait Builder {
     /// [`CircuitError::Overflow`] when the enforced interval leaves ±2^62.
     fn combine(&self, terms: &[(i64, &Self::Int)], constant: i64) -> Result<Self::Int, CircuitError>;
 
-    /// All outputs of a linear node of the graph.
+    /// All outputs of a linear map, without a row.
     ///
     /// # Errors
     /// As [`Builder::combine`].
-    fn linear(&self, graph: &Graph, node: &Node, inputs: &[&[Self::Int]]) -> Result<Vec<Self::Int>, CircuitError>;
+    fn linear(&self, map: &impl Linear, inputs: &[&[Self::Int]]) -> Result<Vec<Self::Int>, CircuitError>;
 
     /// A fresh committed wire, not yet constrained. `value` computes it from the arguments' values.
     ///

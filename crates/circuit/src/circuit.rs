@@ -24,8 +24,8 @@ use ark_bn254::Fr;
 use ark_ff::{One, PrimeField, Zero, batch_inversion};
 use serde::{Deserialize, Serialize};
 
-use crate::shape::{FieldExpression, Int, MAX_TABLE_BITS, Wire, WireKind};
-use crate::trace::Witness;
+use crate::constraints::{FieldExpression, Int, MAX_TABLE_BITS, Wire, WireKind};
+use crate::witness::Witness;
 
 /// A range table `0 … 2^bits − 1` and the number of lookups into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

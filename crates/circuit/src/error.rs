@@ -54,7 +54,8 @@ pub enum CircuitError {
 
 impl CircuitError {
     /// The same error, placed at a node of the graph.
-    pub(crate) fn at(self, node: &str) -> Self {
+    #[must_use]
+    pub fn at(self, node: &str) -> Self {
         match self {
             Self::OutOfRange { at, value, allowed } => Self::OutOfRange { at: format!("node '{node}' ({at})"), value, allowed },
             Self::Unsupported { gadget, reason } => Self::Unsupported { gadget: format!("node '{node}' ({gadget})"), reason },

@@ -5,11 +5,11 @@ use ark_bn254::Fr;
 use ark_ff::{Field, One, UniformRand, Zero};
 use rand::{SeedableRng, rngs::StdRng};
 use zkslice_circuit::gadgets::{self, DigitTables};
-use zkslice_circuit::{Builder, Circuit, CircuitError, Int, Interval, Shape, Trace};
+use zkslice_circuit::{Builder, Circuit, CircuitError, ConstraintBuilder, Int, Interval, WitnessBuilder};
 
 /// The constraints of a gadget whose arguments are wires 0.. proven to lie in `intervals`.
-fn shape(intervals: &[Interval], gadget: impl FnOnce(&mut Shape, &[Int]) -> Result<(), CircuitError>) -> Circuit {
-    let mut shape = Shape::new();
+fn shape(intervals: &[Interval], gadget: impl FnOnce(&mut ConstraintBuilder, &[Int]) -> Result<(), CircuitError>) -> Circuit {
+    let mut shape = ConstraintBuilder::new();
     let arguments: Vec<Int> = intervals
         .iter()
         .map(|interval| {
@@ -51,7 +51,7 @@ fn relu_is_a_function() {
         let limit = (1 << (2 * w)) - 1;
         let circuit = shape(&[Interval { lo: -limit, hi: limit }], |b, args| gadgets::relu(b, &args[0], w, w).map(drop));
         for acc in -limit..=limit {
-            let q = zkslice_graph::requant(acc, w);
+            let q = zkslice_circuit::requant(acc, w);
             let expected: Vec<(i64, i64)> = if q.abs() < 1 << w { vec![(q, q.max(0))] } else { vec![] };
             let found: Vec<_> = solutions(&circuit, &[acc], prime).iter().map(|s| (signed(s[1], prime), signed(s[2], prime))).collect();
             assert_eq!(found, expected, "w = {w}, acc = {acc}");
@@ -76,7 +76,7 @@ fn requantise_is_a_function() {
         let (w, prime) = (3, 1009);
         let circuit = shape(&[Interval { lo: -100, hi: 100 }], |b, args| gadgets::requantise(b, &args[0], shift, w).map(drop));
         for acc in -100..=100i64 {
-            let q = zkslice_graph::requant(acc, shift);
+            let q = zkslice_circuit::requant(acc, shift);
             let expected: Vec<i64> = if (-4..4).contains(&q) { vec![q] } else { vec![] };
             let found: Vec<_> = solutions(&circuit, &[acc], prime).iter().map(|s| signed(s[1], prime)).collect();
             assert_eq!(found, expected, "shift = {shift}, acc = {acc}");
@@ -163,7 +163,7 @@ fn attack_b2_digits_wider_or_fractional() {
         assert!(!circuit.completable(&[], &forged, &[]));
     }
     // A digit whose interval is not within the pitch does not compile.
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     let wire = shape.given(None);
     let wide = shape.anchored(&wire, Interval::unsigned(12));
     assert!(matches!(gadgets::pack(&shape, &[wide], 8), Err(CircuitError::TooWide { .. })));
@@ -173,7 +173,7 @@ fn attack_b2_digits_wider_or_fractional() {
 /// Rule G3: integrality is tracked; a fresh wire is any field element until a gadget anchors it.
 #[test]
 fn attack_g3_unanchored_wires_do_not_compile() {
-    let mut b = Shape::new();
+    let mut b = ConstraintBuilder::new();
     let fresh = b.given(None);
     let refused = |result: Result<Int, CircuitError>| assert!(matches!(result, Err(CircuitError::NotIntegral { .. })));
     refused(gadgets::relu(&mut b, &fresh, 8, 8));
@@ -189,7 +189,7 @@ fn attack_g3_unanchored_wires_do_not_compile() {
 
 #[test]
 fn attack_g4_shift_other_than_the_table_is_refused() {
-    let mut b = Shape::new();
+    let mut b = ConstraintBuilder::new();
     let wire = b.given(None);
     let acc = b.anchored(&wire, Interval::unsigned(10));
     assert!(matches!(gadgets::relu(&mut b, &acc, 4, 8), Err(CircuitError::Unsupported { .. })));
@@ -219,18 +219,18 @@ fn every_mutated_wire_is_refused() {
         let h = gadgets::commitment(b, &salt, gadgets::tensor_tag(5, w), None, &words).unwrap();
         b.field_equal(&h, &public);
     }
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     build(&mut shape, w, None, None, None);
     let circuit = shape.finish();
     let mut rng = StdRng::seed_from_u64(7);
     let (digits, salt) = ([200, 17, 9000, 45], Fr::rand(&mut rng));
     let words = {
-        let mut probe = Trace::new();
+        let mut probe = WitnessBuilder::new();
         build(&mut probe, w, Some(&digits), Some(salt), None);
         probe.finish().words
     };
     let commitment = gadgets::commitment_of(salt, gadgets::tensor_tag(5, w), None, &words).unwrap();
-    let mut trace = Trace::new();
+    let mut trace = WitnessBuilder::new();
     build(&mut trace, w, Some(&digits), Some(salt), Some(commitment));
     let witness = trace.finish();
     let small: Vec<Fr> = witness.small.iter().map(|v| Fr::from(*v)).collect();
@@ -276,7 +276,7 @@ fn attack_b1_tables_have_sums_of_their_own() {
         b.lookup(2, &narrow)?;
         b.lookup(5, &wide)
     });
-    let mut trace = Trace::new();
+    let mut trace = WitnessBuilder::new();
     let (narrow, wide) = (trace.given(Some(3)), trace.given(Some(3)));
     trace.lookup(2, &narrow).unwrap();
     trace.lookup(5, &wide).unwrap();
@@ -349,12 +349,12 @@ fn hashes_are_those_of_circomlibjs() {
     ] {
         let inputs: Vec<Fr> = (1..=count).map(Fr::from).collect();
         assert_eq!(gadgets::hash_of(&inputs).unwrap(), decimal(expected), "{count} inputs");
-        let mut shape = Shape::new();
+        let mut shape = ConstraintBuilder::new();
         let wires: Vec<_> = inputs.iter().map(|_| shape.field_given(None)).collect();
         let hash = gadgets::hash(&mut shape, &wires).unwrap();
         shape.public_word(&hash);
         let circuit = shape.finish();
-        let mut trace = Trace::new();
+        let mut trace = WitnessBuilder::new();
         let values: Vec<Fr> = inputs.iter().map(|x| trace.field_given(Some(*x))).collect();
         let hash = gadgets::hash(&mut trace, &values).unwrap();
         trace.public_word(&hash);
@@ -394,4 +394,12 @@ fn attack_g7_chains_cannot_be_read_as_others() {
     others.sort_unstable();
     others.dedup();
     assert_eq!(others.len(), 6);
+}
+
+#[test]
+fn requant_rounds_halves_up_for_both_signs() {
+    for (x, expected) in [(7, 0), (8, 1), (-8, 0), (-9, -1), (23, 1), (24, 2), (-24, -1), (-25, -2), (0, 0)] {
+        assert_eq!(zkslice_circuit::requant(x, 4), expected, "{x}");
+    }
+    assert_eq!(zkslice_circuit::requant(-5, 0), -5);
 }

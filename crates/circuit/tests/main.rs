@@ -1,7 +1,5 @@
-//! Gadgets and lowered graphs, and the adversaries who move their wires. One binary, since each would link everything again.
+//! Gadgets, and the adversaries who move their wires.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-mod common;
 mod gadgets;
-mod lowering;

@@ -1,7 +1,7 @@
 //! The file format of a graph: magic, format version, postcard.
 
+use crate::check::GraphError;
 use crate::model::Graph;
-use crate::validate::GraphError;
 
 /// First bytes of a graph file.
 pub const MAGIC: [u8; 8] = *b"zkslgrph";

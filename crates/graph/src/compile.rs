@@ -5,15 +5,16 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::calibrate::Statistics;
-use crate::executor::{ExecuteError, execute};
+use crate::check::limits;
+use crate::execute::{ExecuteError, execute};
 use crate::float::{FloatGraph, FloatOp, Value};
 use crate::import::{ImportError, ImportOptions, Imported, Mismatch, Reference};
 use crate::made_up::{self, Uniform};
-use crate::model::{Encoding, Graph, Op, Port, Tensor};
+use crate::model::{Encoding, Graph, Port, Tensor};
+use crate::ops::Op;
 use crate::passes::simplify;
 use crate::quantise::{QuantiseError, Quantised, Settings, TensorScale, clamp, quantise};
 use crate::ranges::{Chooser, InputDigits};
-use crate::validate::limits;
 use crate::values::{Input, Samples, ValueError, decode_outputs, encode};
 
 /// Table widths that are tried when none is given.
@@ -217,28 +218,12 @@ impl Sites {
             sites.lookups += count * port.encoding.bits.div_ceil(graph.table_bits) as usize;
         }
         for node in &graph.nodes {
-            let count = graph.tensors[node.output].len();
+            let site = graph.site(node);
+            sites.lookups += node.op.lookups(&site);
             match &node.op {
-                Op::Relu { shift } => {
-                    sites.relus += count;
-                    sites.lookups += count * if *shift == 0 { 1 } else { 2 };
-                }
-                Op::Requant { .. } => {
-                    sites.requants += count;
-                    sites.lookups += 2 * count;
-                }
-                Op::Clip { min, max, limbs } => {
-                    let bounds = [min, max].into_iter().flatten().count();
-                    sites.comparisons += count * bounds;
-                    sites.lookups += count * bounds * *limbs as usize;
-                }
-                Op::MaxPool { window, limbs } => {
-                    let positions = (0..window.output[0]).flat_map(|y| (0..window.output[1]).map(move |x| (y, x)));
-                    let comparisons: usize = positions.map(|(y, x)| window.taps(y, x).count().saturating_sub(1)).sum();
-                    sites.comparisons += window.input[0] * comparisons;
-                    sites.lookups += window.input[0] * comparisons * *limbs as usize;
-                }
-                _ => {}
+                Op::Relu(_) => sites.relus += graph.tensors[node.output].len(),
+                Op::Requant(_) => sites.requants += graph.tensors[node.output].len(),
+                op => sites.comparisons += op.products(&site),
             }
         }
         sites

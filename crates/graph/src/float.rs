@@ -4,8 +4,8 @@
 //! transcendental functions, so its results have the same bits on every CPU. Calibration and the accuracy report rest
 //! on it.
 
-use crate::executor::{concat, inside, transpose};
-use crate::model::Window;
+use crate::ops::Window;
+use crate::ops::{concat, inside, transpose};
 
 /// Index of a value in [`FloatGraph::values`].
 pub type ValueId = usize;

@@ -39,28 +39,36 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod borders;
 mod bytes;
 mod calibrate;
+mod check;
 mod compile;
-mod executor;
+mod constrain;
+mod execute;
 mod float;
 mod import;
 mod made_up;
 mod model;
+mod ops;
 mod passes;
 mod quantise;
 mod ranges;
-mod validate;
 mod values;
 
+pub use borders::{Binding, BoundGraph, SliceValues, build_circuit, build_witness};
 pub use bytes::{MAGIC, VERSION};
+pub use check::{GraphError, Interval, limits};
 pub use compile::{
     CompileError, InputRange, InputScales, Options, OutputError, Report, Sites, arg_max, compile, compile_bytes, compile_float,
 };
-pub use executor::{ExecuteError, apply, concat, execute, linear, requant, transpose};
+pub use constrain::constrain;
+pub use execute::{ExecuteError, execute};
 pub use float::{FloatGraph, FloatNode, FloatOp, Value, ValueId};
 pub use import::{ImportError, ImportOptions, Imported, Mismatch, OPERATORS, OPSETS, Operator, Reference, guard, import, import_bytes};
 pub use model::*;
+pub use ops::{
+    Affine, Checked, Clip, Concat, Conv, Dense, MaxPool, Op, Relu, Requant, Reshape, Site, SumPool, Transpose, Window, concat, transpose,
+};
 pub use quantise::{QuantiseError, TensorScale};
-pub use validate::{GraphError, Interval, limits};
 pub use values::{Input, Samples, ValueError, decode_outputs, encode, text};

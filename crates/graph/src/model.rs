@@ -5,10 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ops::Op;
+
 /// Index of a tensor in [`Graph::tensors`].
 pub type TensorId = usize;
 
-/// An integer graph: nodes in topological order, each defined by [`crate::execute`].
+/// An integer graph: nodes in topological order, each defined by its operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Graph {
     /// Width w of the range table: requantised values and remainders live in w bits.
@@ -87,6 +89,18 @@ pub struct Feature {
     pub scale: Scale,
 }
 
+impl Feature {
+    /// An integer's digit.
+    pub fn digit(self, integer: i64) -> i64 {
+        integer + self.offset
+    }
+
+    /// A digit's integer.
+    pub fn integer(self, digit: i64) -> i64 {
+        digit - self.offset
+    }
+}
+
 impl Encoding {
     /// Digits that all elements share.
     pub fn uniform(bits: u32, offset: i64, scale: Scale) -> Encoding {
@@ -116,133 +130,4 @@ pub struct Scale {
 impl Scale {
     /// Decimals of the mantissa.
     pub const DECIMALS: u32 = 18;
-}
-
-/// An operator of the integer graph. Linear operators give accumulators and cost no constraint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Op {
-    /// Convolution with constant weights and bias (linear).
-    Conv(Conv),
-    /// Matrix product with a constant matrix, plus bias (linear).
-    Dense(Dense),
-    /// Sums over windows (linear): average pooling without its division, which the scale carries.
-    SumPool(SumPool),
-    /// Weighted element-wise sum of the inputs, plus bias (linear): residual adds, batch norms, rescaling.
-    Affine(Affine),
-    /// `q = ⌊(x + 2^(shift−1)) / 2^shift⌋`, refused outside `[−2^(w−1), 2^(w−1))`.
-    Requant {
-        /// Bits dropped; equal to the table's width.
-        shift: u32,
-    },
-    /// `max(q, 0)` with q as in [`Op::Requant`] (q = x when shift is 0), refused unless `|q| < 2^w`.
-    Relu {
-        /// Bits dropped: 0 or the table's width.
-        shift: u32,
-    },
-    /// `min(max(x, min), max)`, refused unless x is less than `2^(limbs·w)` away from either bound: what the circuit compares.
-    Clip {
-        /// Least value, if there is one.
-        min: Option<i64>,
-        /// Greatest value, if there is one.
-        max: Option<i64>,
-        /// Table lookups a comparison takes: 1 to 3.
-        limbs: u32,
-    },
-    /// Largest value of each window; padding never wins. Taps are compared in row-major order, each with the largest before it, and
-    /// refused unless they are less than `2^(limbs·w)` apart: what the circuit compares.
-    MaxPool {
-        /// The windows.
-        window: Window,
-        /// Table lookups a comparison takes: 1 or 2.
-        limbs: u32,
-    },
-    /// The same elements under another shape.
-    Reshape,
-    /// Output axis i is input axis `perm[i]`.
-    Transpose {
-        /// The permutation.
-        perm: Vec<usize>,
-    },
-    /// Inputs joined along an axis.
-    Concat {
-        /// The axis.
-        axis: usize,
-    },
-}
-
-/// Geometry of a sliding window over the two last axes of an NCHW tensor with N = 1 (one-dimensional: height 1).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// Input channels, height, width.
-    pub input: [usize; 3],
-    /// Output height and width.
-    pub output: [usize; 2],
-    /// Kernel height and width.
-    pub kernel: [usize; 2],
-    /// Steps between windows.
-    pub strides: [usize; 2],
-    /// Steps between taps.
-    pub dilations: [usize; 2],
-    /// Padding before: top, left.
-    pub pads: [usize; 2],
-}
-
-impl Window {
-    /// Positions `(kernel row, kernel column, input row, input column)` of the taps of output `(y, x)` that fall inside the input.
-    pub fn taps(&self, y: usize, x: usize) -> impl Iterator<Item = (usize, usize, usize, usize)> + '_ {
-        let [kh, kw] = self.kernel;
-        (0..kh).flat_map(move |i| (0..kw).map(move |j| (i, j))).filter_map(move |(i, j)| {
-            let row = (y * self.strides[0] + i * self.dilations[0]).checked_sub(self.pads[0])?;
-            let column = (x * self.strides[1] + j * self.dilations[1]).checked_sub(self.pads[1])?;
-            (row < self.input[1] && column < self.input[2]).then_some((i, j, row, column))
-        })
-    }
-}
-
-/// A grouped convolution. Output `[1, weights.len() / (in_per_group·kh·kw), oh, ow]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Conv {
-    /// Geometry.
-    pub window: Window,
-    /// Number of groups.
-    pub groups: usize,
-    /// Weights `[out channels, in channels / groups, kh, kw]`.
-    pub weights: Vec<i64>,
-    /// One bias an output channel, at the accumulator's scale.
-    pub bias: Vec<i64>,
-}
-
-/// `[rows, k] × [k, n] + bias`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dense {
-    /// Rows of the left factor (the product of all leading axes).
-    pub rows: usize,
-    /// Inner dimension.
-    pub k: usize,
-    /// Columns.
-    pub n: usize,
-    /// Weights by output: `[n, k]`.
-    pub weights: Vec<i64>,
-    /// One bias a column.
-    pub bias: Vec<i64>,
-}
-
-/// Window sums of each channel, times a constant for each output position.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SumPool {
-    /// Geometry.
-    pub window: Window,
-    /// One factor an output position (row-major), or empty for all ones; they make up for windows cut short by padding.
-    pub multipliers: Vec<i64>,
-}
-
-/// `out[e] = Σ_k coefficients[k][c(e)]·in_k[e] + bias[c(e)]`, c(e) being e's index along `axis`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Affine {
-    /// The axis along which coefficients vary.
-    pub axis: usize,
-    /// For each input its factors: one for all, or one an index of the axis.
-    pub coefficients: Vec<Vec<i64>>,
-    /// One for all, or one an index of the axis.
-    pub bias: Vec<i64>,
 }

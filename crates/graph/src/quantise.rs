@@ -17,12 +17,13 @@
 //! else one a tensor.
 
 use crate::calibrate::{Statistics, channels};
+use crate::check::GraphError;
 use crate::compile::{DEFAULT_MARGIN, MOST_ERROR};
 use crate::float::{FloatGraph, FloatNode, FloatOp, Value, ValueId, pick};
 use crate::import::along;
-use crate::model::{Affine, Conv, Dense, Encoding, Graph, Node, Op, Port, Scale, SumPool, Tensor, TensorId, Window};
+use crate::model::{Encoding, Graph, Node, Port, Scale, Tensor, TensorId};
+use crate::ops::{Affine, Clip, Concat, Conv, Dense, MaxPool, Op, Relu, Requant, Reshape, SumPool, Transpose, Window};
 use crate::ranges::widening;
-use crate::validate::GraphError;
 
 /// Extra non-zeros in later layers that saving one requantised value may cost.
 const MOST_EXTRA_NON_ZEROS: u128 = 1000;
@@ -660,7 +661,7 @@ impl<'a> Builder<'a> {
     fn requantise(&mut self, node: String, tensor: &str, accumulator: &Emitted) -> Emitted {
         let shift = self.settings.table_bits;
         let shape = self.graph.tensors[accumulator.tensor].shape.clone();
-        let output = self.node(node, Op::Requant { shift }, vec![accumulator.tensor], tensor.to_owned(), shape);
+        let output = self.node(node, Op::Requant(Requant { shift }), vec![accumulator.tensor], tensor.to_owned(), shape);
         let scales: Scales = accumulator.scales.iter().map(|s| s * self.limit()).collect();
         self.note(output, &scales);
         let half = 1_i64 << (shift - 1);
@@ -760,11 +761,11 @@ impl<'a> Builder<'a> {
         let flat = vec![bias.len()];
         let reshaped: Vec<TensorId> = inputs
             .iter()
-            .map(|&input| self.node(format!("{node}/flatten"), Op::Reshape, vec![input], format!("{tensor}/flat"), flat.clone()))
+            .map(|&input| self.node(format!("{node}/flatten"), Op::Reshape(Reshape), vec![input], format!("{tensor}/flat"), flat.clone()))
             .collect();
         let op = Op::Affine(Affine { axis: 0, coefficients: factors, bias });
         let output = self.node(node.to_owned(), op, reshaped, format!("{tensor}/flat"), flat);
-        Ok(emitted(self.node(format!("{node}/shape"), Op::Reshape, vec![output], tensor.to_owned(), shape)))
+        Ok(emitted(self.node(format!("{node}/shape"), Op::Reshape(Reshape), vec![output], tensor.to_owned(), shape)))
     }
 
     /// A fixed value whose scales are one a plane of `inner` elements; requantised to one scale where they are not.
@@ -880,7 +881,7 @@ impl<'a> Builder<'a> {
                 }
                 let (shift, factor) = if input.bounds.is_some() { (0, 1.0) } else { (self.settings.table_bits, self.limit()) };
                 let scales: Scales = input.scales.iter().map(|s| s * factor).collect();
-                let output = self.node(name.clone(), Op::Relu { shift }, vec![input.tensor], tensor, shape);
+                let output = self.node(name.clone(), Op::Relu(Relu { shift }), vec![input.tensor], tensor, shape);
                 self.note(output, &scales);
                 Ok(Emitted { tensor: output, scales, bounds: Some((0, top)) })
             }
@@ -899,7 +900,7 @@ impl<'a> Builder<'a> {
                     Some((min, max)) if max - min < 1 << self.settings.table_bits => 1,
                     _ => 2,
                 };
-                let op = Op::MaxPool { window: window.clone(), limbs };
+                let op = Op::MaxPool(MaxPool { window: window.clone(), limbs });
                 let tensor = self.node(name.clone(), op, vec![input.tensor], tensor, shape);
                 Ok(Emitted { tensor, scales, bounds: input.bounds })
             }
@@ -1010,7 +1011,7 @@ impl<'a> Builder<'a> {
             }
             None => 3,
         };
-        let output = self.node(name.clone(), Op::Clip { min, max, limbs }, vec![value.tensor], tensor, shape);
+        let output = self.node(name.clone(), Op::Clip(Clip { min, max, limbs }), vec![value.tensor], tensor, shape);
         Ok(Emitted { tensor: output, scales: value.scales, bounds: result })
     }
 
@@ -1035,17 +1036,17 @@ impl<'a> Builder<'a> {
             FloatOp::Transpose { perm } => {
                 let scales = &inputs[0].scales;
                 let scales =
-                    if scales.len() == 1 { scales.clone() } else { crate::executor::transpose(perm, self.shape(node.inputs[0]), scales) };
-                (Op::Transpose { perm: perm.clone() }, scales)
+                    if scales.len() == 1 { scales.clone() } else { crate::ops::transpose(perm, self.shape(node.inputs[0]), scales) };
+                (Op::Transpose(Transpose { perm: perm.clone() }), scales)
             }
             FloatOp::Concat { axis } => {
                 let lists: Vec<Scales> =
                     inputs.iter().zip(&node.inputs).map(|(input, &id)| spread(&input.scales, self.float().values[id].len())).collect();
                 let slices: Vec<&[f64]> = lists.iter().map(Vec::as_slice).collect();
                 let shapes: Vec<&[usize]> = node.inputs.iter().map(|&id| self.shape(id)).collect();
-                (Op::Concat { axis: *axis }, compact(crate::executor::concat(*axis, &shapes, &slices)))
+                (Op::Concat(Concat { axis: *axis }), compact(crate::ops::concat(*axis, &shapes, &slices)))
             }
-            _ => (Op::Reshape, inputs[0].scales.clone()),
+            _ => (Op::Reshape(Reshape), inputs[0].scales.clone()),
         };
         let bounds = inputs.iter().map(|input| input.bounds).reduce(|a, b| Some((a?.0.min(b?.0), a?.1.max(b?.1)))).flatten();
         let scales = target.unwrap_or(scales);

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use zkslice_graph::{
-    Affine, Conv, Dense, Encoding, FloatGraph, FloatNode, FloatOp, Graph, Input, InputRange, Node, Op, Options, Port, Samples, Scale,
-    SumPool, Tensor, Value, Window, compile_float, decode_outputs, encode, execute, requant,
+    Affine, Conv, Dense, Encoding, FloatGraph, FloatNode, FloatOp, Graph, Input, InputRange, MaxPool, Node, Op, Options, Port, Relu,
+    Requant, Samples, Scale, SumPool, Tensor, Value, Window, compile_float, decode_outputs, encode, execute,
 };
 
 /// A small generator, so that one seed makes one graph.
@@ -189,7 +189,7 @@ fn single(op: Op, shapes: &[Vec<usize>], output: Vec<usize>) -> Graph {
     tensors.push(Tensor { name: "y".into(), shape: output });
     let nodes = vec![
         Node { name: "op".into(), op, inputs: (0..made).collect(), output: made },
-        Node { name: "out".into(), op: Op::Requant { shift: 12 }, inputs: vec![made], output: made + 1 },
+        Node { name: "out".into(), op: Op::Requant(Requant { shift: 12 }), inputs: vec![made], output: made + 1 },
     ];
     let outputs = vec![Port { tensor: made + 1, encoding: Encoding::uniform(12, 2048, Scale { mantissa: 1 }) }];
     Graph { table_bits: 12, tensors, nodes, inputs, outputs }
@@ -227,7 +227,7 @@ fn windows_agree_with_their_taps() {
                     }
                 }
                 prop_assert_eq!(values[1][(o * oh + y) * ow + z], sum);
-                prop_assert_eq!(values[2][(o * oh + y) * ow + z], requant(sum, 12));
+                prop_assert_eq!(values[2][(o * oh + y) * ow + z], zkslice_circuit::requant(sum, 12));
             }
         }
         let window = random.window(input, true);
@@ -281,7 +281,7 @@ fn refusals_are_exact() {
         (-half * table - table / 2, true),
         (-half * table - table / 2 - 1, false),
     ] {
-        assert_eq!(through(Op::Requant { shift: 12 }, 0, value, 0), accepted, "requant {value}");
+        assert_eq!(through(Op::Requant(Requant { shift: 12 }), 0, value, 0), accepted, "requant {value}");
     }
     for (value, accepted) in [
         (table * table - table / 2 - 1, true),
@@ -289,17 +289,18 @@ fn refusals_are_exact() {
         (table / 2 - table * table, true),
         (table / 2 - table * table - 1, false),
     ] {
-        assert_eq!(through(Op::Relu { shift: 12 }, 0, value, 0), accepted, "relu {value}");
+        assert_eq!(through(Op::Relu(Relu { shift: 12 }), 0, value, 0), accepted, "relu {value}");
     }
     for (value, accepted) in [(table - 1, true), (table, false), (1 - table, true), (-table, false)] {
-        assert_eq!(through(Op::Relu { shift: 0 }, 0, value, 0), accepted, "relu without shift {value}");
+        assert_eq!(through(Op::Relu(Relu { shift: 0 }), 0, value, 0), accepted, "relu without shift {value}");
     }
     let window = Window { input: [1, 1, 2], output: [1, 1], kernel: [1, 2], strides: [1, 1], dilations: [1, 1], pads: [0, 0] };
     for (limbs, limit) in [(1, table), (2, table * table)] {
         for (difference, accepted) in [(limit - 1, true), (limit, false)] {
             let affine = Affine { axis: 2, coefficients: vec![vec![0]], bias: vec![-5, difference - 5] };
             let mut graph = single(Op::Affine(affine), &[vec![1, 1, 2]], vec![1, 1, 2]);
-            graph.nodes[1] = Node { name: "max".into(), op: Op::MaxPool { window: window.clone(), limbs }, inputs: vec![1], output: 2 };
+            graph.nodes[1] =
+                Node { name: "max".into(), op: Op::MaxPool(MaxPool { window: window.clone(), limbs }), inputs: vec![1], output: 2 };
             graph.tensors[2].shape = vec![1, 1, 1];
             graph.outputs.clear();
             assert_eq!(execute(&graph, &[vec![0, 0]]).is_ok(), accepted, "max {limbs} {difference}");

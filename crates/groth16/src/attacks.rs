@@ -13,7 +13,8 @@ use ark_poly::{DenseUVPolynomial, EvaluationDomain, Polynomial, Radix2Evaluation
 use ark_serialize::CanonicalDeserialize;
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use zkslice_circuit::gadgets;
-use zkslice_circuit::{Builder, Circuit, Layout, Matrix, Shape, SliceShape, Trace, Witness, shape_of, trace_of};
+use zkslice_circuit::{Builder, Circuit, ConstraintBuilder, Layout, Matrix, Witness, WitnessBuilder};
+use zkslice_graph::{BoundGraph, build_circuit, build_witness};
 
 use crate::key_file::{Section, g1_bytes, g2_bytes};
 use crate::plain::ArkKey;
@@ -24,7 +25,7 @@ use crate::{
     verify,
 };
 
-#[path = "../../circuit/tests/common/mod.rs"]
+#[path = "../../graph/tests/network/mod.rs"]
 mod network;
 
 const W: u32 = 5;
@@ -43,13 +44,13 @@ fn build<B: Builder>(b: &mut B, x: Option<i64>) {
 }
 
 fn circuit() -> Circuit {
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     build(&mut shape, None);
     shape.finish()
 }
 
 fn witness(x: i64) -> Witness {
-    let mut trace = Trace::new();
+    let mut trace = WitnessBuilder::new();
     build(&mut trace, Some(x));
     trace.finish()
 }
@@ -263,7 +264,7 @@ fn attack_b9_keys_that_prove_anything_are_refused() {
     let circuit = circuit();
     let setup = Setup::dev(&mut rng);
     let committed = setup.key(&circuit, &GROUPS, &mut rng).unwrap();
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     let (public, x) = (shape.public(None), shape.field_given(None));
     let square = shape.field_product(&x, &x);
     shape.field_equal(&square, &public);
@@ -440,10 +441,10 @@ fn attack_g6_a_plain_key_that_does_not_blind_is_refused() {
         b.field_equal(&square, &public);
     }
     let mut rng = StdRng::seed_from_u64(9);
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     build(&mut shape, None);
     let circuit = shape.finish();
-    let mut trace = Trace::new();
+    let mut trace = WitnessBuilder::new();
     build(&mut trace, Some(Fr::from(3)));
     let witness = trace.finish();
     let key = Setup::dev(&mut rng).key(&circuit, &[], &mut rng).unwrap();
@@ -576,12 +577,12 @@ fn movable(circuit: &Circuit, of: std::ops::Range<usize>) -> Vec<usize> {
 #[test]
 fn attack_g1_no_public_wire_of_a_copied_proof_moves() {
     let committed = circuit();
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     let (_, public, x) = (shape.public(None), shape.public(None), shape.field_given(None));
     let square = shape.field_product(&x, &x);
     shape.field_equal(&square, &public);
     let plain = shape.finish();
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     gadgets::digit(&mut shape, None, W, &gadgets::DigitTables::default(), W).unwrap();
     let without_elements = shape.finish();
     for (circuit, without_their_rows) in [(&committed, vec![]), (&plain, vec![1]), (&without_elements, vec![Layout::FINGERPRINT_WIRE])] {
@@ -595,7 +596,7 @@ fn attack_g1_no_public_wire_of_a_copied_proof_moves() {
 /// nothing else, so a copied proof cannot be turned to another statement.
 #[test]
 fn attack_g1_plain_public_wires_are_pinned() {
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     // A context that occurs nowhere, beside a public input that does.
     shape.public(None);
     let public = shape.public(None);
@@ -625,12 +626,12 @@ fn rows_of_the_fast_prover_are_the_matrices() {
         let mut random = network::Random(seed * 0x9e37_79b9_7f4a_7c15);
         let graph = network::network(&mut random);
         let (inputs, outputs) = network::bindings(&mut random, &graph);
-        let shape = SliceShape { graph: &graph, inputs: &inputs, outputs: &outputs };
-        let circuit = shape_of(shape).unwrap();
+        let shape = BoundGraph { graph: &graph, inputs: &inputs, outputs: &outputs };
+        let circuit = build_circuit(shape).unwrap();
         let integers = network::inputs(&mut random, &graph);
         let Ok(values) = zkslice_graph::execute(&graph, &integers) else { continue };
         let expected: Vec<Vec<i64>> = graph.outputs.iter().map(|port| values[port.tensor].clone()).collect();
-        let (witness, _) = trace_of(shape, &network::values(shape, &integers, &expected)).unwrap();
+        let (witness, _) = build_witness(shape, &network::values(shape, &integers, &expected)).unwrap();
         let chi = Fr::from(seed).inverse().unwrap() + Fr::from(u64::MAX);
         let second = witness.second_round(&witness.multiplicities(), chi).unwrap();
         let z = circuit.assignment(&witness, chi).unwrap();

@@ -6,7 +6,7 @@ use ark_ff::{Field, One, UniformRand, Zero};
 use ark_groth16::{Groth16, prepare_verifying_key};
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use zkslice_circuit::gadgets::{self, DigitTables};
-use zkslice_circuit::{Builder, Circuit, Layout, Shape, Trace, Witness};
+use zkslice_circuit::{Builder, Circuit, ConstraintBuilder, Layout, Witness, WitnessBuilder};
 use zkslice_groth16::*;
 
 const W: u32 = 6;
@@ -30,18 +30,18 @@ fn committed<B: Builder>(b: &mut B, values: Option<([i64; 2], Fr, Fr)>) {
 }
 
 fn relu(x: [i64; 2]) -> i64 {
-    zkslice_graph::requant(99 * x[0] - 120 * x[1] + 31, W).max(0)
+    zkslice_circuit::requant(99 * x[0] - 120 * x[1] + 31, W).max(0)
 }
 
 fn committed_circuit() -> Circuit {
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     committed(&mut shape, None);
     shape.finish()
 }
 
 fn committed_witness(x: [i64; 2], context: Fr) -> Witness {
     let commitment = gadgets::commitment_of(Fr::from(77), gadgets::tensor_tag(1, W), None, &[Fr::from(relu(x))]).unwrap();
-    let mut trace = Trace::new();
+    let mut trace = WitnessBuilder::new();
     committed(&mut trace, Some((x, context, commitment)));
     trace.finish()
 }
@@ -57,14 +57,14 @@ fn plain<B: Builder>(b: &mut B, values: Option<([Fr; 2], Fr)>) {
 }
 
 fn plain_circuit() -> Circuit {
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     plain(&mut shape, None);
     shape.finish()
 }
 
 fn plain_witness() -> Witness {
     let secrets = [Fr::from(3), Fr::from(4)];
-    let mut trace = Trace::new();
+    let mut trace = WitnessBuilder::new();
     plain(&mut trace, Some((secrets, gadgets::hash_of(&secrets).unwrap())));
     trace.finish()
 }
@@ -334,11 +334,11 @@ fn every_element_is_bound_in_every_shape() {
     let shapes = (0..3).flat_map(|p| (0..3).flat_map(move |n| (0..2).map(move |digits| [p, n, digits])));
     for shape @ [p, n, digits] in shapes.filter(|[_, n, digits]| n + digits > 0) {
         let circuit = || {
-            let mut circuit = Shape::new();
+            let mut circuit = ConstraintBuilder::new();
             shaped(&mut circuit, shape, None);
             circuit.finish()
         };
-        let mut trace = Trace::new();
+        let mut trace = WitnessBuilder::new();
         shaped(&mut trace, shape, Some(Fr::rand(&mut rng)));
         let witness = trace.finish();
         let layout = circuit().layout().clone();

@@ -6,7 +6,7 @@ use ark_bn254::Fr;
 use ark_ff::UniformRand;
 use ark_std::rand::{CryptoRng, RngCore};
 use zkslice_circuit::gadgets::{commitment_of, pack_values, tensor_tag};
-use zkslice_circuit::{SliceValues, trace_of};
+use zkslice_graph::{SliceValues, build_witness};
 use zkslice_groth16::{fr_from_word, fr_to_word, prove as prove_slice};
 use zkslice_slicer::{Package, PackageError, Slot, TensorEntry, TensorKind, slots};
 
@@ -173,7 +173,7 @@ pub fn prove(
             })
             .collect::<Result<_, _>>()?;
         let salts = committed.iter().map(|t| salts[*t].ok_or_else(|| missing(*t))).collect::<Result<_, _>>()?;
-        let (witness, _) = trace_of(slice.shape(), &SliceValues { inputs, context, owner, salts, commitments })?;
+        let (witness, _) = build_witness(slice.bound(), &SliceValues { inputs, context, owner, salts, commitments })?;
         let key = package.proving_key(k)?;
         let circuit = || {
             package.circuit(k).map_err(|error| match error {

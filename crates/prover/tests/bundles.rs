@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use zkslice_graph::{
-    Dense, Encoding, FloatGraph, FloatNode, FloatOp, Graph, Input, Node, Op, Options, Port, Samples, Scale, Tensor, Value as FloatValue,
-    compile_float,
+    Dense, Encoding, FloatGraph, FloatNode, FloatOp, Graph, Input, Node, Op, Options, Port, Relu, Requant, Samples, Scale, Tensor,
+    Value as FloatValue, compile_float,
 };
 use zkslice_groth16::keccak;
 use zkslice_prover::{Bound, Bundle, BundleError, Inference, Openings, Proven, ProverError, Verifier, Word, encode_request, prove};
@@ -26,11 +26,11 @@ fn graph() -> Graph {
         tensors: [("x", 12), ("a", 8), ("b", 8), ("c", 8), ("d", 8), ("e", 4), ("y", 4)].map(|(name, size)| tensor(name, size)).to_vec(),
         nodes: vec![
             node("a", dense(12, 8, 1), 0),
-            node("b", Op::Relu { shift: 8 }, 1),
+            node("b", Op::Relu(Relu { shift: 8 }), 1),
             node("c", dense(8, 8, 2), 2),
-            node("d", Op::Relu { shift: 8 }, 3),
+            node("d", Op::Relu(Relu { shift: 8 }), 3),
             node("e", dense(8, 4, 3), 4),
-            node("y", Op::Requant { shift: 8 }, 5),
+            node("y", Op::Requant(Requant { shift: 8 }), 5),
         ],
         inputs: vec![Port { tensor: 0, encoding: encoding(6, 32) }],
         outputs: vec![Port { tensor: 6, encoding: encoding(8, 128) }],
@@ -306,8 +306,8 @@ fn two_outputs() -> Graph {
     graph.nodes.extend([
         node("e", dense(1), 4, 5),
         node("f", dense(2), 4, 6),
-        node("grant", Op::Requant { shift: 8 }, 5, 7),
-        node("deny", Op::Requant { shift: 8 }, 6, 8),
+        node("grant", Op::Requant(Requant { shift: 8 }), 5, 7),
+        node("deny", Op::Requant(Requant { shift: 8 }), 6, 8),
     ]);
     let encoding = graph.outputs[0].encoding.clone();
     graph.outputs = [7, 8].map(|tensor| Port { tensor, encoding: encoding.clone() }).to_vec();

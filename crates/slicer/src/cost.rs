@@ -1,8 +1,10 @@
 //! What a slice costs, counted from its graph; tests hold it against the circuits.
 
+use std::ops::{Add, Sub};
+
+use zkslice_circuit::Layout;
 use zkslice_circuit::gadgets::{CHAIN_WORDS, DigitTables, words_of};
-use zkslice_circuit::{Binding, Layout, SliceShape};
-use zkslice_graph::{Graph, Node, Op};
+use zkslice_graph::{Binding, BoundGraph, Graph, Node, Port};
 
 /// Rows of a circuit by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,22 +24,49 @@ impl Cost {
     }
 }
 
-/// Rows of one node.
-pub(crate) fn node_rows(graph: &Graph, node: &Node) -> usize {
-    let outputs = graph.tensors[node.output].len();
-    match &node.op {
-        Op::Relu { shift: 0 } => 2 * outputs,
-        Op::Relu { .. } => 3 * outputs,
-        // Without a shift a product ties q to its argument instead of the remainder's lookup.
-        Op::Requant { .. } => 2 * outputs,
-        Op::Clip { min, max, limbs } => outputs * (1 + *limbs as usize) * [min, max].into_iter().flatten().count(),
-        Op::MaxPool { window, limbs } => {
-            let positions = (0..window.output[0]).flat_map(|y| (0..window.output[1]).map(move |x| (y, x)));
-            let comparisons: usize = positions.map(|(y, x)| window.taps(y, x).count().saturating_sub(1)).sum();
-            window.input[0] * comparisons * (1 + *limbs as usize)
-        }
-        Op::Conv(_) | Op::Dense(_) | Op::SumPool(_) | Op::Affine(_) | Op::Reshape | Op::Transpose { .. } | Op::Concat { .. } => 0,
+/// What nodes cost by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Product rows.
+    products: usize,
+    /// Lookups in the model's range table.
+    lookups: usize,
+}
+
+impl Work {
+    /// Of one node of a validated graph.
+    pub(crate) fn of(graph: &Graph, node: &Node) -> Self {
+        let site = graph.site(node);
+        Self { products: node.op.products(&site), lookups: node.op.lookups(&site) }
     }
+
+    pub(crate) fn rows(self) -> usize {
+        self.products + self.lookups
+    }
+}
+
+impl Add for Work {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { products: self.products + other.products, lookups: self.lookups + other.lookups }
+    }
+}
+
+impl Sub for Work {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { products: self.products - other.products, lookups: self.lookups - other.lookups }
+    }
+}
+
+/// A tensor at a slice's border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Border {
+    pub(crate) binding: Binding,
+    pub(crate) count: usize,
+    pub(crate) bits: u32,
 }
 
 /// Rows that bind a packed tensor, its digits not counted.
@@ -51,22 +80,34 @@ fn binding_rows(binding: Binding, count: usize, bits: u32) -> usize {
 }
 
 /// Rows of a slice.
-pub fn rows(slice: SliceShape<'_>) -> Cost {
+pub fn rows(slice: BoundGraph<'_>) -> Cost {
     let graph = slice.graph;
-    let w = graph.table_bits;
-    let ports = |ports: &[zkslice_graph::Port]| ports.iter().map(|p| (graph.tensors[p.tensor].len(), p.encoding.bits)).collect::<Vec<_>>();
-    let (inputs, outputs) = (ports(&graph.inputs), ports(&graph.outputs));
-    let tables = DigitTables::choose(&inputs, w);
-    let mut cost = Cost { operators: graph.nodes.iter().map(|node| node_rows(graph, node)).sum(), ..Cost::default() };
-    cost.borders += inputs.iter().map(|(count, bits)| count * tables.rows(*bits, w)).sum::<usize>();
-    let bindings = slice.inputs.iter().chain(slice.outputs);
-    cost.borders += bindings.zip(inputs.iter().chain(&outputs)).map(|(b, (count, bits))| binding_rows(*b, *count, *bits)).sum::<usize>();
-    // The context's and the owner's rows of the fingerprint.
-    cost.borders += 1 + usize::from(slice.has_owner());
-    let looks_up = graph.nodes.iter().any(|n| matches!(n.op, Op::Relu { .. } | Op::Requant { .. } | Op::Clip { .. } | Op::MaxPool { .. }));
-    let widths = tables.widths(inputs.iter().map(|(_, bits)| *bits), w, looks_up);
-    cost.tables = widths.iter().map(|bits| (1 << bits) + 1).sum();
-    cost
+    let borders = |ports: &[Port], bindings: &[Binding]| -> Vec<Border> {
+        let border = |(port, binding): (&Port, &Binding)| Border {
+            binding: *binding,
+            count: graph.tensors[port.tensor].len(),
+            bits: port.encoding.bits,
+        };
+        ports.iter().zip(bindings).map(border).collect()
+    };
+    let work = graph.nodes.iter().fold(Work::default(), |sum, node| sum + Work::of(graph, node));
+    cost(work, &borders(&graph.inputs, slice.inputs), &borders(&graph.outputs, slice.outputs), graph.table_bits)
+}
+
+/// Rows of a slice that does so much work between these borders, the model's table having `w` bits.
+pub(crate) fn cost(work: Work, inputs: &[Border], outputs: &[Border], w: u32) -> Cost {
+    let digits: Vec<_> = inputs.iter().map(|border| (border.count, border.bits)).collect();
+    let tables = DigitTables::choose(&digits, w);
+    let widths = tables.widths(digits.iter().map(|(_, bits)| *bits), w, work.lookups > 0);
+    let reads: usize = digits.iter().map(|(count, bits)| count * tables.rows(*bits, w)).sum();
+    let bound: usize = inputs.iter().chain(outputs).map(|border| binding_rows(border.binding, border.count, border.bits)).sum();
+    let has_owner = inputs.iter().chain(outputs).any(|border| matches!(border.binding, Binding::Commitment { owner: true }));
+    Cost {
+        operators: work.rows(),
+        // One for the context's row of the fingerprint, one for the owner's.
+        borders: reads + bound + 1 + usize::from(has_owner),
+        tables: widths.iter().map(|bits| (1 << bits) + 1).sum(),
+    }
 }
 
 /// Bytes of a proving key of the committed form, from its layout: 64 a G1 point, 128 a G2 point.

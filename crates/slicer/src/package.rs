@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use zkslice_circuit::{Binding, Circuit, shape_of};
+use zkslice_circuit::Circuit;
 use zkslice_files::{FolderLock, NewFolder, Readers};
-use zkslice_graph::{Encoding, ExecuteError, Feature, Graph, Input, Port, Scale, Tensor, ValueError};
+use zkslice_graph::{Binding, Encoding, ExecuteError, Feature, Graph, Input, Port, Scale, Tensor, ValueError, build_circuit};
 use zkslice_groth16::{Form, KeyError, ProvingKey, Setup, VerifyingKey, WordGroup, check_deltas, keccak};
 
 use crate::blob::KeyBlob;
@@ -324,7 +324,7 @@ impl Package {
             let bytes = slice.graph.to_bytes()?;
             entries.push(SliceEntry {
                 graph: hex0x(&keccak(&bytes)),
-                constraints: cost::rows(slice.shape()).total(),
+                constraints: cost::rows(slice.bound()).total(),
                 reads: slice.reads.clone(),
                 writes: slice.writes.clone(),
             });
@@ -444,7 +444,7 @@ impl Package {
     /// # Errors
     /// [`PackageError::Circuit`].
     pub fn circuit(&self, slice: usize) -> Result<Circuit, PackageError> {
-        Ok(shape_of(self.slices[slice].shape())?)
+        Ok(build_circuit(self.slices[slice].bound())?)
     }
 
     /// The keys' manifest, as it was when keys of this package were first asked for, or made.

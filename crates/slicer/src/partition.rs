@@ -4,11 +4,11 @@
 //! tensor, skip connections too. Among all cuts into n slices the one with the fewest rows in its largest slice is taken,
 //! boundaries included; of equals the one with the fewest rows in all. That cuts where tensors are narrow.
 
-use zkslice_graph::{Graph, TensorId};
+use zkslice_graph::{Graph, Interval, TensorId};
 
 use crate::PackageError;
-use crate::cost::rows;
-use crate::package::InputMode;
+use crate::cost::{Border, Work, cost, rows};
+use crate::package::{InputMode, TensorKind};
 use crate::slices::{boundary_encoding, crossing, is_output, sub_graph, wiring};
 
 /// How many slices to make.
@@ -36,37 +36,23 @@ pub struct Partition {
 pub fn partition(graph: &Graph, strategy: Strategy, mode: InputMode) -> Result<Partition, PackageError> {
     let intervals = graph.intervals()?;
     let last = graph.nodes.len();
-    let whole = rows(sub_graph(graph, 0..last, &wiring(graph, &intervals, &[], mode)?)?.shape()).total();
     let enough = |strategy: Strategy, partition: &Partition| match strategy {
         Strategy::Slices(n) => partition.rows.len() == n,
         Strategy::MaxConstraints(limit) => partition.rows.iter().all(|rows| *rows <= limit),
     };
-    // Rows of the slice of nodes `from..to`, boundaries included; none if it can be no slice.
-    let rows_of = |from: usize, to: usize| {
-        let cuts: Vec<usize> = [from, to].into_iter().filter(|at| *at != 0 && *at != last).collect();
-        let slice = sub_graph(graph, from..to, &wiring(graph, &intervals, &cuts, mode).ok()?).ok()?;
-        Some(rows(slice.shape()).total())
-    };
+    let segments = Segments::new(graph, &intervals, mode);
+    let whole = rows(sub_graph(graph, 0..last, &wiring(graph, &intervals, &[], mode)?)?.bound()).total();
     let single = Partition { cuts: Vec::new(), rows: vec![whole] };
     if enough(strategy, &single) {
         return Ok(single);
     }
     let crosses = |t: &TensorId| !is_output(graph, *t) && boundary_encoding(intervals[*t]).is_some();
     let encodable = |at: &usize| crossing(graph, *at).iter().all(crosses);
-    let has_work = |range: std::ops::Range<usize>| graph.nodes[range].iter().any(|node| crate::cost::node_rows(graph, node) > 0);
-    // A cut right after another with no row between them would make an empty slice.
     let mut points = vec![0];
     points.extend((1..last).filter(encodable));
     points.push(last);
     let count = points.len();
-    let mut segment = vec![vec![None; count]; count];
-    for i in 0..count {
-        for j in i + 1..count {
-            if has_work(points[i]..points[j]) {
-                segment[i][j] = rows_of(points[i], points[j]);
-            }
-        }
-    }
+    let segment: Vec<Vec<Option<usize>>> = (0..count).map(|i| segments.rows_from(points[i], &points)).collect();
     // best[j] = (largest, total, cuts) over partitions of nodes before points[j] into k slices.
     type Best = Option<(usize, usize, Vec<usize>)>;
     let mut best: Vec<Best> = (0..count).map(|j| segment[0][j].map(|rows| (rows, rows, vec![]))).collect();
@@ -92,7 +78,8 @@ pub fn partition(graph: &Graph, strategy: Strategy, mode: InputMode) -> Result<P
         possible = k;
         smallest = smallest.min(*largest);
         let bounds: Vec<usize> = std::iter::once(0).chain(cuts.iter().copied()).chain([last]).collect();
-        let rows = bounds.windows(2).filter_map(|b| rows_of(b[0], b[1])).collect();
+        let position = |at: &usize| points.binary_search(at).unwrap_or_default();
+        let rows = bounds.windows(2).filter_map(|b| segment[position(&b[0])][position(&b[1])]).collect();
         let partition = Partition { cuts: cuts.clone(), rows };
         if enough(strategy, &partition) {
             return Ok(partition);
@@ -102,4 +89,107 @@ pub fn partition(graph: &Graph, strategy: Strategy, mode: InputMode) -> Result<P
         Strategy::Slices(wanted) => PackageError::Slices { wanted, possible },
         Strategy::MaxConstraints(limit) => PackageError::TooLarge { limit, smallest },
     })
+}
+
+/// What is asked of a graph for every slice that it could have.
+struct Segments<'a> {
+    graph: &'a Graph,
+    /// Intervals in the whole graph.
+    intervals: &'a [Interval],
+    mode: InputMode,
+    /// Work of the nodes before each.
+    work: Vec<Work>,
+    /// For each tensor the node that makes it, and the last that reads it.
+    producer: Vec<Option<usize>>,
+    last_read: Vec<Option<usize>>,
+}
+
+impl<'a> Segments<'a> {
+    fn new(graph: &'a Graph, intervals: &'a [Interval], mode: InputMode) -> Self {
+        let mut work = vec![Work::default()];
+        let (mut producer, mut last_read) = (vec![None; graph.tensors.len()], vec![None; graph.tensors.len()]);
+        for (position, node) in graph.nodes.iter().enumerate() {
+            work.push(work[position] + Work::of(graph, node));
+            producer[node.output] = Some(position);
+            node.inputs.iter().for_each(|&tensor| last_read[tensor] = Some(position));
+        }
+        Self { graph, intervals, mode, work, producer, last_read }
+    }
+
+    /// For each of the points the rows of the slice of the nodes from `from` to there; none where there is no such slice, or it
+    /// would have no row.
+    fn rows_from(&self, from: usize, points: &[usize]) -> Vec<Option<usize>> {
+        let tensors = self.graph.tensors.len();
+        let mut walk = Walk { from, local: self.intervals.to_vec(), read: vec![false; tensors], reads: Vec::new(), made: Vec::new() };
+        let mut at = from;
+        let mut possible = true;
+        let rows = |&to: &usize| {
+            while possible && at < to {
+                possible = self.take(at, &mut walk).is_some();
+                at += 1;
+            }
+            (possible && from < to).then(|| self.rows_to(to, &mut walk)).flatten()
+        };
+        points.iter().map(rows).collect()
+    }
+
+    /// Takes a node into the slice; none where its values could outgrow what circuits hold.
+    ///
+    /// A boundary's digits hold its interval in the whole graph, rounded up to whole bits: in a slice that reads it values may be
+    /// as large as the digits, and what follows from them wider than in the whole graph. Elsewhere it is what it is there.
+    fn take(&self, position: usize, walk: &mut Walk) -> Option<()> {
+        let node = &self.graph.nodes[position];
+        for &tensor in &node.inputs {
+            if self.producer[tensor] >= Some(walk.from) || std::mem::replace(&mut walk.read[tensor], true) {
+                continue;
+            }
+            let count = self.graph.tensors[tensor].len();
+            if self.producer[tensor].is_none() {
+                let port = self.graph.inputs.iter().find(|port| port.tensor == tensor)?;
+                walk.reads.push(Border { binding: self.mode.kind().binding(), count, bits: port.encoding.bits });
+                continue;
+            }
+            let encoding = boundary_encoding(self.intervals[tensor])?;
+            let (min, max) = encoding.range();
+            walk.local[tensor] = Interval { min: min.into(), max: max.into() };
+            walk.reads.push(Border { binding: TensorKind::Boundary.binding(), count, bits: encoding.bits });
+        }
+        if node.inputs.iter().any(|&tensor| walk.local[tensor] != self.intervals[tensor]) {
+            let inputs: Vec<Interval> = node.inputs.iter().map(|&tensor| walk.local[tensor]).collect();
+            walk.local[node.output] = node.op.check(&self.graph.site(node), &inputs).ok()?.interval;
+        }
+        walk.made.push(node.output);
+        Some(())
+    }
+
+    /// Rows of the slice that ends before node `to`; none where a value may not fit the digits of a tensor that it writes.
+    fn rows_to(&self, to: usize, walk: &mut Walk) -> Option<usize> {
+        // What no node from there on reads, no node of a longer slice's followers reads either.
+        walk.made.retain(|&tensor| is_output(self.graph, tensor) || self.last_read[tensor] >= Some(to));
+        let write = |&tensor: &TensorId| {
+            let (kind, encoding) = match self.graph.outputs.iter().find(|port| port.tensor == tensor) {
+                Some(port) => (TensorKind::Output, port.encoding.clone()),
+                None => (TensorKind::Boundary, boundary_encoding(self.intervals[tensor])?),
+            };
+            let ((min, max), values) = (encoding.range(), walk.local[tensor]);
+            let fits = values.min >= min.into() && values.max <= max.into();
+            fits.then(|| Border { binding: kind.binding(), count: self.graph.tensors[tensor].len(), bits: encoding.bits })
+        };
+        let writes = walk.made.iter().map(write).collect::<Option<Vec<_>>>()?;
+        let work = self.work[to] - self.work[walk.from];
+        (work.rows() > 0).then(|| cost(work, &walk.reads, &writes, self.graph.table_bits).total())
+    }
+}
+
+/// A slice that grows node by node.
+struct Walk {
+    /// Its first node.
+    from: usize,
+    /// Intervals in it.
+    local: Vec<Interval>,
+    /// Which tensors it reads from outside, and as what.
+    read: Vec<bool>,
+    reads: Vec<Border>,
+    /// Tensors that it makes and that may be read after it.
+    made: Vec<TensorId>,
 }

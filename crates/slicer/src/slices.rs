@@ -1,7 +1,6 @@
 //! Sub-graphs of a model and the wiring between them.
 
-use zkslice_circuit::{Binding, SliceShape};
-use zkslice_graph::{Encoding, Graph, GraphError, Interval, Node, Port, Scale, Tensor, TensorId};
+use zkslice_graph::{Binding, BoundGraph, Encoding, Graph, GraphError, Interval, Node, Port, Scale, Tensor, TensorId};
 
 use crate::package::{InputMode, TensorKind};
 
@@ -44,8 +43,8 @@ pub struct Slice {
 
 impl Slice {
     /// The circuit's shape.
-    pub fn shape(&self) -> SliceShape<'_> {
-        SliceShape { graph: &self.graph, inputs: &self.input_bindings, outputs: &self.output_bindings }
+    pub fn bound(&self) -> BoundGraph<'_> {
+        BoundGraph { graph: &self.graph, inputs: &self.input_bindings, outputs: &self.output_bindings }
     }
 
     /// Puts a slice together from its graph and the wiring.

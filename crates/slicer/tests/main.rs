@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[path = "../../circuit/tests/common/mod.rs"]
+#[path = "../../graph/tests/network/mod.rs"]
 mod network;
 mod packages;
 mod slices;

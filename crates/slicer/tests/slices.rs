@@ -4,8 +4,7 @@ use crate::network;
 use crate::network::{Random, bindings, inputs};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use zkslice_circuit::{SliceShape, shape_of};
-use zkslice_graph::{Affine, Graph, GraphError, Node, Op, Port, Tensor, execute};
+use zkslice_graph::{Affine, BoundGraph, Graph, GraphError, Node, Op, Port, Relu, Requant, Tensor, build_circuit, execute};
 use zkslice_slicer::{InputMode, PackageError, SliceModel, Strategy, TensorKind, partition, rows, slice};
 
 fn run(cases: u32, test: impl Fn(u64) -> Result<(), TestCaseError>) {
@@ -67,12 +66,12 @@ fn rows_are_those_of_the_circuits() {
         let mut random = Random(seed);
         let graph = network::network(&mut random);
         let (input_bindings, output_bindings) = bindings(&mut random, &graph);
-        let shape = SliceShape { graph: &graph, inputs: &input_bindings, outputs: &output_bindings };
-        prop_assert_eq!(rows(shape).total(), shape_of(shape).unwrap().layout().constraints());
+        let shape = BoundGraph { graph: &graph, inputs: &input_bindings, outputs: &output_bindings };
+        prop_assert_eq!(rows(shape).total(), build_circuit(shape).unwrap().layout().constraints());
         let cuts: Vec<usize> = (1..graph.nodes.len()).filter(|_| random.below(3) == 0).collect();
         for slice in slice(&graph, &cuts, InputMode::Private).map(|model| model.slices).unwrap_or_default() {
-            let circuit = shape_of(slice.shape()).map_err(|e| TestCaseError::fail(e.to_string()))?;
-            prop_assert_eq!(rows(slice.shape()).total(), circuit.layout().constraints());
+            let circuit = build_circuit(slice.bound()).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            prop_assert_eq!(rows(slice.bound()).total(), circuit.layout().constraints());
             prop_assert!(circuit.layout().has_challenge(), "every slice looks up the digits that it reads");
         }
         Ok(())
@@ -82,7 +81,7 @@ fn rows_are_those_of_the_circuits() {
 /// Rows of the slices of a cut that is possible and leaves no slice without work.
 fn rows_of(graph: &Graph, cuts: &[usize]) -> Option<Vec<usize>> {
     let model = slice(graph, cuts, InputMode::Public).ok()?;
-    model.slices.iter().map(|s| Some(rows(s.shape())).filter(|cost| cost.operators > 0).map(|cost| cost.total())).collect()
+    model.slices.iter().map(|s| Some(rows(s.bound())).filter(|cost| cost.operators > 0).map(|cost| cost.total())).collect()
 }
 
 /// Whether a cut is refused for a stated reason: digits of whole bits would let values grow beyond the next port's digits, or a
@@ -142,11 +141,11 @@ fn outputs_that_are_read_on_are_not_cut_through() {
         tensors: ["x", "a", "early", "b", "c", "d", "late"].map(tensor).to_vec(),
         nodes: vec![
             node("a", scaled(), 0, 1),
-            node("early", Op::Relu { shift: 6 }, 1, 2),
+            node("early", Op::Relu(Relu { shift: 6 }), 1, 2),
             node("b", scaled(), 2, 3),
-            node("c", Op::Relu { shift: 6 }, 3, 4),
+            node("c", Op::Relu(Relu { shift: 6 }), 3, 4),
             node("d", scaled(), 4, 5),
-            node("late", Op::Requant { shift: 6 }, 5, 6),
+            node("late", Op::Requant(Requant { shift: 6 }), 5, 6),
         ],
         inputs: vec![Port { tensor: 0, encoding: network::encoding(-32, 31) }],
         outputs: vec![Port { tensor: 2, encoding: network::encoding(0, 63) }, Port { tensor: 6, encoding: network::encoding(-32, 31) }],

@@ -8,7 +8,7 @@ use ark_bn254::Fr;
 use ark_ff::Zero;
 
 use super::{digits_per_word, hash, poseidon::MAX_INPUTS};
-use crate::{Builder, CircuitError, Trace};
+use crate::{Builder, CircuitError, WitnessBuilder};
 
 /// Words a permutation of the chain takes.
 pub const CHAIN_WORDS: usize = MAX_INPUTS - 1;
@@ -51,5 +51,5 @@ pub fn commitment<B: Builder>(
 /// # Errors
 /// As [`commitment`].
 pub fn commitment_of(salt: Fr, tag: Fr, owner: Option<Fr>, words: &[Fr]) -> Result<Fr, CircuitError> {
-    commitment(&mut Trace::new(), &salt, tag, owner.as_ref(), words)
+    commitment(&mut WitnessBuilder::new(), &salt, tag, owner.as_ref(), words)
 }

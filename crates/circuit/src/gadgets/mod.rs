@@ -12,4 +12,4 @@ pub use commit::{CHAIN_WORDS, commitment, commitment_of, tensor_tag};
 pub use digits::{DigitTables, digit, digits_per_word, pack, pack_values, unpack_values, words_of};
 pub use max::{clip, max};
 pub use poseidon::{hash, hash_of};
-pub use requant::{relu, requantise};
+pub use requant::{relu, requant, requantise};

@@ -62,5 +62,5 @@ pub fn hash<B: Builder>(b: &mut B, inputs: &[B::Field]) -> Result<B::Field, Circ
 /// # Errors
 /// As [`hash`].
 pub fn hash_of(inputs: &[Fr]) -> Result<Fr, CircuitError> {
-    hash(&mut crate::Trace::new(), inputs)
+    hash(&mut crate::WitnessBuilder::new(), inputs)
 }

@@ -3,9 +3,14 @@
 //! With the table's width w as the shift, `acc + 2^(w−1) = 2^w·q + ρ` and one unscaled lookup of ρ: the remainder needs
 //! no scaling (`docs/proof-system.md` 4).
 
-use zkslice_graph::requant;
-
 use crate::{Builder, CircuitError, Interval};
+
+/// `⌊(x + 2^(shift−1)) / 2^shift⌋`: division by a power of two, halves rounded up; the identity when `shift` is 0.
+///
+/// `shift` must be below 63. Wraps where `x + 2^(shift−1)` leaves `i64`, which no checked graph reaches.
+pub fn requant(x: i64, shift: u32) -> i64 {
+    if shift == 0 { x } else { x.wrapping_add(1 << (shift - 1)) >> shift }
+}
 
 fn check_shift(gadget: &'static str, shift: u32, table_bits: u32) -> Result<(), CircuitError> {
     if shift == 0 || shift == table_bits {

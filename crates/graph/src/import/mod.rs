@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use tract_onnx::pb;
 use tract_onnx::prelude::Framework as _;
 
+use crate::check::{checked_elements, limits};
 use crate::float::{FloatGraph, FloatNode, FloatOp, Value, ValueId};
-use crate::validate::{checked_elements, limits};
 pub use boundary::guard;
 use constant::Constant;
 pub(crate) use operators::along;

@@ -6,10 +6,10 @@ use tract_onnx::pb::tensor_proto::DataType;
 use super::attributes::Attributes;
 use super::constant::{Constant, Elements};
 use super::{ImportError, Importer, Known, broadcast, node_name};
-use crate::executor::{concat, inside, transpose};
+use crate::check::{checked_elements, limits};
 use crate::float::{FloatOp, ValueId};
-use crate::model::Window;
-use crate::validate::{checked_elements, limits};
+use crate::ops::Window;
+use crate::ops::{concat, inside, transpose};
 
 /// Most zeros that a constant is multiplied by to become a value.
 const MOST_ZEROS: usize = 1 << 16;

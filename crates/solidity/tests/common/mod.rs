@@ -15,7 +15,7 @@ use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use zkslice_circuit::gadgets::{self, DigitTables};
-use zkslice_circuit::{Builder, Circuit, Shape, Trace, Witness};
+use zkslice_circuit::{Builder, Circuit, ConstraintBuilder, Witness, WitnessBuilder};
 use zkslice_graph::{Encoding, Feature, Graph, Input, Options, Samples, compile, decode_outputs, encode};
 use zkslice_groth16::{
     Form, Setup, VerifyingKey, WordGroup, challenge, fingerprint, fr_from_word, fr_to_word, g1_from_words, prove as prove_circuit, to_field,
@@ -180,9 +180,9 @@ fn plain<B: Builder>(b: &mut B, values: Option<([Fr; 2], Fr, Fr)>) {
 }
 
 fn plain_case() -> Case {
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     plain(&mut shape, None);
-    let (secrets, mut trace) = ([Fr::from(3), Fr::from(4)], Trace::new());
+    let (secrets, mut trace) = ([Fr::from(3), Fr::from(4)], WitnessBuilder::new());
     plain(&mut trace, Some((secrets, Fr::from(99), gadgets::hash_of(&secrets).unwrap())));
     Case::of_circuit("PlainVerifier", shape.finish(), &trace.finish(), &[], 21)
 }
@@ -200,9 +200,9 @@ fn many<B: Builder>(b: &mut B, values: Option<u64>) {
 }
 
 fn many_case() -> Case {
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     many(&mut shape, None);
-    let mut trace = Trace::new();
+    let mut trace = WitnessBuilder::new();
     many(&mut trace, Some(1000));
     Case::of_circuit("ManyPublicInputsVerifier", shape.finish(), &trace.finish(), &[], 22)
 }
@@ -220,9 +220,9 @@ fn short_words<B: Builder>(b: &mut B, values: Option<i64>) {
 }
 
 fn short_words_case() -> Case {
-    let mut shape = Shape::new();
+    let mut shape = ConstraintBuilder::new();
     short_words(&mut shape, None);
-    let mut trace = Trace::new();
+    let mut trace = WitnessBuilder::new();
     short_words(&mut trace, Some(1000));
     let groups = [WordGroup { count: 3, bits: 6 }, WordGroup { count: 70, bits: 6 }];
     Case::of_circuit("ShortWordsVerifier", shape.finish(), &trace.finish(), &groups, 23)

@@ -1,10 +1,11 @@
-//! From an integer graph to gadget calls.
+//! A slice's circuit: its graph between borders, where integers are read from digits and bound to the outside.
 
 use ark_bn254::Fr;
-use zkslice_graph::{Graph, Node, Op, Port};
+use zkslice_circuit::gadgets::{self, DigitTables};
+use zkslice_circuit::{Builder, Circuit, CircuitError, ConstraintBuilder, Witness, WitnessBuilder};
 
-use crate::gadgets::{self, DigitTables};
-use crate::{Builder, Circuit, CircuitError, Shape, Trace, Witness};
+use crate::constrain::constrain;
+use crate::model::{Graph, Port, Tensor};
 
 /// How a tensor at a slice's border is bound to the outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub enum Binding {
 
 /// A graph with the bindings of its inputs and outputs: everything that fixes a slice's circuit.
 #[derive(Clone, Copy, Debug)]
-pub struct SliceShape<'a> {
+pub struct BoundGraph<'a> {
     /// The slice's graph.
     pub graph: &'a Graph,
     /// A binding an input.
@@ -29,7 +30,7 @@ pub struct SliceShape<'a> {
     pub outputs: &'a [Binding],
 }
 
-impl SliceShape<'_> {
+impl BoundGraph<'_> {
     /// Whether the slice reads a private input, and so has the owner as its second public input.
     pub fn has_owner(&self) -> bool {
         self.inputs.iter().chain(self.outputs).any(|binding| matches!(binding, Binding::Commitment { owner: true }))
@@ -54,31 +55,32 @@ pub struct SliceValues {
 /// The constraints of a slice.
 ///
 /// # Errors
-/// [`CircuitError`] where a gadget's conditions on its arguments are not met: a graph that cannot be proven.
-pub fn shape_of(slice: SliceShape<'_>) -> Result<Circuit, CircuitError> {
-    let mut shape = Shape::new();
-    lower(&mut shape, slice, None)?;
-    Ok(shape.finish())
+/// [`CircuitError`] where the graph does not validate, or a gadget's conditions on its arguments are not met.
+pub fn build_circuit(slice: BoundGraph<'_>) -> Result<Circuit, CircuitError> {
+    slice.graph.validate().map_err(|error| CircuitError::Unsupported { gadget: "graph".into(), reason: error.to_string() })?;
+    let mut builder = ConstraintBuilder::new();
+    build(&mut builder, slice, None)?;
+    Ok(builder.finish())
 }
 
 /// The witness of a slice, and its outputs.
 ///
 /// # Errors
-/// [`CircuitError::OutOfRange`] where the input saturates a node; [`CircuitError::Arity`].
-pub fn trace_of(slice: SliceShape<'_>, values: &SliceValues) -> Result<(Witness, Vec<Vec<i64>>), CircuitError> {
-    let mut trace = Trace::new();
-    let outputs = lower(&mut trace, slice, Some(values))?;
-    Ok((trace.finish(), outputs))
+/// [`CircuitError::OutOfRange`] where the input saturates a node; [`CircuitError::Arity`]. The graph must validate.
+pub fn build_witness(slice: BoundGraph<'_>, values: &SliceValues) -> Result<(Witness, Vec<Vec<i64>>), CircuitError> {
+    let mut builder = WitnessBuilder::new();
+    let outputs = build(&mut builder, slice, Some(values))?;
+    Ok((builder.finish(), outputs))
 }
 
-/// Lowers a slice over any builder; returns its outputs.
+/// Builds a slice over any builder; returns its outputs.
 ///
 /// Public inputs, in this order: context; owner, if an input is private; one commitment for each committed input, then
 /// output. Public words: inputs, then outputs, in the slice's order.
 ///
 /// # Errors
-/// As [`shape_of`] and [`trace_of`].
-pub fn lower<B: Builder>(b: &mut B, slice: SliceShape<'_>, values: Option<&SliceValues>) -> Result<Vec<Vec<B::Int>>, CircuitError> {
+/// As [`build_circuit`] and [`build_witness`].
+fn build<B: Builder>(b: &mut B, slice: BoundGraph<'_>, values: Option<&SliceValues>) -> Result<Vec<Vec<B::Int>>, CircuitError> {
     let graph = slice.graph;
     let bindings: Vec<Binding> = slice.inputs.iter().chain(slice.outputs).copied().collect();
     let committed = bindings.iter().filter(|binding| **binding != Binding::Words).count();
@@ -101,7 +103,7 @@ pub fn lower<B: Builder>(b: &mut B, slice: SliceShape<'_>, values: Option<&Slice
     let w = graph.table_bits;
     let digits: Vec<_> = graph.inputs.iter().map(|port| (graph.tensors[port.tensor].len(), port.encoding.bits)).collect();
     let tables = DigitTables::choose(&digits, w);
-    let mut tensors: Vec<Option<Vec<B::Int>>> = vec![None; graph.tensors.len()];
+    let mut inputs = Vec::with_capacity(graph.inputs.len());
     let mut bind = |b: &mut B, binding: Binding, port: &Port, digits: &[B::Int]| -> Result<(), CircuitError> {
         let words = gadgets::pack(b, digits, port.encoding.bits)?;
         match binding {
@@ -120,26 +122,22 @@ pub fn lower<B: Builder>(b: &mut B, slice: SliceShape<'_>, values: Option<&Slice
     };
 
     for (i, (port, binding)) in graph.inputs.iter().zip(slice.inputs).enumerate() {
-        let zkslice_graph::Tensor { name, shape } = &graph.tensors[port.tensor];
+        let Tensor { name, shape } = &graph.tensors[port.tensor];
         let digits = port
             .encoding
             .by_element(shape)
             .enumerate()
-            .map(|(e, feature)| gadgets::digit(b, values.map(|v| v.inputs[i][e] + feature.offset), port.encoding.bits, &tables, w))
+            .map(|(e, feature)| gadgets::digit(b, values.map(|v| feature.digit(v.inputs[i][e])), port.encoding.bits, &tables, w))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| error.at(name))?;
         bind(b, *binding, port, &digits)?;
         let integers = digits.iter().zip(port.encoding.by_element(shape));
-        let integers = integers.map(|(digit, feature)| b.combine(&[(1, digit)], -feature.offset)).collect::<Result<_, _>>()?;
-        tensors[port.tensor] = Some(integers);
+        inputs.push(integers.map(|(digit, feature)| b.combine(&[(1, digit)], -feature.offset)).collect::<Result<_, _>>()?);
     }
-    for node in &graph.nodes {
-        let output = lower_node(b, graph, node, &tensors).map_err(|error| error.at(&node.name))?;
-        tensors[node.output] = Some(output);
-    }
+    let tensors = constrain(b, graph, inputs)?;
     let mut outputs = Vec::with_capacity(graph.outputs.len());
     for (port, binding) in graph.outputs.iter().zip(slice.outputs) {
-        let integers = tensors[port.tensor].clone().ok_or_else(|| missing(graph, port.tensor))?;
+        let integers = tensors[port.tensor].clone();
         let features = port.encoding.by_element(&graph.tensors[port.tensor].shape);
         let digits = integers.iter().zip(features).map(|(integer, feature)| b.combine(&[(1, integer)], feature.offset));
         let digits = digits.collect::<Result<Vec<_>, _>>()?;
@@ -151,40 +149,4 @@ pub fn lower<B: Builder>(b: &mut B, slice: SliceShape<'_>, values: Option<&Slice
 
 fn arity(what: &'static str, expected: usize, got: usize) -> Result<(), CircuitError> {
     if expected == got { Ok(()) } else { Err(CircuitError::Arity { what, expected, got }) }
-}
-
-fn missing(graph: &Graph, tensor: usize) -> CircuitError {
-    CircuitError::Unsupported { gadget: graph.tensors[tensor].name.clone(), reason: "the tensor is read before it is written".into() }
-}
-
-fn lower_node<B: Builder>(b: &mut B, graph: &Graph, node: &Node, tensors: &[Option<Vec<B::Int>>]) -> Result<Vec<B::Int>, CircuitError> {
-    let w = graph.table_bits;
-    let inputs = node.inputs.iter().map(|t| tensors[*t].as_deref().ok_or_else(|| missing(graph, *t))).collect::<Result<Vec<_>, _>>()?;
-    let first = *inputs.first().ok_or(CircuitError::Arity { what: "inputs of a node", expected: 1, got: 0 })?;
-    match &node.op {
-        Op::Conv(_) | Op::Dense(_) | Op::SumPool(_) | Op::Affine(_) => b.linear(graph, node, &inputs),
-        Op::Requant { shift } => first.iter().map(|acc| gadgets::requantise(b, acc, *shift, w)).collect(),
-        Op::Relu { shift } => first.iter().map(|acc| gadgets::relu(b, acc, *shift, w)).collect(),
-        Op::Clip { min, max, limbs } => first.iter().map(|x| gadgets::clip(b, x, *min, *max, *limbs, w)).collect(),
-        Op::MaxPool { window, limbs } => {
-            let [channels, height, width] = window.input;
-            let [out_height, out_width] = window.output;
-            let mut outputs = Vec::with_capacity(channels * out_height * out_width);
-            for (channel, y, x) in (0..channels).flat_map(|c| (0..out_height).flat_map(move |y| (0..out_width).map(move |x| (c, y, x)))) {
-                let mut taps = window.taps(y, x).map(|(_, _, row, column)| &first[(channel * height + row) * width + column]);
-                let start = taps.next().cloned().ok_or_else(|| CircuitError::Unsupported {
-                    gadget: "max pool".into(),
-                    reason: "a window lies wholly in the padding".into(),
-                })?;
-                outputs.push(taps.try_fold(start, |best, tap| gadgets::max(b, &best, tap, *limbs, w))?);
-            }
-            Ok(outputs)
-        }
-        Op::Reshape => Ok(first.to_vec()),
-        Op::Transpose { perm } => Ok(zkslice_graph::transpose(perm, &graph.tensors[node.inputs[0]].shape, first)),
-        Op::Concat { axis } => {
-            let shapes: Vec<_> = node.inputs.iter().map(|t| graph.tensors[*t].shape.as_slice()).collect();
-            Ok(zkslice_graph::concat(*axis, &shapes, &inputs))
-        }
-    }
 }

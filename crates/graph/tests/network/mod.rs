@@ -3,8 +3,10 @@
 // Each test uses its part.
 #![allow(dead_code)]
 
-use zkslice_circuit::{Binding, SliceShape, SliceValues};
-use zkslice_graph::{Affine, Conv, Dense, Encoding, Graph, Node, Op, Port, Scale, SumPool, Tensor, Window};
+use zkslice_graph::{
+    Affine, Binding, BoundGraph, Clip, Concat, Conv, Dense, Encoding, Graph, MaxPool, Node, Op, Port, Relu, Requant, Reshape, Scale,
+    SliceValues, SumPool, Tensor, Transpose, Window,
+};
 
 /// A small generator, so that one seed makes one graph.
 pub(crate) struct Random(pub(crate) u64);
@@ -79,13 +81,13 @@ pub(crate) fn network(random: &mut Random) -> Graph {
                 shape = [out, window.output[0], window.output[1]];
                 Op::Conv(Conv { window, groups, weights: random.integers(out * row, most), bias: random.integers(out, 1 << w) })
             }
-            2 | 3 => Op::Relu { shift: w },
-            4 => Op::Relu { shift: 0 },
-            5 => Op::Requant { shift: w },
+            2 | 3 => Op::Relu(Relu { shift: w }),
+            4 => Op::Relu(Relu { shift: 0 }),
+            5 => Op::Requant(Requant { shift: w }),
             6 => {
                 let window = random.window(shape);
                 shape = [channels, window.output[0], window.output[1]];
-                Op::MaxPool { window, limbs: if size < 1 << (w - 1) { 1 } else { 2 } }
+                Op::MaxPool(MaxPool { window, limbs: if size < 1 << (w - 1) { 1 } else { 2 } })
             }
             7 => {
                 let window = random.window(shape);
@@ -100,7 +102,7 @@ pub(crate) fn network(random: &mut Random) -> Graph {
                 }
                 None => {
                     shape = [channels, width, height];
-                    Op::Transpose { perm: vec![0, 1, 3, 2] }
+                    Op::Transpose(Transpose { perm: vec![0, 1, 3, 2] })
                 }
             },
             10 => {
@@ -108,18 +110,18 @@ pub(crate) fn network(random: &mut Random) -> Graph {
                 let (least, most) = (-random.integer(bound).abs(), random.integer(bound).abs());
                 let limbs = (1..=3).find(|limbs| 2 * size < 1 << (limbs * w)).unwrap_or(3);
                 match random.below(3) {
-                    0 => Op::Clip { min: Some(least), max: None, limbs },
-                    1 => Op::Clip { min: None, max: Some(most), limbs },
-                    _ => Op::Clip { min: Some(least), max: Some(most), limbs },
+                    0 => Op::Clip(Clip { min: Some(least), max: None, limbs }),
+                    1 => Op::Clip(Clip { min: None, max: Some(most), limbs }),
+                    _ => Op::Clip(Clip { min: Some(least), max: Some(most), limbs }),
                 }
             }
             _ => match same.iter().rev().find(|(_, s)| s[1..] == shape[1..] && s[0] + channels <= 4) {
                 Some((other, joined)) => {
                     inputs.push(*other);
                     shape[0] += joined[0];
-                    Op::Concat { axis: 1 }
+                    Op::Concat(Concat { axis: 1 })
                 }
-                None => Op::Relu { shift: w },
+                None => Op::Relu(Relu { shift: w }),
             },
         };
         at = push(&mut graph, op, inputs, &shape);
@@ -132,13 +134,13 @@ pub(crate) fn network(random: &mut Random) -> Graph {
     let count: usize = shape.iter().product();
     let flat = graph.tensors.len();
     graph.tensors.push(Tensor { name: "flat".into(), shape: vec![1, count] });
-    graph.nodes.push(Node { name: "flatten".into(), op: Op::Reshape, inputs: vec![at], output: flat });
+    graph.nodes.push(Node { name: "flatten".into(), op: Op::Reshape(Reshape), inputs: vec![at], output: flat });
     graph.tensors.push(Tensor { name: "y".into(), shape: vec![1, 2] });
     let dense = Dense { rows: 1, k: count, n: 2, weights: random.integers(2 * count, 2), bias: vec![1, -1] };
     graph.nodes.push(Node { name: "dense".into(), op: Op::Dense(dense), inputs: vec![flat], output: flat + 1 });
     if intervals(&graph, flat + 1).is_none_or(|all| all[flat + 1].max - all[flat + 1].min >= 1 << 31) || random.below(2) == 0 {
         graph.tensors.push(Tensor { name: "z".into(), shape: vec![1, 2] });
-        graph.nodes.push(Node { name: "requant".into(), op: Op::Requant { shift: w }, inputs: vec![flat + 1], output: flat + 2 });
+        graph.nodes.push(Node { name: "requant".into(), op: Op::Requant(Requant { shift: w }), inputs: vec![flat + 1], output: flat + 2 });
     }
     let last = graph.tensors.len() - 1;
     let interval = intervals(&graph, last).unwrap()[last];
@@ -186,7 +188,7 @@ pub(crate) fn bindings(random: &mut Random, graph: &Graph) -> (Vec<Binding>, Vec
 }
 
 /// Values of a slice for given inputs and outputs: commitments computed outside of the circuit.
-pub(crate) fn values(shape: SliceShape<'_>, inputs: &[Vec<i64>], outputs: &[Vec<i64>]) -> SliceValues {
+pub(crate) fn values(shape: BoundGraph<'_>, inputs: &[Vec<i64>], outputs: &[Vec<i64>]) -> SliceValues {
     use zkslice_circuit::gadgets::{commitment_of, pack_values, tensor_tag};
     let owner = ark_bn254::Fr::from(777u64);
     let mut values = SliceValues { inputs: inputs.to_vec(), context: ark_bn254::Fr::from(5u64), owner, ..SliceValues::default() };

@@ -3,10 +3,9 @@
 use ark_bn254::Fr;
 use ark_ff::{One, Zero};
 use rayon::prelude::*;
-use zkslice_graph::{Graph, Node, Op};
 
 use crate::circuit::{Circuit, FieldRow, ProductRow};
-use crate::{Builder, CircuitError, Interval};
+use crate::{Builder, CircuitError, Interval, Linear};
 
 /// What a wire is, before all wires are counted and numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,7 +85,7 @@ pub struct FieldExpression {
 
 /// A [`Builder`] of constraints.
 #[derive(Debug, Default)]
-pub struct Shape {
+pub struct ConstraintBuilder {
     publics: usize,
     small: usize,
     field: usize,
@@ -99,7 +98,7 @@ pub struct Shape {
 /// Largest table: 2^20 rows.
 pub(crate) const MAX_TABLE_BITS: u32 = 20;
 
-impl Shape {
+impl ConstraintBuilder {
     /// An empty circuit.
     pub fn new() -> Self {
         Self::default()
@@ -155,7 +154,7 @@ fn small(value: i128) -> Result<i64, CircuitError> {
     Ok(value as i64)
 }
 
-impl Builder for Shape {
+impl Builder for ConstraintBuilder {
     type Int = Int;
     type Field = FieldExpression;
 
@@ -167,9 +166,13 @@ impl Builder for Shape {
         combine(terms.iter().copied(), constant)
     }
 
-    fn linear(&self, graph: &Graph, node: &Node, inputs: &[&[Int]]) -> Result<Vec<Int>, CircuitError> {
-        let outputs = graph.tensors[node.output].len();
-        (0..outputs).into_par_iter().map(|e| linear_element(graph, node, inputs, e)).collect()
+    fn linear(&self, map: &impl Linear, inputs: &[&[Int]]) -> Result<Vec<Int>, CircuitError> {
+        let output = |e: usize| {
+            let mut terms = Vec::new();
+            let constant = map.row(e, |input, element, weight| terms.push((weight, &inputs[input][element])));
+            combine(terms, constant)
+        };
+        (0..map.outputs()).into_par_iter().map(output).collect()
     }
 
     fn hint<const N: usize>(&mut self, _: [&Int; N], _: impl FnOnce([i64; N]) -> Result<i64, CircuitError>) -> Result<Int, CircuitError> {
@@ -272,52 +275,5 @@ impl Builder for Shape {
 
     fn public_word(&mut self, word: &FieldExpression) {
         self.words.push(word.clone());
-    }
-}
-
-/// Output `e` of a linear node, by the definition of its operator in [`Op`].
-fn linear_element(graph: &Graph, node: &Node, inputs: &[&[Int]], e: usize) -> Result<Int, CircuitError> {
-    let unsupported = || CircuitError::Unsupported { gadget: node.name.clone(), reason: "not a linear operator".into() };
-    let first = *inputs.first().ok_or_else(unsupported)?;
-    match &node.op {
-        Op::Conv(conv) => {
-            let [channels, height, width] = conv.window.input;
-            let [out_height, out_width] = conv.window.output;
-            let [kh, kw] = conv.window.kernel;
-            let (x, y, out) = (e % out_width, e / out_width % out_height, e / (out_width * out_height));
-            let in_per_group = channels / conv.groups;
-            let out_per_group = conv.bias.len() / conv.groups;
-            let group = out / out_per_group;
-            let taps: Vec<_> = conv.window.taps(y, x).collect();
-            let terms = (0..in_per_group).flat_map(|i| {
-                let channel = group * in_per_group + i;
-                taps.iter().map(move |(ky, kx, row, column)| {
-                    let weight = conv.weights[((out * in_per_group + i) * kh + ky) * kw + kx];
-                    (weight, &first[(channel * height + row) * width + column])
-                })
-            });
-            combine(terms, conv.bias[out])
-        }
-        Op::Dense(dense) => {
-            let (row, column) = (e / dense.n, e % dense.n);
-            let weights = &dense.weights[column * dense.k..][..dense.k];
-            combine(weights.iter().copied().zip(&first[row * dense.k..][..dense.k]), dense.bias[column])
-        }
-        Op::SumPool(pool) => {
-            let [_, height, width] = pool.window.input;
-            let [out_height, out_width] = pool.window.output;
-            let (x, y, channel) = (e % out_width, e / out_width % out_height, e / (out_width * out_height));
-            let factor = pool.multipliers.get(y * out_width + x).copied().unwrap_or(1);
-            combine(pool.window.taps(y, x).map(|(_, _, row, column)| (factor, &first[(channel * height + row) * width + column])), 0)
-        }
-        Op::Affine(affine) => {
-            let shape = &graph.tensors[node.output].shape;
-            let inner: usize = shape[affine.axis + 1..].iter().product();
-            let index = e / inner % shape[affine.axis];
-            let at = |values: &[i64]| if values.len() == 1 { values[0] } else { values[index] };
-            let terms = affine.coefficients.iter().zip(inputs).map(|(factors, input)| (at(factors), &input[e]));
-            combine(terms, at(&affine.bias))
-        }
-        _ => Err(unsupported()),
     }
 }

@@ -1,14 +1,18 @@
-//! Lowered graphs: executor, trace and constraints agree on random graphs, and an adversary who moves several wires at
+//! Circuits of graphs: executor, trace and constraints agree on random graphs, and an adversary who moves several wires at
 //! once proves nothing that the executor does not say.
 
-use crate::common::{Random, bindings, inputs, network, values};
+use crate::network::{Random, bindings, inputs, network, values};
 use ark_bn254::Fr;
 use ark_ff::{Field, One, UniformRand};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use zkslice_circuit::{Binding, Circuit, CircuitError, SliceShape, SliceValues, Witness, shape_of, trace_of};
-use zkslice_graph::{Conv, Dense, Encoding, Graph, Node, Op, Port, Scale, Tensor, Window, execute};
+use zkslice_circuit::{Circuit, CircuitError, Witness};
+
+use zkslice_graph::{
+    Binding, BoundGraph, Conv, Dense, Encoding, Graph, MaxPool, Node, Op, Port, Relu, Requant, Reshape, Scale, SliceValues, Tensor, Window,
+    build_circuit, build_witness, execute,
+};
 
 fn run(cases: u32, test: impl Fn(u64) -> Result<(), TestCaseError>) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
@@ -31,8 +35,8 @@ fn executor_trace_and_constraints_agree() {
         let mut random = Random(seed);
         let graph = network(&mut random);
         let (input_bindings, output_bindings) = bindings(&mut random, &graph);
-        let shape = SliceShape { graph: &graph, inputs: &input_bindings, outputs: &output_bindings };
-        let circuit = shape_of(shape).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        let shape = BoundGraph { graph: &graph, inputs: &input_bindings, outputs: &output_bindings };
+        let circuit = build_circuit(shape).map_err(|e| TestCaseError::fail(e.to_string()))?;
         for _ in 0..3 {
             let inputs = inputs(&mut random, &graph);
             let executed = execute(&graph, &inputs);
@@ -41,7 +45,7 @@ fn executor_trace_and_constraints_agree() {
                 Err(_) => graph.outputs.iter().map(|port| vec![0; graph.tensors[port.tensor].len()]).collect(),
             };
             let values = values(shape, &inputs, &expected);
-            let traced = trace_of(shape, &values);
+            let traced = build_witness(shape, &values);
             if executed.is_err() {
                 let refused = matches!(traced, Err(CircuitError::OutOfRange { .. }));
                 prop_assert!(refused, "the executor refuses what the circuit proves");
@@ -99,11 +103,11 @@ fn small_network(seed: u64) -> Graph {
         ],
         nodes: vec![
             node("conv", Op::Conv(conv), 0, 1),
-            node("relu", Op::Relu { shift: W }, 1, 2),
-            node("pool", Op::MaxPool { window: window([2, 2, 3], [1, 2], [2, 2], [1, 1]), limbs: 1 }, 2, 3),
-            node("flat", Op::Reshape, 3, 4),
+            node("relu", Op::Relu(Relu { shift: W }), 1, 2),
+            node("pool", Op::MaxPool(MaxPool { window: window([2, 2, 3], [1, 2], [2, 2], [1, 1]), limbs: 1 }), 2, 3),
+            node("flat", Op::Reshape(Reshape), 3, 4),
             node("dense", Op::Dense(dense), 4, 5),
-            node("y", Op::Requant { shift: W }, 5, 6),
+            node("y", Op::Requant(Requant { shift: W }), 5, 6),
         ],
         inputs: vec![Port { tensor: 0, encoding: encoding(BITS, 16) }],
         outputs: vec![Port { tensor: 6, encoding: encoding(W, 32) }],
@@ -122,16 +126,16 @@ impl Target {
     fn new(seed: u64, binding: Binding) -> Self {
         let graph = small_network(seed);
         let bindings = [binding];
-        let circuit = shape_of(SliceShape { graph: &graph, inputs: &bindings, outputs: &bindings }).unwrap();
+        let circuit = build_circuit(BoundGraph { graph: &graph, inputs: &bindings, outputs: &bindings }).unwrap();
         Self { graph, circuit, bindings }
     }
 
     fn witness(&self, pixels: &[i64]) -> Option<Witness> {
         let inputs = [pixels.to_vec()];
         let outputs = [execute(&self.graph, &inputs).ok()?[6].clone()];
-        let shape = SliceShape { graph: &self.graph, inputs: &self.bindings, outputs: &self.bindings };
+        let shape = BoundGraph { graph: &self.graph, inputs: &self.bindings, outputs: &self.bindings };
         let values: SliceValues = values(shape, &inputs, &outputs);
-        Some(trace_of(shape, &values).unwrap().0)
+        Some(build_witness(shape, &values).unwrap().0)
     }
 
     /// An input that the network accepts.

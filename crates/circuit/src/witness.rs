@@ -2,9 +2,8 @@
 
 use ark_bn254::Fr;
 use ark_ff::One;
-use zkslice_graph::{Graph, Node};
 
-use crate::{Builder, CircuitError, Interval};
+use crate::{Builder, CircuitError, Interval, Linear};
 
 /// Everything that the prover needs and that precedes the challenge, in the order of [`crate::Layout`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,11 +26,11 @@ pub struct Witness {
 
 /// A [`Builder`] over values.
 #[derive(Debug, Default)]
-pub struct Trace {
+pub struct WitnessBuilder {
     witness: Witness,
 }
 
-impl Trace {
+impl WitnessBuilder {
     /// An empty trace.
     pub fn new() -> Self {
         Self::default()
@@ -43,7 +42,7 @@ impl Trace {
     }
 }
 
-impl Builder for Trace {
+impl Builder for WitnessBuilder {
     type Int = i64;
     type Field = Fr;
 
@@ -56,8 +55,8 @@ impl Builder for Trace {
         i64::try_from(sum).map_err(|_| CircuitError::Overflow)
     }
 
-    fn linear(&self, graph: &Graph, node: &Node, inputs: &[&[i64]]) -> Result<Vec<i64>, CircuitError> {
-        Ok(zkslice_graph::linear(&node.op, graph, node, inputs))
+    fn linear(&self, map: &impl Linear, inputs: &[&[i64]]) -> Result<Vec<i64>, CircuitError> {
+        Ok(map.values(inputs))
     }
 
     fn hint<const N: usize>(

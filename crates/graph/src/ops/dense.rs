@@ -1,0 +1,82 @@
+//! Matrix product with a constant matrix.
+
+use serde::{Deserialize, Serialize};
+
+use super::linear::{Rows, linear_primitive, row_interval};
+use super::{Checked, Primitive, Site};
+use crate::check::Interval;
+use crate::model::Tensor;
+
+/// `[rows, k] × [k, n] + bias`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dense {
+    /// Rows of the left factor (the product of all leading axes).
+    pub rows: usize,
+    /// Inner dimension.
+    pub k: usize,
+    /// Columns.
+    pub n: usize,
+    /// Weights by output: `[n, k]`.
+    pub weights: Vec<i64>,
+    /// One bias a column.
+    pub bias: Vec<i64>,
+}
+
+impl Rows for Dense {
+    fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
+        let interval = interval(self, site.inputs[0], site.output, inputs[0])?;
+        Ok(Checked { interval, work: (self.rows as u128).saturating_mul(self.k as u128).saturating_mul(self.n as u128) })
+    }
+
+    fn row(&self, _: &Site<'_>, e: usize, mut term: impl FnMut(usize, usize, i64)) -> i64 {
+        let (row, column) = (e / self.n, e % self.n);
+        for (i, weight) in self.weights[column * self.k..][..self.k].iter().enumerate() {
+            term(0, row * self.k + i, *weight);
+        }
+        self.bias[column]
+    }
+
+    fn values(&self, _: &Site<'_>, inputs: &[&[i64]]) -> Vec<i64> {
+        multiply(self, inputs[0])
+    }
+}
+
+linear_primitive!(Dense);
+
+fn interval(dense: &Dense, first: &Tensor, output: &Tensor, input: Interval) -> Result<Interval, String> {
+    let fits = dense.k > 0
+        && dense.rows.checked_mul(dense.k) == Some(first.len())
+        && dense.rows.checked_mul(dense.n) == Some(output.len())
+        && dense.n.checked_mul(dense.k) == Some(dense.weights.len())
+        && dense.bias.len() == dense.n
+        && first.shape.last() == Some(&dense.k)
+        && output.shape.last() == Some(&dense.n)
+        && first.shape.split_last().map(|(_, leading)| leading) == output.shape.split_last().map(|(_, leading)| leading);
+    if !fits {
+        return Err(format!(
+            "a matrix {}×{} with {} weights and {} biases does not take {:?} to {:?}",
+            dense.k,
+            dense.n,
+            dense.weights.len(),
+            dense.bias.len(),
+            first.shape,
+            output.shape
+        ));
+    }
+    let mut joined = Interval::ZERO;
+    for (index, (weights, &bias)) in dense.weights.chunks_exact(dense.k).zip(&dense.bias).enumerate() {
+        let interval = row_interval(weights, bias, input, false)?;
+        joined = if index == 0 { interval } else { joined.join(interval) };
+    }
+    Ok(joined)
+}
+
+fn multiply(dense: &Dense, input: &[i64]) -> Vec<i64> {
+    let mut output = Vec::with_capacity(dense.rows * dense.n);
+    for row in input.chunks_exact(dense.k) {
+        for (weights, &bias) in dense.weights.chunks_exact(dense.k).zip(&dense.bias) {
+            output.push(weights.iter().zip(row).fold(bias, |sum, (&w, &x)| sum.wrapping_add(w.wrapping_mul(x))));
+        }
+    }
+    output
+}

@@ -1,0 +1,159 @@
+//! Elements moved, none changed.
+
+use serde::{Deserialize, Serialize};
+use zkslice_circuit::{Builder, CircuitError};
+
+use super::{Checked, Primitive, Site};
+use crate::check::Interval;
+use crate::execute::ExecuteError;
+
+/// The same elements under another shape.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reshape;
+
+impl Primitive for Reshape {
+    fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
+        if site.inputs[0].len() != site.output.len() {
+            return Err(format!("{} elements cannot take shape {:?}", site.inputs[0].len(), site.output.shape));
+        }
+        Ok(Checked { interval: inputs[0], work: site.output.len() as u128 })
+    }
+
+    fn evaluate(&self, _: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
+        Ok(inputs[0].to_vec())
+    }
+
+    fn constrain<B: Builder>(&self, _: &mut B, _: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
+        Ok(inputs[0].to_vec())
+    }
+}
+
+/// Output axis i is input axis `perm[i]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transpose {
+    /// The permutation.
+    pub perm: Vec<usize>,
+}
+
+impl Primitive for Transpose {
+    fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
+        let (perm, shape) = (&self.perm, &site.inputs[0].shape);
+        let mut seen = vec![false; shape.len()];
+        for &axis in perm {
+            if seen.get(axis) != Some(&false) {
+                return Err(format!("{perm:?} is not a permutation of the input's axes"));
+            }
+            seen[axis] = true;
+        }
+        if perm.len() != seen.len() {
+            return Err(format!("{perm:?} is not a permutation of the input's axes"));
+        }
+        site.output_is(&perm.iter().map(|&axis| shape[axis]).collect::<Vec<_>>())?;
+        Ok(Checked { interval: inputs[0], work: site.output.len() as u128 })
+    }
+
+    fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
+        Ok(transpose(&self.perm, &site.inputs[0].shape, inputs[0]))
+    }
+
+    fn constrain<B: Builder>(&self, _: &mut B, site: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
+        Ok(transpose(&self.perm, &site.inputs[0].shape, inputs[0]))
+    }
+}
+
+/// Inputs joined along an axis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concat {
+    /// The axis.
+    pub axis: usize,
+}
+
+impl Primitive for Concat {
+    const INPUTS: Option<usize> = None;
+
+    fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
+        let axis = self.axis;
+        let first = site.inputs[0];
+        let mut shape = first.shape.clone();
+        if axis >= shape.len() {
+            return Err(format!("there is no axis {axis}"));
+        }
+        let mut joined = inputs[0];
+        for (tensor, interval) in site.inputs.iter().zip(inputs).skip(1) {
+            let fits = tensor.shape.len() == shape.len()
+                && tensor.shape.iter().zip(&first.shape).enumerate().all(|(a, (x, y))| a == axis || x == y);
+            if !fits {
+                return Err(format!("shapes {:?} and {:?} cannot be joined along axis {axis}", first.shape, tensor.shape));
+            }
+            shape[axis] += tensor.shape[axis];
+            joined = joined.join(*interval);
+        }
+        site.output_is(&shape)?;
+        Ok(Checked { interval: joined, work: site.output.len() as u128 })
+    }
+
+    fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
+        Ok(concat(self.axis, &site.input_shapes(), inputs))
+    }
+
+    fn constrain<B: Builder>(&self, _: &mut B, site: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
+        Ok(concat(self.axis, &site.input_shapes(), inputs))
+    }
+}
+
+/// `out[.., i_axis, ..]` with axis a of the output being axis `perm[a]` of `input`, whose shape is `shape`.
+pub fn transpose<T: Clone>(perm: &[usize], shape: &[usize], input: &[T]) -> Vec<T> {
+    let mut strides = vec![1_usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis];
+    }
+    let dims: Vec<usize> = perm.iter().map(|&axis| shape[axis]).collect();
+    let steps: Vec<usize> = perm.iter().map(|&axis| strides[axis]).collect();
+    let mut index = vec![0_usize; dims.len()];
+    let mut from = 0_usize;
+    let mut output = Vec::with_capacity(input.len());
+    for _ in 0..input.len() {
+        output.push(input[from].clone());
+        for axis in (0..dims.len()).rev() {
+            index[axis] += 1;
+            from += steps[axis];
+            if index[axis] < dims[axis] {
+                break;
+            }
+            from -= steps[axis] * dims[axis];
+            index[axis] = 0;
+        }
+    }
+    output
+}
+
+/// Inputs of the given shapes joined along `axis`.
+pub fn concat<T: Clone>(axis: usize, shapes: &[&[usize]], inputs: &[&[T]]) -> Vec<T> {
+    let outer: usize = shapes[0][..axis].iter().product();
+    let mut output = Vec::with_capacity(inputs.iter().map(|input| input.len()).sum());
+    for block in 0..outer {
+        for (shape, input) in shapes.iter().zip(inputs) {
+            let inner: usize = shape[axis..].iter().product();
+            output.extend_from_slice(&input[block * inner..(block + 1) * inner]);
+        }
+    }
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transpose_moves_axes() {
+        let input: Vec<i64> = (0..24).collect();
+        let output = transpose(&[2, 0, 1], &[2, 3, 4], &input);
+        for i in 0..4 {
+            for j in 0..2 {
+                for k in 0..3 {
+                    assert_eq!(output[(i * 2 + j) * 3 + k], input[(j * 3 + k) * 4 + i]);
+                }
+            }
+        }
+    }
+}

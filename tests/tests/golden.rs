@@ -1,0 +1,42 @@
+//! Graphs and circuits of the committed models, byte for byte. A difference here is another package, other keys and another model
+//! digest for everyone who compiles the same model: `ZKSLICE_BLESS=1` writes the file anew, CHANGELOG.md says why.
+
+use std::fmt::Write;
+
+use ark_ff::{BigInteger, PrimeField};
+use zkslice_graph::{Options, build_circuit, compile};
+use zkslice_groth16::keccak;
+use zkslice_slicer::{InputMode, Strategy, partition, slice};
+use zkslice_tests::{model, repository, samples};
+
+/// The graph's bytes and every circuit's matrices, hashed.
+fn digests(name: &str) -> String {
+    let (graph, _) = compile(&model(name).join("model.onnx"), Some(&samples(name)), &Options::default()).unwrap();
+    let mut lines = format!("{name}: graph {}\n", hex::encode(keccak(&graph.to_bytes().unwrap())));
+    for (mode, count) in [(InputMode::Public, 1), (InputMode::Private, 2)] {
+        let cuts = partition(&graph, Strategy::Slices(count), mode).unwrap().cuts;
+        for (k, part) in slice(&graph, &cuts, mode).unwrap().slices.iter().enumerate() {
+            let circuit = build_circuit(part.bound()).unwrap();
+            let mut bytes = Vec::new();
+            circuit.visit(|row, matrix, wire, coefficient| {
+                bytes.extend((row as u64).to_le_bytes());
+                bytes.push(matrix as u8);
+                bytes.extend((wire as u64).to_le_bytes());
+                bytes.extend(coefficient.into_bigint().to_bytes_le());
+            });
+            let rows = circuit.layout().rows();
+            writeln!(lines, "{name}: {mode:?}, slice {k} of {count}: {rows} rows {}", hex::encode(keccak(&bytes))).unwrap();
+        }
+    }
+    lines
+}
+
+#[test]
+fn committed_models_keep_their_graphs_and_circuits() {
+    let found: String = ["mlp_digits", "mlp_784", "lenet5_avg", "lenet5_max", "cnn_3x32"].map(digests).concat();
+    let path = repository().join("tests/vectors/circuits.txt");
+    if std::env::var_os("ZKSLICE_BLESS").is_some() {
+        std::fs::write(&path, &found).unwrap();
+    }
+    assert_eq!(found, std::fs::read_to_string(path).unwrap());
+}
