@@ -1,7 +1,8 @@
 //! Accuracy and rows of the models that the project answers for: quantised against float on held-out data, whole and cut
 //! into slices. What the operators do to single values is tested in `crates/graph`.
 
-use zkslice_graph::{FloatGraph, Graph, ImportOptions, Input, Options, Report, arg_max, compile, decode_outputs, encode, execute, import};
+use zkslice_compiler::{FloatGraph, ImportOptions, Options, Report, arg_max, compile, import};
+use zkslice_graph::{Graph, Input, decode_outputs, encode, execute};
 use zkslice_slicer::{InputMode, Package, PackageOptions, SliceModel, Strategy, TensorKind, partition, rows, slice};
 use zkslice_tests::{heldout, model, repository, samples};
 
@@ -125,7 +126,7 @@ fn every_number_of_slices_computes_the_same() {
 /// The same through a package on disk, also where a residual connection crosses the cut.
 #[test]
 fn packages_compute_what_the_graph_computes() {
-    let fixtures = repository().join("crates/graph/tests/fixtures");
+    let fixtures = repository().join("crates/compiler/tests/fixtures");
     let folder = tempfile::tempdir().unwrap();
     let cases =
         [("lenet5_avg", model("lenet5_avg").join("model.onnx"), 3), ("residual_two_convs", fixtures.join("residual_two_convs.onnx"), 2)];

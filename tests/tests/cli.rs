@@ -33,7 +33,7 @@ fn hex_word(text: &str) -> Vec<u8> {
 /// Arg max, and the class that ONNX Runtime finds for the model's input file.
 fn class(outputs: &Value) -> Option<usize> {
     let list: Vec<f64> = serde_json::from_value(outputs[0].clone()).unwrap();
-    zkslice_graph::arg_max(&list)
+    zkslice_compiler::arg_max(&list)
 }
 
 fn expected_class(name: &str) -> Option<usize> {

@@ -41,7 +41,7 @@ fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
 #[test]
 fn models() {
     let scene = Scene::new();
-    let bad = repository().join("crates/graph/tests/fixtures/bad");
+    let bad = repository().join("crates/compiler/tests/fixtures/bad");
     let output = scene.path("package");
     let cases: &[(&str, &[&str])] = &[
         ("operator", &["operator.onnx", "`n_y`", "Sigmoid", "supported are Add, AveragePool"]),
@@ -64,7 +64,7 @@ fn models() {
     refused!(2, ["absent.onnx", "no such file"], "compile", scene.path("absent.onnx"), "--samples", scene.samples(), "-o", output);
     let folder = refused!(2, ["Is a directory"], "compile", scene.path(""), "--samples", scene.samples(), "-o", output);
     assert_eq!(folder.matches(scene.path("").to_str().unwrap()).count(), 1, "named once: {folder}");
-    let softmax = repository().join("crates/graph/tests/fixtures/softmax.onnx");
+    let softmax = repository().join("crates/compiler/tests/fixtures/softmax.onnx");
     refused!(2, ["softmax.onnx", "--drop-final-softmax"], "compile", softmax, "--samples", scene.samples(), "-o", output);
     assert!(!output.exists());
 }

@@ -21,10 +21,8 @@ use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use tempfile::TempDir;
 use zkslice_circuit::{Builder, Circuit, ConstraintBuilder, Witness, WitnessBuilder, gadgets};
-use zkslice_graph::{
-    Graph, ImportError, ImportOptions, Input, InputRange, Options, Samples, build_circuit, compile, compile_float, encode, execute,
-    import_bytes,
-};
+use zkslice_compiler::{ImportError, ImportOptions, InputRange, Options, compile, compile_float, import_bytes};
+use zkslice_graph::{Graph, Input, Samples, build_circuit, encode, execute};
 use zkslice_groth16::{ProvingKey, Setup, VerifyingKey, WordGroup, keccak, prove, snarkjs};
 use zkslice_inputs::{Pixels, Slot};
 use zkslice_prover::{Bundle, Inference, Openings, Verifier};
@@ -32,7 +30,7 @@ use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, rows, setup};
 use zkslice_tests::{Random, model, repository, samples};
 
 /// Inputs for the cheapest parsers unless the environment says otherwise.
-const ITERATIONS: usize = 40_000;
+const ITERATIONS: usize = 10_000;
 /// Address space of a campaign, in KiB: far above what honest input takes, far below what a hostile length asks for.
 const MEMORY_KIB: usize = 4 << 20;
 /// A campaign that stays with one input for so long hangs. No parser takes a hundredth of it.
@@ -344,7 +342,7 @@ fn recurse(depth: u64) -> u64 {
 
 #[test]
 fn models() {
-    let fixtures = repository().join("crates/graph/tests/fixtures");
+    let fixtures = repository().join("crates/compiler/tests/fixtures");
     let mut more = vec![std::fs::read(model("mlp_digits").join("model.onnx")).unwrap()];
     for folder in [fixtures.clone(), fixtures.join("bad")] {
         let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

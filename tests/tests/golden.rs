@@ -4,7 +4,8 @@
 use std::fmt::Write;
 
 use ark_ff::{BigInteger, PrimeField};
-use zkslice_graph::{Options, build_circuit, compile};
+use zkslice_compiler::{Options, compile};
+use zkslice_graph::build_circuit;
 use zkslice_groth16::keccak;
 use zkslice_slicer::{InputMode, Strategy, partition, slice};
 use zkslice_tests::{model, repository, samples};

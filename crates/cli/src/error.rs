@@ -2,7 +2,7 @@
 
 use miette::Diagnostic;
 use zkslice_chain::ChainError;
-use zkslice_graph::CompileError;
+use zkslice_compiler::CompileError;
 use zkslice_groth16::KeyError;
 use zkslice_inputs::ReadError;
 use zkslice_prover::{BundleError, ProverError};

@@ -12,8 +12,10 @@
 //! is the system's, on the file `.lock` in the folder: it ends with its process, however that ends, so none is ever stale.
 
 mod folder;
+mod panics;
 
 pub use folder::{FolderLock, NewFolder, Replaced};
+pub use panics::guard;
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write};

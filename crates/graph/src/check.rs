@@ -258,7 +258,7 @@ fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// The number of elements of a shape within the limits.
-pub(crate) fn checked_elements(shape: &[usize]) -> Result<usize, String> {
+pub fn checked_elements(shape: &[usize]) -> Result<usize, String> {
     if shape.len() > limits::MAX_RANK {
         return Err(format!("it has {} axes; at most {} are possible", shape.len(), limits::MAX_RANK));
     }

@@ -6,7 +6,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use crate::float::FloatGraph;
 use crate::model::{Feature, Graph, Scale};
 
 /// Why values cannot be used.
@@ -123,26 +122,6 @@ impl Samples {
             lists(&sample.input_data).map(Input).map_err(|reason| wrong(format!("sample {index}: {reason}")))
         };
         Ok(Samples(file.samples.iter().enumerate().map(read).collect::<Result<_, _>>()?))
-    }
-
-    /// Checks counts, lengths and finiteness against a model's inputs.
-    pub(crate) fn check(&self, graph: &FloatGraph) -> Result<(), ValueError> {
-        for (index, Input(lists)) in self.0.iter().enumerate() {
-            let place = || format!("sample {index}");
-            if lists.len() != graph.inputs.len() {
-                return Err(ValueError::Count { place: place(), given: lists.len(), expected: graph.inputs.len() });
-            }
-            for (&id, list) in graph.inputs.iter().zip(lists) {
-                let value = &graph.values[id];
-                if list.len() != value.len() {
-                    return Err(ValueError::Length { place: place(), input: value.name.clone(), given: list.len(), expected: value.len() });
-                }
-                if let Some(element) = list.iter().position(|x| !x.is_finite()) {
-                    return Err(ValueError::NotFinite { place: place(), input: value.name.clone(), element, value: list[element] });
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -21,7 +21,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use zkslice_graph::{Input, Samples, ValueError, guard};
+use zkslice_files::guard;
+use zkslice_graph::{Input, Samples, ValueError};
 
 pub use crate::image::Pixels;
 

@@ -4,10 +4,8 @@ use std::sync::OnceLock;
 
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
-use zkslice_graph::{
-    Dense, Encoding, FloatGraph, FloatNode, FloatOp, Graph, Input, Node, Op, Options, Port, Relu, Requant, Samples, Scale, Tensor,
-    Value as FloatValue, compile_float,
-};
+use zkslice_compiler::{FloatGraph, FloatNode, FloatOp, Options, Value as FloatValue, compile_float};
+use zkslice_graph::{Dense, Encoding, Graph, Input, Node, Op, Port, Relu, Requant, Samples, Scale, Tensor};
 use zkslice_groth16::keccak;
 use zkslice_prover::{Bound, Bundle, BundleError, Inference, Openings, Proven, ProverError, Verifier, Word, encode_request, prove};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, TensorKind, setup, setup_again};

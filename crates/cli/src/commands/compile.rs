@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde_json::json;
-use zkslice_graph::{CompileError, ImportError, ImportOptions, InputRange, InputScales, Options, Reference, Samples, import};
+use zkslice_compiler::{CompileError, ImportError, ImportOptions, InputRange, InputScales, Options, Reference, import};
+use zkslice_graph::Samples;
 use zkslice_inputs::Slot;
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy};
 
@@ -151,7 +152,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         Ok(false) => return Err(CliError::input(format!("{}: no such file", args.model.display()))),
         Err(error) => return Err(CliError::failed(format!("{}: {error}", args.model.display()))),
     };
-    let (graph, report) = zkslice_graph::compile(file, Some(&samples), &options).map_err(|error| {
+    let (graph, report) = zkslice_compiler::compile(file, Some(&samples), &options).map_err(|error| {
         if matches!(error, CompileError::Import(ImportError::Read { .. })) {
             // It names the file already.
             return CliError::from(error);

@@ -9,7 +9,7 @@ use serde_json::json;
 use zkslice_chain::bindings::{BundleVerifier, InferenceOracle, ModelRegistry, Request};
 use zkslice_chain::constants::VERIFIER_SELECTOR;
 use zkslice_chain::context;
-use zkslice_graph::arg_max;
+use zkslice_compiler::arg_max;
 use zkslice_prover::{Inference, Verifier, encode_request, prove};
 use zkslice_slicer::{Package, TensorKind};
 use zkslice_solidity::{DEFAULT_LICENSE, FIXTURE_MARK, Fixture, fixture, fixture_name};

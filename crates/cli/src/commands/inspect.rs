@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use zkslice_graph::{ImportOptions, import};
+use zkslice_compiler::{ImportOptions, import};
 use zkslice_prover::{Bound, Bundle};
 use zkslice_slicer::{Package, key_bytes, prove_estimate};
 

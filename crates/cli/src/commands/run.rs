@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 use serde_json::json;
-use zkslice_graph::{FloatGraph, ImportOptions, Imported, Input, Reference, arg_max};
+use zkslice_compiler::{FloatGraph, ImportOptions, Imported, Reference, arg_max};
+use zkslice_graph::Input;
 use zkslice_slicer::{Package, TensorKind};
 
 use super::{Reading, limit_threads, slots};

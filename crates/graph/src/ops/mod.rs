@@ -23,8 +23,7 @@ pub use dense::Dense;
 pub use requant::{Relu, Requant};
 pub use sum_pool::SumPool;
 pub use view::{Concat, Reshape, Transpose, concat, transpose};
-pub use window::Window;
-pub(crate) use window::inside;
+pub use window::{Window, inside};
 
 use crate::check::Interval;
 use crate::execute::ExecuteError;

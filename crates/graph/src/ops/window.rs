@@ -81,7 +81,7 @@ impl Window {
 }
 
 /// Output positions `start..end` of one axis whose tap at `offset` (kernel index times dilation) lies inside the input.
-pub(crate) fn inside(input: usize, output: usize, stride: usize, offset: usize, pad: usize) -> (usize, usize) {
+pub fn inside(input: usize, output: usize, stride: usize, offset: usize, pad: usize) -> (usize, usize) {
     // position·stride + offset − pad in 0..input
     let start = pad.saturating_sub(offset).div_ceil(stride);
     let end = (input + pad).saturating_sub(offset).div_ceil(stride);

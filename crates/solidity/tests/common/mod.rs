@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use zkslice_circuit::gadgets::{self, DigitTables};
 use zkslice_circuit::{Builder, Circuit, ConstraintBuilder, Witness, WitnessBuilder};
-use zkslice_graph::{Encoding, Feature, Graph, Input, Options, Samples, compile, decode_outputs, encode};
+use zkslice_compiler::{Options, compile};
+use zkslice_graph::{Encoding, Feature, Graph, Input, Samples, decode_outputs, encode};
 use zkslice_groth16::{
     Form, Setup, VerifyingKey, WordGroup, challenge, fingerprint, fr_from_word, fr_to_word, g1_from_words, prove as prove_circuit, to_field,
 };

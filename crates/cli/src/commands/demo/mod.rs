@@ -16,7 +16,7 @@ use ark_std::rand::rngs::OsRng;
 use serde_json::json;
 use zkslice_chain::bindings::{DigitConsumer, InferenceFeed, InferenceOracle, Status};
 use zkslice_chain::{Chain, ConsumerSpec, DeployPlan, Deployer, FeedSpec, context, signer};
-use zkslice_graph::{Options, arg_max, compile};
+use zkslice_compiler::{Options, arg_max, compile};
 use zkslice_inputs::Pixels;
 use zkslice_prover::{Bound, Bundle, Inference, LocalProver, Openings, Verifier, encode_request, prove};
 use zkslice_relayer::{Config, RelayEvent, Relayer};

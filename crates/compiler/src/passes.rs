@@ -112,7 +112,7 @@ fn swap_relu_and_max(graph: &mut FloatGraph) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::Window;
+    use zkslice_graph::Window;
 
     fn value(shape: &[usize]) -> Value {
         Value { name: String::new(), shape: shape.to_vec() }

@@ -1,9 +1,8 @@
 //! The models of `tests/models`: the float executor against ONNX Runtime, and the integer graph against the float model.
 use std::path::PathBuf;
 
-use zkslice_graph::{
-    Graph, ImportOptions, Input, InputRange, Options, Report, Samples, arg_max, compile, decode_outputs, encode, execute, import,
-};
+use zkslice_compiler::{ImportOptions, InputRange, Options, Report, arg_max, compile, import};
+use zkslice_graph::{Graph, Input, Samples, decode_outputs, encode, execute};
 
 /// Largest logit error on held-out data that is accepted, with options as they stand; logits reach 16 to 35.
 const MODELS: [(&str, f64); 5] = [("mlp_digits", 0.15), ("mlp_784", 0.3), ("lenet5_avg", 0.3), ("lenet5_max", 0.3), ("cnn_3x32", 0.35)];

@@ -1,11 +1,11 @@
-//! The float graph: an ONNX model in the operators that [`crate::Op`] has, and its scalar executor.
+//! The float graph: an ONNX model in the operators that [`zkslice_graph::Op`] has, and its scalar executor.
 //!
 //! The executor works in `f64`, element by element in a fixed order, without fused multiply-add and without
 //! transcendental functions, so its results have the same bits on every CPU. Calibration and the accuracy report rest
 //! on it.
 
-use crate::ops::Window;
-use crate::ops::{concat, inside, transpose};
+use zkslice_graph::Window;
+use zkslice_graph::{concat, inside, transpose};
 
 /// Index of a value in [`FloatGraph::values`].
 pub type ValueId = usize;
@@ -57,7 +57,7 @@ pub struct FloatNode {
     pub output: ValueId,
 }
 
-/// An operator, as in [`crate::Op`] but over real numbers.
+/// An operator, as in [`zkslice_graph::Op`] but over real numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FloatOp {
     /// Grouped convolution with constant weights `[out, in / groups, kh, kw]`.

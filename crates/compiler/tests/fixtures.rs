@@ -2,10 +2,8 @@
 //! graph against the float executor on inputs that calibration has not seen; and every model that must be refused.
 use std::path::{Path, PathBuf};
 
-use zkslice_graph::{
-    Graph, ImportError, ImportOptions, Input, InputRange, OPERATORS, Options, Samples, compile, decode_outputs, encode, execute, import,
-    import_bytes,
-};
+use zkslice_compiler::{ImportError, ImportOptions, InputRange, OPERATORS, Options, compile, import, import_bytes};
+use zkslice_graph::{Graph, Input, Samples, decode_outputs, encode, execute};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
@@ -226,7 +224,8 @@ fn damaged_models_never_panic() {
             match import_bytes(&damaged, &dropping_softmax()) {
                 Ok(_) => {
                     accepted += 1;
-                    let _ = zkslice_graph::compile_bytes(&damaged, Some(&fixture.samples), &Options { table_bits: Some(10), ..options() });
+                    let _ =
+                        zkslice_compiler::compile_bytes(&damaged, Some(&fixture.samples), &Options { table_bits: Some(10), ..options() });
                 }
                 Err(ImportError::Panic(text)) => panic!("{}: {text}", fixture.name),
                 Err(_) => {}

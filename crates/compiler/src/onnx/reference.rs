@@ -9,8 +9,9 @@ use serde::Serialize;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 
-use super::{ImportError, boundary, port};
+use super::{ImportError, port};
 use crate::float::{FloatGraph, Value};
+use zkslice_files::guard;
 
 /// Difference of two readings that rounding explains, relative to the largest element of the tensor.
 const ROUNDING: f64 = 1e-3;
@@ -61,7 +62,7 @@ impl Runtime {
             }
             inferred.into_typed().ok()
         };
-        let model = boundary::guard(read).ok().flatten();
+        let model = guard(read).ok().flatten();
         if model.is_none() {
             tracing::debug!("tract does not read this model");
         }
@@ -154,7 +155,7 @@ impl Runtime {
             }
             Ok(all)
         };
-        match boundary::guard(run) {
+        match guard(run) {
             Ok(Ok(all)) => Some(all),
             Ok(Err(error)) => {
                 tracing::debug!("tract does not run this model: {error}");

@@ -6,7 +6,7 @@
 //! no answer and does not count.
 
 use crate::float::FloatGraph;
-use crate::values::Input;
+use zkslice_graph::Input;
 
 /// Made-up inputs of each kind.
 const EACH: usize = 16;

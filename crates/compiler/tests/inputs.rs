@@ -1,10 +1,8 @@
 //! Digits of inputs: ranges beyond the samples, scales per feature, what is refused and what is warned of.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use zkslice_graph::{
-    CompileError, FloatGraph, FloatNode, FloatOp, Graph, Input, InputRange, InputScales, Options, Report, Samples, Value, Window,
-    compile_float, decode_outputs, encode, execute,
-};
+use zkslice_compiler::{CompileError, FloatGraph, FloatNode, FloatOp, InputRange, InputScales, Options, Report, Value, compile_float};
+use zkslice_graph::{Graph, Input, Samples, Window, decode_outputs, encode, execute};
 
 /// Uniform and about normal numbers, the same on every run.
 pub(crate) struct Random(pub(crate) u64);

@@ -9,7 +9,7 @@ use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 
 use super::ImportError;
-use crate::check::checked_elements;
+use zkslice_graph::checked_elements;
 
 /// Elements of a constant, row-major.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,10 +4,8 @@
 
 use crate::inputs::Random;
 
-use zkslice_graph::{
-    CompileError, FloatGraph, FloatNode, FloatOp, Graph, Input, Options, Report, Samples, Value, Window, compile_float, decode_outputs,
-    encode, execute,
-};
+use zkslice_compiler::{CompileError, FloatGraph, FloatNode, FloatOp, Options, Report, Value, compile_float};
+use zkslice_graph::{Graph, Input, Samples, Window, decode_outputs, encode, execute};
 
 fn flag(random: &mut Random, share: f64) -> f64 {
     f64::from(u8::from(random.uniform() < share))

@@ -17,13 +17,13 @@
 //! else one a tensor.
 
 use crate::calibrate::{Statistics, channels};
-use crate::check::GraphError;
 use crate::compile::{DEFAULT_MARGIN, MOST_ERROR};
 use crate::float::{FloatGraph, FloatNode, FloatOp, Value, ValueId, pick};
-use crate::import::along;
-use crate::model::{Encoding, Graph, Node, Port, Scale, Tensor, TensorId};
-use crate::ops::{Affine, Clip, Concat, Conv, Dense, MaxPool, Op, Relu, Requant, Reshape, SumPool, Transpose, Window};
+use crate::onnx::along;
 use crate::ranges::widening;
+use zkslice_graph::GraphError;
+use zkslice_graph::{Affine, Clip, Concat, Conv, Dense, MaxPool, Op, Relu, Requant, Reshape, SumPool, Transpose, Window};
+use zkslice_graph::{Encoding, Graph, Node, Port, Scale, Tensor, TensorId};
 
 /// Extra non-zeros in later layers that saving one requantised value may cost.
 const MOST_EXTRA_NON_ZEROS: u128 = 1000;
@@ -1036,7 +1036,7 @@ impl<'a> Builder<'a> {
             FloatOp::Transpose { perm } => {
                 let scales = &inputs[0].scales;
                 let scales =
-                    if scales.len() == 1 { scales.clone() } else { crate::ops::transpose(perm, self.shape(node.inputs[0]), scales) };
+                    if scales.len() == 1 { scales.clone() } else { zkslice_graph::transpose(perm, self.shape(node.inputs[0]), scales) };
                 (Op::Transpose(Transpose { perm: perm.clone() }), scales)
             }
             FloatOp::Concat { axis } => {
@@ -1044,7 +1044,7 @@ impl<'a> Builder<'a> {
                     inputs.iter().zip(&node.inputs).map(|(input, &id)| spread(&input.scales, self.float().values[id].len())).collect();
                 let slices: Vec<&[f64]> = lists.iter().map(Vec::as_slice).collect();
                 let shapes: Vec<&[usize]> = node.inputs.iter().map(|&id| self.shape(id)).collect();
-                (Op::Concat(Concat { axis: *axis }), compact(crate::ops::concat(*axis, &shapes, &slices)))
+                (Op::Concat(Concat { axis: *axis }), compact(zkslice_graph::concat(*axis, &shapes, &slices)))
             }
             _ => (Op::Reshape(Reshape), inputs[0].scales.clone()),
         };

@@ -6,10 +6,10 @@ use tract_onnx::pb::tensor_proto::DataType;
 use super::attributes::Attributes;
 use super::constant::{Constant, Elements};
 use super::{ImportError, Importer, Known, broadcast, node_name};
-use crate::check::{checked_elements, limits};
 use crate::float::{FloatOp, ValueId};
-use crate::ops::Window;
-use crate::ops::{concat, inside, transpose};
+use zkslice_graph::Window;
+use zkslice_graph::{checked_elements, limits};
+use zkslice_graph::{concat, inside, transpose};
 
 /// Most zeros that a constant is multiplied by to become a value.
 const MOST_ZEROS: usize = 1 << 16;
@@ -964,7 +964,7 @@ fn unsqueezed(c: &Context<'_>, from: &[usize], axes: &[i64]) -> Result<Vec<usize
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::OPERATORS;
-    use crate::import::OPSETS;
+    use crate::onnx::OPSETS;
 
     /// The README has this table, and says which operator sets it is for.
     #[test]

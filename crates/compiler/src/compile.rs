@@ -5,17 +5,17 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::calibrate::Statistics;
-use crate::check::limits;
-use crate::execute::{ExecuteError, execute};
 use crate::float::{FloatGraph, FloatOp, Value};
-use crate::import::{ImportError, ImportOptions, Imported, Mismatch, Reference};
 use crate::made_up::{self, Uniform};
-use crate::model::{Encoding, Graph, Port, Tensor};
-use crate::ops::Op;
+use crate::onnx::{ImportError, ImportOptions, Imported, Mismatch, Reference};
 use crate::passes::simplify;
 use crate::quantise::{QuantiseError, Quantised, Settings, TensorScale, clamp, quantise};
 use crate::ranges::{Chooser, InputDigits};
-use crate::values::{Input, Samples, ValueError, decode_outputs, encode};
+use zkslice_graph::Op;
+use zkslice_graph::limits;
+use zkslice_graph::{Encoding, Graph, Port, Tensor};
+use zkslice_graph::{ExecuteError, execute};
+use zkslice_graph::{Input, Samples, ValueError, decode_outputs, encode};
 
 /// Table widths that are tried when none is given.
 const AUTO_TABLE_BITS: std::ops::RangeInclusive<u32> = 10..=16;
@@ -348,7 +348,7 @@ fn compile_imported(model: Imported, samples: Option<&Samples>, options: &Option
             (&made_up, 0)
         }
     };
-    samples.check(&model.graph)?;
+    check_samples(samples, &model.graph)?;
     if samples.0.is_empty() {
         return Err(CompileError::Option("there is no sample; give at least one".into()));
     }
@@ -826,4 +826,24 @@ impl Evaluation<'_> {
 fn run(graph: &Graph, sample: usize, input: &Input) -> Result<Vec<Vec<i64>>, CompileError> {
     let integers = encode(graph, input).map_err(|source| CompileError::Encode { sample, source })?;
     execute(graph, &integers).map_err(|source| CompileError::Execute { sample, source })
+}
+
+/// Checks counts, lengths and finiteness against a model's inputs.
+fn check_samples(samples: &Samples, graph: &FloatGraph) -> Result<(), ValueError> {
+    for (index, Input(lists)) in samples.0.iter().enumerate() {
+        let place = || format!("sample {index}");
+        if lists.len() != graph.inputs.len() {
+            return Err(ValueError::Count { place: place(), given: lists.len(), expected: graph.inputs.len() });
+        }
+        for (&id, list) in graph.inputs.iter().zip(lists) {
+            let value = &graph.values[id];
+            if list.len() != value.len() {
+                return Err(ValueError::Length { place: place(), input: value.name.clone(), given: list.len(), expected: value.len() });
+            }
+            if let Some(element) = list.iter().position(|x| !x.is_finite()) {
+                return Err(ValueError::NotFinite { place: place(), input: value.name.clone(), element, value: list[element] });
+            }
+        }
+    }
+    Ok(())
 }

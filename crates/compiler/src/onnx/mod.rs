@@ -5,7 +5,6 @@
 //! tract's own shape inference is then held against ours. All of it runs behind a panic boundary.
 
 mod attributes;
-mod boundary;
 mod broadcast;
 mod constant;
 mod operators;
@@ -17,14 +16,13 @@ use std::path::{Path, PathBuf};
 use tract_onnx::pb;
 use tract_onnx::prelude::Framework as _;
 
-use crate::check::{checked_elements, limits};
 use crate::float::{FloatGraph, FloatNode, FloatOp, Value, ValueId};
-pub use boundary::guard;
 use constant::Constant;
 pub(crate) use operators::along;
 pub use operators::{OPERATORS, Operator};
 use reference::Runtime;
 pub use reference::{Mismatch, Reference};
+use zkslice_graph::{checked_elements, limits};
 
 /// Oldest and newest version of the ONNX operator set whose operators are read as they are defined there.
 pub const OPSETS: (i64, i64) = (7, 28);
@@ -180,7 +178,7 @@ impl Imported {
     }
 
     pub(crate) fn new(bytes: &[u8], folder: Option<&Path>, options: &ImportOptions) -> Result<Imported, ImportError> {
-        boundary::guard(|| {
+        zkslice_files::guard(|| {
             let mut model = decode(bytes)?;
             drop_dead_nodes(&mut model);
             let graph = Importer::new(&model, folder, options)?.run()?;

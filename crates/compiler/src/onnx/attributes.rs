@@ -95,8 +95,10 @@ impl<'a> Attributes<'a> {
         let Some(list) = self.ints(name)? else {
             return Ok(None);
         };
-        let sizes: Vec<usize> =
-            list.iter().filter_map(|&n| usize::try_from(n).ok().filter(|n| (least..=crate::limits::MAX_ELEMENTS).contains(n))).collect();
+        let sizes: Vec<usize> = list
+            .iter()
+            .filter_map(|&n| usize::try_from(n).ok().filter(|n| (least..=zkslice_graph::limits::MAX_ELEMENTS).contains(n)))
+            .collect();
         if list.len() != count || sizes.len() != count {
             return Err(self.wrong(name, format!("is {list:?} where {count} numbers of at least {least} are needed")));
         }

@@ -15,9 +15,9 @@
 
 use crate::compile::{CompileError, InputRange, InputScales, MOST_ERROR, Options};
 use crate::float::{FloatGraph, FloatOp, Value};
-use crate::model::{Encoding, Feature};
 use crate::quantise::QuantiseError;
-use crate::values::Input;
+use zkslice_graph::Input;
+use zkslice_graph::{Encoding, Feature};
 
 /// Honest inputs of which at most one is refused.
 const INPUTS_PER_REFUSAL: u64 = 500;
