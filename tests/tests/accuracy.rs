@@ -1,5 +1,5 @@
 //! Accuracy and rows of the models that the project answers for: quantised against float on held-out data, whole and cut
-//! into slices. What the operators do to single values is tested in `crates/graph`.
+//! into slices. What the operators do to single values is tested in `crates/compiler`.
 
 use zkslice_compiler::{FloatGraph, ImportOptions, Options, Report, arg_max, compile, import};
 use zkslice_graph::{Graph, Input, decode_outputs, encode, execute};

@@ -281,7 +281,7 @@ fn input_integers() -> Vec<Vec<i64>> {
     fixture().public.encode(&input).unwrap()
 }
 
-/// The same relu of a weighted sum in three roles: shape, trace, key. Small enough to be fuzzed as a file.
+/// The same relu of a weighted sum in three roles: circuit, witness, key. Small enough to be fuzzed as a file.
 fn small<B: Builder>(b: &mut B, values: Option<[i64; 2]>) {
     let tables = gadgets::DigitTables::default();
     let x: Vec<_> = (0..2).map(|i| gadgets::digit(b, values.map(|v| v[i]), 4, &tables, 4).unwrap()).collect();

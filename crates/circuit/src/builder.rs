@@ -59,13 +59,13 @@ pub trait Builder {
     /// One row: `a · b = c`.
     ///
     /// # Errors
-    /// In a trace, when it does not hold.
+    /// Where there are values, when it does not hold.
     fn product(&mut self, a: &Self::Int, b: &Self::Int, c: &Self::Int) -> Result<(), CircuitError>;
 
     /// One row: `value ∈ [0, 2^bits)` as a field element, by a lookup in the table of that width.
     ///
     /// # Errors
-    /// In a trace, when it does not hold.
+    /// Where there are values, when it does not hold.
     fn lookup(&mut self, bits: u32, value: &Self::Int) -> Result<(), CircuitError>;
 
     /// `value` with the statement, proven by the calling gadget, that it is an integer in `interval`.
@@ -104,6 +104,9 @@ pub trait Builder {
 
     /// A fresh committed wire `a · b`: one row.
     fn field_product(&mut self, a: &Self::Field, b: &Self::Field) -> Self::Field;
+
+    /// The value of an expression, where there are values.
+    fn value(&self, expression: &Self::Field) -> Option<Fr>;
 
     /// One row: `a = b`.
     fn field_equal(&mut self, a: &Self::Field, b: &Self::Field);

@@ -267,6 +267,10 @@ impl Builder for ConstraintBuilder {
         c
     }
 
+    fn value(&self, _: &FieldExpression) -> Option<Fr> {
+        None
+    }
+
     fn field_equal(&mut self, a: &FieldExpression, b: &FieldExpression) {
         let difference = self.field_combine(&[(Fr::one(), a), (-Fr::one(), b)], Fr::zero());
         let (one, zero) = (self.field_constant(Fr::one()), self.field_constant(Fr::zero()));

@@ -40,7 +40,7 @@ pub enum CircuitError {
         /// The interval that can be proven.
         allowed: String,
     },
-    /// The values handed to a lowering do not fit its shape.
+    /// The values handed to a circuit do not fit it.
     #[error("the slice expects {expected} {what}, got {got}")]
     Arity {
         /// What was counted.

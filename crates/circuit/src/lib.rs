@@ -24,6 +24,5 @@ pub use builder::{Builder, Linear};
 pub use circuit::{Circuit, Layout, Matrix, SecondRound, Table, Violation};
 pub use constraints::{ConstraintBuilder, Int, Wire, WireKind};
 pub use error::CircuitError;
-pub use gadgets::requant;
 pub use interval::Interval;
 pub use witness::{Witness, WitnessBuilder};

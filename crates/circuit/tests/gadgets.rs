@@ -51,7 +51,7 @@ fn relu_is_a_function() {
         let limit = (1 << (2 * w)) - 1;
         let circuit = shape(&[Interval { lo: -limit, hi: limit }], |b, args| gadgets::relu(b, &args[0], w, w).map(drop));
         for acc in -limit..=limit {
-            let q = zkslice_circuit::requant(acc, w);
+            let q = gadgets::requant(acc, w);
             let expected: Vec<(i64, i64)> = if q.abs() < 1 << w { vec![(q, q.max(0))] } else { vec![] };
             let found: Vec<_> = solutions(&circuit, &[acc], prime).iter().map(|s| (signed(s[1], prime), signed(s[2], prime))).collect();
             assert_eq!(found, expected, "w = {w}, acc = {acc}");
@@ -76,7 +76,7 @@ fn requantise_is_a_function() {
         let (w, prime) = (3, 1009);
         let circuit = shape(&[Interval { lo: -100, hi: 100 }], |b, args| gadgets::requantise(b, &args[0], shift, w).map(drop));
         for acc in -100..=100i64 {
-            let q = zkslice_circuit::requant(acc, shift);
+            let q = gadgets::requant(acc, shift);
             let expected: Vec<i64> = if (-4..4).contains(&q) { vec![q] } else { vec![] };
             let found: Vec<_> = solutions(&circuit, &[acc], prime).iter().map(|s| signed(s[1], prime)).collect();
             assert_eq!(found, expected, "shift = {shift}, acc = {acc}");
@@ -399,7 +399,7 @@ fn attack_g7_chains_cannot_be_read_as_others() {
 #[test]
 fn requant_rounds_halves_up_for_both_signs() {
     for (x, expected) in [(7, 0), (8, 1), (-8, 0), (-9, -1), (23, 1), (24, 2), (-24, -1), (-25, -2), (0, 0)] {
-        assert_eq!(zkslice_circuit::requant(x, 4), expected, "{x}");
+        assert_eq!(gadgets::requant(x, 4), expected, "{x}");
     }
-    assert_eq!(zkslice_circuit::requant(-5, 0), -5);
+    assert_eq!(gadgets::requant(-5, 0), -5);
 }

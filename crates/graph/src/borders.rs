@@ -48,8 +48,6 @@ pub struct SliceValues {
     pub owner: Fr,
     /// One salt for each commitment, inputs first.
     pub salts: Vec<Fr>,
-    /// The commitments, inputs first.
-    pub commitments: Vec<Fr>,
 }
 
 /// The constraints of a slice.
@@ -63,7 +61,7 @@ pub fn build_circuit(slice: BoundGraph<'_>) -> Result<Circuit, CircuitError> {
     Ok(builder.finish())
 }
 
-/// The witness of a slice, and its outputs.
+/// The witness of a slice, whose public inputs are its commitments too, and its outputs.
 ///
 /// # Errors
 /// [`CircuitError::OutOfRange`] where the input saturates a node; [`CircuitError::Arity`]. The graph must validate.
@@ -89,7 +87,6 @@ fn build<B: Builder>(b: &mut B, slice: BoundGraph<'_>, values: Option<&SliceValu
     if let Some(values) = values {
         arity("inputs", graph.inputs.len(), values.inputs.len())?;
         arity("salts", committed, values.salts.len())?;
-        arity("commitments", committed, values.commitments.len())?;
         for (port, input) in graph.inputs.iter().zip(&values.inputs) {
             arity("input values", graph.tensors[port.tensor].len(), input.len())?;
         }
@@ -97,7 +94,6 @@ fn build<B: Builder>(b: &mut B, slice: BoundGraph<'_>, values: Option<&SliceValu
 
     b.public(values.map(|v| v.context));
     let owner = slice.has_owner().then(|| b.public(values.map(|v| v.owner)));
-    let mut commitments = (0..committed).map(|i| b.public(values.map(|v| v.commitments[i]))).collect::<Vec<_>>().into_iter();
     let mut salts = (0..committed).map(|i| values.map(|v| v.salts[i]));
 
     let w = graph.table_bits;
@@ -109,12 +105,11 @@ fn build<B: Builder>(b: &mut B, slice: BoundGraph<'_>, values: Option<&SliceValu
         match binding {
             Binding::Words => words.iter().for_each(|word| b.public_word(word)),
             Binding::Commitment { owner: owned } => {
-                let (Some(commitment), Some(salt)) = (commitments.next(), salts.next()) else {
-                    return Err(CircuitError::Arity { what: "commitments", expected: committed, got: 0 });
-                };
+                let salt = salts.next().ok_or(CircuitError::Arity { what: "salts", expected: committed, got: 0 })?;
                 let salt = b.field_given(salt);
                 let tag = gadgets::tensor_tag(digits.len(), port.encoding.bits);
                 let hash = gadgets::commitment(b, &salt, tag, owner.as_ref().filter(|_| owned), &words)?;
+                let commitment = b.public(b.value(&hash));
                 b.field_equal(&hash, &commitment);
             }
         }

@@ -273,7 +273,7 @@ pub fn checked_elements(shape: &[usize]) -> Result<usize, String> {
 mod tests {
     use super::*;
     use crate::model::{Port, Scale};
-    use crate::ops::{Affine, Clip, MaxPool, Op, SumPool, Window};
+    use crate::ops::{Affine, Clip, Conv, MaxPool, Op, SumPool, Window};
 
     fn line(size: usize, windows: usize, kernel: usize, stride: usize, dilation: usize, pad: usize) -> Window {
         let pair = |n: usize| [1, n];
@@ -359,6 +359,27 @@ mod tests {
                 None => assert!(read.is_ok(), "{min:?} {max:?}: {read:?}"),
                 Some(says) => assert!(read.unwrap_err().contains(says), "{min:?} {max:?}"),
             }
+        }
+    }
+
+    /// A tensor without axes has one element and fits no window, whatever the window states.
+    #[test]
+    fn attack_windows_over_tensors_without_axes() {
+        let window = |input: [usize; 3], output: [usize; 2]| Window { input, output, ..line(1, 1, 1, 1, 1, 0) };
+        let conv = |window: Window, weights: &[i64], bias: &[i64]| {
+            Op::Conv(Conv { window, groups: 1, weights: weights.to_vec(), bias: bias.to_vec() })
+        };
+        let pool = |window: Window| Op::MaxPool(MaxPool { window, limbs: 1 });
+        for op in [
+            conv(window([0, 2, 2], [0, 0]), &[], &[]),
+            conv(window([1, 0, 5], [0, 0]), &[1], &[0]),
+            pool(window([1, 2, 2], [0, 2])),
+            pool(window([1, 2, 2], [2, 2])),
+            pool(window([1 << 60, 2, 2], [2, 2])),
+            Op::SumPool(SumPool { window: window([1, 2, 2], [2, 2]), multipliers: vec![] }),
+        ] {
+            let error = read(&one_node(op, &[], 1, &[])).unwrap_err();
+            assert!(error.contains("does not fit"), "{error}");
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::model::Graph;
 ///
 /// # Errors
 /// [`CircuitError`] where a gadget's conditions on its arguments are not met, or a value cannot be proven; it names the node.
-pub fn constrain<B: Builder>(b: &mut B, graph: &Graph, inputs: Vec<Vec<B::Int>>) -> Result<Vec<Vec<B::Int>>, CircuitError> {
+pub(crate) fn constrain<B: Builder>(b: &mut B, graph: &Graph, inputs: Vec<Vec<B::Int>>) -> Result<Vec<Vec<B::Int>>, CircuitError> {
     let mut tensors = vec![Vec::new(); graph.tensors.len()];
     for (port, integers) in graph.inputs.iter().zip(inputs) {
         tensors[port.tensor] = integers;

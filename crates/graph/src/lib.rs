@@ -29,11 +29,10 @@ mod values;
 pub use borders::{Binding, BoundGraph, SliceValues, build_circuit, build_witness};
 pub use bytes::{MAGIC, VERSION};
 pub use check::{GraphError, Interval, checked_elements, limits};
-pub use constrain::constrain;
 pub use execute::{ExecuteError, execute};
 pub use model::*;
 pub use ops::{
     Affine, Checked, Clip, Concat, Conv, Dense, MaxPool, Op, Relu, Requant, Reshape, Site, SumPool, Transpose, Window, concat, inside,
     transpose,
 };
-pub use values::{Input, Samples, ValueError, decode_outputs, encode, text};
+pub use values::{Input, Samples, ValueError, decode_outputs, encode, encode_tensors, text};

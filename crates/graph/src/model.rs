@@ -90,14 +90,14 @@ pub struct Feature {
 }
 
 impl Feature {
-    /// An integer's digit.
+    /// An integer's digit; no digit of any width where the sum leaves `i64`.
     pub fn digit(self, integer: i64) -> i64 {
-        integer + self.offset
+        integer.saturating_add(self.offset)
     }
 
     /// A digit's integer.
     pub fn integer(self, digit: i64) -> i64 {
-        digit - self.offset
+        digit.saturating_sub(self.offset)
     }
 }
 

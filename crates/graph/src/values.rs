@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use crate::model::{Feature, Graph, Scale};
+use crate::model::{Encoding, Feature, Graph, Port, Scale};
 
 /// Why values cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -300,48 +300,59 @@ impl Feature {
 /// # Errors
 /// When a list has the wrong length, or a value is not finite or rounds to an integer outside the digits' range.
 pub fn encode(graph: &Graph, input: &Input) -> Result<Vec<Vec<i64>>, ValueError> {
+    let tensor = |port: &'_ Port| &graph.tensors[port.tensor];
+    let tensors = graph.inputs.iter().map(|port| (tensor(port).name.as_str(), tensor(port).shape.as_slice(), &port.encoding));
+    encode_tensors(tensors, input)
+}
+
+/// [`encode`] by the inputs' names, shapes and digits alone.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_tensors<'a>(
+    tensors: impl ExactSizeIterator<Item = (&'a str, &'a [usize], &'a Encoding)>,
+    input: &Input,
+) -> Result<Vec<Vec<i64>>, ValueError> {
     let place = || "input file".to_owned();
-    if input.0.len() != graph.inputs.len() {
-        return Err(ValueError::Count { place: place(), given: input.0.len(), expected: graph.inputs.len() });
+    if input.0.len() != tensors.len() {
+        return Err(ValueError::Count { place: place(), given: input.0.len(), expected: tensors.len() });
     }
-    let one = |(port, list): (&crate::model::Port, &Vec<f64>)| {
-        let tensor = &graph.tensors[port.tensor];
-        if list.len() != tensor.len() {
-            return Err(ValueError::Length { place: place(), input: tensor.name.clone(), given: list.len(), expected: tensor.len() });
+    let one = |((name, shape, encoding), list): ((&str, &[usize], &Encoding), &Vec<f64>)| {
+        let expected = shape.iter().product();
+        if list.len() != expected {
+            return Err(ValueError::Length { place: place(), input: name.to_owned(), given: list.len(), expected });
         }
         list.iter()
-            .zip(port.encoding.by_element(&tensor.shape))
+            .zip(encoding.by_element(shape))
             .enumerate()
             .map(|(element, (&value, feature))| {
                 if !value.is_finite() {
-                    return Err(ValueError::NotFinite { place: place(), input: tensor.name.clone(), element, value });
+                    return Err(ValueError::NotFinite { place: place(), input: name.to_owned(), element, value });
                 }
-                let (min, max) = feature.range(port.encoding.bits);
+                let (min, max) = feature.range(encoding.bits);
                 let scale = feature.scale.value();
                 let integer = (value / scale).round();
                 if integer < min as f64 || integer > max as f64 {
-                    return Err(ValueError::Range {
-                        input: tensor.name.clone(),
-                        element,
-                        value,
-                        min: min as f64 * scale,
-                        max: max as f64 * scale,
-                    });
+                    let (min, max) = (min as f64 * scale, max as f64 * scale);
+                    return Err(ValueError::Range { input: name.to_owned(), element, value, min, max });
                 }
                 Ok(integer as i64)
             })
             .collect()
     };
-    graph.inputs.iter().zip(&input.0).map(one).collect()
+    tensors.zip(&input.0).map(one).collect()
+}
+
+impl Encoding {
+    /// The real numbers that the integers of a tensor of that shape stand for.
+    pub fn decode(&self, shape: &[usize], integers: &[i64]) -> Vec<f64> {
+        integers.iter().zip(self.by_element(shape)).map(|(&integer, feature)| integer as f64 * feature.scale.value()).collect()
+    }
 }
 
 /// The real numbers that the output integers stand for, one list per output. `outputs` are in the graph's output order.
 pub fn decode_outputs(graph: &Graph, outputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
-    let one = |(port, list): (&crate::model::Port, &Vec<i64>)| {
-        let features = port.encoding.by_element(&graph.tensors[port.tensor].shape);
-        list.iter().zip(features).map(|(&integer, feature)| integer as f64 * feature.scale.value()).collect()
-    };
-    graph.outputs.iter().zip(outputs).map(one).collect()
+    graph.outputs.iter().zip(outputs).map(|(port, list)| port.encoding.decode(&graph.tensors[port.tensor].shape, list)).collect()
 }
 
 #[cfg(test)]

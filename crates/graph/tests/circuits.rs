@@ -1,7 +1,7 @@
 //! Circuits of graphs: executor, trace and constraints agree on random graphs, and an adversary who moves several wires at
 //! once proves nothing that the executor does not say.
 
-use crate::network::{Random, bindings, inputs, network, values};
+use crate::network::{Random, bindings, inputs, network, publics, values};
 use ark_bn254::Fr;
 use ark_ff::{Field, One, UniformRand};
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use zkslice_circuit::{Circuit, CircuitError, Witness};
 
 use zkslice_graph::{
-    Binding, BoundGraph, Conv, Dense, Encoding, Graph, MaxPool, Node, Op, Port, Relu, Requant, Reshape, Scale, SliceValues, Tensor, Window,
+    Binding, BoundGraph, Conv, Dense, Encoding, Graph, MaxPool, Node, Op, Port, Relu, Requant, Reshape, Scale, Tensor, Window,
     build_circuit, build_witness, execute,
 };
 
@@ -40,19 +40,17 @@ fn executor_trace_and_constraints_agree() {
         for _ in 0..3 {
             let inputs = inputs(&mut random, &graph);
             let executed = execute(&graph, &inputs);
-            let expected: Vec<Vec<i64>> = match &executed {
-                Ok(values) => graph.outputs.iter().map(|port| values[port.tensor].clone()).collect(),
-                Err(_) => graph.outputs.iter().map(|port| vec![0; graph.tensors[port.tensor].len()]).collect(),
-            };
-            let values = values(shape, &inputs, &expected);
+            let values = values(shape, &inputs);
             let traced = build_witness(shape, &values);
-            if executed.is_err() {
+            let Ok(executed) = executed else {
                 let refused = matches!(traced, Err(CircuitError::OutOfRange { .. }));
                 prop_assert!(refused, "the executor refuses what the circuit proves");
                 continue;
-            }
+            };
+            let expected: Vec<Vec<i64>> = graph.outputs.iter().map(|port| executed[port.tensor].clone()).collect();
             let (witness, outputs) = traced.map_err(|e| TestCaseError::fail(e.to_string()))?;
-            prop_assert_eq!(outputs, expected);
+            prop_assert_eq!(&outputs, &expected);
+            prop_assert_eq!(&witness.publics, &publics(shape, &values, &expected));
             accepted.set(accepted.get() + 1);
             let layout = circuit.layout();
             prop_assert_eq!(witness.small.len(), layout.small);
@@ -132,10 +130,9 @@ impl Target {
 
     fn witness(&self, pixels: &[i64]) -> Option<Witness> {
         let inputs = [pixels.to_vec()];
-        let outputs = [execute(&self.graph, &inputs).ok()?[6].clone()];
+        execute(&self.graph, &inputs).ok()?;
         let shape = BoundGraph { graph: &self.graph, inputs: &self.bindings, outputs: &self.bindings };
-        let values: SliceValues = values(shape, &inputs, &outputs);
-        Some(build_witness(shape, &values).unwrap().0)
+        Some(build_witness(shape, &values(shape, &inputs)).unwrap().0)
     }
 
     /// An input that the network accepts.

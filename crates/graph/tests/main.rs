@@ -1,6 +1,7 @@
-//! Graphs, their files and their circuits. One binary, since each would link everything again.
+//! Operators, graph files, and circuits of graphs. One binary, since each would link everything again.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod circuits;
 mod network;
+mod operators;

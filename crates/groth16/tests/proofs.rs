@@ -30,7 +30,7 @@ fn committed<B: Builder>(b: &mut B, values: Option<([i64; 2], Fr, Fr)>) {
 }
 
 fn relu(x: [i64; 2]) -> i64 {
-    zkslice_circuit::requant(99 * x[0] - 120 * x[1] + 31, W).max(0)
+    gadgets::requant(99 * x[0] - 120 * x[1] + 31, W).max(0)
 }
 
 fn committed_circuit() -> Circuit {

@@ -5,10 +5,11 @@ use std::ops::Range;
 use ark_bn254::Fr;
 use ark_ff::UniformRand;
 use ark_std::rand::{CryptoRng, RngCore};
+use zkslice_circuit::CircuitError;
 use zkslice_circuit::gadgets::{commitment_of, pack_values, tensor_tag};
-use zkslice_graph::{SliceValues, build_witness};
+use zkslice_graph::{SliceValues, build_witness, execute};
 use zkslice_groth16::{fr_from_word, fr_to_word, prove as prove_slice};
-use zkslice_slicer::{Package, PackageError, Slot, TensorEntry, TensorKind, slots};
+use zkslice_slicer::{Package, PackageError, Slice, TensorEntry, TensorKind};
 
 use crate::ProverError;
 use crate::bundle::{BUNDLE_VERSION, Bound, Bundle, SliceProof, Word, hex_word};
@@ -58,33 +59,35 @@ pub struct Proven {
     pub openings: Openings,
 }
 
-/// How a tensor with a known opening is bound; draws a salt where it needs one and has none.
-fn bind(
-    tensor: &TensorEntry,
-    opening: &mut Opening,
-    owner: Fr,
-    rng: &mut (impl RngCore + CryptoRng),
-) -> Result<(Bound, Option<Fr>), ProverError> {
-    if opening.values.len() != tensor.count() {
-        let reason = format!("it has {} values, {} were given", tensor.count(), opening.values.len());
+/// The packed words of a tensor's integers.
+fn words(tensor: &TensorEntry, integers: &[i64]) -> Result<Vec<Fr>, ProverError> {
+    if integers.len() != tensor.count() {
+        let reason = format!("it has {} values, {} were given", tensor.count(), integers.len());
         return Err(ProverError::Input { input: tensor.name.clone(), reason });
     }
-    let digits = tensor.digits(&opening.values).map_err(|(element, min, max)| {
-        let reason = format!("element {element} is {}, outside [{min}, {max}]", opening.values[element]);
+    let digits = tensor.digits(integers).map_err(|(element, min, max)| {
+        let reason = format!("element {element} is {}, outside [{min}, {max}]", integers[element]);
         ProverError::Input { input: tensor.name.clone(), reason }
     })?;
-    let words = pack_values(&digits, tensor.bits);
-    if tensor.kind.is_public() {
-        return Ok((Bound::Words(words.into_iter().map(fr_to_word).collect()), None));
+    Ok(pack_values(&digits, tensor.bits))
+}
+
+/// The salt of an opening, drawn where there is none.
+fn salt(opening: &mut Opening, rng: &mut (impl RngCore + CryptoRng)) -> Result<Fr, ProverError> {
+    if let Some(salt) = &opening.salt {
+        return salt.field();
     }
-    let salt = match &opening.salt {
-        Some(salt) => salt.field()?,
-        None => Fr::rand(rng),
-    };
+    let salt = Fr::rand(rng);
     opening.salt = Some(Salt::new(salt));
-    let owner = (tensor.kind == TensorKind::PrivateInput).then_some(owner);
-    let commitment = commitment_of(salt, tensor_tag(tensor.count(), tensor.bits), owner, &words)?;
-    Ok((Bound::Commitment(fr_to_word(commitment)), Some(salt)))
+    Ok(salt)
+}
+
+/// Why no witness exists: what the executor says, which knows elements and what to do, or else what the circuit said.
+fn refusal(slice: &Slice, inputs: &[Vec<i64>], error: CircuitError) -> ProverError {
+    match execute(&slice.graph, inputs) {
+        Err(refused) => refused.into(),
+        Ok(_) => error.into(),
+    }
 }
 
 fn scalar(word: &Word, what: &str) -> Result<Fr, ProverError> {
@@ -111,7 +114,13 @@ pub fn encode_request(
         .map(|(tensor, opening)| {
             let opening =
                 opening.as_mut().ok_or_else(|| ProverError::Input { input: tensor.name.clone(), reason: "it was not given".into() })?;
-            Ok(bind(tensor, opening, owner, rng)?.0)
+            let words = words(tensor, &opening.values)?;
+            if tensor.kind.is_public() {
+                return Ok(Bound::Words(words.into_iter().map(fr_to_word).collect()));
+            }
+            let (salt, tag) = (salt(opening, rng)?, tensor_tag(tensor.count(), tensor.bits));
+            let owner = (tensor.kind == TensorKind::PrivateInput).then_some(owner);
+            Ok(Bound::Commitment(fr_to_word(commitment_of(salt, tag, owner, &words)?)))
         })
         .collect()
 }
@@ -134,11 +143,10 @@ pub fn prove(
     let (context, owner) = (scalar(&inference.context, "context")?, scalar(&inference.owner, "owner")?);
     inference.openings.tensors.resize(manifest.tensors.len(), None);
     let mut tensors: Vec<Option<Bound>> = vec![None; manifest.tensors.len()];
-    let mut salts: Vec<Option<Fr>> = vec![None; manifest.tensors.len()];
     let mut proofs = Vec::new();
     for k in slices {
         progress(k);
-        let (Some(slice), Some(entry)) = (package.slices().get(k), manifest.slices.get(k)) else {
+        let Some(slice) = package.slices().get(k) else {
             let reason = format!("slice {k} does not exist, the package has {}", manifest.slices.len());
             return Err(ProverError::Malformed { what: "--slice".into(), reason });
         };
@@ -148,37 +156,35 @@ pub fn prove(
             .iter()
             .map(|t| inference.openings.tensors[*t].as_ref().map(|o| o.values.clone()).ok_or_else(|| missing(*t)))
             .collect::<Result<Vec<_>, _>>()?;
-        let values = zkslice_graph::execute(&slice.graph, &inputs)?;
-        for (t, port) in slice.writes.iter().zip(&slice.graph.outputs) {
-            inference.openings.tensors[*t] = Some(Opening { values: values[port.tensor].clone(), salt: None });
+        // Salts of the tensors read, then of those written: drawn where there is none.
+        let read: Vec<usize> = slice.reads.iter().copied().filter(|t| !manifest.tensors[*t].kind.is_public()).collect();
+        let written: Vec<usize> = slice.writes.iter().copied().filter(|t| !manifest.tensors[*t].kind.is_public()).collect();
+        let mut salts = Vec::with_capacity(read.len() + written.len());
+        for t in &read {
+            let opening = inference.openings.tensors[*t].as_mut().ok_or_else(|| missing(*t))?;
+            salts.push(salt(opening, rng)?);
         }
-        drop(values);
-        for t in slice.reads.iter().chain(&slice.writes).filter(|t| tensors[**t].is_none()).copied().collect::<Vec<_>>() {
-            let opening = inference.openings.tensors[t].as_mut().ok_or_else(|| missing(t))?;
-            let (bound, salt) = bind(&manifest.tensors[t], opening, owner, rng)?;
-            (tensors[t], salts[t]) = (Some(bound), salt);
+        salts.extend(written.iter().map(|_| Fr::rand(rng)));
+        let values = SliceValues { inputs, context, owner, salts };
+        let (witness, outputs) = build_witness(slice.bound(), &values).map_err(|error| refusal(slice, &values.inputs, error))?;
+        for (t, values) in slice.writes.iter().zip(outputs) {
+            inference.openings.tensors[*t] = Some(Opening { values, salt: None });
         }
-        let committed: Vec<usize> = slots(manifest, entry)
-            .into_iter()
-            .filter_map(|slot| match slot {
-                Slot::Read(t) | Slot::Written(t) => Some(t),
-                Slot::Context | Slot::Owner => None,
-            })
-            .collect();
-        let commitments = committed
-            .iter()
-            .map(|t| match &tensors[*t] {
-                Some(Bound::Commitment(word)) => scalar(word, "commitment"),
-                _ => Err(missing(*t)),
-            })
-            .collect::<Result<_, _>>()?;
-        let salts = committed.iter().map(|t| salts[*t].ok_or_else(|| missing(*t))).collect::<Result<_, _>>()?;
-        let (witness, _) = build_witness(slice.bound(), &SliceValues { inputs, context, owner, salts, commitments })?;
+        let first = witness.publics.len() - values.salts.len();
+        for ((t, salt), commitment) in read.iter().chain(&written).zip(&values.salts).zip(&witness.publics[first..]) {
+            let opening = inference.openings.tensors[*t].as_mut().ok_or_else(|| missing(*t))?;
+            opening.salt = Some(Salt::new(*salt));
+            tensors[*t] = Some(Bound::Commitment(fr_to_word(*commitment)));
+        }
+        for t in slice.reads.iter().chain(&slice.writes).filter(|t| manifest.tensors[**t].kind.is_public()) {
+            let opening = inference.openings.tensors[*t].as_ref().ok_or_else(|| missing(*t))?;
+            tensors[*t] = Some(Bound::Words(words(&manifest.tensors[*t], &opening.values)?.into_iter().map(fr_to_word).collect()));
+        }
         let key = package.proving_key(k)?;
         let circuit = || {
             package.circuit(k).map_err(|error| match error {
                 PackageError::Circuit(error) => error,
-                other => zkslice_circuit::CircuitError::Unsupported { gadget: format!("slice {k}"), reason: other.to_string() },
+                other => CircuitError::Unsupported { gadget: format!("slice {k}"), reason: other.to_string() },
             })
         };
         let proof = prove_slice(&key, &witness, circuit, rng).map_err(|source| ProverError::Slice { slice: k, source })?;

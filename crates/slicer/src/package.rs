@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::Circuit;
 use zkslice_files::{FolderLock, NewFolder, Readers};
-use zkslice_graph::{Binding, Encoding, ExecuteError, Feature, Graph, Input, Port, Scale, Tensor, ValueError, build_circuit};
+use zkslice_graph::{Binding, Encoding, ExecuteError, Feature, Graph, Input, Port, Scale, ValueError, build_circuit, encode_tensors};
 use zkslice_groth16::{Form, KeyError, ProvingKey, Setup, VerifyingKey, WordGroup, check_deltas, keccak};
 
 use crate::blob::KeyBlob;
@@ -171,7 +171,7 @@ impl TensorEntry {
 
     /// The integers that digits stand for.
     pub fn integers(&self, digits: &[i64]) -> Vec<i64> {
-        digits.iter().zip(self.encoding().by_element(&self.shape)).map(|(digit, feature)| digit - feature.offset).collect()
+        digits.iter().zip(self.encoding().by_element(&self.shape)).map(|(digit, feature)| feature.integer(*digit)).collect()
     }
 
     /// The digits of integers, or the first integer that has none: its index, and the smallest and largest that do.
@@ -183,7 +183,7 @@ impl TensorEntry {
         let each = integers.iter().zip(encoding.by_element(&self.shape)).enumerate();
         each.map(|(element, (integer, feature))| {
             let (min, max) = feature.range(self.bits);
-            if (min..=max).contains(integer) { Ok(integer + feature.offset) } else { Err((element, min, max)) }
+            if (min..=max).contains(integer) { Ok(feature.digit(*integer)) } else { Err((element, min, max)) }
         })
         .collect()
     }
@@ -391,7 +391,10 @@ impl Package {
     /// # Errors
     /// [`ValueError`] naming the input and element that is missing, of the wrong type or out of range.
     pub fn encode(&self, input: &Input) -> Result<Vec<Vec<i64>>, ValueError> {
-        zkslice_graph::encode(&self.ports(TensorKind::is_input), input)
+        let inputs: Vec<&TensorEntry> = self.manifest.tensors.iter().filter(|tensor| tensor.kind.is_input()).collect();
+        let encodings: Vec<Encoding> = inputs.iter().map(|tensor| tensor.encoding()).collect();
+        let tensors = inputs.iter().zip(&encodings).map(|(tensor, encoding)| (tensor.name.as_str(), tensor.shape.as_slice(), encoding));
+        encode_tensors(tensors, input)
     }
 
     /// Runs the model on integers of its inputs, without proving anything; gives those of its outputs.
@@ -421,15 +424,8 @@ impl Package {
 
     /// Decodes the model's outputs, given as integers, into floats.
     pub fn decode(&self, outputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
-        zkslice_graph::decode_outputs(&self.ports(|kind| kind == TensorKind::Output), outputs)
-    }
-
-    /// A graph of nothing but the model's inputs or outputs, for encoding and decoding.
-    fn ports(&self, wanted: fn(TensorKind) -> bool) -> Graph {
-        let chosen: Vec<&TensorEntry> = self.manifest.tensors.iter().filter(|t| wanted(t.kind)).collect();
-        let tensors = chosen.iter().map(|t| Tensor { name: t.name.clone(), shape: t.shape.clone() }).collect();
-        let ports: Vec<Port> = chosen.iter().enumerate().map(|(tensor, t)| Port { tensor, encoding: t.encoding() }).collect();
-        Graph { table_bits: 2, tensors, nodes: Vec::new(), inputs: ports.clone(), outputs: ports }
+        let tensors = self.manifest.tensors.iter().filter(|tensor| tensor.kind == TensorKind::Output);
+        tensors.zip(outputs).map(|(tensor, list)| tensor.encoding().decode(&tensor.shape, list)).collect()
     }
 
     /// Word groups of a slice: public tensors read, then written.

@@ -117,7 +117,7 @@ impl<'a> Segments<'a> {
     }
 
     /// For each of the points the rows of the slice of the nodes from `from` to there; none where there is no such slice, or it
-    /// would have no row.
+    /// would have no row or no output.
     fn rows_from(&self, from: usize, points: &[usize]) -> Vec<Option<usize>> {
         let tensors = self.graph.tensors.len();
         let mut walk = Walk { from, local: self.intervals.to_vec(), read: vec![false; tensors], reads: Vec::new(), made: Vec::new() };
@@ -177,7 +177,7 @@ impl<'a> Segments<'a> {
         };
         let writes = walk.made.iter().map(write).collect::<Option<Vec<_>>>()?;
         let work = self.work[to] - self.work[walk.from];
-        (work.rows() > 0).then(|| cost(work, &walk.reads, &writes, self.graph.table_bits).total())
+        (work.rows() > 0 && !writes.is_empty()).then(|| cost(work, &walk.reads, &writes, self.graph.table_bits).total())
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// The circuit's shape.
+    /// The graph with its bindings.
     pub fn bound(&self) -> BoundGraph<'_> {
         BoundGraph { graph: &self.graph, inputs: &self.input_bindings, outputs: &self.output_bindings }
     }

@@ -159,3 +159,22 @@ fn outputs_that_are_read_on_are_not_cut_through() {
     let error = slice(&graph, &[2], InputMode::Public).unwrap_err().to_string();
     assert!(error.contains("output"), "{error}");
 }
+
+/// A node that nobody reads makes no slice: one that writes nothing proves nothing.
+#[test]
+fn a_dead_node_is_no_slice() {
+    let tensor = |name: &str| Tensor { name: name.into(), shape: vec![1, 4] };
+    for (dead, alive) in [(1, 2), (2, 1)] {
+        let node = |output| Node { name: format!("n{output}"), op: Op::Relu(Relu { shift: 6 }), inputs: vec![0], output };
+        let graph = Graph {
+            table_bits: 6,
+            tensors: ["x", "a", "b"].map(tensor).to_vec(),
+            nodes: vec![node(1), node(2)],
+            inputs: vec![Port { tensor: 0, encoding: network::encoding(-32, 31) }],
+            outputs: vec![Port { tensor: alive, encoding: network::encoding(0, 63) }],
+        };
+        graph.validate().unwrap();
+        let refused = partition(&graph, Strategy::Slices(2), InputMode::Public);
+        assert!(matches!(refused, Err(PackageError::Slices { wanted: 2, possible: 1 })), "{dead} dead: {refused:?}");
+    }
+}

@@ -41,9 +41,10 @@ impl Rows for Conv {
         let (x, y, out) = (e % out_width, e / out_width % out_height, e / (out_width * out_height));
         let channels = self.channels();
         let group = out / (self.bias.len() / self.groups);
+        let taps: Vec<_> = self.window.taps(y, x).collect();
         for i in 0..channels {
             let plane = (group * channels + i) * height;
-            for (ky, kx, row, column) in self.window.taps(y, x) {
+            for &(ky, kx, row, column) in &taps {
                 term(0, (plane + row) * width + column, self.weights[((out * channels + i) * kh + ky) * kw + kx]);
             }
         }

@@ -86,3 +86,59 @@ pub(crate) fn bounded(magnitude: i128) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::Tensor;
+    use crate::ops::{Affine, Conv, Dense, SumPool, Window};
+
+    /// Numbers without a pattern.
+    fn numbers(count: usize, seed: u64) -> Vec<i64> {
+        (0..count as u64).map(|i| ((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ seed) >> 54) as i64 - 512).collect()
+    }
+
+    fn rows_are_values(operator: &impl Rows, inputs: &[&[usize]], output: &[usize]) {
+        let tensor = |shape: &[usize]| Tensor { name: String::new(), shape: shape.to_vec() };
+        let (tensors, output): (Vec<Tensor>, Tensor) = (inputs.iter().map(|shape| tensor(shape)).collect(), tensor(output));
+        let site = Site { node: "", table_bits: 12, inputs: tensors.iter().collect(), output: &output };
+        operator.check(&site, &vec![Interval { min: -512, max: 511 }; inputs.len()]).unwrap();
+        let data: Vec<Vec<i64>> = tensors.iter().zip(7..).map(|(tensor, seed)| numbers(tensor.len(), seed)).collect();
+        let data: Vec<&[i64]> = data.iter().map(Vec::as_slice).collect();
+        let by_rows = (0..output.len()).map(|e| {
+            let mut sum = 0;
+            let constant = operator.row(&site, e, |input, element, weight| sum += weight * data[input][element]);
+            sum + constant
+        });
+        assert_eq!(by_rows.collect::<Vec<_>>(), operator.values(&site, &data));
+    }
+
+    /// What constraints say is what evaluation computes, for kernels with strides, dilations, pads, groups, and several rows.
+    #[test]
+    fn rows_and_values_are_the_same() {
+        for (dilation, stride, pad) in [(1, 1, 0), (2, 1, 2), (1, 2, 1), (3, 2, 3)] {
+            let size = |input: usize| (input + 2 * pad - 2 * dilation - 1) / stride + 1;
+            let window = Window {
+                input: [4, 9, 7],
+                output: [size(9), size(7)],
+                kernel: [3, 3],
+                strides: [stride; 2],
+                dilations: [dilation; 2],
+                pads: [pad; 2],
+            };
+            let [height, width] = window.output;
+            for groups in [1, 2, 4] {
+                let conv = Conv { window: window.clone(), groups, weights: numbers(8 * 4 / groups * 9, 1), bias: numbers(8, 2) };
+                rows_are_values(&conv, &[&[1, 4, 9, 7]], &[1, 8, height, width]);
+            }
+            for multipliers in [Vec::new(), numbers(height * width, 3)] {
+                rows_are_values(&SumPool { window: window.clone(), multipliers }, &[&[1, 4, 9, 7]], &[1, 4, height, width]);
+            }
+        }
+        let dense = Dense { rows: 3, k: 5, n: 4, weights: numbers(20, 4), bias: numbers(4, 5) };
+        rows_are_values(&dense, &[&[3, 5]], &[3, 4]);
+        let affine = Affine { axis: 1, coefficients: vec![numbers(3, 6), numbers(1, 8)], bias: numbers(3, 9) };
+        rows_are_values(&affine, &[&[2, 3, 4], &[2, 3, 4]], &[2, 3, 4]);
+    }
+}

@@ -1,7 +1,7 @@
 //! The operators of the integer graph: what is proven, each in a module of its own.
 //!
 //! An operator is a type that has [`Primitive`]: what it takes, what it computes, how circuits hold it to that, and what that
-//! costs, on one page. `operators!` lists them all; everything else goes through [`Op`]'s methods and names none.
+//! costs, on one page. `operators!` lists them all; whatever walks a graph goes through [`Op`]'s methods and names none.
 
 mod affine;
 mod compare;
@@ -107,8 +107,8 @@ macro_rules! operators {
         const CODES: &[(u8, &str)] = &[$(($code, stringify!($name)),)*];
 
         impl Op {
-            /// Its name.
-            pub fn name(&self) -> &'static str {
+            #[cfg(test)]
+            fn name(&self) -> &'static str {
                 match self { $(Self::$name(_) => stringify!($name),)* }
             }
 
@@ -134,7 +134,7 @@ macro_rules! operators {
             ///
             /// # Errors
             /// When a value leaves what the operator's definition accepts.
-            pub fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
+            pub(crate) fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
                 match self { $(Self::$name(op) => Primitive::evaluate(op, site, inputs),)* }
             }
 
@@ -142,7 +142,7 @@ macro_rules! operators {
             ///
             /// # Errors
             /// As the gadgets it is made of.
-            pub fn constrain<B: Builder>(&self, b: &mut B, site: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
+            pub(crate) fn constrain<B: Builder>(&self, b: &mut B, site: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
                 match self { $(Self::$name(op) => Primitive::constrain(op, b, site, inputs),)* }
             }
         }

@@ -1,7 +1,7 @@
 //! Requantisation and ReLU.
 
 use serde::{Deserialize, Serialize};
-use zkslice_circuit::{Builder, CircuitError, gadgets, requant};
+use zkslice_circuit::{Builder, CircuitError, gadgets};
 
 use super::{Checked, Primitive, Site};
 use crate::check::Interval;
@@ -77,7 +77,7 @@ impl Primitive for Relu {
 /// Requantises, and refuses what leaves `[min, max]`.
 fn within(site: &Site<'_>, input: &[i64], shift: u32, min: i64, max: i64) -> Result<Vec<i64>, ExecuteError> {
     let check = |(element, &x): (usize, &i64)| {
-        let value = requant(x, shift);
+        let value = gadgets::requant(x, shift);
         if value < min || value > max {
             return Err(ExecuteError::Saturated { node: site.node.to_owned(), element, value, min, max });
         }

@@ -60,14 +60,17 @@ impl Window {
                 self.kernel, self.strides, self.dilations, self.pads
             ));
         }
-        let axes = |channels: usize, size: &[usize; 2]| -> [Vec<usize>; 2] {
-            [vec![1, channels, size[0], size[1]], if size[0] == 1 { vec![1, channels, size[1]] } else { Vec::new() }]
+        // A window over a line may leave out the axis of height 1. Sizes are then those of tensors: none is 0 or out of bounds.
+        let fits = |tensor: &Tensor, [channels, height, width]: [usize; 3]| match tensor.shape[..] {
+            [1, c, h, w] => [c, h, w] == [channels, height, width],
+            [1, c, w] => height == 1 && [c, w] == [channels, width],
+            _ => false,
         };
-        let [channels, height, width] = self.input;
-        if !axes(channels, &[height, width]).contains(&input.shape) {
+        if !fits(input, self.input) {
             return Err(format!("input shape {:?} does not fit the window's {:?}", input.shape, self.input));
         }
-        if !axes(out_channels, &self.output).contains(&output.shape) || input.shape.len() != output.shape.len() {
+        let [out_height, out_width] = self.output;
+        if !fits(output, [out_channels, out_height, out_width]) || input.shape.len() != output.shape.len() {
             return Err(format!("output shape {:?} does not fit {out_channels} channels of {:?}", output.shape, self.output));
         }
         if self.work(1) > limits::MAX_ELEMENTS as u128 {
@@ -130,7 +133,7 @@ fn floor_sum(mut n: u128, mut m: u128, mut a: u128, mut b: u128) -> u128 {
 mod tests {
     use super::*;
 
-    pub(crate) fn line(size: usize, windows: usize, kernel: usize, stride: usize, dilation: usize, pad: usize) -> Window {
+    fn line(size: usize, windows: usize, kernel: usize, stride: usize, dilation: usize, pad: usize) -> Window {
         let pair = |n: usize| [1, n];
         Window {
             input: [1, 1, size],

@@ -187,21 +187,27 @@ pub(crate) fn bindings(random: &mut Random, graph: &Graph) -> (Vec<Binding>, Vec
     (inputs, outputs)
 }
 
-/// Values of a slice for given inputs and outputs: commitments computed outside of the circuit.
-pub(crate) fn values(shape: BoundGraph<'_>, inputs: &[Vec<i64>], outputs: &[Vec<i64>]) -> SliceValues {
+/// Values of a slice for given inputs.
+pub(crate) fn values(shape: BoundGraph<'_>, inputs: &[Vec<i64>]) -> SliceValues {
+    let committed = shape.inputs.iter().chain(shape.outputs).filter(|binding| **binding != Binding::Words).count();
+    let salts = (0..committed as u64).map(|i| ark_bn254::Fr::from(1000 + i)).collect();
+    SliceValues { inputs: inputs.to_vec(), context: ark_bn254::Fr::from(5u64), owner: ark_bn254::Fr::from(777u64), salts }
+}
+
+/// What a slice's public inputs must be, commitments computed outside of the circuit.
+pub(crate) fn publics(shape: BoundGraph<'_>, values: &SliceValues, outputs: &[Vec<i64>]) -> Vec<ark_bn254::Fr> {
     use zkslice_circuit::gadgets::{commitment_of, pack_values, tensor_tag};
-    let owner = ark_bn254::Fr::from(777u64);
-    let mut values = SliceValues { inputs: inputs.to_vec(), context: ark_bn254::Fr::from(5u64), owner, ..SliceValues::default() };
-    let ports = shape.graph.inputs.iter().zip(shape.inputs).zip(inputs).chain(shape.graph.outputs.iter().zip(shape.outputs).zip(outputs));
-    for (i, ((port, binding), integers)) in ports.enumerate() {
+    let mut publics = vec![values.context];
+    publics.extend(shape.has_owner().then_some(values.owner));
+    let mut salts = values.salts.iter();
+    let ports = shape.graph.inputs.iter().zip(shape.inputs).zip(&values.inputs);
+    for ((port, binding), integers) in ports.chain(shape.graph.outputs.iter().zip(shape.outputs).zip(outputs)) {
         let Binding::Commitment { owner: owned } = binding else { continue };
         let features = port.encoding.by_element(&shape.graph.tensors[port.tensor].shape);
         let digits: Vec<i64> = integers.iter().zip(features).map(|(v, feature)| v + feature.offset).collect();
-        let salt = ark_bn254::Fr::from(1000 + i as u64);
         let words = pack_values(&digits, port.encoding.bits);
         let tag = tensor_tag(digits.len(), port.encoding.bits);
-        values.salts.push(salt);
-        values.commitments.push(commitment_of(salt, tag, owned.then_some(owner), &words).unwrap());
+        publics.push(commitment_of(*salts.next().unwrap(), tag, owned.then_some(values.owner), &words).unwrap());
     }
-    values
+    publics
 }
