@@ -13,7 +13,7 @@ demo: toolchain build  ## The main job, end to end, on a chain of its own. PRIVA
 
 # All parts at once: much of each is one thread, and waits.
 test: toolchain tools  ## Every test: forge, Rust, end to end.
-	node script/package.mjs
+	script/package.mjs
 	$(MAKE) --jobs=4 --output-sync=line nice-test-contracts test-rust
 
 # Rust has the longer way to go: the contracts take what it leaves.

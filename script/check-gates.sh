@@ -1,7 +1,6 @@
 #!/bin/sh
-# Exits 0 only if CI goes red where it must: `make test-contracts` and `make lint` fail as soon as any command in them
-# fails, and the tools behind these commands do fail for what they are there to find. script/check-forge-fails.sh does
-# the same for forge.
+# Exits 0 only if CI goes red where it must: `make test` and `make lint` fail as soon as any command in them fails, and the
+# tools behind these commands do fail for what they are there to find. script/check-forge-fails.sh does the same for forge.
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 mkdir -p "$root/cache" && folder=$(mktemp -d "$root/cache/check-gates.XXXXXX") || exit 1
 trap 'rm -rf "$folder"' EXIT INT TERM
@@ -24,11 +23,14 @@ case "${0##*/} $*" in $FAILING) exit 1 ;; esac
 STUB
   chmod +x "$folder/make/script/${name##*/}"
 done
-red() {
-  ! FAILING=$1 make -C "$folder/make" CARGO=true test-contracts lint > "$folder/log" 2>&1
+red() { # a command that fails, what stands for cargo, targets
+  ! FAILING=$1 make -C "$folder/make" CARGO="${2:-true}" ${3:-test lint} > "$folder/log" 2>&1
 }
 red "none" && { cat "$folder/log" >&2; fail "make fails although no command does"; }
-for command in "check-forge-fails.sh*" "check-gates.sh*" "forge build*" "forge test*" "forge fmt*" "abi.mjs*" \
+for target in test lint; do
+  red "none" false "$target" || fail "make $target does not fail with cargo"
+done
+for command in "package.mjs*" "check-standard-input.mjs*" "gas.mjs*" "mutate.mjs*" "check-forge-fails.sh*" "check-gates.sh*" "forge build*" "forge test*" "forge fmt*" "abi.mjs*" \
   "snapshots.mjs*" "check-errors.mjs*" "check-package.mjs*" "check-hardhat.mjs*" "check-docs.mjs*" "check-encoders.mjs*" "coverage.mjs*" "tool halmos*" "tool slither*"; do
   red "$command" || fail "make does not fail with $command"
 done

@@ -234,12 +234,13 @@ fn options_of_the_prover() {
         scene.write("changed.json", value.to_string().as_bytes())
     };
     type Case<'a> = (&'a [&'a str], &'a dyn Fn(&mut Value));
-    let cases: [Case<'_>; 5] = [
+    let cases: [Case<'_>; 6] = [
         (&["/Relu_output_0", "32 elements, 31 were given"], &|t| {
             t["values"].as_array_mut().unwrap().pop();
         }),
         (&["/Relu_output_0", "element 3", "1024"], &|t| t["values"][3] = json!(1024)),
         (&["/Relu_output_0", "element 3"], &|t| t["values"][3] = json!(i64::MIN)),
+        (&["/Relu_output_0", "element 3"], &|t| t["values"][3] = json!(i64::MAX)),
         (&["salt"], &|t| t["salt"] = json!(format!("0x{}", "f".repeat(64)))),
         (&["reads tensor '/Relu_output_0'", "--boundary"], &|t| *t = Value::Null),
     ];

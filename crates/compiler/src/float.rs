@@ -68,7 +68,7 @@ pub enum FloatOp {
         groups: usize,
         /// Weights.
         weights: Vec<f64>,
-        /// One bias an output channel.
+        /// One bias per output channel.
         bias: Vec<f64>,
     },
     /// `[rows, k] × [k, n] + bias` with constant weights `[n, k]`.
@@ -81,7 +81,7 @@ pub enum FloatOp {
         n: usize,
         /// Weights by output.
         weights: Vec<f64>,
-        /// One bias a column.
+        /// One bias per column.
         bias: Vec<f64>,
     },
     /// Window sums, divided by a count.

@@ -309,7 +309,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Whether a requant point on `value` may have one scale a channel: everything that it takes its accumulators from
+    /// Whether a requant point on `value` may have one scale per channel: everything that it takes its accumulators from
     /// can write them by channel.
     fn made_by_channel(&self, value: ValueId) -> bool {
         let Some(index) = self.producer[value] else {
@@ -382,7 +382,7 @@ fn most(list: &[f64]) -> f64 {
     list.iter().fold(0.0, |most, &x| most.max(x))
 }
 
-/// One scale an element.
+/// One scale per element.
 fn spread(scales: &[f64], count: usize) -> Scales {
     if scales.len() == 1 { vec![scales[0]; count] } else { scales.to_vec() }
 }

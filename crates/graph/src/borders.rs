@@ -24,9 +24,9 @@ pub enum Binding {
 pub struct BoundGraph<'a> {
     /// The slice's graph.
     pub graph: &'a Graph,
-    /// A binding an input.
+    /// One binding per input.
     pub inputs: &'a [Binding],
-    /// A binding an output.
+    /// One binding per output.
     pub outputs: &'a [Binding],
 }
 

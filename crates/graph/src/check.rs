@@ -275,18 +275,6 @@ mod tests {
     use crate::model::{Port, Scale};
     use crate::ops::{Affine, Clip, Conv, MaxPool, Op, SumPool, Window};
 
-    fn line(size: usize, windows: usize, kernel: usize, stride: usize, dilation: usize, pad: usize) -> Window {
-        let pair = |n: usize| [1, n];
-        Window {
-            input: [1, 1, size],
-            output: pair(windows),
-            kernel: pair(kernel),
-            strides: pair(stride),
-            dilations: pair(dilation),
-            pads: [0, pad],
-        }
-    }
-
     /// One node that reads a tensor of `input` elements as often as `reads` says, and writes `output`.
     fn one_node(op: Op, input: &[usize], reads: usize, output: &[usize]) -> Graph {
         let tensor = |name: &str, shape: &[usize]| Tensor { name: name.into(), shape: shape.to_vec() };
@@ -311,15 +299,15 @@ mod tests {
         let (too_much, padding) = ("more multiplications than are allowed", "lies wholly in the padding");
         for (window, says) in [
             // Every window's first tap on the input is among its last.
-            (line(1, MOST, MOST, 1, 1, MOST - 1), Some(too_much)),
+            (Window::line(1, MOST, MOST, 1, 1, MOST - 1), Some(too_much)),
             // As before, but the last window is past the input.
-            (line(1, MOST, MOST, 1, 1, MOST - 2), Some(padding)),
+            (Window::line(1, MOST, MOST, 1, 1, MOST - 2), Some(padding)),
             // Taps two apart that all meet the one element, or where only the last of them misses it.
-            (line(1, MOST / 2 + 1, MOST / 2 + 1, 2, 2, MOST), Some(too_much)),
-            (line(MOST - 1, MOST, 2, 1, MOST, MOST - 1), Some(padding)),
-            (line(MOST, MOST, MOST, 1, 1, MOST - 1), Some(too_much)),
+            (Window::line(1, MOST / 2 + 1, MOST / 2 + 1, 2, 2, MOST), Some(too_much)),
+            (Window::line(MOST - 1, MOST, 2, 1, MOST, MOST - 1), Some(padding)),
+            (Window::line(MOST, MOST, MOST, 1, 1, MOST - 1), Some(too_much)),
             // Allowed: as much work as a graph may state, nearly all of it in the padding.
-            (line(1 << 19, 1 << 19, 1 << 18, 1, 1, (1 << 18) - 1), None),
+            (Window::line(1 << 19, 1 << 19, 1 << 18, 1, 1, (1 << 18) - 1), None),
         ] {
             let (input, output) = ([1, 1, window.input[2]], [1, 1, window.output[1]]);
             for op in [
@@ -365,7 +353,7 @@ mod tests {
     /// A tensor without axes has one element and fits no window, whatever the window states.
     #[test]
     fn attack_windows_over_tensors_without_axes() {
-        let window = |input: [usize; 3], output: [usize; 2]| Window { input, output, ..line(1, 1, 1, 1, 1, 0) };
+        let window = |input: [usize; 3], output: [usize; 2]| Window { input, output, ..Window::line(1, 1, 1, 1, 1, 0) };
         let conv = |window: Window, weights: &[i64], bias: &[i64]| {
             Op::Conv(Conv { window, groups: 1, weights: weights.to_vec(), bias: bias.to_vec() })
         };

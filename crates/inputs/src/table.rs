@@ -72,7 +72,7 @@ fn records(text: &str, mut each: impl FnMut(&[&str]) -> Result<(), String>) -> R
     }
 }
 
-/// A sample a row, its columns the values of the inputs, one input after the other.
+/// One sample per row, its columns the values of the inputs, one input after the other.
 pub(crate) fn inputs(bytes: &[u8], slots: &[Slot]) -> Result<Vec<Vec<Vec<f64>>>, String> {
     let cut = |row: Vec<f64>| {
         let mut rest = &row[..];

@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 pub struct Openings {
     /// Format version.
     pub version: u32,
-    /// One entry a tensor, in wiring order.
+    /// One entry per tensor, in wiring order.
     pub tensors: Vec<Option<Opening>>,
 }
 

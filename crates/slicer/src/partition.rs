@@ -40,7 +40,6 @@ pub fn partition(graph: &Graph, strategy: Strategy, mode: InputMode) -> Result<P
         Strategy::Slices(n) => partition.rows.len() == n,
         Strategy::MaxConstraints(limit) => partition.rows.iter().all(|rows| *rows <= limit),
     };
-    let segments = Segments::new(graph, &intervals, mode);
     let whole = rows(sub_graph(graph, 0..last, &wiring(graph, &intervals, &[], mode)?)?.bound()).total();
     let single = Partition { cuts: Vec::new(), rows: vec![whole] };
     if enough(strategy, &single) {
@@ -52,10 +51,11 @@ pub fn partition(graph: &Graph, strategy: Strategy, mode: InputMode) -> Result<P
     points.extend((1..last).filter(encodable));
     points.push(last);
     let count = points.len();
+    let segments = Segments::new(graph, &intervals, mode);
     let segment: Vec<Vec<Option<usize>>> = (0..count).map(|i| segments.rows_from(points[i], &points)).collect();
-    // best[j] = (largest, total, cuts) over partitions of nodes before points[j] into k slices.
-    type Best = Option<(usize, usize, Vec<usize>)>;
-    let mut best: Vec<Best> = (0..count).map(|j| segment[0][j].map(|rows| (rows, rows, vec![]))).collect();
+    // best[j] = (largest, total, cuts, rows of each) over partitions of nodes before points[j] into k slices.
+    type Best = Option<(usize, usize, Vec<usize>, Vec<usize>)>;
+    let mut best: Vec<Best> = (0..count).map(|j| segment[0][j].map(|rows| (rows, rows, vec![], vec![rows]))).collect();
     let most = match strategy {
         Strategy::Slices(n) => n,
         Strategy::MaxConstraints(_) => count - 1,
@@ -65,22 +65,17 @@ pub fn partition(graph: &Graph, strategy: Strategy, mode: InputMode) -> Result<P
         best = (0..count)
             .map(|j| {
                 let candidates = (1..j).filter_map(|i| {
-                    let (largest, total, cuts) = best[i].as_ref()?;
+                    let (largest, total, cuts, all) = best[i].as_ref()?;
                     let rows = segment[i][j]?;
-                    let mut cuts = cuts.clone();
-                    cuts.push(points[i]);
-                    Some((rows.max(*largest), total + rows, cuts))
+                    Some((rows.max(*largest), total + rows, [&cuts[..], &[points[i]]].concat(), [&all[..], &[rows]].concat()))
                 });
                 candidates.min()
             })
             .collect();
-        let Some((largest, _, cuts)) = &best[count - 1] else { break };
+        let Some((largest, _, cuts, rows)) = &best[count - 1] else { break };
         possible = k;
         smallest = smallest.min(*largest);
-        let bounds: Vec<usize> = std::iter::once(0).chain(cuts.iter().copied()).chain([last]).collect();
-        let position = |at: &usize| points.binary_search(at).unwrap_or_default();
-        let rows = bounds.windows(2).filter_map(|b| segment[position(&b[0])][position(&b[1])]).collect();
-        let partition = Partition { cuts: cuts.clone(), rows };
+        let partition = Partition { cuts: cuts.clone(), rows: rows.clone() };
         if enough(strategy, &partition) {
             return Ok(partition);
         }

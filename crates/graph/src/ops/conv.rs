@@ -16,7 +16,7 @@ pub struct Conv {
     pub groups: usize,
     /// Weights `[out channels, in channels / groups, kh, kw]`.
     pub weights: Vec<i64>,
-    /// One bias an output channel, at the accumulator's scale.
+    /// One bias per output channel, at the accumulator's scale.
     pub bias: Vec<i64>,
 }
 

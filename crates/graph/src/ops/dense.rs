@@ -18,7 +18,7 @@ pub struct Dense {
     pub n: usize,
     /// Weights by output: `[n, k]`.
     pub weights: Vec<i64>,
-    /// One bias a column.
+    /// One bias per column.
     pub bias: Vec<i64>,
 }
 

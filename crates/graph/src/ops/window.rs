@@ -130,27 +130,30 @@ fn floor_sum(mut n: u128, mut m: u128, mut a: u128, mut b: u128) -> u128 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(size: usize, windows: usize, kernel: usize, stride: usize, dilation: usize, pad: usize) -> Window {
-        let pair = |n: usize| [1, n];
+impl Window {
+    /// Over a line of one channel.
+    pub(crate) fn line(size: usize, windows: usize, kernel: usize, stride: usize, dilation: usize, pad: usize) -> Window {
         Window {
             input: [1, 1, size],
-            output: pair(windows),
-            kernel: pair(kernel),
-            strides: pair(stride),
-            dilations: pair(dilation),
+            output: [1, windows],
+            kernel: [1, kernel],
+            strides: [1, stride],
+            dilations: [1, dilation],
             pads: [0, pad],
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn windows_in_the_padding_are_found_as_a_scan_of_all_taps_finds_them() {
         let mut found = [0, 0];
         for (size, windows, kernel) in (1..=5).flat_map(|a| (1..=7).flat_map(move |b| (1..=5).map(move |c| (a, b, c)))) {
             for (stride, dilation, pad) in (1..=5).flat_map(|a| (1..=8).flat_map(move |b| (0..=14).map(move |c| (a, b, c)))) {
-                let window = line(size, windows, kernel, stride, dilation, pad);
+                let window = Window::line(size, windows, kernel, stride, dilation, pad);
                 let scanned = (0..windows).all(|x| window.taps(0, x).next().is_some());
                 assert_eq!(every_window_holds_an_element(&window, 1), scanned, "{window:?}");
                 assert!(every_window_holds_an_element(&window, 0), "the other axis has one window of one tap, on the element");
