@@ -6,7 +6,7 @@ use zkslice_graph::{Graph, Input, decode_outputs, encode, execute};
 use zkslice_slicer::{InputMode, Package, PackageOptions, SliceModel, Strategy, TensorKind, partition, rows, slice};
 use zkslice_tests::{heldout, model, repository, samples};
 
-const MODELS: [&str; 5] = ["mlp_784", "lenet5_avg", "lenet5_max", "cnn_3x32", "demo"];
+const MODELS: [&str; 8] = ["mlp_784", "lenet5_avg", "lenet5_max", "cnn_3x32", "lstm_s8h16", "gru_s8h16", "tblock_d64s8", "demo"];
 
 fn compiled(name: &str) -> (FloatGraph, Graph, Report) {
     let path = model(name).join("model.onnx");
@@ -106,7 +106,7 @@ fn quantised_models_agree_with_float_ones_also_in_slices() {
 /// However a graph is cut, its slices compute what it computes.
 #[test]
 fn every_number_of_slices_computes_the_same() {
-    for name in ["lenet5_avg", "cnn_3x32"] {
+    for name in ["lenet5_avg", "cnn_3x32", "tblock_d64s8"] {
         let (_, graph, _) = compiled(name);
         let input = Input::from_json(&std::fs::read(model(name).join("input.json")).unwrap()).unwrap();
         let integers = encode(&graph, &input).unwrap();
@@ -171,7 +171,15 @@ fn packages_compute_what_the_graph_computes() {
 #[test]
 fn rows_stay_within_their_bounds() {
     // Public input; with a private one the Poseidon commitment of the input comes on top.
-    let bounds = [("mlp_784", 12_000), ("lenet5_avg", 26_000), ("lenet5_max", 60_000), ("cnn_3x32", 120_000)];
+    let bounds = [
+        ("mlp_784", 12_000),
+        ("lenet5_avg", 26_000),
+        ("lenet5_max", 60_000),
+        ("cnn_3x32", 120_000),
+        ("lstm_s8h16", 20_000),
+        ("gru_s8h16", 11_000),
+        ("tblock_d64s8", 65_000),
+    ];
     for (name, bound) in bounds {
         let (_, graph, report) = compiled(name);
         let counts: Vec<usize> = [InputMode::Public, InputMode::Private]

@@ -477,6 +477,28 @@ fn samples_and_inputs_of_every_form() {
     refused!(2, ["samples.npy", "inputs where one is needed"], "encode", scene.path("pkg"), "--input", scene.path("samples.npy"));
 }
 
+/// Either way `run` compares with the outputs that the package has.
+#[test]
+fn a_softmax_at_the_end_is_computed_or_left_out() {
+    let scene = Scene::new();
+    let fixtures = repository().join("crates/compiler/tests/fixtures");
+    let model = fixtures.join("softmax.onnx");
+    let fixture: Value = serde_json::from_slice(&std::fs::read(fixtures.join("softmax.json")).unwrap()).unwrap();
+    let samples = scene.write("samples.json", json!({ "samples": fixture["samples"] }).to_string().as_bytes());
+    let computed = ok!("compile", model, "--samples", samples, "-o", scene.path("computed"));
+    let left_out = ok!("compile", model, "--samples", samples, "--drop-final-softmax", "-o", scene.path("left_out"));
+    let sites = |compiled: &Value, name: &str| compiled["report"]["sites"][name].as_u64().unwrap();
+    assert!(sites(&computed, "functions") >= 3 && sites(&computed, "products") >= 3 && sites(&left_out, "functions") == 0);
+    assert_eq!(ok!("inspect", model)["nodes"].as_array().unwrap().len(), 2);
+    for name in ["computed", "left_out"] {
+        let ran = ok!("run", scene.path(name), "--inputs", samples, "--model", model);
+        let number = |key: &str| ran["outputs"][0][key].as_f64().unwrap();
+        assert!(number("largest_error") < 0.05 * number("largest_output"), "{name}: {ran}");
+        let sum: f64 = ran["answers"][0][0].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).sum();
+        assert_eq!((sum - 1.0).abs() < 0.05, name == "computed", "{sum}");
+    }
+}
+
 /// The integer model against the float model and the labels, input by input; nothing is proven, no key is needed.
 #[test]
 fn run_evaluates_held_out_inputs() {

@@ -11,6 +11,7 @@ use alloy::primitives::{Address, U256};
 use alloy::sol_types::{SolCall, SolValue};
 use serde_json::{Value, json};
 use zkslice_chain::bindings::InferenceOracle::requestCall;
+use zkslice_slicer::Package;
 use zkslice_tests::{repository, zkslice};
 
 /// A chain with a deployed model, and keys: 0 deploys and asks, 1 relays.
@@ -25,12 +26,19 @@ impl World {
         let scene = Scene::new();
         scene.compile("pkg", 2, input);
         ok!("setup", scene.path("pkg"));
+        Self::with(scene, &["pkg"])
+    }
+
+    /// With packages of the scene that have keys.
+    fn with(scene: Scene, packages: &[&str]) -> Self {
+        let packages: Vec<String> = packages.iter().map(|package| scene.path(package).display().to_string()).collect();
+        let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
         let mut world = Self { scene, anvil: Anvil::start(31337), oracle: String::new() };
         for (name, key) in ["my.key", "relayer.key"].iter().zip(KEYS) {
             let path = world.scene.write(name, key.as_bytes());
             std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         }
-        world.oracle = world.deploy(&[world.scene.path("pkg").to_str().unwrap()])["oracle"].as_str().unwrap().to_owned();
+        world.oracle = world.deploy(&packages)["oracle"].as_str().unwrap().to_owned();
         world
     }
 
@@ -53,7 +61,11 @@ impl World {
     }
 
     fn result(&self, id: &str) -> Value {
-        ok!("result", self.oracle, id, "--rpc-url", self.anvil.url, "--model", self.scene.path("pkg"))
+        self.result_of("pkg", id)
+    }
+
+    fn result_of(&self, package: &str, id: &str) -> Value {
+        ok!("result", self.oracle, id, "--rpc-url", self.anvil.url, "--model", self.scene.path(package))
     }
 
     /// A relayer's configuration; `more` are further lines.
@@ -114,6 +126,54 @@ fn a_request_is_made_relayed_and_read() {
     refused!(1, ["ZKS-CHAIN-053", "no request"], "result", world.oracle, absent, "--rpc-url", world.anvil.url);
     let nobody = "0x00000000000000000000000000000000000000aa";
     refused!(1, ["ZKS-CHAIN-050", "there is no code"], "result", nobody, id, "--rpc-url", world.anvil.url);
+}
+
+/// Functions, products of computed values, quotients and roots, from ONNX to an answer: to the contracts a model is words and slices,
+/// whatever its circuits compute.
+#[test]
+fn recurrent_and_attention_models_are_answered_for_the_same_gas() {
+    let scene = Scene::new();
+    let cases =
+        [("plain", "mlp_digits", "1"), ("recurrent", "lstm_s8h16", "1"), ("attention", "tblock_d64s8", "1"), ("cut", "lstm_s8h16", "2")];
+    for (package, model, slices) in cases {
+        let folder = zkslice_tests::model(model);
+        let path = scene.path(package);
+        ok!("compile", folder.join("model.onnx"), "--samples", folder.join("samples.json"), "--slices", slices, "-o", path);
+    }
+    let packages = ["plain", "recurrent", "attention", "cut"];
+    let [plain, recurrent, attention, cut] = packages.map(|package| scene.path(package));
+    ok!("setup", plain, recurrent, attention, cut);
+    for (package, operators) in [("recurrent", &["Table", "Product"][..]), ("attention", &["Table", "MatMul", "Divide", "Sqrt"])] {
+        let package = Package::open(&scene.path(package)).unwrap();
+        let has = |name: &&&str| package.slices()[0].graph.nodes.iter().any(|node| format!("{:?}", node.op).starts_with(**name));
+        assert!(operators.iter().all(|name| has(&name)), "{operators:?}");
+    }
+    let world = World::with(scene, &packages);
+    let config = world.relayer(&format!("models = {packages:?}\nconfirmations = 0\n"));
+    let mut gas = Vec::new();
+    // The plain one twice: a relayer's first credit is a new slot, which later ones need not pay for.
+    for (package, model, _) in cases.iter().take(1).chain(&cases) {
+        let folder = zkslice_tests::model(model);
+        let input = folder.join("input.json");
+        let made = succeeded(world.request(package, &["--fee", "0.01 ether", "--input", input.to_str().unwrap()]));
+        ok!("relay", "--config", config, "--once");
+        let done = world.result_of(package, made["request"].as_str().unwrap());
+        assert_eq!(done["status"], "fulfilled", "{package}: {done}");
+        // The integer model's answer, which is ONNX Runtime's.
+        assert_eq!(done["outputs"], ok!("run", world.scene.path(package), "--inputs", input)["answers"][0]);
+        let expected: Value = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
+        let numbers = |value: &Value| -> Vec<f64> { serde_json::from_value(value[0].clone()).unwrap() };
+        let (answer, expected) = (numbers(&done["outputs"]), numbers(&expected["output_data"]));
+        assert_eq!(zkslice_compiler::arg_max(&answer), zkslice_compiler::arg_max(&expected));
+        assert!(answer.iter().zip(&expected).all(|(x, y)| (x - y).abs() < 0.3), "{package}: {answer:?} where {expected:?}");
+        let receipt = block_on(world.anvil.rpc("eth_getTransactionReceipt", json!([done["answer"]["transaction"]])));
+        let used = receipt["gasUsed"].as_str().unwrap();
+        gas.push(u64::from_str_radix(used.trim_start_matches("0x"), 16).unwrap());
+    }
+    println!("gas of fulfilments: {gas:?}");
+    let [_, plain, recurrent, attention, _] = gas[..] else { unreachable!("five fulfilments") };
+    // Zero bytes of a proof and of words are cheaper than others.
+    assert!(plain.abs_diff(recurrent) < 600 && plain.abs_diff(attention) < 600, "{gas:?}");
 }
 
 #[test]

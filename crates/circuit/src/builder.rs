@@ -1,7 +1,12 @@
 //! What gadgets are written against.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use ark_bn254::Fr;
 
+use crate::circuit::Entries;
+use crate::constraints::MAX_TABLES;
 use crate::{CircuitError, Interval};
 
 /// A linear map of integers: each output is a constant and a weighted sum of input elements.
@@ -15,6 +20,35 @@ pub trait Linear: Sync {
     /// All outputs' values, as [`Linear::row`] states them; no sum of magnitudes may reach 2^63. A witness that differs from the
     /// rows satisfies no circuit.
     fn values(&self, inputs: &[&[i64]]) -> Vec<i64>;
+}
+
+/// A table of constants of the circuit under construction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableId(pub(crate) usize);
+
+/// The tables of constants among a circuit's tables, by their entries: a graph may state many that differ late.
+#[derive(Debug, Default)]
+pub(crate) struct ConstantTables(HashMap<Arc<[i64]>, TableId>);
+
+impl ConstantTables {
+    /// The table of these entries, if there is one.
+    pub(crate) fn get(&self, entries: &[i64]) -> Option<TableId> {
+        self.0.get(entries).copied()
+    }
+
+    /// A new one among all tables.
+    ///
+    /// # Errors
+    /// [`CircuitError::Unsupported`] where there are too many.
+    pub(crate) fn add<T>(&mut self, tables: &mut Vec<(Entries, Vec<T>)>, entries: &[i64]) -> Result<TableId, CircuitError> {
+        if tables.len() >= MAX_TABLES {
+            return Err(CircuitError::Unsupported { gadget: "table".into(), reason: format!("more than {MAX_TABLES} tables") });
+        }
+        let (id, entries) = (TableId(tables.len()), Arc::from(entries));
+        tables.push((Entries::Constants(Arc::clone(&entries)), Vec::new()));
+        self.0.insert(entries, id);
+        Ok(id)
+    }
 }
 
 /// Builds constraints ([`crate::ConstraintBuilder`]) or values ([`crate::WitnessBuilder`]) from the same gadget code.
@@ -68,6 +102,19 @@ pub trait Builder {
     /// Where there are values, when it does not hold.
     fn lookup(&mut self, bits: u32, value: &Self::Int) -> Result<(), CircuitError>;
 
+    /// A table of these entries, all different; the same one for the same entries.
+    ///
+    /// # Errors
+    /// [`CircuitError::Unsupported`] where they are not all different, or too many.
+    fn table(&mut self, entries: &[i64]) -> Result<TableId, CircuitError>;
+
+    /// One row: `value` is an entry of the table, as a field element. `position` says which one to whoever computes values; no constraint
+    /// holds it.
+    ///
+    /// # Errors
+    /// Where there are values, when it is not.
+    fn lookup_entry(&mut self, table: TableId, position: &Self::Int, value: &Self::Int) -> Result<(), CircuitError>;
+
     /// `value` with the statement, proven by the calling gadget, that it is an integer in `interval`.
     fn anchored(&self, value: &Self::Int, interval: Interval) -> Self::Int;
 
@@ -82,6 +129,12 @@ pub trait Builder {
     /// # Errors
     /// [`CircuitError::NotIntegral`], [`CircuitError::TooWide`].
     fn require_within(&self, gadget: &'static str, value: &Self::Int, limit: Interval) -> Result<(), CircuitError>;
+
+    /// `value` with the statement, proven by the calling gadget, that it is `a · b`.
+    ///
+    /// # Errors
+    /// [`CircuitError::Overflow`] when that may leave ±2^62.
+    fn times(&self, value: &Self::Int, a: &Self::Int, b: &Self::Int) -> Result<Self::Int, CircuitError>;
 
     /// `value` with the statement, proven by the calling gadget, that it is the larger of two: no less than either's least, no more
     /// than the greater of their greatest values.

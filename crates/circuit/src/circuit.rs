@@ -20,33 +20,75 @@
 //!
 //! A circuit without lookups and words has no challenge. Then there is no fingerprint, P is 1, x_1…x_p, and S1 the rest.
 
+use std::sync::Arc;
+
 use ark_bn254::Fr;
 use ark_ff::{One, PrimeField, Zero, batch_inversion};
 use serde::{Deserialize, Serialize};
 
-use crate::constraints::{FieldExpression, Int, MAX_TABLE_BITS, Wire, WireKind};
+use crate::constraints::{FieldExpression, Int, MAX_TABLE_BITS, MAX_TABLES, Wire, WireKind};
 use crate::witness::Witness;
 
-/// A range table `0 … 2^bits − 1` and the number of lookups into it.
+/// The entries of a table, all different.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entries {
+    /// `0 … 2^bits − 1`.
+    Range(u32),
+    /// Constants: a function's arguments and values, packed.
+    Constants(Arc<[i64]>),
+}
+
+impl Entries {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Range(bits) => 1 << bits,
+            Self::Constants(list) => list.len(),
+        }
+    }
+
+    /// Never, in a circuit.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The entry at a position.
+    pub fn get(&self, position: usize) -> i64 {
+        match self {
+            Self::Range(_) => position as i64,
+            Self::Constants(list) => list[position],
+        }
+    }
+
+    /// `χ − t` for each of them.
+    pub fn denominators(&self, challenge: Fr) -> Vec<Fr> {
+        match self {
+            Self::Range(bits) => std::iter::successors(Some(challenge), |d| Some(*d - Fr::one())).take(1 << bits).collect(),
+            Self::Constants(list) => list.iter().map(|entry| challenge - Fr::from(*entry)).collect(),
+        }
+    }
+
+    fn contains(&self, value: Fr) -> bool {
+        let small = |value: Fr| {
+            let limbs = value.into_bigint().0;
+            i64::try_from(limbs[0]).ok().filter(|_| limbs[1..] == [0; 3])
+        };
+        match (self, small(value).or_else(|| small(-value).map(|v| -v))) {
+            (_, None) => false,
+            (Self::Range(bits), Some(value)) => (0..1 << bits).contains(&value),
+            (Self::Constants(list), Some(value)) => list.contains(&value),
+        }
+    }
+}
+
+/// A table's size and the number of lookups into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
-    /// Width.
-    pub bits: u32,
+    /// Entries.
+    pub entries: usize,
     /// Rows that look something up.
     pub lookups: usize,
-}
-
-impl Table {
-    /// Number of entries.
-    pub fn len(&self) -> usize {
-        1 << self.bits
-    }
-
-    /// Never: a table has at least two entries.
-    pub fn is_empty(&self) -> bool {
-        false
-    }
 }
 
 /// How many wires and rows of each kind there are, and so where each one stands.
@@ -75,10 +117,8 @@ impl Layout {
     pub fn is_plausible(&self) -> bool {
         const MOST: usize = 1 << Wire::INDEX_BITS;
         let counts = [self.publics, self.words, self.small, self.field, self.products, self.field_products];
-        let distinct = |(i, table): (usize, &Table)| self.tables[..i].iter().all(|other| other.bits != table.bits);
-        counts.iter().all(|count| *count <= MOST)
-            && self.tables.iter().all(|table| (1..=MAX_TABLE_BITS).contains(&table.bits) && table.lookups <= MOST)
-            && self.tables.iter().enumerate().all(distinct)
+        let small = |table: &Table| (1..=1 << MAX_TABLE_BITS).contains(&table.entries) && table.lookups <= MOST;
+        counts.iter().all(|count| *count <= MOST) && self.tables.len() <= MAX_TABLES && self.tables.iter().all(small)
     }
 
     /// Whether the circuit has a challenge, and so a commitment round; otherwise it is plain Groth16.
@@ -103,7 +143,7 @@ impl Layout {
 
     /// Sum of the tables' sizes.
     pub fn table_entries(&self) -> usize {
-        self.tables.iter().map(Table::len).sum()
+        self.tables.iter().map(|t| t.entries).sum()
     }
 
     /// Sum of all lookups.
@@ -216,9 +256,9 @@ impl Witness {
     pub fn multiplicities(&self) -> Vec<Vec<u32>> {
         self.lookups
             .iter()
-            .map(|(bits, values)| {
-                let mut counts = vec![0; 1 << bits];
-                values.iter().for_each(|v| counts[*v as usize] += 1);
+            .map(|(entries, positions)| {
+                let mut counts = vec![0; entries.len()];
+                positions.iter().for_each(|position| counts[*position as usize] += 1);
                 counts
             })
             .collect()
@@ -229,15 +269,10 @@ impl Witness {
     pub fn second_round(&self, multiplicities: &[Vec<u32>], challenge: Fr) -> Option<SecondRound> {
         let mut inverses = Vec::with_capacity(multiplicities.len());
         let mut quotients = Vec::with_capacity(multiplicities.len());
-        for counts in multiplicities {
-            let mut of_table: Vec<Fr> = Vec::with_capacity(counts.len());
-            let mut denominator = challenge;
-            for _ in counts {
-                if denominator.is_zero() {
-                    return None;
-                }
-                of_table.push(denominator);
-                denominator -= Fr::one();
+        for ((entries, _), counts) in self.lookups.iter().zip(multiplicities) {
+            let mut of_table = entries.denominators(challenge);
+            if of_table.iter().any(Fr::is_zero) {
+                return None;
             }
             batch_inversion(&mut of_table);
             quotients.push(of_table.iter().zip(counts).map(|(inverse, m)| *inverse * Fr::from(*m)).collect());
@@ -268,7 +303,7 @@ pub struct Circuit {
     layout: Layout,
     products: Vec<ProductRow>,
     field_products: Vec<FieldRow>,
-    lookups: Vec<(u32, Vec<Int>)>,
+    lookups: Vec<(Entries, Vec<Int>)>,
     words: Vec<FieldExpression>,
 }
 
@@ -279,7 +314,7 @@ impl Circuit {
         field: usize,
         products: Vec<ProductRow>,
         field_products: Vec<FieldRow>,
-        lookups: Vec<(u32, Vec<Int>)>,
+        lookups: Vec<(Entries, Vec<Int>)>,
         words: Vec<FieldExpression>,
     ) -> Self {
         let layout = Layout {
@@ -289,7 +324,7 @@ impl Circuit {
             field,
             products: products.len(),
             field_products: field_products.len(),
-            tables: lookups.iter().map(|(bits, rows)| Table { bits: *bits, lookups: rows.len() }).collect(),
+            tables: lookups.iter().map(|(entries, rows)| Table { entries: entries.len(), lookups: rows.len() }).collect(),
         };
         Self { layout, products, field_products, lookups, words }
     }
@@ -332,12 +367,13 @@ impl Circuit {
             }
         }
         let mut entry = 0;
-        for table in &layout.tables {
-            for t in 0..table.len() {
+        for (entries, _) in &self.lookups {
+            for position in 0..entries.len() {
                 visit(row, Matrix::A, first_quotient + entry, one);
                 visit(row, Matrix::B, challenge, one);
-                if t > 0 {
-                    visit(row, Matrix::B, 0, -Fr::from(t as u64));
+                let t = entries.get(position);
+                if t != 0 {
+                    visit(row, Matrix::B, 0, -Fr::from(t));
                 }
                 visit(row, Matrix::C, layout.first_multiplicity() + entry, one);
                 entry += 1;
@@ -350,7 +386,7 @@ impl Circuit {
                 visit(row, Matrix::A, inverse, one);
                 inverse += 1;
             }
-            for _ in 0..table.len() {
+            for _ in 0..table.entries {
                 visit(row, Matrix::A, quotient, minus_one);
                 quotient += 1;
             }
@@ -452,13 +488,9 @@ impl Circuit {
     pub fn completable(&self, publics: &[Fr], small: &[Fr], field: &[Fr]) -> bool {
         let int = |e: &Int| e.terms.iter().fold(Fr::from(e.constant), |sum, (wire, c)| sum + Fr::from(*c) * small[wire.index()]);
         let full = |e: &FieldExpression| self.field_value(e, publics, small, field);
-        let in_table = |e: &Int, bits: u32| {
-            let limbs = int(e).into_bigint().0;
-            limbs[1..] == [0; 3] && limbs[0] < 1 << bits
-        };
         self.products.iter().all(|row| int(&row.a) * int(&row.b) == int(&row.c))
             && self.field_products.iter().all(|row| full(&row.a) * full(&row.b) == full(&row.c))
-            && self.lookups.iter().all(|(bits, rows)| rows.iter().all(|e| in_table(e, *bits)))
+            && self.lookups.iter().all(|(entries, rows)| rows.iter().all(|e| entries.contains(int(e))))
     }
 
     /// The public words that these committed wires stand for.
@@ -477,18 +509,46 @@ impl Circuit {
         })
     }
 
-    /// Products and lookups modulo a small prime, over small wires alone: for exhaustive searches, in which a gadget's every
-    /// assignment can be tried.
-    pub fn holds_modulo(&self, small: &[u64], prime: u64) -> bool {
-        let value = |e: &Int| {
-            let modulus = i128::from(prime);
-            let sum = e
-                .terms
-                .iter()
-                .fold(i128::from(e.constant), |sum, (wire, c)| (sum + i128::from(*c) * i128::from(small[wire.index()])) % modulus);
-            sum.rem_euclid(modulus) as u64
+    /// Every assignment of the small wires modulo a small prime that starts with `fixed` and that products and lookups accept: for
+    /// exhaustive searches. A row is looked at as soon as its last wire has a value.
+    pub fn solutions_modulo(&self, fixed: &[u64], prime: u64) -> Vec<Vec<u64>> {
+        let reduced = |t: i64| t.rem_euclid(prime as i64) as u64;
+        let value = |e: &Int, wires: &[u64]| {
+            e.terms.iter().fold(reduced(e.constant), |sum, (wire, c)| (sum + reduced(*c) * wires[wire.index()]) % prime)
         };
-        self.products.iter().all(|row| value(&row.a) * value(&row.b) % prime == value(&row.c))
-            && self.lookups.iter().all(|(bits, rows)| rows.iter().all(|e| value(e) < 1 << bits))
+        let tables: Vec<Vec<bool>> = self
+            .lookups
+            .iter()
+            .map(|(entries, _)| {
+                let mut known = vec![false; prime as usize];
+                (0..entries.len()).for_each(|i| known[reduced(entries.get(i)) as usize] = true);
+                known
+            })
+            .collect();
+        let products = self.products.iter().map(|row| (vec![&row.a, &row.b, &row.c], None));
+        let lookups = self.lookups.iter().zip(&tables).flat_map(|((_, rows), known)| rows.iter().map(move |e| (vec![e], Some(known))));
+        // Rows by how many wires must have values before they say something.
+        let mut rows: Vec<Vec<_>> = vec![Vec::new(); self.layout.small + 1];
+        for (expressions, known) in products.chain(lookups) {
+            let last = expressions.iter().flat_map(|e| &e.terms).map(|(wire, _)| wire.index() + 1).max();
+            rows[last.unwrap_or(0).max(fixed.len())].push((expressions, known));
+        }
+        let hold = |wires: &[u64]| {
+            rows[wires.len()].iter().all(|(expressions, known)| {
+                let values: Vec<u64> = expressions.iter().map(|e| value(e, wires)).collect();
+                match (known, &values[..]) {
+                    (Some(known), [v]) => known[*v as usize],
+                    (_, [a, b, c]) => a * b % prime == *c,
+                    _ => false,
+                }
+            })
+        };
+        let mut found = vec![fixed.to_vec()];
+        found.retain(|wires| hold(wires));
+        for _ in fixed.len()..self.layout.small {
+            let longer = found.iter().flat_map(|wires| (0..prime).map(move |next| [&wires[..], &[next]].concat()));
+            found = longer.filter(|wires| hold(wires)).collect();
+        }
+        found
     }
 }

@@ -4,8 +4,9 @@ use ark_bn254::Fr;
 use ark_ff::{One, Zero};
 use rayon::prelude::*;
 
-use crate::circuit::{Circuit, FieldRow, ProductRow};
-use crate::{Builder, CircuitError, Interval, Linear};
+use crate::builder::ConstantTables;
+use crate::circuit::{Circuit, Entries, FieldRow, ProductRow};
+use crate::{Builder, CircuitError, Interval, Linear, TableId};
 
 /// What a wire is, before all wires are counted and numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,12 +92,15 @@ pub struct ConstraintBuilder {
     field: usize,
     products: Vec<ProductRow>,
     field_rows: Vec<FieldRow>,
-    lookups: Vec<(u32, Vec<Int>)>,
+    lookups: Vec<(Entries, Vec<Int>)>,
+    constants: ConstantTables,
     words: Vec<FieldExpression>,
 }
 
 /// Largest table: 2^20 rows.
 pub(crate) const MAX_TABLE_BITS: u32 = 20;
+/// Most tables of one circuit.
+pub(crate) const MAX_TABLES: usize = 1 << 10;
 
 impl ConstraintBuilder {
     /// An empty circuit.
@@ -195,10 +199,28 @@ impl Builder for ConstraintBuilder {
                 reason: format!("a table of {bits} bits; 1 to {MAX_TABLE_BITS} are supported"),
             });
         }
-        match self.lookups.iter_mut().find(|(width, _)| *width == bits) {
+        match self.lookups.iter_mut().find(|(entries, _)| matches!(entries, Entries::Range(width) if *width == bits)) {
             Some((_, rows)) => rows.push(value.clone()),
-            None => self.lookups.push((bits, vec![value.clone()])),
+            None => self.lookups.push((Entries::Range(bits), vec![value.clone()])),
         }
+        Ok(())
+    }
+
+    fn table(&mut self, entries: &[i64]) -> Result<TableId, CircuitError> {
+        if let Some(known) = self.constants.get(entries) {
+            return Ok(known);
+        }
+        let mut sorted = entries.to_vec();
+        sorted.sort_unstable();
+        if entries.is_empty() || entries.len() > 1 << MAX_TABLE_BITS || sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            let reason = format!("{} entries; 1 to 2^{MAX_TABLE_BITS} different ones are supported", entries.len());
+            return Err(CircuitError::Unsupported { gadget: "table".into(), reason });
+        }
+        self.constants.add(&mut self.lookups, entries)
+    }
+
+    fn lookup_entry(&mut self, table: TableId, _: &Int, value: &Int) -> Result<(), CircuitError> {
+        self.lookups[table.0].1.push(value.clone());
         Ok(())
     }
 
@@ -216,6 +238,11 @@ impl Builder for ConstraintBuilder {
             return Ok(());
         }
         Err(CircuitError::TooWide { gadget, interval: range.to_string(), limit: limit.to_string() })
+    }
+
+    fn times(&self, value: &Int, a: &Int, b: &Int) -> Result<Int, CircuitError> {
+        let range = a.range.zip(b.range).map(|(a, b)| a.times(b)).transpose()?;
+        Ok(Int { range, ..value.clone() })
     }
 
     fn larger(&self, value: &Int, a: &Int, b: &Int) -> Int {

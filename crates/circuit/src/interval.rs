@@ -38,6 +38,13 @@ impl Interval {
         Self::checked(a.min(b), a.max(b))
     }
 
+    /// Interval of `x · y`.
+    pub fn times(self, other: Self) -> Result<Self, CircuitError> {
+        let ends = [(self.lo, other.lo), (self.lo, other.hi), (self.hi, other.lo), (self.hi, other.hi)];
+        let ends = ends.map(|(x, y)| i128::from(x) * i128::from(y));
+        Self::checked(ends.into_iter().fold(ends[0], i128::min), ends.into_iter().fold(ends[0], i128::max))
+    }
+
     /// Interval of `x + y`.
     pub fn plus(self, other: Self) -> Result<Self, CircuitError> {
         Self::checked(i128::from(self.lo) + i128::from(other.lo), i128::from(self.hi) + i128::from(other.hi))

@@ -5,7 +5,7 @@
 //! different types, so that only integers over committed wires can ever be looked up.
 //!
 //! ```text
-//! gadgets/     requant + ReLU, max, digits, packing, Poseidon, commitments: each with its equations and its cost
+//! gadgets/     requant + ReLU, functions, arithmetic, comparisons, digits, packing, Poseidon: each with its equations and its cost
 //! builder      the trait that gadgets are written against
 //! constraints  expressions with enforced intervals → Circuit
 //! witness      values → Witness
@@ -20,8 +20,8 @@ pub mod gadgets;
 mod interval;
 mod witness;
 
-pub use builder::{Builder, Linear};
-pub use circuit::{Circuit, Layout, Matrix, SecondRound, Table, Violation};
+pub use builder::{Builder, Linear, TableId};
+pub use circuit::{Circuit, Entries, Layout, Matrix, SecondRound, Table, Violation};
 pub use constraints::{ConstraintBuilder, Int, Wire, WireKind};
 pub use error::CircuitError;
 pub use interval::Interval;

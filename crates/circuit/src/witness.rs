@@ -3,7 +3,9 @@
 use ark_bn254::Fr;
 use ark_ff::One;
 
-use crate::{Builder, CircuitError, Interval, Linear};
+use crate::builder::ConstantTables;
+use crate::circuit::Entries;
+use crate::{Builder, CircuitError, Interval, Linear, TableId};
 
 /// Everything that the prover needs and that precedes the challenge, in the order of [`crate::Layout`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,14 +22,15 @@ pub struct Witness {
     pub products: Vec<(i64, i64)>,
     /// Values of A and B in the field product rows.
     pub field_products: Vec<(Fr, Fr)>,
-    /// Looked-up values, by table.
-    pub lookups: Vec<(u32, Vec<u32>)>,
+    /// Where looked-up values stand, by table.
+    pub lookups: Vec<(Entries, Vec<u32>)>,
 }
 
 /// A [`Builder`] over values.
 #[derive(Debug, Default)]
 pub struct WitnessBuilder {
     witness: Witness,
+    constants: ConstantTables,
 }
 
 impl WitnessBuilder {
@@ -94,9 +97,28 @@ impl Builder for WitnessBuilder {
         // Lossless: the interval ends below 2^bits, and a table has at most 2^20 rows.
         let value = *value as u32;
         let lookups = &mut self.witness.lookups;
-        match lookups.iter_mut().find(|(width, _)| *width == bits) {
+        match lookups.iter_mut().find(|(entries, _)| matches!(entries, Entries::Range(width) if *width == bits)) {
             Some((_, values)) => values.push(value),
-            None => lookups.push((bits, vec![value])),
+            None => lookups.push((Entries::Range(bits), vec![value])),
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, entries: &[i64]) -> Result<TableId, CircuitError> {
+        match self.constants.get(entries) {
+            Some(known) => Ok(known),
+            None => self.constants.add(&mut self.witness.lookups, entries),
+        }
+    }
+
+    fn lookup_entry(&mut self, table: TableId, position: &i64, value: &i64) -> Result<(), CircuitError> {
+        let (entries, positions) = &mut self.witness.lookups[table.0];
+        match u32::try_from(*position).ok().filter(|at| (*at as usize) < entries.len() && entries.get(*at as usize) == *value) {
+            Some(position) => positions.push(position),
+            None => {
+                let allowed = format!("a table of {} entries", entries.len());
+                return Err(CircuitError::OutOfRange { at: "lookup".into(), value: *value, allowed });
+            }
         }
         Ok(())
     }
@@ -115,6 +137,10 @@ impl Builder for WitnessBuilder {
             return Ok(());
         }
         Err(CircuitError::OutOfRange { at: gadget.into(), value: *value, allowed: limit.to_string() })
+    }
+
+    fn times(&self, value: &i64, _: &i64, _: &i64) -> Result<i64, CircuitError> {
+        Ok(*value)
     }
 
     fn larger(&self, value: &i64, _: &i64, _: &i64) -> i64 {

@@ -1,5 +1,7 @@
 //! What sample inputs show about a float graph's values.
 
+use rayon::prelude::*;
+
 use crate::float::{FloatGraph, FloatOp, ValueId};
 
 /// Magnitudes seen on the samples.
@@ -7,6 +9,8 @@ use crate::float::{FloatGraph, FloatOp, ValueId};
 pub(crate) struct Statistics {
     /// For each value the largest magnitude by channel (axis 1; one for all in a value of fewer than three axes).
     magnitudes: Vec<Vec<f64>>,
+    /// For each value the least and the greatest number.
+    extremes: Vec<(f64, f64)>,
     /// For each value the sum of each element's squares over all samples: elements may be in units of their own.
     squares: Vec<Vec<f64>>,
     /// Samples seen.
@@ -21,26 +25,35 @@ pub(crate) fn channels(shape: &[usize]) -> usize {
 }
 
 impl Statistics {
-    /// Runs the graph on every sample.
-    pub(crate) fn collect(graph: &FloatGraph, samples: &[Vec<Vec<f64>>]) -> Statistics {
+    /// Runs the graph on every sample. Gives its outputs too.
+    pub(crate) fn collect(graph: &FloatGraph, samples: &[Vec<Vec<f64>>]) -> (Statistics, Vec<Vec<Vec<f64>>>) {
         let mut statistics = Statistics {
             magnitudes: graph.values.iter().map(|value| vec![0.0; channels(&value.shape)]).collect(),
             spreads: graph.nodes.iter().map(|node| vec![0.0; channels(&graph.values[node.output].shape)]).collect(),
+            extremes: vec![(f64::INFINITY, f64::NEG_INFINITY); graph.values.len()],
             squares: graph.values.iter().map(|value| vec![0.0; value.len()]).collect(),
             samples: samples.len(),
         };
-        for sample in samples {
-            statistics.add(graph, sample);
+        let mut outputs = Vec::with_capacity(samples.len());
+        for block in samples.chunks(graph.runs_at_once()) {
+            let runs: Vec<Vec<Vec<f64>>> = block.par_iter().map(|sample| graph.run(sample)).collect();
+            // In the order of the samples: sums depend on it.
+            for values in runs {
+                statistics.add(graph, &values);
+                outputs.push(graph.outputs.iter().map(|(_, id)| values[*id].clone()).collect());
+            }
         }
-        statistics
+        (statistics, outputs)
     }
 
-    fn add(&mut self, graph: &FloatGraph, sample: &[Vec<f64>]) {
-        let values = graph.run(sample);
-        for (sums, value) in self.squares.iter_mut().zip(&values) {
+    fn add(&mut self, graph: &FloatGraph, values: &[Vec<f64>]) {
+        for ((min, max), value) in self.extremes.iter_mut().zip(values) {
+            (*min, *max) = value.iter().fold((*min, *max), |(min, max), &x| (min.min(x), max.max(x)));
+        }
+        for (sums, value) in self.squares.iter_mut().zip(values) {
             sums.iter_mut().zip(value).for_each(|(sum, x)| *sum += x * x);
         }
-        for ((most, value), description) in self.magnitudes.iter_mut().zip(&values).zip(&graph.values) {
+        for ((most, value), description) in self.magnitudes.iter_mut().zip(values).zip(&graph.values) {
             let channels = most.len();
             let inner = description.shape.iter().skip(2).product::<usize>();
             let inner = if channels == 1 { value.len().max(1) } else { inner };
@@ -86,10 +99,11 @@ impl Statistics {
         if silent.is_empty() {
             return None;
         }
-        let other = Statistics::collect(graph, made_up);
+        let (other, _) = Statistics::collect(graph, made_up);
         let mut filled = self.clone();
         for id in silent {
             filled.magnitudes[id].clone_from(&other.magnitudes[id]);
+            filled.extremes[id] = other.extremes[id];
         }
         for (index, node) in graph.nodes.iter().enumerate() {
             if self.largest(node.output) == 0.0 {
@@ -97,6 +111,12 @@ impl Statistics {
             }
         }
         Some(filled)
+    }
+
+    /// The least and the greatest number of a value.
+    pub(crate) fn extremes(&self, value: ValueId) -> (f64, f64) {
+        let (min, max) = self.extremes[value];
+        if min <= max { (min, max) } else { (0.0, 0.0) }
     }
 
     /// The largest magnitude of a value.

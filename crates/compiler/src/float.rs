@@ -1,11 +1,14 @@
 //! The float graph: an ONNX model in the operators that [`zkslice_graph::Op`] has, and its scalar executor.
 //!
-//! The executor works in `f64`, element by element in a fixed order, without fused multiply-add and without
-//! transcendental functions, so its results have the same bits on every CPU. Calibration and the accuracy report rest
-//! on it.
+//! The executor works in `f64`, element by element in a fixed order, without fused multiply-add and with the functions of
+//! `libm`, which are made of the same operations everywhere, so its results have the same bits on every CPU. Calibration, function
+//! tables and the accuracy report rest on it.
 
 use zkslice_graph::Window;
-use zkslice_graph::{concat, inside, transpose};
+use zkslice_graph::{concat, convolve, gather, multiply_matrices, multiply_rows, transpose, view};
+
+/// Most elements that runs hold together, whatever the number of threads: 512 MB.
+const MOST_HELD: usize = 1 << 26;
 
 /// Index of a value in [`FloatGraph::values`].
 pub type ValueId = usize;
@@ -23,16 +26,61 @@ pub struct FloatGraph {
     pub outputs: Vec<(String, ValueId)>,
 }
 
-/// Name and shape of a value.
+/// Name, shape and kind of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
     /// The ONNX value's name.
     pub name: String,
     /// Dimensions, batch included.
     pub shape: Vec<usize>,
+    /// What its numbers are.
+    pub kind: Kind,
+}
+
+/// What the numbers of a value are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Real numbers, which the integer graph approximates.
+    #[default]
+    Real,
+    /// Integers, which the integer graph computes exactly.
+    Integer,
+    /// Truth values, 0 or 1, exact too.
+    Boolean,
+}
+
+/// A function of one number.
+#[derive(Clone, Debug)]
+pub struct Pointwise {
+    /// Its name in ONNX.
+    pub name: &'static str,
+    /// The operator's attributes, in the order that the formula takes them.
+    pub parameters: Vec<f64>,
+    /// The function; what is not finite has no value.
+    pub formula: fn(f64, &[f64]) -> f64,
+}
+
+impl Pointwise {
+    /// Its value.
+    pub fn at(&self, x: f64) -> f64 {
+        (self.formula)(x, &self.parameters)
+    }
+}
+
+impl PartialEq for Pointwise {
+    fn eq(&self, other: &Self) -> bool {
+        // A name should say which formula it is; where two share one by mistake, what they compute tells them apart.
+        let same = |x: f64| self.at(x).to_bits() == other.at(x).to_bits();
+        self.name == other.name && self.parameters == other.parameters && [-2.75, -0.625, 0.375, 1.5, 40.0].into_iter().all(same)
+    }
 }
 
 impl Value {
+    /// A value of real numbers.
+    pub fn new(name: impl Into<String>, shape: Vec<usize>) -> Value {
+        Value { name: name.into(), shape, kind: Kind::Real }
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
@@ -126,6 +174,55 @@ pub enum FloatOp {
         /// The axis.
         axis: usize,
     },
+    /// Elements in another order, some left out, some repeated; see [`zkslice_graph::View`].
+    View {
+        /// Lengths of the axes that it walks; as many elements as the output has.
+        dims: Vec<usize>,
+        /// Steps in the input, by axis.
+        strides: Vec<i64>,
+        /// Input element of the first output element.
+        first: usize,
+    },
+    /// `out[.., i, ..] = in[.., indices_i, ..]` along an axis.
+    Gather {
+        /// The axis.
+        axis: usize,
+        /// What each index along it reads.
+        indices: Vec<usize>,
+    },
+    /// Numbers that no input decides: no input, one number for all elements or one per element.
+    Constant {
+        /// The numbers.
+        values: Vec<f64>,
+    },
+    /// Functions of each element, one after the other.
+    Map(Vec<Pointwise>),
+    /// Element-wise product of two values of one shape.
+    Product,
+    /// `[batch, m, k] × [batch, k, n]`, whatever axes the elements are named by; both factors are computed.
+    MatMul {
+        /// Number of products.
+        batch: usize,
+        /// Rows of the left factors.
+        m: usize,
+        /// Columns of the left factors, rows of the right ones.
+        k: usize,
+        /// Columns of the right factors.
+        n: usize,
+    },
+    /// Element-wise quotient of two values of one shape; the divisor is positive. Of integers, rounded down.
+    Divide,
+    /// Square root of what is not negative.
+    Sqrt,
+    /// Element-wise larger one of two values of one shape.
+    Maximum,
+    /// 1 where an element is not negative, else 0.
+    Step,
+    /// For each element (an integer from 0) `count` truth values along a new last axis, the one at its value set.
+    OneHot {
+        /// Number of values.
+        count: usize,
+    },
 }
 
 /// `list[index]`, or the only element of a list of one.
@@ -138,42 +235,70 @@ impl FloatGraph {
     ///
     /// The lists must have the inputs' lengths (missing elements count as zero, further ones are ignored).
     pub fn run(&self, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let mut values = self.given(inputs);
+        self.run_on(&mut values, 0);
+        values
+    }
+
+    /// The inputs' values, and none of the others.
+    fn given(&self, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let mut values: Vec<Vec<f64>> = vec![Vec::new(); self.values.len()];
         for (position, &id) in self.inputs.iter().enumerate() {
             let mut value = inputs.get(position).cloned().unwrap_or_default();
             value.resize(self.values[id].len(), 0.0);
             values[id] = value;
         }
-        self.run_on(&mut values, 0);
         values
+    }
+
+    /// How many runs may hold all their values at a time.
+    pub(crate) fn runs_at_once(&self) -> usize {
+        let elements: usize = self.values.iter().map(Value::len).sum();
+        (MOST_HELD / elements.max(1)).clamp(1, rayon::current_num_threads())
     }
 
     /// Computes all values again from a node on, by its position.
     pub(crate) fn run_on(&self, values: &mut [Vec<f64>], from: usize) {
         for node in &self.nodes[from..] {
-            let inputs: Vec<&[f64]> = node.inputs.iter().map(|&id| values[id].as_slice()).collect();
-            let output = self.apply(node, &inputs);
-            values[node.output] = output;
+            values[node.output] = self.compute(node, values);
         }
     }
 
-    /// Runs the graph and gives its outputs alone.
+    /// Runs the graph and gives its outputs alone: other values are dropped once nothing reads them any more.
     pub fn outputs(&self, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
-        let values = self.run(inputs);
+        let mut uses = self.uses();
+        let mut values = self.given(inputs);
+        for node in &self.nodes {
+            values[node.output] = self.compute(node, &values);
+            for &id in &node.inputs {
+                uses[id] -= 1;
+                if uses[id] == 0 {
+                    values[id] = Vec::new();
+                }
+            }
+        }
         self.outputs.iter().map(|(_, id)| values[*id].clone()).collect()
     }
 
-    fn apply(&self, node: &FloatNode, inputs: &[&[f64]]) -> Vec<f64> {
-        let input = inputs[0];
+    fn compute(&self, node: &FloatNode, values: &[Vec<f64>]) -> Vec<f64> {
+        let inputs: Vec<&[f64]> = node.inputs.iter().map(|&id| values[id].as_slice()).collect();
+        self.apply(node, &inputs)
+    }
+
+    /// What a node makes of its inputs.
+    pub(crate) fn apply(&self, node: &FloatNode, inputs: &[&[f64]]) -> Vec<f64> {
+        let input = inputs.first().copied().unwrap_or_default();
         match &node.op {
-            FloatOp::Conv { window, groups, weights, bias } => convolve(window, *groups, weights, bias, input),
-            FloatOp::Dense { k, weights, bias, .. } => {
-                let mut output = Vec::with_capacity(self.values[node.output].len());
-                for row in input.chunks_exact(*k) {
-                    for (weights, &bias) in weights.chunks_exact(*k).zip(bias) {
-                        output.push(weights.iter().zip(row).fold(0.0, |sum, (&w, &x)| sum + w * x) + bias);
-                    }
-                }
+            FloatOp::Conv { window, groups, weights, bias } => {
+                let positions = window.output[0] * window.output[1];
+                let mut output = vec![0.0; bias.len() * positions];
+                let put = |channel: usize, position: usize, sum: f64| output[channel * positions + position] = sum + bias[channel];
+                convolve(window, *groups, weights, input, put);
+                output
+            }
+            FloatOp::Dense { k, n, weights, bias, .. } => {
+                let mut output = vec![0.0; self.values[node.output].len()];
+                multiply_rows(weights, *k, input, |column, row, sum: f64| output[row * n + column] = sum + bias[column]);
                 output
             }
             FloatOp::AveragePool { window, counts } => pool(
@@ -213,6 +338,32 @@ impl FloatGraph {
                 let shapes: Vec<&[usize]> = node.inputs.iter().map(|&id| self.values[id].shape.as_slice()).collect();
                 concat(*axis, &shapes, inputs)
             }
+            FloatOp::View { dims, strides, first } => view(dims, strides, *first, input),
+            FloatOp::Gather { axis, indices } => gather(*axis, indices, &self.values[node.inputs[0]].shape, input),
+            FloatOp::Constant { values } => {
+                let count = self.values[node.output].len();
+                (0..count).map(|e| pick(values, e)).collect()
+            }
+            FloatOp::Map(functions) => input.iter().map(|&x| functions.iter().fold(x, |x, function| function.at(x))).collect(),
+            FloatOp::Product => input.iter().zip(inputs[1]).map(|(x, y)| x * y).collect(),
+            FloatOp::MatMul { m, k, n, .. } => {
+                let mut output = vec![0.0; self.values[node.output].len()];
+                let factors = input.chunks_exact(m * k).zip(inputs[1].chunks_exact(k * n));
+                for ((left, right), output) in factors.zip(output.chunks_exact_mut(m * n)) {
+                    multiply_matrices(left, right, *n, |row, column, sum: f64| output[row * n + column] = sum);
+                }
+                output
+            }
+            FloatOp::Divide => {
+                let exact = self.values[node.output].kind != Kind::Real;
+                input.iter().zip(inputs[1]).map(|(x, y)| if exact { (x / y).floor() } else { x / y }).collect()
+            }
+            FloatOp::Sqrt => input.iter().map(|x| x.sqrt()).collect(),
+            FloatOp::Maximum => input.iter().zip(inputs[1]).map(|(&x, &y)| if y > x { y } else { x }).collect(),
+            FloatOp::Step => input.iter().map(|&x| if x >= 0.0 { 1.0 } else { 0.0 }).collect(),
+            FloatOp::OneHot { count } => {
+                input.iter().flat_map(|&x| (0..*count).map(move |i| if x == i as f64 { 1.0 } else { 0.0 })).collect()
+            }
         }
     }
 
@@ -224,41 +375,6 @@ impl FloatGraph {
         }
         uses
     }
-}
-
-fn convolve(window: &Window, groups: usize, weights: &[f64], bias: &[f64], input: &[f64]) -> Vec<f64> {
-    let [channels, height, width] = window.input;
-    let [out_height, out_width] = window.output;
-    let per_group = channels / groups;
-    let out_per_group = bias.len() / groups;
-    let out_plane = out_height * out_width;
-    let mut output = vec![0.0; bias.len() * out_plane];
-    let mut weights = weights.iter();
-    for (channel, plane) in output.chunks_exact_mut(out_plane).enumerate() {
-        let first = channel / out_per_group * per_group;
-        for source in input[first * height * width..(first + per_group) * height * width].chunks_exact(height * width) {
-            for i in 0..window.kernel[0] {
-                let offset = i * window.dilations[0];
-                let (top, bottom) = inside(height, out_height, window.strides[0], offset, window.pads[0]);
-                for j in 0..window.kernel[1] {
-                    let weight = weights.next().copied().unwrap_or(0.0);
-                    let offset_x = j * window.dilations[1];
-                    let (left, right) = inside(width, out_width, window.strides[1], offset_x, window.pads[1]);
-                    for y in top..bottom {
-                        let row = y * window.strides[0] + offset - window.pads[0];
-                        for x in left..right {
-                            let column = x * window.strides[1] + offset_x - window.pads[1];
-                            plane[y * out_width + x] += weight * source[row * width + column];
-                        }
-                    }
-                }
-            }
-        }
-        for sum in plane {
-            *sum += bias[channel];
-        }
-    }
-    output
 }
 
 fn pool(window: &Window, input: &[f64], start: f64, step: impl Fn(f64, f64) -> f64, finish: impl Fn(f64, usize) -> f64) -> Vec<f64> {

@@ -4,6 +4,9 @@
 //! model.onnx ─import─▶ FloatGraph ─passes, calibrate─▶ scales ─quantise─▶ Graph ─execute─▶ integers
 //! ```
 //!
+//! [`operators`] lists the ONNX operators that are read; each is rewritten into the few of [`FloatOp`]. A [`Value`] holds real numbers,
+//! which the integer graph approximates, or integers or truth values, which it computes exactly.
+//!
 //! [`compile`] does all of it up to the [`zkslice_graph::Graph`] and reports the accuracy. From there on nothing is floating point:
 //! [`zkslice_graph::execute`] is the one definition of what each operator computes, and the circuits prove exactly that.
 //!
@@ -17,7 +20,7 @@
 //! use zkslice_graph::{Input, Samples, decode_outputs, encode, execute};
 //!
 //! // y = relu([x0 − x1, x0 + x1]), as `import` would give it.
-//! let value = |name: &str| Value { name: name.into(), shape: vec![1, 2] };
+//! let value = |name: &str| Value::new(name, vec![1, 2]);
 //! let dense = FloatOp::Dense { rows: 1, k: 2, n: 2, weights: vec![1.0, -1.0, 1.0, 1.0], bias: vec![0.0; 2] };
 //! let model = FloatGraph {
 //!     values: vec![value("x"), value("z"), value("y")],
@@ -48,8 +51,8 @@ mod quantise;
 mod ranges;
 
 pub use compile::{
-    CompileError, InputRange, InputScales, Options, OutputError, Report, Sites, arg_max, compile, compile_bytes, compile_float,
+    CompileError, InputRange, InputScales, NodeReport, Options, OutputError, Report, Sites, arg_max, compile, compile_bytes, compile_float,
 };
-pub use float::{FloatGraph, FloatNode, FloatOp, Value, ValueId};
-pub use onnx::{ImportError, ImportOptions, Imported, Mismatch, OPERATORS, OPSETS, Operator, Reference, import, import_bytes};
+pub use float::{FloatGraph, FloatNode, FloatOp, Kind, Pointwise, Value, ValueId};
+pub use onnx::{ImportError, ImportOptions, Imported, Mismatch, OPSETS, Operator, Reference, import, import_bytes, operators};
 pub use quantise::{QuantiseError, TensorScale};

@@ -5,6 +5,8 @@
 //! in the ranges that it accepts, and where outputs are on the way from their least to their greatest; what it refuses there is
 //! no answer and does not count.
 
+use rayon::prelude::*;
+
 use crate::float::FloatGraph;
 use zkslice_graph::Input;
 
@@ -64,7 +66,7 @@ pub(crate) fn inputs(ranges: &[Vec<(f64, f64)>], samples: &[Input]) -> Vec<Input
 /// Inputs between a sample on which an output is low and one on which it is high, where it is halfway. Models that tell classes
 /// apart sharply are there, and nowhere else, as wrong as they can be.
 pub(crate) fn middles(float: &FloatGraph, samples: &[Input], expected: &[Vec<Vec<f64>>]) -> Vec<Input> {
-    let mut made = Vec::new();
+    let mut ways = Vec::new();
     for output in 0..float.outputs.len().min(MIDDLES.0) {
         let values = |element: usize| expected.iter().map(move |lists| lists[output][element]);
         let spread = |element: usize| values(element).fold(f64::NEG_INFINITY, f64::max) - values(element).fold(f64::INFINITY, f64::min);
@@ -75,18 +77,21 @@ pub(crate) fn middles(float: &FloatGraph, samples: &[Input], expected: &[Vec<Vec
         let mut order: Vec<usize> = (0..samples.len()).collect();
         order.sort_by(|a, b| expected[*a][output][element].total_cmp(&expected[*b][output][element]));
         for (&low, &high) in order.iter().zip(order.iter().rev()).take(MIDDLES.1.min(samples.len() / 2)) {
-            let half = 0.5 * (expected[low][output][element] + expected[high][output][element]);
-            let at = |t: f64| -> Vec<Vec<f64>> {
-                let between = |(low, high): (&Vec<f64>, &Vec<f64>)| low.iter().zip(high).map(|(a, b)| a + t * (b - a)).collect();
-                samples[low].0.iter().zip(&samples[high].0).map(between).collect()
-            };
-            let (mut before, mut after) = (0.0, 1.0);
-            for _ in 0..HALVINGS {
-                let t = 0.5 * (before + after);
-                if float.outputs(&at(t))[output][element] < half { before = t } else { after = t }
-            }
-            made.push(Input(at(0.5 * (before + after))));
+            ways.push((output, element, low, high));
         }
     }
-    made
+    let middle = |&(output, element, low, high): &(usize, usize, usize, usize)| {
+        let half = 0.5 * (expected[low][output][element] + expected[high][output][element]);
+        let at = |t: f64| -> Vec<Vec<f64>> {
+            let between = |(low, high): (&Vec<f64>, &Vec<f64>)| low.iter().zip(high).map(|(a, b)| a + t * (b - a)).collect();
+            samples[low].0.iter().zip(&samples[high].0).map(between).collect()
+        };
+        let (mut before, mut after) = (0.0, 1.0);
+        for _ in 0..HALVINGS {
+            let t = 0.5 * (before + after);
+            if float.outputs(&at(t))[output][element] < half { before = t } else { after = t }
+        }
+        Input(at(0.5 * (before + after)))
+    };
+    ways.par_iter().map(middle).collect()
 }

@@ -4,8 +4,112 @@ use crate::float::{FloatGraph, FloatNode, FloatOp, Value, pick};
 
 /// Folds batch norms and scales into the layers before them, and moves pooling before ReLU where that is cheaper.
 pub(crate) fn simplify(graph: &mut FloatGraph) {
+    fold_constants(graph);
+    share_sigmoid(graph);
     fold_affine(graph);
     while swap_relu_and_max(graph) {}
+}
+
+/// Writes tanh as a sigmoid where the graph has both: `tanh x = 2·σ(2x) − 1`. They then have one table, and what stands around it is
+/// linear.
+fn share_sigmoid(graph: &mut FloatGraph) {
+    let is = |op: &FloatOp, name: &str| matches!(op, FloatOp::Map(list) if matches!(&list[..], [function] if function.name == name));
+    let Some(sigmoid) = graph.nodes.iter().map(|node| &node.op).find(|op| is(op, "Sigmoid")).cloned() else { return };
+    if !graph.nodes.iter().any(|node| is(&node.op, "Tanh")) {
+        return;
+    }
+    let mut nodes = Vec::with_capacity(graph.nodes.len());
+    for node in std::mem::take(&mut graph.nodes) {
+        if !is(&node.op, "Tanh") {
+            nodes.push(node);
+            continue;
+        }
+        // A tensor without axes has none along which an Affine could go.
+        let shape = graph.values[node.output].shape.clone();
+        let flat = if shape.is_empty() { vec![1] } else { shape.clone() };
+        let mut from = node.inputs[0];
+        let mut step = |graph: &mut FloatGraph, op: FloatOp, part: &str, shape: &[usize], to: Option<usize>| {
+            let output = to.unwrap_or_else(|| {
+                let name = format!("{}/{part}", graph.values[node.output].name);
+                graph.values.push(Value::new(name, shape.to_vec()));
+                graph.values.len() - 1
+            });
+            nodes.push(FloatNode { name: node.name.clone(), op, inputs: vec![from], output });
+            from = output;
+        };
+        let affine = |factor: f64, bias: f64| FloatOp::Affine { axis: 0, coefficients: vec![vec![factor]], bias: vec![bias] };
+        if shape.is_empty() {
+            step(graph, FloatOp::Reshape, "flat", &flat, None);
+        }
+        step(graph, affine(2.0, 0.0), "twice", &flat, None);
+        step(graph, sigmoid.clone(), "sigmoid", &flat, None);
+        step(graph, affine(2.0, -1.0), "tanh", &flat, (!shape.is_empty()).then_some(node.output));
+        if shape.is_empty() {
+            step(graph, FloatOp::Reshape, "shape", &shape, Some(node.output));
+        }
+    }
+    graph.nodes = nodes;
+}
+
+/// Works out what no input decides, and puts constants into the operators that have room for them.
+fn fold_constants(graph: &mut FloatGraph) {
+    let mut constants: Vec<Option<Vec<f64>>> = vec![None; graph.values.len()];
+    let mut nodes = Vec::with_capacity(graph.nodes.len());
+    let handed_out: Vec<bool> = (0..graph.values.len()).map(|id| graph.outputs.iter().any(|(_, output)| *output == id)).collect();
+    for mut node in std::mem::take(&mut graph.nodes) {
+        if node.inputs.iter().all(|&id| constants[id].is_some()) {
+            let inputs: Vec<&[f64]> = node.inputs.iter().filter_map(|&id| constants[id].as_deref()).collect();
+            let values = graph.apply(&node, &inputs);
+            constants[node.output] = Some(values.clone());
+            let one = values.iter().all(|x| *x == values[0]);
+            node.op = FloatOp::Constant { values: if one { values[..1].to_vec() } else { values } };
+            node.inputs.clear();
+            nodes.push(node);
+            continue;
+        }
+        absorb_constants(graph, &mut node, &constants);
+        nodes.push(node);
+    }
+    graph.nodes = nodes;
+    let uses = graph.uses();
+    graph.nodes.retain(|node| handed_out[node.output] || uses[node.output] > 0 || !matches!(node.op, FloatOp::Constant { .. }));
+}
+
+/// Writes a product with a constant, and a sum with one, as an Affine of what is not.
+fn absorb_constants(graph: &FloatGraph, node: &mut FloatNode, constants: &[Option<Vec<f64>>]) {
+    let shape = &graph.values[node.output].shape;
+    let along = |list: &[f64]| {
+        (0..shape.len().max(1)).find_map(|axis| Some((axis, crate::onnx::along(list, if shape.is_empty() { &[1] } else { shape }, axis)?)))
+    };
+    match &mut node.op {
+        FloatOp::Product if !shape.is_empty() => {
+            let Some(position) = node.inputs.iter().position(|&id| constants[id].is_some()) else { return };
+            let list = constants[node.inputs[position]].as_deref().unwrap_or_default();
+            if let Some((axis, coefficients)) = along(list) {
+                node.op = FloatOp::Affine { axis, coefficients: vec![coefficients], bias: vec![0.0] };
+                node.inputs.remove(position);
+            }
+        }
+        FloatOp::Affine { axis, coefficients, bias } => {
+            while let Some(position) = node.inputs.iter().position(|&id| constants[id].is_some()).filter(|_| node.inputs.len() > 1) {
+                let list = constants[node.inputs[position]].as_deref().unwrap_or_default();
+                let inner: usize = shape[*axis + 1..].iter().product();
+                let channel = |e: usize| e / inner % shape[*axis];
+                let sum: Vec<f64> =
+                    list.iter().enumerate().map(|(e, x)| pick(bias, channel(e)) + pick(&coefficients[position], channel(e)) * x).collect();
+                let mut others = coefficients.clone();
+                others.remove(position);
+                let uniform = others.iter().all(|list| list.len() == 1);
+                let Some((at, sum)) = along(&sum).filter(|(at, sum)| sum.len() == 1 || at == axis || uniform) else { return };
+                if sum.len() > 1 {
+                    *axis = at;
+                }
+                (*coefficients, *bias) = (others, sum);
+                node.inputs.remove(position);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Folds an Affine of one input into the Conv, Dense or Affine that makes its input, where nothing else reads that.
@@ -38,7 +142,7 @@ fn absorb(op: &mut FloatOp, value: &Value, axis: usize, scale: &[f64], shift: &[
             scale_rows(weights, bias, scale, shift);
             true
         }
-        FloatOp::Dense { weights, bias, .. } if axis + 1 == value.shape.len() || constant => {
+        FloatOp::Dense { weights, bias, .. } if value.shape.get(axis..) == Some(&[bias.len()]) || constant => {
             scale_rows(weights, bias, scale, shift);
             true
         }
@@ -98,7 +202,7 @@ fn swap_relu_and_max(graph: &mut FloatGraph) -> bool {
         }
         let shape = graph.values[graph.nodes[position].output].shape.clone();
         let name = format!("{}/max", graph.values[graph.nodes[position].output].name);
-        graph.values[pooled] = Value { name, shape };
+        graph.values[pooled] = Value::new(name, shape);
         let mut relu = graph.nodes.remove(relu);
         let max = &mut graph.nodes[position - 1];
         std::mem::swap(&mut relu.inputs, &mut max.inputs);
@@ -115,7 +219,7 @@ mod tests {
     use zkslice_graph::Window;
 
     fn value(shape: &[usize]) -> Value {
-        Value { name: String::new(), shape: shape.to_vec() }
+        Value::new("", shape.to_vec())
     }
 
     #[test]

@@ -13,11 +13,13 @@
 //! the feature's middle half varies or the model hangs on it: half a step of it moves an output notably. Pixels do not: one
 //! that is dark on the samples is so by chance, few samples differ in it, and no output hangs on a step of it.
 
+use rayon::prelude::*;
+
 use crate::compile::{CompileError, InputRange, InputScales, MOST_ERROR, Options};
-use crate::float::{FloatGraph, FloatOp, Value};
+use crate::float::{FloatGraph, FloatOp, Kind, Value};
 use crate::quantise::QuantiseError;
 use zkslice_graph::Input;
-use zkslice_graph::{Encoding, Feature};
+use zkslice_graph::{Encoding, Feature, Scale};
 
 /// Honest inputs of which at most one is refused.
 const INPUTS_PER_REFUSAL: u64 = 500;
@@ -28,6 +30,8 @@ const MIN_EDGE: usize = 3;
 const MOST_MOVED: f64 = MOST_ERROR / 2.0;
 /// Samples about which a feature is moved.
 const MOVED_SAMPLES: usize = 2;
+/// Features beyond which an input has one scale unless it is told otherwise: asking what hangs on each takes a run of the model.
+const MOST_FEATURES: usize = 1024;
 /// Most that samples are widened by.
 const MAX_WIDENING: f64 = 8.0;
 
@@ -105,6 +109,8 @@ pub(crate) struct Chooser<'a> {
     scales: InputScales,
     /// Largest magnitude of each output on the samples.
     reach: Vec<f64>,
+    /// The outputs on the samples about which features are moved. Not what is expected of the model: a clamp may stand in the graph.
+    before: Vec<Vec<Vec<f64>>>,
     /// The axis of each input's features.
     axes: Vec<usize>,
 }
@@ -127,6 +133,7 @@ impl<'a> Chooser<'a> {
             margin: options.input_margin,
             scales: options.input_scales,
             reach: (0..float.outputs.len()).map(largest).collect(),
+            before: samples.par_iter().take(MOVED_SAMPLES).map(|Input(lists)| float.outputs(lists)).collect(),
             axes,
         })
     }
@@ -138,6 +145,9 @@ impl<'a> Chooser<'a> {
 
     fn one_input(&self, position: usize, bits: u32) -> Result<InputDigits, CompileError> {
         let value = &self.float.values[self.float.inputs[position]];
+        if value.kind != Kind::Real {
+            return self.exact_input(position);
+        }
         let axis = self.axes[position];
         let features = value.shape.get(axis).copied().unwrap_or(1);
         let inner: usize = value.shape.iter().skip(axis + 1).product();
@@ -175,11 +185,12 @@ impl<'a> Chooser<'a> {
             few_steps && (varies || self.moves(position, |element| element / inner % features == feature, step / 2.0))
         };
         let apart = features > 1
+            && (features <= MOST_FEATURES || own_ranges || self.scales == InputScales::Feature)
             && (own_ranges
                 || match self.scales {
                     InputScales::Input => false,
                     InputScales::Feature => true,
-                    InputScales::Auto => stated(None).is_none() && by_feature.iter().enumerate().any(is_lost),
+                    InputScales::Auto => stated(None).is_none() && by_feature.par_iter().enumerate().any(is_lost),
                 });
         let ranges: Vec<(f64, f64)> = if apart {
             let range = |(feature, seen): (usize, &Seen)| {
@@ -208,15 +219,47 @@ impl<'a> Chooser<'a> {
         Ok(InputDigits { encoding, ranges, vanished, constant })
     }
 
+    /// Digits of integers and truth values, which are themselves.
+    fn exact_input(&self, position: usize) -> Result<InputDigits, CompileError> {
+        let value = &self.float.values[self.float.inputs[position]];
+        let mut numbers: Vec<f64> = self.samples.iter().flat_map(|Input(lists)| &lists[position]).copied().collect();
+        numbers.sort_by(f64::total_cmp);
+        if let Some(x) = numbers.iter().find(|x| x.fract() != 0.0) {
+            return Err(CompileError::Option(format!("input `{}` takes integers, and a sample has {x}", value.name)));
+        }
+        let names = |range: &&InputRange| range.input.as_ref().is_none_or(|name| name == &value.name) && range.feature.is_none();
+        let stated = self.ranges.iter().filter(names).max_by_key(|range| range.input.is_some()).map(|range| (range.min, range.max));
+        let shown = || Seen { numbers: numbers.clone(), samples: self.samples.len(), elements: value.len() }.range(self.margin);
+        let (min, max) = if value.kind == Kind::Boolean { (0.0, 1.0) } else { stated.unwrap_or_else(shown) };
+        // What the samples show to be no negative number stays none: counts, indices.
+        let least = if numbers.first().is_some_and(|least| *least >= 0.0) && stated.is_none() { min.floor().max(0.0) } else { min.floor() };
+        let (mut least, mut most) = (least.min(0.0), max.ceil().max(0.0));
+        if most - least >= 2_f64.powi(32) && stated.is_none() {
+            // Not further than a type of 32 bits goes, if the samples do not either.
+            let seen = (numbers.first().map_or(0.0, |x| x.min(0.0)), numbers.last().map_or(0.0, |x| x.max(0.0)));
+            let half = 2_f64.powi(31);
+            (least, most) = if seen.0 == 0.0 { (0.0, seen.1.max(2.0 * half - 1.0)) } else { (seen.0.min(-half), seen.1.max(half - 1.0)) };
+        }
+        let bits = ((most - least) as u64).checked_ilog2().map_or(1, |log| log + 1);
+        if bits > 32 {
+            return Err(CompileError::Option(format!(
+                "input `{}` goes from {least} to {most}, more than 32 bits; give samples or a range (--input-range) that is smaller",
+                value.name
+            )));
+        }
+        let feature = Feature { offset: -least as i64, scale: Scale { mantissa: 10_u128.pow(Scale::DECIMALS) } };
+        let encoding = Encoding { bits, axis: 0, features: vec![feature] };
+        Ok(InputDigits { encoding, ranges: vec![(least, most)], vanished: Vec::new(), constant: Vec::new() })
+    }
+
     /// Whether some of an input's elements, moved by so much, move an output by more than [`MOST_MOVED`] of its range.
     fn moves(&self, position: usize, elements: impl Fn(usize) -> bool, by: f64) -> bool {
-        self.samples.iter().take(MOVED_SAMPLES).any(|Input(lists)| {
+        self.samples.iter().zip(&self.before).any(|(Input(lists), before)| {
             let mut there = lists.clone();
             for (element, x) in there[position].iter_mut().enumerate().filter(|(element, _)| elements(*element)) {
                 *x += if element % 2 == 0 { by } else { -by };
             }
-            // Not what is expected of the model: a clamp may stand in the graph already.
-            let (before, after) = (self.float.outputs(lists), self.float.outputs(&there));
+            let after = self.float.outputs(&there);
             before
                 .iter()
                 .zip(&after)
@@ -260,9 +303,9 @@ fn feature_axes(float: &FloatGraph) -> Vec<usize> {
     for node in float.nodes.iter().rev() {
         let axis = match &node.op {
             FloatOp::Conv { .. } | FloatOp::MaxPool { .. } | FloatOp::AveragePool { .. } => Some(1),
-            FloatOp::Affine { .. } | FloatOp::Relu | FloatOp::Clip { .. } => channels[node.output],
+            FloatOp::Affine { .. } | FloatOp::Relu | FloatOp::Clip { .. } | FloatOp::Map(_) => channels[node.output],
             FloatOp::Transpose { perm } => channels[node.output].map(|axis| perm[axis]),
-            FloatOp::Dense { .. } | FloatOp::Reshape | FloatOp::Concat { .. } => None,
+            _ => None,
         };
         if axis.is_some() {
             node.inputs.iter().for_each(|&id| channels[id] = axis);

@@ -14,13 +14,13 @@ fn flag(random: &mut Random, share: f64) -> f64 {
 /// A chain of nodes on one input, each with the shape of what it makes.
 fn chain(input: &[usize], nodes: Vec<(FloatOp, Vec<usize>)>) -> FloatGraph {
     let mut graph = FloatGraph {
-        values: vec![Value { name: "x".into(), shape: input.to_vec() }],
+        values: vec![Value::new("x", input.to_vec())],
         nodes: Vec::new(),
         inputs: vec![0],
         outputs: vec![("y".into(), nodes.len())],
     };
     for (index, (op, shape)) in nodes.into_iter().enumerate() {
-        graph.values.push(Value { name: format!("v{index}"), shape });
+        graph.values.push(Value::new(format!("v{index}"), shape));
         graph.nodes.push(FloatNode { name: format!("n{index}"), op, inputs: vec![index], output: index + 1 });
     }
     graph
@@ -219,7 +219,7 @@ fn counts_and_rounded_numbers_go_beyond_the_samples() {
 /// Graphs in which everything is read twice, over and over: no pass may follow every path.
 #[test]
 fn paths_are_not_counted_one_by_one() {
-    let value = |shape: &[usize]| Value { name: String::new(), shape: shape.to_vec() };
+    let value = |shape: &[usize]| Value::new("", shape.to_vec());
     let pool = FloatOp::AveragePool {
         window: Window { input: [1, 2, 2], output: [1, 1], kernel: [2, 2], strides: [2, 2], dilations: [1, 1], pads: [0, 0] },
         counts: vec![4],
@@ -228,7 +228,7 @@ fn paths_are_not_counted_one_by_one() {
     let mut sums = FloatGraph { values: vec![value(&[1, 1])], nodes: vec![], inputs: vec![0], outputs: vec![("y".into(), 0)] };
     let push = |graph: &mut FloatGraph, op, inputs: Vec<usize>, shape: &[usize]| {
         let output = graph.values.len();
-        graph.values.push(Value { name: format!("v{output}"), shape: shape.to_vec() });
+        graph.values.push(Value::new(format!("v{output}"), shape.to_vec()));
         graph.nodes.push(FloatNode { name: format!("n{output}"), op, inputs, output });
         graph.outputs[0].1 = output;
         output

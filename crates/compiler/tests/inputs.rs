@@ -25,7 +25,7 @@ fn applicant(random: &mut Random) -> Vec<f64> {
 }
 
 fn score() -> FloatGraph {
-    let value = |name: &str, n: usize| Value { name: name.into(), shape: vec![1, n] };
+    let value = |name: &str, n: usize| Value::new(name, vec![1, n]);
     let mut weights = vec![1e-5];
     weights.extend((0..11).map(|i| if i % 2 == 0 { 1.0 } else { -0.7 }));
     let mut second = weights.iter().map(|w| -w / 2.0).collect::<Vec<f64>>();
@@ -137,7 +137,7 @@ fn ranges_are_stated_for_all_for_one_and_for_a_feature() {
 /// Channels of an image in units of their own, read by a convolution: features are its channels, and padding stays zero.
 #[test]
 fn channels_have_scales_of_their_own() {
-    let value = |name: &str, shape: &[usize]| Value { name: name.into(), shape: shape.to_vec() };
+    let value = |name: &str, shape: &[usize]| Value::new(name, shape.to_vec());
     let window = Window { input: [2, 4, 4], output: [4, 4], kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [1, 1] };
     let weights = (0..18).map(|i| if i < 9 { 1e-4 } else { 0.1 } * f64::from(i % 5 - 2)).collect();
     let conv = FloatOp::Conv { window, groups: 1, weights, bias: vec![0.5] };

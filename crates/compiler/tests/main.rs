@@ -4,6 +4,7 @@
 
 mod beside;
 mod fixtures;
+mod functions;
 mod inputs;
 mod models;
 mod random;

@@ -5,7 +5,16 @@ use zkslice_compiler::{ImportOptions, InputRange, Options, Report, arg_max, comp
 use zkslice_graph::{Graph, Input, Samples, decode_outputs, encode, execute};
 
 /// Largest logit error on held-out data that is accepted, with options as they stand; logits reach 16 to 35.
-const MODELS: [(&str, f64); 5] = [("mlp_digits", 0.15), ("mlp_784", 0.3), ("lenet5_avg", 0.3), ("lenet5_max", 0.3), ("cnn_3x32", 0.35)];
+const MODELS: [(&str, f64); 8] = [
+    ("mlp_digits", 0.15),
+    ("mlp_784", 0.3),
+    ("lenet5_avg", 0.3),
+    ("lenet5_max", 0.3),
+    ("cnn_3x32", 0.35),
+    ("lstm_s8h16", 0.3),
+    ("gru_s8h16", 0.3),
+    ("tblock_d64s8", 0.6),
+];
 
 fn folder(model: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/models").join(model)

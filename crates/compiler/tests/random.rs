@@ -47,7 +47,7 @@ impl Random {
 fn network(random: &mut Random) -> FloatGraph {
     let mut graph = FloatGraph { values: Vec::new(), nodes: Vec::new(), inputs: vec![0], outputs: Vec::new() };
     let mut shape = [1 + random.below(3), 3 + random.below(5), 3 + random.below(5)];
-    graph.values.push(Value { name: "x".into(), shape: vec![1, shape[0], shape[1], shape[2]] });
+    graph.values.push(Value::new("x", vec![1, shape[0], shape[1], shape[2]]));
     let mut at = 0;
     let mut same: Vec<(usize, [usize; 3])> = vec![(0, shape)];
     for _ in 0..3 + random.below(7) {
@@ -112,16 +112,16 @@ fn network(random: &mut Random) -> FloatGraph {
             }
         };
         let output = graph.values.len();
-        graph.values.push(Value { name: format!("v{output}"), shape: vec![1, shape[0], shape[1], shape[2]] });
+        graph.values.push(Value::new(format!("v{output}"), vec![1, shape[0], shape[1], shape[2]]));
         graph.nodes.push(FloatNode { name: format!("n{output}"), op, inputs, output });
         at = output;
         same.push((at, shape));
     }
     let count = shape.iter().product();
     let flat = graph.values.len();
-    graph.values.push(Value { name: "flat".into(), shape: vec![1, count] });
+    graph.values.push(Value::new("flat", vec![1, count]));
     graph.nodes.push(FloatNode { name: "flatten".into(), op: FloatOp::Reshape, inputs: vec![at], output: flat });
-    graph.values.push(Value { name: "y".into(), shape: vec![1, 4] });
+    graph.values.push(Value::new("y", vec![1, 4]));
     let weights = random.reals(4 * count, 1.5 / (count as f64).sqrt());
     let dense = FloatOp::Dense { rows: 1, k: count, n: 4, weights, bias: random.reals(4, 0.3) };
     graph.nodes.push(FloatNode { name: "dense".into(), op: dense, inputs: vec![flat], output: flat + 1 });
@@ -179,7 +179,7 @@ fn random_networks_agree_with_the_float_executor() {
 
 /// `[a, b] ↦ magnitude·[a + b/2, a − b]`.
 fn of_magnitude(magnitude: f64) -> FloatGraph {
-    let value = |name: &str| Value { name: name.into(), shape: vec![1, 2] };
+    let value = |name: &str| Value::new(name, vec![1, 2]);
     let weights = [1.0, 0.5, 1.0, -1.0].map(|w| w * magnitude).to_vec();
     FloatGraph {
         values: vec![value("x"), value("y")],

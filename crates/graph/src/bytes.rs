@@ -5,8 +5,8 @@ use crate::model::Graph;
 
 /// First bytes of a graph file.
 pub const MAGIC: [u8; 8] = *b"zkslgrph";
-/// The format version that is written, and the newest that is read.
-pub const VERSION: u32 = 2;
+/// The format version that is written, and the only one that is read.
+pub const VERSION: u32 = 3;
 
 impl Graph {
     /// The graph as bytes: [`MAGIC`], [`VERSION`] (little-endian), then postcard. Equal graphs give equal bytes.
@@ -22,7 +22,7 @@ impl Graph {
     /// Reads and validates a graph from untrusted bytes.
     ///
     /// # Errors
-    /// When the bytes are no graph file, of a newer version, damaged, or hold a graph that [`Graph::validate`] refuses.
+    /// When the bytes are no graph file, of another version, damaged, or hold a graph that [`Graph::validate`] refuses.
     pub fn from_bytes(bytes: &[u8]) -> Result<Graph, GraphError> {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(GraphError::Magic)?;
         let (version, rest) = rest.split_first_chunk::<4>().ok_or(GraphError::Magic)?;

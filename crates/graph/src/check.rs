@@ -3,7 +3,9 @@
 //! After [`Graph::validate`] nothing that walks the graph can go out of bounds, overflow or run for ever. The check itself
 //! takes time in proportion to the graph's bytes, not to the sizes they state: a few bytes can state 2^26 windows of 2^26 taps.
 
-use crate::model::{Encoding, Feature, Graph, Node, Tensor, TensorId};
+use std::collections::HashMap;
+
+use crate::model::{Encoding, Feature, Function, Graph, Node, Tensor, TensorId};
 use crate::ops::{Checked, Site};
 
 /// Bounds on what a graph may ask for.
@@ -22,11 +24,13 @@ pub mod limits {
     pub const MAX_TOTAL_ELEMENTS: usize = 1 << 29;
     /// Most multiplications of one run of the graph.
     pub const MAX_WORK: u128 = 1 << 37;
+    /// Most functions: with range tables as many tables as a circuit may have.
+    pub const MAX_FUNCTIONS: usize = 1000;
     /// Most tensors, and most nodes.
     pub const MAX_NODES: usize = 1 << 20;
     /// Longest name, in bytes.
     pub const MAX_NAME: usize = 1 << 12;
-    /// Largest magnitude of an accumulator, summed over absolute values.
+    /// Above every magnitude of an accumulator, summed over absolute values.
     pub const MAX_MAGNITUDE: i128 = 1 << 62;
 }
 
@@ -52,6 +56,14 @@ pub enum GraphError {
         /// What is wrong.
         reason: String,
     },
+    /// A function's table is not one that can be built.
+    #[error("function {index}: {reason}")]
+    Function {
+        /// Position among the functions.
+        index: usize,
+        /// What is wrong.
+        reason: String,
+    },
     /// An input or output is not usable.
     #[error("{side} {index}: {reason}")]
     Port {
@@ -68,12 +80,15 @@ pub enum GraphError {
     /// The bytes are not a graph file.
     #[error("this is not a zkslice graph file")]
     Magic,
-    /// The file was written by a newer program.
-    #[error("the graph file has format version {found}; this program reads up to version {supported}: use a newer zkslice")]
+    /// The file was written by a newer program, or by an older one.
+    #[error(
+        "the graph file has format version {found}; this program reads version {supported}: {}",
+        if found > supported { "use a newer zkslice" } else { "compile the model again" }
+    )]
     Version {
         /// Version in the file.
         found: u32,
-        /// Newest version that can be read.
+        /// The version that is read.
         supported: u32,
     },
     /// The bytes after the header cannot be decoded.
@@ -200,12 +215,13 @@ impl Graph {
             let (min, max) = port.encoding.range();
             *slot = Some(Interval { min: min.into(), max: max.into() });
         }
+        let ranges = self.function_ranges()?;
         let given: Vec<bool> = intervals.iter().map(Option::is_some).collect();
         let mut work = 0_u128;
         for node in &self.nodes {
             let wrong = |reason: String| GraphError::Node { node: node.name.chars().take(200).collect(), reason };
             check_name(&node.name).map_err(wrong)?;
-            let checked = self.check_node(node, &intervals).map_err(wrong)?;
+            let checked = self.check_node(node, &intervals, &ranges).map_err(wrong)?;
             work = work.saturating_add(checked.work);
             if work > limits::MAX_WORK {
                 return Err(wrong("the graph needs more multiplications than are allowed".into()));
@@ -240,8 +256,26 @@ impl Graph {
             .collect()
     }
 
-    /// What a node's operator says of it, given the intervals of what was made before it.
-    fn check_node(&self, node: &Node, intervals: &[Option<Interval>]) -> Result<Checked, String> {
+    /// Checks the functions; gives where the values of each lie.
+    fn function_ranges(&self) -> Result<Vec<Interval>, GraphError> {
+        if self.functions.len() > limits::MAX_FUNCTIONS {
+            return Err(GraphError::Size(format!("{} functions; at most {} are possible", self.functions.len(), limits::MAX_FUNCTIONS)));
+        }
+        let mut tables = HashMap::new();
+        let check = |(index, function): (usize, &Function)| {
+            let wrong = |reason: String| GraphError::Function { index, reason };
+            let range = function.check(self.table_bits).map_err(wrong)?;
+            // A circuit has one table for both, and would cost less than its graph says.
+            match tables.insert(function.entries(), index) {
+                Some(other) => Err(wrong(format!("its table is that of function {other}: use that one"))),
+                None => Ok(range),
+            }
+        };
+        self.functions.iter().enumerate().map(check).collect()
+    }
+
+    /// What a node's operator says of it, given the intervals of what was made before it and of functions' values.
+    fn check_node(&self, node: &Node, intervals: &[Option<Interval>], ranges: &[Interval]) -> Result<Checked, String> {
         let mut tensors = Vec::with_capacity(node.inputs.len());
         let mut inputs = Vec::with_capacity(node.inputs.len());
         for &id in &node.inputs {
@@ -249,7 +283,8 @@ impl Graph {
             inputs.push(intervals.get(id).copied().flatten().ok_or_else(|| format!("tensor {id} is read before it is made"))?);
         }
         let output = self.tensors.get(node.output).ok_or_else(|| format!("there is no tensor {}", node.output))?;
-        node.op.check(&Site { node: &node.name, table_bits: self.table_bits, inputs: tensors, output }, &inputs)
+        let site = Site { node: &node.name, table_bits: self.table_bits, inputs: tensors, output, functions: &self.functions, ranges };
+        node.op.check(&site, &inputs)
     }
 }
 
@@ -285,6 +320,7 @@ mod tests {
             nodes: vec![Node { name: "node".into(), op, inputs: vec![0; reads], output: 1 }],
             inputs: vec![port(0)],
             outputs: vec![port(1)],
+            functions: Vec::new(),
         }
     }
 

@@ -56,6 +56,36 @@ pub enum ExecuteError {
         /// Largest value that can be proven.
         max: i64,
     },
+    /// A function is asked for an argument that its table does not have.
+    #[error(
+        "node `{node}`, element {element}: argument {value} is outside [{min}, {max}], where its function's table ends; the input is outside the calibrated range (compile again with samples like it, or with a larger --margin)"
+    )]
+    Argument {
+        /// Name of the node.
+        node: String,
+        /// Index in the flattened output.
+        element: usize,
+        /// The argument.
+        value: i64,
+        /// Least argument of the table.
+        min: i64,
+        /// Greatest argument of the table.
+        max: i64,
+    },
+    /// A divisor is not positive, or too large to be proven.
+    #[error(
+        "node `{node}`, element {element}: divisor {value} is outside [1, {max}]; the input is outside the calibrated range (compile again with samples like it, or with a larger --margin)"
+    )]
+    Divisor {
+        /// Name of the node.
+        node: String,
+        /// Index in the flattened output.
+        element: usize,
+        /// The divisor.
+        value: i64,
+        /// Greatest divisor that can be proven.
+        max: i64,
+    },
     /// Two values that are compared (of a pooling window, or one and a bound) lie too far apart.
     #[error(
         "node `{node}`, element {element}: compared values are {difference} apart, more than {max}; the input is outside the calibrated range (compile again with samples like it, or with a larger --margin)"
@@ -80,6 +110,23 @@ pub enum ExecuteError {
 /// When an input has the wrong length, an integer does not fit its digits, or a value leaves what the operator's
 /// definition in [`crate::Op`] accepts.
 pub fn execute(graph: &Graph, inputs: &[Vec<i64>]) -> Result<Vec<Vec<i64>>, ExecuteError> {
+    run(graph, inputs, &mut vec![usize::MAX; graph.tensors.len()])
+}
+
+/// [`execute`], but gives the values of [`Graph::outputs`] alone, in their order: others are dropped once nothing reads them any more.
+///
+/// # Errors
+/// As [`execute`].
+pub fn execute_outputs(graph: &Graph, inputs: &[Vec<i64>]) -> Result<Vec<Vec<i64>>, ExecuteError> {
+    let mut readers = vec![0; graph.tensors.len()];
+    let read = graph.nodes.iter().flat_map(|node| node.inputs.iter().copied());
+    read.chain(graph.outputs.iter().map(|port| port.tensor)).for_each(|id: TensorId| readers[id] += 1);
+    let mut values = run(graph, inputs, &mut readers)?;
+    Ok(graph.outputs.iter().map(|port| std::mem::take(&mut values[port.tensor])).collect())
+}
+
+/// Runs the graph, and drops values once they were read as often as `readers` says.
+fn run(graph: &Graph, inputs: &[Vec<i64>], readers: &mut [usize]) -> Result<Vec<Vec<i64>>, ExecuteError> {
     if inputs.len() != graph.inputs.len() {
         return Err(ExecuteError::InputCount { expected: graph.inputs.len(), given: inputs.len() });
     }
@@ -98,8 +145,14 @@ pub fn execute(graph: &Graph, inputs: &[Vec<i64>]) -> Result<Vec<Vec<i64>>, Exec
         values[port.tensor] = given.clone();
     }
     for node in &graph.nodes {
-        let inputs: Vec<&[i64]> = node.inputs.iter().map(|&id: &TensorId| values[id].as_slice()).collect();
+        let inputs: Vec<&[i64]> = node.inputs.iter().map(|&id| values[id].as_slice()).collect();
         let output = node.op.evaluate(&graph.site(node), &inputs)?;
+        for &id in &node.inputs {
+            readers[id] -= 1;
+            if readers[id] == 0 {
+                values[id] = Vec::new();
+            }
+        }
         values[node.output] = output;
     }
     Ok(values)

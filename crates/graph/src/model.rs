@@ -23,6 +23,20 @@ pub struct Graph {
     pub inputs: Vec<Port>,
     /// Tensors handed out, in the model's order.
     pub outputs: Vec<Port>,
+    /// Functions that nodes look up.
+    pub functions: Vec<Function>,
+}
+
+/// A function of integers, by its values: `f(first + i) = values[i]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Function {
+    /// Least argument.
+    pub first: i64,
+    /// Values in the order of their arguments.
+    pub values: Vec<i64>,
+    /// Argument q and value y are looked up together, as `q + stride·y`: no argument that can reach the function, even
+    /// one that it does not take, may be as far as this from any that it takes.
+    pub stride: i64,
 }
 
 /// Shape and name of a tensor.

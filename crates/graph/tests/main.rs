@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod circuits;
+mod hostile;
+mod laws;
 mod network;
 mod operators;

@@ -13,7 +13,7 @@ use ark_poly::{DenseUVPolynomial, EvaluationDomain, Polynomial, Radix2Evaluation
 use ark_serialize::CanonicalDeserialize;
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use zkslice_circuit::gadgets;
-use zkslice_circuit::{Builder, Circuit, ConstraintBuilder, Layout, Matrix, Witness, WitnessBuilder};
+use zkslice_circuit::{Builder, Circuit, ConstraintBuilder, Entries, Layout, Matrix, Witness, WitnessBuilder};
 use zkslice_graph::{BoundGraph, build_circuit, build_witness};
 
 use crate::key_file::{Section, g1_bytes, g2_bytes};
@@ -112,7 +112,8 @@ impl Exponents {
         [a, b, c2]
     }
 
-    /// A(τ)·B(τ) − Σ z_i·w̃_i(τ): what the H query spans, with w̃ folded over the double domain.
+    /// A(τ)·B(τ) − Σ z_i·w̃_i(τ): what the H query spans, with w̃ folded over the double domain. For an assignment that breaks a row, what
+    /// the H query gives in place of it.
     fn quotient(&self, circuit: &Circuit, z: &[Fr]) -> Fr {
         let size = circuit.layout().rows().next_power_of_two();
         let domain = Radix2EvaluationDomain::<Fr>::new(size).unwrap();
@@ -127,7 +128,7 @@ impl Exponents {
                 a.evaluate(&point) * b.evaluate(&point) * self.columns.odd[i]
             })
             .sum();
-        assert_eq!(product - folded, odd);
+        assert_eq!(product - folded == odd, circuit.check(z).is_ok());
         odd
     }
 }
@@ -209,6 +210,153 @@ fn equal_deltas_accept_a_false_output_and_distinct_ones_do_not() {
         let [a, b, c2] = key.finish(&circuit, &z, blinding, &mut rng);
         let proof = Proof { a: g1(a), b: g2(b), c1: Some(g1(c1)), c2: g1(c2) };
         verify_under_any_key(&vk, &Statement { publics: honest.publics.clone(), words: honest.words.clone() }, &proof).unwrap();
+    }
+}
+
+/// Two functions' tables of as many entries as the range table has. At every argument the second is one more than the first, with the same
+/// stride, so that a first value that is one too large is an entry of the other table.
+const FIRST: i64 = -9;
+const STRIDE: i64 = 64;
+fn first_function() -> Vec<i64> {
+    (0..1 << W).map(|i| i * 7 % 31).collect()
+}
+
+/// y = f(⌊(40·x − 284)/32⌋), z = g of the same, all public words.
+fn functions<B: Builder>(b: &mut B, x: Option<i64>) {
+    b.public(x.map(|_| Fr::from(9)));
+    let x = gadgets::digit(b, x, W, &gadgets::DigitTables::default(), W).unwrap();
+    let acc = b.combine(&[(40, &x)], -300).unwrap();
+    let values = first_function();
+    let more: Vec<i64> = values.iter().map(|y| y + 1).collect();
+    let mut outputs = vec![x];
+    for values in [&values, &more] {
+        let f = gadgets::FunctionTable::new(b, FIRST, values, STRIDE).unwrap();
+        outputs.push(gadgets::function(b, &acc, &f, W, W).unwrap());
+    }
+    for value in outputs {
+        let word = gadgets::pack(b, &[value], W).unwrap();
+        b.public_word(&word[0]);
+    }
+}
+
+/// The best that an adversary does with committed wires of his choice, small ones and multiplicities: inverses, quotients and the
+/// fingerprint as their rows want them.
+fn best_effort(circuit: &Circuit, honest: &Witness, words: &[Fr], chi: Fr, forge: &impl Fn(&mut [Fr])) -> Vec<Fr> {
+    let layout = circuit.layout();
+    let mut z = circuit.assignment(honest, chi).unwrap();
+    forge(&mut z);
+    z[Layout::FINGERPRINT_WIRE] = crate::fingerprint(&honest.publics, words, chi);
+    let [_, b, _] = circuit.evaluate(&z);
+    let first_lookup = layout.products + layout.field_products;
+    let denominators = &b[first_lookup..][..layout.lookups() + layout.table_entries()];
+    for (i, denominator) in denominators.iter().enumerate() {
+        let entry = i.checked_sub(layout.lookups());
+        let numerator = entry.map_or(Fr::one(), |entry| z[layout.first_multiplicity() + entry]);
+        z[layout.first_second_round() + i] = numerator * denominator.inverse().unwrap();
+    }
+    let mut accumulator = Fr::zero();
+    let first_step = layout.first_second_round() + denominators.len();
+    for (j, element) in honest.publics.iter().chain(words).rev().take(layout.elements() - 1).enumerate() {
+        accumulator = (accumulator + element) * chi;
+        z[first_step + j] = accumulator;
+    }
+    z
+}
+
+/// Rules B1 and G4 end to end: a forged value, a forged argument, multiplicities moved to another table, and an entry that is none each break
+/// a table's sum or an entry's row, whatever the adversary fits after the challenge, and the proof fails. With δ1 = δ2, where he may fit the
+/// multiplicities too, a forged value passes: the rows are what refuses it.
+#[test]
+fn attack_b1_forged_functions_are_refused() {
+    let mut rng = StdRng::seed_from_u64(15);
+    let mut shape = ConstraintBuilder::new();
+    functions(&mut shape, None);
+    let circuit = shape.finish();
+    let layout = circuit.layout().clone();
+    let mut trace = WitnessBuilder::new();
+    functions(&mut trace, Some(17));
+    let honest = trace.finish();
+    let q = gadgets::requant(40 * 17 - 300, W);
+    let f = |q: i64| first_function()[(q - FIRST) as usize];
+    assert_eq!(honest.small, [17, q, f(q), q, f(q) + 1]);
+    assert_eq!(layout.tables.iter().map(|table| (table.entries, table.lookups)).collect::<Vec<_>>(), [(32, 5), (32, 1), (32, 1)]);
+    let (small, multiplicity, sums) = (layout.public_wires(), layout.first_multiplicity(), layout.constraints() - layout.elements() - 3);
+    let place = move |table: usize, entry: i64| multiplicity + 32 * table + entry as usize;
+    // A value's own lookup, moved in the range table; the second function's values start at 1.
+    let moved = move |z: &mut [Fr], wire: usize, table: usize, from: i64, to: i64| {
+        z[small + wire] += Fr::from(to - from);
+        z[place(table, from)] -= Fr::one();
+        z[place(table, to)] += Fr::one();
+    };
+    type Forge = Box<dyn Fn(&mut [Fr])>;
+    let forgeries: [(&str, Forge, [i64; 2], Vec<usize>); 5] = [
+        ("nothing", Box::new(|_| ()), [0, 0], vec![]),
+        ("a value", Box::new(move |z| moved(z, 4, 0, f(q), f(q) + 1)), [0, 1], vec![sums + 2]),
+        (
+            "an argument with its own value",
+            Box::new(move |z| {
+                moved(z, 1, 1, q - FIRST, q + 1 - FIRST);
+                z[small + 1] = Fr::from(q + 1);
+                moved(z, 2, 0, f(q), f(q + 1));
+            }),
+            [f(q + 1) - f(q), 0],
+            vec![sums],
+        ),
+        ("an argument with the old value", Box::new(move |z| z[small + 1] += Fr::one()), [0, 0], vec![sums, sums + 1]),
+        (
+            "a value of the other function, whose table takes it over",
+            Box::new(move |z| {
+                moved(z, 2, 0, f(q), f(q) + 1);
+                z[place(1, q - FIRST)] -= Fr::one();
+                z[place(2, q - FIRST)] += Fr::one();
+            }),
+            [1, 0],
+            vec![sums + 1, sums + 2],
+        ),
+    ];
+    for equal in [false, true] {
+        let key = Exponents::new(&circuit, equal, &mut rng);
+        let vk = VerifyingKey { groups: vec![WordGroup { count: 1, bits: W }; 3], ..key.verifying_key(&circuit) };
+        for (name, forge, more, expected) in &forgeries {
+            let words: Vec<Fr> = honest.words.iter().zip([0, more[0], more[1]]).map(|(word, more)| *word + Fr::from(more)).collect();
+            let blinding = Fr::rand(&mut rng);
+            let early = best_effort(&circuit, &honest, &words, Fr::from(3).inverse().unwrap(), forge);
+            let c1 = key.commitment(&circuit, &early) + blinding * key.delta[1];
+            let chi = challenge(&vk.hash(), &honest.publics, &words, &g1(c1));
+            let mut z = best_effort(&circuit, &honest, &words, chi, forge);
+            let broken = |z: &[Fr]| {
+                let [a, b, c] = circuit.evaluate(z);
+                (0..layout.rows()).filter(|row| a[*row] * b[*row] != c[*row]).collect::<Vec<_>>()
+            };
+            assert_eq!(broken(&z), *expected, "{name}");
+            let statement = Statement { publics: honest.publics.clone(), words: words.clone() };
+            let mut verdict = |z: &[Fr], more: Fr| {
+                let [a, b, c2] = key.finish(&circuit, z, blinding, &mut rng);
+                verify_under_any_key(&vk, &statement, &Proof { a: g1(a), b: g2(b), c1: Some(g1(c1)), c2: g1(c2 + more) })
+            };
+            let wanted = if expected.is_empty() { Ok(()) } else { Err(VerifyError::Invalid) };
+            assert_eq!(verdict(&z, Fr::zero()), wanted, "{name}");
+            if expected.is_empty() {
+                continue;
+            }
+            // Quotients of entry 0 fitted to the sums: then the rows of these entries, whose multiplicities are committed, break.
+            let [a, _, _] = circuit.evaluate(&z);
+            let first_entry = layout.products + layout.field_products + layout.lookups();
+            for row in expected {
+                z[layout.first_second_round() + layout.lookups() + 32 * (row - sums)] += a[*row];
+            }
+            assert_eq!(broken(&z), expected.iter().map(|row| first_entry + 32 * (row - sums)).collect::<Vec<_>>(), "{name}");
+            assert_eq!(verdict(&z, Fr::zero()), Err(VerifyError::Invalid), "{name}");
+            // And these multiplicities fitted too: only where C1 binds nothing.
+            let [a, b, _] = circuit.evaluate(&z);
+            for row in expected {
+                let entry = 32 * (row - sums);
+                z[multiplicity + entry] = a[first_entry + entry] * b[first_entry + entry];
+            }
+            assert_eq!(broken(&z), [0; 0], "{name}");
+            let difference = key.commitment(&circuit, &z) - key.commitment(&circuit, &early);
+            assert_eq!(verdict(&z, difference), if equal { Ok(()) } else { Err(VerifyError::Invalid) }, "{name}");
+        }
     }
 }
 
@@ -481,11 +629,13 @@ fn keys_with_impossible_layouts_are_refused() {
     let wordless = VerifyingKey { groups: Vec::new(), ic: vk.ic[..3].to_vec(), ..vk.clone() };
     let layout = Layout { words: 0, tables: Vec::new(), ..key.layout().clone() };
     assert!(refused(layout, wordless, [const { Vec::new() }; 9]));
-    let absurd: [fn(&mut Layout); 6] = [
+    let absurd: [fn(&mut Layout); 8] = [
         |l| l.small = usize::MAX,
         |l| l.products = usize::MAX,
         |l| l.field = usize::MAX / 2,
-        |l| l.tables[0].bits = 200,
+        |l| l.tables[0].entries = 1 << 40,
+        |l| l.tables[0].entries += 1,
+        |l| l.tables[0].entries = 0,
         |l| l.tables[0].lookups = usize::MAX,
         |l| l.tables = vec![l.tables[0]; 2],
     ];
@@ -622,6 +772,7 @@ fn attack_g1_plain_public_wires_are_pinned() {
 /// What the fast prover evaluates row by row, without the matrices, is what the matrices give, on random graphs.
 #[test]
 fn rows_of_the_fast_prover_are_the_matrices() {
+    let mut functions = 0;
     for seed in 1..60u64 {
         let mut random = network::Random(seed * 0x9e37_79b9_7f4a_7c15);
         let graph = network::network(&mut random);
@@ -637,7 +788,9 @@ fn rows_of_the_fast_prover_are_the_matrices() {
         let (a, b) = crate::prove::rows(&witness, &second, chi, &z[..layout.public_wires()], layout.rows());
         let [expected_a, expected_b, _] = circuit.evaluate(&z);
         assert_eq!((a, b), (expected_a, expected_b), "network {seed}");
+        functions += witness.lookups.iter().filter(|(entries, _)| matches!(entries, Entries::Constants(_))).count();
     }
+    assert!(functions > 10, "{functions} tables of functions");
 }
 
 /// The same with a δ that has α's exponent, in the other group, for whoever has `[β]₁`, which is in every proving key: a prover. Whatever

@@ -23,7 +23,7 @@ use crate::challenge::{keccak, to_field};
 use crate::{Form, KeyError, VerifyingKey};
 
 const MAGIC: &[u8; 8] = b"zkslicPK";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const ALIGN: usize = 64;
 
 /// Parts of a proving key. The basis of `K1`, `K2` is folded (`docs/proof-system.md` 6, prover); a plain key has only `Plain`.
@@ -196,7 +196,7 @@ impl ProvingKey {
         let record = hex::decode(&header.verifying_key).map_err(|e| malformed(name, &e.to_string()))?;
         let verifying_key = VerifyingKey::from_record(&record).map_err(|error| error.in_file(name))?;
         let sections: [SectionHeader; SECTIONS] =
-            header.sections.try_into().map_err(|_| malformed(name, "it has not the sections of version 2"))?;
+            header.sections.try_into().map_err(|_| malformed(name, "it has not the sections of version 3"))?;
         let mut offset = padded(16 + length);
         let mut offsets = [(0, 0); SECTIONS];
         for (i, section) in sections.iter().enumerate() {

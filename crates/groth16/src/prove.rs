@@ -11,7 +11,7 @@ use ark_ff::{FftField, One, UniformRand, Zero};
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use ark_std::rand::{CryptoRng, RngCore};
 use rayon::prelude::*;
-use zkslice_circuit::{Circuit, Layout, SecondRound, Witness};
+use zkslice_circuit::{Circuit, Layout, SecondRound, Table, Witness};
 
 use crate::challenge::challenge;
 use crate::key_file::{Blinding, Section, g1, g2};
@@ -102,7 +102,7 @@ pub(crate) fn release(key: &VerifyingKey, statement: &Statement, words: &[[u8; 3
 }
 
 fn fits(layout: &Layout, witness: &Witness) -> Result<(), ProveError> {
-    let tables: Vec<_> = witness.lookups.iter().map(|(bits, values)| (*bits, values.len())).collect();
+    let tables = witness.lookups.iter().map(|(entries, positions)| Table { entries: entries.len(), lookups: positions.len() });
     let counts = [
         ("public inputs", layout.publics, witness.publics.len()),
         ("public words", layout.words, witness.words.len()),
@@ -114,7 +114,7 @@ fn fits(layout: &Layout, witness: &Witness) -> Result<(), ProveError> {
     if let Some((what, expected, got)) = counts.iter().find(|(_, expected, got)| expected != got) {
         return Err(ProveError::WrongKey(format!("it expects {expected} {what}, the witness has {got}")));
     }
-    if tables != layout.tables.iter().map(|t| (t.bits, t.lookups)).collect::<Vec<_>>() {
+    if !tables.eq(layout.tables.iter().copied()) {
         return Err(ProveError::WrongKey("its tables are not the witness's".into()));
     }
     Ok(())
@@ -257,11 +257,7 @@ pub(crate) fn rows(witness: &Witness, second: &SecondRound, chi: Fr, publics: &[
     for (left, right) in &witness.field_products {
         push(*left, *right);
     }
-    let denominators: Vec<Vec<Fr>> = second
-        .inverses
-        .iter()
-        .map(|inverses| std::iter::successors(Some(chi), |d| Some(*d - Fr::one())).take(inverses.len()).collect())
-        .collect();
+    let denominators: Vec<Vec<Fr>> = witness.lookups.iter().map(|(entries, _)| entries.denominators(chi)).collect();
     for ((_, values), (inverses, denominators)) in witness.lookups.iter().zip(second.inverses.iter().zip(&denominators)) {
         values.iter().for_each(|v| push(inverses[*v as usize], denominators[*v as usize]));
     }

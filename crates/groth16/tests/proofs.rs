@@ -102,6 +102,74 @@ fn honest_proofs_verify() {
     assert_eq!(key.verifying_key().setup_digest(), plain_key.verifying_key().setup_digest());
 }
 
+/// As many functions as there are values, of one accumulator, each in a table of as many entries as the range table has.
+fn functions<B: Builder>(b: &mut B, functions: &[Vec<i64>], x: Option<i64>) {
+    b.public(x.map(|_| Fr::from(5)));
+    let x = gadgets::digit(b, x, W, &DigitTables::default(), W).unwrap();
+    let acc = b.combine(&[(70, &x)], -3000).unwrap();
+    let mut outputs = vec![x];
+    for (i, values) in functions.iter().enumerate() {
+        let f = gadgets::FunctionTable::new(b, -47, values, 200 + i as i64).unwrap();
+        let y = gadgets::function(b, &acc, &f, W, W).unwrap();
+        outputs.push(b.combine(&[(1, &y)], 30).unwrap());
+    }
+    let words = gadgets::pack(b, &outputs, W).unwrap();
+    words.iter().for_each(|word| b.public_word(word));
+}
+
+/// Functions' tables beside a range table of the same size: keys on disk, proofs by the fast prover, all values of x.
+#[test]
+fn proofs_of_functions_verify() {
+    let mut rng = StdRng::seed_from_u64(16);
+    let setup = Setup::dev(&mut rng);
+    let folder = tempfile::tempdir().unwrap();
+    for count in 1..=2 {
+        let values: Vec<Vec<i64>> = (0..count).map(|f| (0..1 << W).map(|i| (i * i + 11 * f) % 60 - 30).collect()).collect();
+        let mut shape = ConstraintBuilder::new();
+        functions(&mut shape, &values, None);
+        let circuit = shape.finish();
+        let tables: Vec<_> = circuit.layout().tables.iter().map(|table| (table.entries, table.lookups)).collect();
+        assert_eq!(tables, [vec![(1 << W, 1 + 2 * count as usize)], vec![(1 << W, 1); count as usize]].concat());
+        let groups = [WordGroup { count: 1 + count as usize, bits: W }];
+        let path = folder.path().join("functions.key");
+        setup.key(&circuit, &groups, &mut rng).unwrap().save(&path).unwrap();
+        let key = ProvingKey::open(&path).unwrap();
+        let witness = |x: i64| {
+            let mut trace = WitnessBuilder::new();
+            functions(&mut trace, &values, Some(x));
+            trace.finish()
+        };
+        for x in [0, 1, 31, 42, 57] {
+            let honest = witness(x);
+            let q = gadgets::requant(70 * x - 3000, W);
+            let digits = std::iter::once(x).chain(values.iter().map(|f| f[(q + 47) as usize] + 30));
+            assert_eq!(honest.words, gadgets::pack_values(&digits.collect::<Vec<_>>(), W));
+            let circuit = || Ok(circuit.clone());
+            let proof = prove(&key, &honest, circuit, &mut rng).unwrap();
+            verify(key.verifying_key(), &statement(&honest), &proof).unwrap();
+            let mut other = statement(&honest);
+            other.words[0] += Fr::from(1u64 << W);
+            assert_eq!(verify(key.verifying_key(), &other, &proof), Err(VerifyError::Invalid));
+            // A value, an argument, a position in the table, or another function's table: no proof leaves.
+            let forgeries: [fn(&mut Witness); 5] = [
+                |w| w.small[2] += 1,
+                |w| w.small[1] += 1,
+                |w| w.lookups[1].1[0] ^= 1,
+                |w| w.lookups[0].1[1] ^= 1,
+                |w| w.lookups[1].0 = w.lookups[0].0.clone(),
+            ];
+            for (i, forge) in forgeries.iter().enumerate() {
+                let mut forged = honest.clone();
+                forge(&mut forged);
+                assert!(matches!(prove(&key, &forged, circuit, &mut rng), Err(ProveError::SelfCheck)), "forgery {i}");
+            }
+            let mut fewer = honest.clone();
+            fewer.lookups.pop();
+            assert!(matches!(prove(&key, &fewer, circuit, &mut rng), Err(ProveError::WrongKey(_))));
+        }
+    }
+}
+
 /// `docs/proof-system.md` 8.7: two proofs of one witness share no element.
 #[test]
 fn proofs_are_randomised() {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use zkslice_compiler::{FloatGraph, FloatNode, FloatOp, Options, Value as FloatValue, compile_float};
-use zkslice_graph::{Dense, Encoding, Graph, Input, Node, Op, Port, Relu, Requant, Samples, Scale, Tensor};
+use zkslice_graph::{Dense, Encoding, Function, Graph, Input, Node, Op, Port, Relu, Requant, Samples, Scale, Table, Tensor};
 use zkslice_groth16::keccak;
 use zkslice_prover::{Bound, Bundle, BundleError, Inference, Openings, Proven, ProverError, Verifier, Word, encode_request, prove};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, TensorKind, setup, setup_again};
@@ -32,6 +32,7 @@ fn graph() -> Graph {
         ],
         inputs: vec![Port { tensor: 0, encoding: encoding(6, 32) }],
         outputs: vec![Port { tensor: 6, encoding: encoding(8, 128) }],
+        functions: Vec::new(),
     }
 }
 
@@ -96,6 +97,39 @@ fn honest_bundles_verify_and_agree_with_the_executor() {
             assert!(!text.contains(salt.as_str().unwrap()), "a salt is in the bundle");
         }
     }
+}
+
+/// A function that nodes of two slices look up: each slice has its table, and a proof of its own.
+#[test]
+fn slices_share_a_function() {
+    let tensor = |name: &str| Tensor { name: name.into(), shape: vec![1, 4] };
+    let table = |name: &str, input: usize| Node {
+        name: name.into(),
+        op: Op::Table(Table { function: 0, shift: 0 }),
+        inputs: vec![input],
+        output: input + 1,
+    };
+    let port = |tensor: usize| Port { tensor, encoding: Encoding::uniform(4, 8, Scale { mantissa: 1 << 40 }) };
+    let graph = Graph {
+        table_bits: 5,
+        tensors: ["x", "a", "y"].map(tensor).to_vec(),
+        nodes: vec![table("a", 0), table("y", 1)],
+        inputs: vec![port(0)],
+        outputs: vec![port(2)],
+        functions: vec![Function { first: -8, values: (0..20).map(|i| i * 5 % 16 - 8).collect(), stride: 100 }],
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        PackageOptions { name: "twice".into(), inputs: InputMode::Private, strategy: Strategy::Slices(2), coverage_policy: Vec::new() };
+    let package = Package::create(&folder.path().join("package"), &graph, &options, Value::Null).unwrap();
+    assert!(package.slices().iter().all(|slice| slice.graph.functions == graph.functions && slice.graph.nodes.len() == 1));
+    let mut rng = StdRng::seed_from_u64(1);
+    setup(std::slice::from_ref(&package), &mut rng, |_, _| ()).unwrap();
+    let inputs = vec![vec![-8, -1, 3, 7]];
+    let inference = Inference { context: word(7), owner: word(9), ..Inference::of_inputs(&package, inputs.clone()).unwrap() };
+    let proven = prove(&package, inference, 0..2, &mut rng, |_| ()).unwrap();
+    let whole = zkslice_graph::execute(&graph, &inputs).unwrap();
+    assert_eq!(Verifier::new(&package).unwrap().verify(&proven.bundle).unwrap(), [whole[2].clone()]);
 }
 
 /// Every byte of a bundle, moved: not a bundle, not canonical, or not valid.
@@ -417,7 +451,7 @@ fn slices_proven_apart_compose() {
 /// Outputs around a million, a step of which is more than 2^64 units of 10^−18: compiled, packed, proven and decoded.
 #[test]
 fn large_outputs_are_proven() {
-    let value = |name: &str, size: usize| FloatValue { name: name.into(), shape: vec![1, size] };
+    let value = |name: &str, size: usize| FloatValue::new(name, vec![1, size]);
     let dense = |k: usize, n: usize, size: f64| FloatOp::Dense {
         rows: 1,
         k,
@@ -470,7 +504,7 @@ fn large_outputs_are_proven() {
 fn features_with_scales_of_their_own_are_proven() {
     let weights = vec![1e-3, 2.0, -0.5, -1e-3, 1.0, 0.25];
     let dense = FloatOp::Dense { rows: 1, k: 3, n: 2, weights, bias: vec![0.5, -1.0] };
-    let value = |name: &str, n: usize| FloatValue { name: name.into(), shape: vec![1, n] };
+    let value = |name: &str, n: usize| FloatValue::new(name, vec![1, n]);
     let model = FloatGraph {
         values: vec![value("x", 3), value("y", 2)],
         nodes: vec![FloatNode { name: "dense".into(), op: dense, inputs: vec![0], output: 1 }],

@@ -25,39 +25,55 @@ impl Cost {
 }
 
 /// What nodes cost by themselves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Work {
     /// Product rows.
     products: usize,
     /// Lookups in the model's range table.
     lookups: usize,
+    /// Lookups of each of the graph's functions.
+    functions: Vec<usize>,
 }
 
 impl Work {
     /// Of one node of a validated graph.
     pub(crate) fn of(graph: &Graph, node: &Node) -> Self {
         let site = graph.site(node);
-        Self { products: node.op.products(&site), lookups: node.op.lookups(&site) }
+        let mut functions = vec![0; graph.functions.len()];
+        if let Some((function, lookups)) = node.op.function(&site) {
+            functions[function] = lookups;
+        }
+        Self { products: node.op.products(&site), lookups: node.op.lookups(&site), functions }
     }
 
-    pub(crate) fn rows(self) -> usize {
-        self.products + self.lookups
+    /// Of no node.
+    pub(crate) fn none(graph: &Graph) -> Self {
+        Self { functions: vec![0; graph.functions.len()], ..Self::default() }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.products + self.lookups + self.functions.iter().sum::<usize>()
+    }
+
+    fn with(&self, other: &Self, each: impl Fn(usize, usize) -> usize) -> Self {
+        let functions = self.functions.iter().zip(&other.functions).map(|(a, b)| each(*a, *b)).collect();
+        Self { products: each(self.products, other.products), lookups: each(self.lookups, other.lookups), functions }
     }
 }
 
-impl Add for Work {
-    type Output = Self;
+impl Add for &Work {
+    type Output = Work;
 
-    fn add(self, other: Self) -> Self {
-        Self { products: self.products + other.products, lookups: self.lookups + other.lookups }
+    fn add(self, other: Self) -> Work {
+        self.with(other, |a, b| a + b)
     }
 }
 
-impl Sub for Work {
-    type Output = Self;
+impl Sub for &Work {
+    type Output = Work;
 
-    fn sub(self, other: Self) -> Self {
-        Self { products: self.products - other.products, lookups: self.lookups - other.lookups }
+    fn sub(self, other: Self) -> Work {
+        self.with(other, |a, b| a - b)
     }
 }
 
@@ -90,23 +106,26 @@ pub fn rows(slice: BoundGraph<'_>) -> Cost {
         };
         ports.iter().zip(bindings).map(border).collect()
     };
-    let work = graph.nodes.iter().fold(Work::default(), |sum, node| sum + Work::of(graph, node));
-    cost(work, &borders(&graph.inputs, slice.inputs), &borders(&graph.outputs, slice.outputs), graph.table_bits)
+    let work = graph.nodes.iter().fold(Work::none(graph), |sum, node| &sum + &Work::of(graph, node));
+    cost(graph, &work, &borders(&graph.inputs, slice.inputs), &borders(&graph.outputs, slice.outputs))
 }
 
-/// Rows of a slice that does so much work between these borders, the model's table having `w` bits.
-pub(crate) fn cost(work: Work, inputs: &[Border], outputs: &[Border], w: u32) -> Cost {
+/// Rows of a slice of a graph that does so much work between these borders.
+pub(crate) fn cost(graph: &Graph, work: &Work, inputs: &[Border], outputs: &[Border]) -> Cost {
+    let w = graph.table_bits;
     let digits: Vec<_> = inputs.iter().map(|border| (border.count, border.bits)).collect();
     let tables = DigitTables::choose(&digits, w);
     let widths = tables.widths(digits.iter().map(|(_, bits)| *bits), w, work.lookups > 0);
     let reads: usize = digits.iter().map(|(count, bits)| count * tables.rows(*bits, w)).sum();
     let bound: usize = inputs.iter().chain(outputs).map(|border| binding_rows(border.binding, border.count, border.bits)).sum();
     let has_owner = inputs.iter().chain(outputs).any(|border| matches!(border.binding, Binding::Commitment { owner: true }));
+    let used = graph.functions.iter().zip(&work.functions).filter(|(_, lookups)| **lookups > 0);
+    let functions = used.map(|(function, _)| function.values.len() + 1);
     Cost {
         operators: work.rows(),
         // One for the context's row of the fingerprint, one for the owner's.
         borders: reads + bound + 1 + usize::from(has_owner),
-        tables: widths.iter().map(|bits| (1 << bits) + 1).sum(),
+        tables: widths.iter().map(|bits| (1 << bits) + 1).sum::<usize>() + functions.sum::<usize>(),
     }
 }
 

@@ -2,14 +2,15 @@
 //!
 //! Cuts lie between nodes of the topological order, so any acyclic graph can be cut: whatever crosses becomes a boundary
 //! tensor, skip connections too. Among all cuts into n slices the one with the fewest rows in its largest slice is taken,
-//! boundaries included; of equals the one with the fewest rows in all. That cuts where tensors are narrow.
+//! boundaries included; of equals the one with the fewest rows in all. That cuts where tensors are narrow. Constants cross no cut:
+//! each slice has those that it reads.
 
 use zkslice_graph::{Graph, Interval, TensorId};
 
 use crate::PackageError;
 use crate::cost::{Border, Work, cost, rows};
 use crate::package::{InputMode, TensorKind};
-use crate::slices::{boundary_encoding, crossing, is_output, sub_graph, wiring};
+use crate::slices::{boundary_encoding, is_constant, is_output, sub_graph, wiring};
 
 /// How many slices to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,37 +46,41 @@ pub fn partition(graph: &Graph, strategy: Strategy, mode: InputMode) -> Result<P
     if enough(strategy, &single) {
         return Ok(single);
     }
-    let crosses = |t: &TensorId| !is_output(graph, *t) && boundary_encoding(intervals[*t]).is_some();
-    let encodable = |at: &usize| crossing(graph, *at).iter().all(crosses);
-    let mut points = vec![0];
-    points.extend((1..last).filter(encodable));
-    points.push(last);
-    let count = points.len();
     let segments = Segments::new(graph, &intervals, mode);
+    let points = segments.points();
+    let count = points.len();
     let segment: Vec<Vec<Option<usize>>> = (0..count).map(|i| segments.rows_from(points[i], &points)).collect();
-    // best[j] = (largest, total, cuts, rows of each) over partitions of nodes before points[j] into k slices.
-    type Best = Option<(usize, usize, Vec<usize>, Vec<usize>)>;
-    let mut best: Vec<Best> = (0..count).map(|j| segment[0][j].map(|rows| (rows, rows, vec![], vec![rows]))).collect();
+    // steps[k − 1][j] = (largest, total, where the last slice begins) over partitions of nodes before points[j] into k slices.
+    let mut steps: Vec<Vec<Option<(usize, usize, usize)>>> = vec![(0..count).map(|j| segment[0][j].map(|rows| (rows, rows, 0))).collect()];
     let most = match strategy {
         Strategy::Slices(n) => n,
         Strategy::MaxConstraints(_) => count - 1,
     };
     let (mut possible, mut smallest) = (1, whole);
     for k in 2..=most {
-        best = (0..count)
-            .map(|j| {
-                let candidates = (1..j).filter_map(|i| {
-                    let (largest, total, cuts, all) = best[i].as_ref()?;
-                    let rows = segment[i][j]?;
-                    Some((rows.max(*largest), total + rows, [&cuts[..], &[points[i]]].concat(), [&all[..], &[rows]].concat()))
-                });
-                candidates.min()
-            })
-            .collect();
-        let Some((largest, _, cuts, rows)) = &best[count - 1] else { break };
+        let before = &steps[k - 2];
+        let best = |j: usize| {
+            let candidates = (1..j).filter_map(|i| {
+                let ((largest, total, _), rows) = (before[i]?, segment[i][j]?);
+                Some((rows.max(largest), total + rows, i))
+            });
+            candidates.min()
+        };
+        let step: Vec<_> = (0..count).map(best).collect();
+        let Some((largest, ..)) = step[count - 1] else { break };
+        steps.push(step);
         possible = k;
-        smallest = smallest.min(*largest);
-        let partition = Partition { cuts: cuts.clone(), rows: rows.clone() };
+        smallest = smallest.min(largest);
+        let mut partition = Partition { cuts: Vec::new(), rows: Vec::new() };
+        let mut end = count - 1;
+        for step in steps.iter().rev() {
+            let Some((.., begin)) = step[end] else { break };
+            partition.rows.extend(segment[begin][end]);
+            partition.cuts.extend((begin > 0).then_some(points[begin]));
+            end = begin;
+        }
+        partition.cuts.reverse();
+        partition.rows.reverse();
         if enough(strategy, &partition) {
             return Ok(partition);
         }
@@ -101,18 +106,54 @@ struct Segments<'a> {
 
 impl<'a> Segments<'a> {
     fn new(graph: &'a Graph, intervals: &'a [Interval], mode: InputMode) -> Self {
-        let mut work = vec![Work::default()];
+        let mut work = vec![Work::none(graph)];
         let (mut producer, mut last_read) = (vec![None; graph.tensors.len()], vec![None; graph.tensors.len()]);
         for (position, node) in graph.nodes.iter().enumerate() {
-            work.push(work[position] + Work::of(graph, node));
+            work.push(&work[position] + &Work::of(graph, node));
             producer[node.output] = Some(position);
             node.inputs.iter().for_each(|&tensor| last_read[tensor] = Some(position));
         }
         Self { graph, intervals, mode, work, producer, last_read }
     }
 
+    /// Where a slice may begin or end: at the graph's ends, and wherever no tensor crosses that cannot be a boundary. Of more points than
+    /// can be tried in pairs the narrowest of each stretch of equal work.
+    fn points(&self) -> Vec<usize> {
+        const MOST: usize = 512;
+        let last = self.graph.nodes.len();
+        // What crosses before each node is what crossed before the one before it, and what begins or ends there: bits, and tensors that cannot cross.
+        let mut changes = vec![(0_i64, 0_i64); last + 2];
+        for (tensor, made) in self.producer.iter().enumerate() {
+            let (Some(made), Some(read)) = (made, self.last_read[tensor]) else { continue };
+            if is_constant(&self.graph.nodes[*made]) {
+                continue;
+            }
+            let encoding = boundary_encoding(self.intervals[tensor]).filter(|_| !is_output(self.graph, tensor));
+            let bits = encoding.as_ref().map_or(0, |encoding| self.graph.tensors[tensor].len() as i64 * i64::from(encoding.bits));
+            let impossible = i64::from(encoding.is_none());
+            for (at, sign) in [(made + 1, 1), (read + 1, -1)] {
+                changes[at].0 += sign * bits;
+                changes[at].1 += sign * impossible;
+            }
+        }
+        let (mut bits, mut impossible) = (0, 0);
+        let mut possible = Vec::new();
+        let all = self.work[last].rows().max(1);
+        for (at, (change, before)) in changes.iter().zip(&self.work).enumerate().take(last).skip(1) {
+            (bits, impossible) = (bits + change.0, impossible + change.1);
+            if impossible == 0 {
+                possible.push((before.rows() * MOST / all, bits, at));
+            }
+        }
+        if possible.len() > MOST {
+            possible.sort_unstable();
+            possible.dedup_by_key(|(stretch, ..)| *stretch);
+        }
+        std::iter::once(0).chain(possible.into_iter().map(|(.., at)| at)).chain([last]).collect()
+    }
+
     /// For each of the points the rows of the slice of the nodes from `from` to there; none where there is no such slice, or it
-    /// would have no row or no output.
+    /// would have no row, no input or no output.
     fn rows_from(&self, from: usize, points: &[usize]) -> Vec<Option<usize>> {
         let tensors = self.graph.tensors.len();
         let mut walk = Walk { from, local: self.intervals.to_vec(), read: vec![false; tensors], reads: Vec::new(), made: Vec::new() };
@@ -135,11 +176,13 @@ impl<'a> Segments<'a> {
     fn take(&self, position: usize, walk: &mut Walk) -> Option<()> {
         let node = &self.graph.nodes[position];
         for &tensor in &node.inputs {
-            if self.producer[tensor] >= Some(walk.from) || std::mem::replace(&mut walk.read[tensor], true) {
+            let made = self.producer[tensor];
+            let constant = made.is_some_and(|position| is_constant(&self.graph.nodes[position]));
+            if made >= Some(walk.from) || constant || std::mem::replace(&mut walk.read[tensor], true) {
                 continue;
             }
             let count = self.graph.tensors[tensor].len();
-            if self.producer[tensor].is_none() {
+            if made.is_none() {
                 let port = self.graph.inputs.iter().find(|port| port.tensor == tensor)?;
                 walk.reads.push(Border { binding: self.mode.kind().binding(), count, bits: port.encoding.bits });
                 continue;
@@ -153,7 +196,9 @@ impl<'a> Segments<'a> {
             let inputs: Vec<Interval> = node.inputs.iter().map(|&tensor| walk.local[tensor]).collect();
             walk.local[node.output] = node.op.check(&self.graph.site(node), &inputs).ok()?.interval;
         }
-        walk.made.push(node.output);
+        if !is_constant(node) || is_output(self.graph, node.output) {
+            walk.made.push(node.output);
+        }
         Some(())
     }
 
@@ -171,8 +216,8 @@ impl<'a> Segments<'a> {
             fits.then(|| Border { binding: kind.binding(), count: self.graph.tensors[tensor].len(), bits: encoding.bits })
         };
         let writes = walk.made.iter().map(write).collect::<Option<Vec<_>>>()?;
-        let work = self.work[to] - self.work[walk.from];
-        (work.rows() > 0 && !writes.is_empty()).then(|| cost(work, &walk.reads, &writes, self.graph.table_bits).total())
+        let work = &self.work[to] - &self.work[walk.from];
+        (work.rows() > 0 && !walk.reads.is_empty() && !writes.is_empty()).then(|| cost(self.graph, &work, &walk.reads, &writes).total())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Sub-graphs of a model and the wiring between them.
 
-use zkslice_graph::{Binding, BoundGraph, Encoding, Graph, GraphError, Interval, Node, Port, Scale, Tensor, TensorId};
+use std::collections::HashSet;
+
+use zkslice_graph::{Binding, BoundGraph, Encoding, Graph, GraphError, Interval, Node, Op, Port, Scale, Tensor, TensorId};
 
 use crate::package::{InputMode, TensorKind};
 
@@ -80,10 +82,9 @@ pub(crate) fn is_output(graph: &Graph, tensor: TensorId) -> bool {
     graph.outputs.iter().any(|port| port.tensor == tensor)
 }
 
-/// Tensors produced before node `at` by nodes and read by nodes from there on.
-pub(crate) fn crossing(graph: &Graph, at: usize) -> Vec<TensorId> {
-    let (before, after) = graph.nodes.split_at(at);
-    before.iter().map(|node| node.output).filter(|t| after.iter().any(|node| node.inputs.contains(t))).collect()
+/// Whether a node makes the same integers wherever it stands. Each slice has those that it reads, so that they cross no border.
+pub(crate) fn is_constant(node: &Node) -> bool {
+    matches!(node.op, Op::Constant(_))
 }
 
 /// Cuts a graph before the nodes `cuts` (ascending).
@@ -112,11 +113,14 @@ pub(crate) fn wiring(graph: &Graph, intervals: &[Interval], cuts: &[usize], mode
     };
     graph.inputs.iter().for_each(|port| add(port, mode.kind()));
     graph.outputs.iter().for_each(|port| add(port, TensorKind::Output));
-    let mut boundaries: Vec<TensorId> = cuts.iter().flat_map(|at| crossing(graph, *at)).collect();
-    let position = |t: &TensorId| graph.nodes.iter().position(|node| node.output == *t);
-    boundaries.sort_by_key(position);
-    boundaries.dedup();
-    for tensor in &boundaries {
+    let mut last_read = vec![0; graph.tensors.len()];
+    for (position, node) in graph.nodes.iter().enumerate() {
+        node.inputs.iter().for_each(|&tensor| last_read[tensor] = position);
+    }
+    for (position, node @ Node { output: tensor, .. }) in graph.nodes.iter().enumerate() {
+        if is_constant(node) || !cuts.iter().any(|&at| position < at && at <= last_read[*tensor]) {
+            continue;
+        }
         if is_output(graph, *tensor) {
             return Err(GraphError::Tensor {
                 tensor: *tensor,
@@ -136,10 +140,16 @@ pub(crate) fn wiring(graph: &Graph, intervals: &[Interval], cuts: &[usize], mode
 /// as large as the digits. Where that lets them outgrow the digits of a tensor that the slice writes, there is no such slice.
 pub(crate) fn sub_graph(graph: &Graph, range: std::ops::Range<usize>, wiring: &Wiring) -> Result<Slice, GraphError> {
     let kinds: Vec<TensorKind> = wiring.tensors.iter().map(|t| t.kind).collect();
-    let nodes = &graph.nodes[range.clone()];
     let last = range.end == graph.nodes.len();
-    let produced = |t: TensorId| nodes.iter().any(|node| node.output == t);
-    let read = |t: TensorId| nodes.iter().any(|node| node.inputs.contains(&t));
+    let within = &graph.nodes[range.clone()];
+    let produced: HashSet<TensorId> = within.iter().map(|node| node.output).collect();
+    let produced = |t: TensorId| produced.contains(&t);
+    let read: HashSet<TensorId> = within.iter().flat_map(|node| &node.inputs).copied().collect();
+    let read = |t: TensorId| read.contains(&t);
+    // Wherever the whole graph has its constants, the slice has those that it reads or hands out.
+    let constants = graph.nodes[..range.start].iter().filter(|node| is_constant(node) && read(node.output));
+    let own = within.iter().filter(|node| !is_constant(node) || read(node.output) || is_output(graph, node.output));
+    let nodes: Vec<&Node> = constants.chain(own).collect();
     // An output that is an input passes through the last slice.
     let passes =
         |t: TensorId| last && graph.outputs.iter().any(|port| port.tensor == t) && graph.inputs.iter().any(|port| port.tensor == t);
@@ -171,6 +181,7 @@ pub(crate) fn sub_graph(graph: &Graph, range: std::ops::Range<usize>, wiring: &W
             .collect::<Result<_, GraphError>>()?,
         inputs: reads.iter().map(port).collect::<Result<_, _>>()?,
         outputs: writes.iter().map(port).collect::<Result<_, _>>()?,
+        functions: graph.functions.clone(),
     };
     sub.validate()?;
     Ok(Slice::new(sub, reads, writes, &kinds))

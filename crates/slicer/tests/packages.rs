@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
-use zkslice_graph::Graph;
+use zkslice_graph::{Graph, VERSION};
 use zkslice_groth16::{VerifyingKey, keccak};
 use zkslice_slicer::{
     FeatureEntry, InputMode, Package, PackageError, PackageOptions, Strategy, TensorEntry, TensorKind, layout_digest, partition, setup,
@@ -161,11 +161,11 @@ fn a_newer_graph_is_refused_by_name() {
     with_keys(&folder, &graph(0), 3);
     let path = folder.join("slices/1/graph.bin");
     let mut bytes = fs::read(&path).unwrap();
-    bytes[8] = 3;
+    bytes[8] = VERSION as u8 + 1;
     fs::write(&path, &bytes).unwrap();
     edit_manifest(&folder, |manifest| manifest["slices"][1]["graph"] = json!(format!("0x{}", hex::encode(keccak(&bytes)))));
     let error = use_all(&folder).unwrap_err().to_string();
-    assert!(error.contains("slices/1/graph.bin") && error.contains("version 3"), "{error}");
+    assert!(error.contains("slices/1/graph.bin") && error.contains(&format!("version {}", VERSION + 1)), "{error}");
 }
 
 #[test]

@@ -428,7 +428,7 @@ fn public_inputs_are_described_in_slot_order() {
 /// An input whose features have offsets and scales of their own: the library gives each, and compiles.
 #[test]
 fn features_are_in_the_library() {
-    let value = |name: &str, n: usize| FloatValue { name: name.into(), shape: vec![1, n] };
+    let value = |name: &str, n: usize| FloatValue::new(name, vec![1, n]);
     let dense = FloatOp::Dense { rows: 1, k: 3, n: 1, weights: vec![1e-3, 2.0, -0.5], bias: vec![0.5] };
     let float = FloatGraph {
         values: vec![value("x", 3), value("y", 1)],

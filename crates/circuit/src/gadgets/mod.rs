@@ -2,14 +2,18 @@
 //!
 //! Every gadget is a *function*: for each input that has a witness at all, exactly one output satisfies the constraints.
 
+mod arithmetic;
 mod commit;
 mod digits;
+mod function;
 mod max;
 mod poseidon;
 mod requant;
 
+pub use arithmetic::{Division, divide, multiply, sqrt};
 pub use commit::{CHAIN_WORDS, commitment, commitment_of, tensor_tag};
 pub use digits::{DigitTables, digit, digits_per_word, pack, pack_values, unpack_values, words_of};
-pub use max::{clip, max};
+pub use function::{FunctionTable, function};
+pub use max::{clip, max, one_hot, step};
 pub use poseidon::{hash, hash_of};
 pub use requant::{relu, requant, requantise};

@@ -12,7 +12,7 @@ pub fn requant(x: i64, shift: u32) -> i64 {
     if shift == 0 { x } else { x.wrapping_add(1 << (shift - 1)) >> shift }
 }
 
-fn check_shift(gadget: &'static str, shift: u32, table_bits: u32) -> Result<(), CircuitError> {
+pub(super) fn check_shift(gadget: &'static str, shift: u32, table_bits: u32) -> Result<(), CircuitError> {
     if shift == 0 || shift == table_bits {
         return Ok(());
     }
@@ -27,7 +27,7 @@ fn saturated(at: &'static str, value: i64, allowed: Interval) -> CircuitError {
 }
 
 /// One row: looks up `acc + 2^(w−1) − 2^w·q`, which ties q to acc once q is known to be a small integer.
-fn remainder<B: Builder>(b: &mut B, acc: &B::Int, q: &B::Int, w: u32) -> Result<(), CircuitError> {
+pub(super) fn remainder<B: Builder>(b: &mut B, acc: &B::Int, q: &B::Int, w: u32) -> Result<(), CircuitError> {
     let remainder = b.combine(&[(1, acc), (-(1 << w), q)], 1 << (w - 1))?;
     b.lookup(w, &remainder)
 }

@@ -81,7 +81,7 @@ pub(crate) struct Args {
     /// How inputs are bound.
     #[arg(long, value_enum, default_value = "public")]
     input: InputArg,
-    /// Bits of an input's digit; chosen by accuracy and cost when not given.
+    /// Bits of an input's digit; chosen by accuracy and cost when not given. Integers take what their range needs.
     #[arg(long)]
     input_bits: Option<u32>,
     /// Width of the range table; chosen by accuracy and cost when not given.
@@ -114,9 +114,12 @@ pub(crate) struct Args {
     /// Write the package whatever its error and however often its largest output is another one than the float model's.
     #[arg(long)]
     allow_error: bool,
-    /// Drop a Softmax at the end: its arg max is that of its argument.
+    /// Leave a Softmax at the end out, whose arg max is that of its argument, instead of computing it.
     #[arg(long)]
     drop_final_softmax: bool,
+    /// Print what each node of the model costs and how accurate its result is; JSON output always has it.
+    #[arg(long)]
+    nodes: bool,
     /// The folder to write. The same package there stays, with its keys.
     #[arg(short, long)]
     output: PathBuf,
@@ -191,6 +194,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         "slices": slices,
         "digest": format!("0x{}", hex::encode(package.digest())),
         "report": manifest.report,
+        "nodes": report.nodes,
         "seconds": started.elapsed().as_secs_f64(),
     });
     for warning in &report.warnings {
@@ -219,6 +223,25 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         let name = if report.outputs.len() > 1 { format!("output `{}`, ", output.output) } else { String::new() };
         let error = of(output.made_up_error, output.made_up_range);
         lines.push(format!("  {name}on {} made-up inputs beside the samples: largest error {error}", report.made_up));
+    }
+    let sites = [
+        (report.sites.inputs, "inputs"),
+        (report.sites.relus, "ReLUs"),
+        (report.sites.requants, "requantisations"),
+        (report.sites.comparisons, "comparisons"),
+        (report.sites.functions, "functions"),
+        (report.sites.products, "products"),
+        (report.sites.lookups, "lookups"),
+    ];
+    let sites: Vec<String> = sites.iter().filter(|(count, _)| *count > 0).map(|(count, name)| format!("{count} {name}")).collect();
+    lines.push(format!("  what costs: {}", sites.join(", ")));
+    if args.nodes {
+        lines.push(format!("  {:<40} {:>12} {:>5} {:>10} {:>8}", "node", "range", "bits", "rows", "error"));
+        lines.extend(report.nodes.iter().map(|of| {
+            let name: String = of.node.chars().take(40).collect();
+            format!("  {name:<40} {:>12} {:>5} {:>10} {:>7.3} %", significant(of.range), of.bits, of.rows, 100.0 * of.error)
+        }));
+        lines.push(format!("  most of the error arises at {}", report.dominant_node));
     }
     lines.extend(manifest.slices.iter().enumerate().map(|(k, s)| format!("  slice {k}: {} constraints", s.constraints)));
     lines.extend(keys.map(|model| format!("  the same package was there: its keys stay, of model {model}")));

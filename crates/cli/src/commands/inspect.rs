@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use zkslice_compiler::{ImportOptions, import};
+use zkslice_compiler::{FloatNode, ImportOptions, import};
 use zkslice_prover::{Bound, Bundle};
 use zkslice_slicer::{Package, key_bytes, prove_estimate};
 
@@ -34,10 +34,11 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
 
 fn model(path: &Path) -> Result<(Value, Vec<String>), CliError> {
     read(path)?;
-    let options = ImportOptions { drop_final_softmax: true, ..ImportOptions::default() };
-    let graph = import(path, &options).map_err(|e| CliError::input(format!("{}: {e}", path.display())))?;
-    let nodes: Vec<_> = graph.nodes.iter().map(|n| json!({ "name": n.name, "shape": graph.values[n.output].shape })).collect();
-    let lines = graph.nodes.iter().map(|n| format!("  {} → {:?}", n.name, graph.values[n.output].shape));
+    let graph = import(path, &ImportOptions::default()).map_err(|e| CliError::input(format!("{}: {e}", path.display())))?;
+    // An ONNX node may take several steps, of which the last one makes its result.
+    let last = || graph.nodes.chunk_by(|a, b| a.name == b.name).filter_map(<[FloatNode]>::last);
+    let nodes: Vec<_> = last().map(|n| json!({ "name": n.name, "shape": graph.values[n.output].shape })).collect();
+    let lines = last().map(|n| format!("  {} → {:?}", n.name, graph.values[n.output].shape));
     let head = format!("{}: {} operators; rows depend on calibration: compile it to count them", path.display(), nodes.len());
     Ok((json!({ "kind": "model", "nodes": nodes }), std::iter::once(head).chain(lines).collect()))
 }

@@ -181,7 +181,7 @@ fn answer(package: &Package, input: &Input) -> Answer {
     Ok(package.decode(&package.execute(integers).map_err(|e| e.to_string())?))
 }
 
-/// The model to compare with. What a package leaves out of a model, a Softmax at the end, is left out here too.
+/// The model to compare with. Where the package leaves a Softmax at the end out, it is left out here too.
 fn imported(path: &Path, package: &Package) -> Result<Imported, CliError> {
     super::read(path)?;
     let wrong = |reason: String| CliError::input(format!("{}: {reason}", path.display()));
@@ -189,7 +189,8 @@ fn imported(path: &Path, package: &Package) -> Result<Imported, CliError> {
         package.manifest().tensors.iter().filter(|t| wanted(t.kind)).map(|t| (t.name.clone(), t.shape.clone())).collect()
     };
     // Axes that the model leaves open have the sizes that the package was compiled for. Another model may have other inputs.
-    let mut options = ImportOptions { drop_final_softmax: true, shapes: shapes(TensorKind::is_input).into_iter().collect(), batch: None };
+    let drop_final_softmax = package.manifest().report["drop_final_softmax"] == true;
+    let mut options = ImportOptions { drop_final_softmax, shapes: shapes(TensorKind::is_input).into_iter().collect(), batch: None };
     let model = Imported::read(path, &options).or_else(|_| {
         options.shapes.clear();
         Imported::read(path, &options)

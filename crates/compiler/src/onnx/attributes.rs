@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 use super::{ImportError, node_name};
 
@@ -11,12 +11,13 @@ use super::{ImportError, node_name};
 pub(super) struct Attributes<'a> {
     node: String,
     operator: String,
+    opset: i64,
     left: BTreeMap<&'a str, &'a AttributeProto>,
 }
 
 impl<'a> Attributes<'a> {
-    pub(super) fn new(node: &'a NodeProto) -> Result<Self, ImportError> {
-        let mut attributes = Attributes { node: node_name(node), operator: node.op_type.clone(), left: BTreeMap::new() };
+    pub(super) fn new(node: &'a NodeProto, opset: i64) -> Result<Self, ImportError> {
+        let mut attributes = Attributes { node: node_name(node), operator: node.op_type.clone(), opset, left: BTreeMap::new() };
         for attribute in &node.attribute {
             if !attribute.ref_attr_name.is_empty() {
                 return Err(attributes.wrong(&attribute.name, "refers to a function's attribute, which is not supported"));
@@ -47,11 +48,11 @@ impl<'a> Attributes<'a> {
     }
 
     /// Refuses an attribute that does not exist in the model's operator set, where runtimes differ in what they make of it.
-    pub(super) fn exists(&self, name: &str, opset: i64, versions: std::ops::RangeInclusive<i64>) -> Result<(), ImportError> {
-        if self.left.contains_key(name) && !versions.contains(&opset) {
+    pub(super) fn exists(&self, name: &str, versions: std::ops::RangeInclusive<i64>) -> Result<(), ImportError> {
+        if self.left.contains_key(name) && !versions.contains(&self.opset) {
             let (first, last) = versions.into_inner();
             let last = if last == i64::MAX { "on".to_owned() } else { format!("to {last}") };
-            return Err(self.wrong(name, format!("exists from operator set {first} {last} only, and the model uses {opset}")));
+            return Err(self.wrong(name, format!("exists from operator set {first} {last} only, and the model uses {}", self.opset)));
         }
         Ok(())
     }
@@ -109,8 +110,17 @@ impl<'a> Attributes<'a> {
         Ok(self.take(name, AttributeType::String)?.map(|attribute| String::from_utf8_lossy(&attribute.s).into_owned()))
     }
 
+    pub(super) fn strings(&mut self, name: &str) -> Result<Option<Vec<String>>, ImportError> {
+        let list = self.take(name, AttributeType::Strings)?.map(|attribute| &attribute.strings);
+        Ok(list.map(|list| list.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()))
+    }
+
     pub(super) fn tensor(&mut self, name: &str) -> Result<Option<&'a TensorProto>, ImportError> {
         Ok(self.take(name, AttributeType::Tensor)?.and_then(|attribute| attribute.t.as_ref()))
+    }
+
+    pub(super) fn graph(&mut self, name: &str) -> Result<Option<&'a GraphProto>, ImportError> {
+        Ok(self.take(name, AttributeType::Graph)?.and_then(|attribute| attribute.g.as_ref()))
     }
 
     /// Reads and drops an attribute that cannot change an inference.

@@ -43,10 +43,22 @@ impl Constant {
         Constant { shape, elements: Elements::Ints(list) }
     }
 
-    /// The same elements under another shape, which must have as many.
-    pub(super) fn reshaped(&self, shape: Vec<usize>) -> Option<Constant> {
-        let count = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
-        (count == Some(self.len())).then(|| Constant { shape, elements: self.elements.clone() })
+    /// The elements that stand in the places that `places` makes of all places, under a shape.
+    pub(super) fn moved(&self, shape: Vec<usize>, places: impl FnOnce(&[usize]) -> Vec<usize>) -> Constant {
+        let places = places(&(0..self.len()).collect::<Vec<_>>());
+        let elements = match &self.elements {
+            Elements::Floats(list) => Elements::Floats(places.into_iter().map(|place| list[place]).collect()),
+            Elements::Ints(list) => Elements::Ints(places.into_iter().map(|place| list[place]).collect()),
+        };
+        Constant { shape, elements }
+    }
+
+    /// The one number that all elements are.
+    pub(super) fn uniform(&self) -> Option<f64> {
+        match &self.elements {
+            Elements::Floats(list) => list.first().copied().filter(|first| list.iter().all(|x| x == first)),
+            Elements::Ints(list) => list.first().filter(|first| list.iter().all(|x| x == *first)).map(|&x| x as f64),
+        }
     }
 
     /// Decodes an ONNX tensor; external data is looked for inside `folder` alone, and where links in it

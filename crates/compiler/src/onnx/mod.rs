@@ -3,23 +3,77 @@
 //! tract decodes the protobuf; everything after that is read here, from the protobuf alone. Each operator's attributes
 //! are read by name, and one that was not read is refused, because ignoring it could change what the model computes.
 //! tract's own shape inference is then held against ours. All of it runs behind a panic boundary.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `mod` | models, their inputs and outputs, and what names stand for |
+//! | `error` | why a model is refused, and what to do where an operator is missing |
+//! | `operators` | the table of operators, and how a node finds its own |
+//! | `context`, `attributes` | a node's inputs and attributes, and errors about them |
+//! | `constant`, `broadcast` | tensors known when the model is read, and shapes that broadcast |
+//! | `build` | the float graph's nodes, with constants folded: what all operators below are written in |
+//! | `sign` | what is certain of a value's sign by what makes it |
+//! | `arithmetic` | sums, products, quotients and the larger of tensors |
+//! | `logic`, `bitwise` | comparisons, truth values and choices; integers bit by bit |
+//! | `cast` | types that the model states, and casts between them |
+//! | `pointwise` | functions of each element, clips and powers |
+//! | `reduce` | rows and what is made of each: sums, extremes, positions of extremes |
+//! | `linear`, `einsum` | matrix products, and Einsum in terms of them |
+//! | `norm`, `softmax` | normalisations, and soft max with what a mask leaves |
+//! | `mask`, `attention` | masks of scores before a soft max, and Attention |
+//! | `recurrent` | RNN, GRU and LSTM, unrolled |
+//! | `window`, `conv`, `pool` | windows that slide over space, convolutions and pools |
+//! | `resize` | space sampled at constant places: Resize, Upsample, GridSample |
+//! | `shape` | moves of elements, whose places are constant |
+//! | `index` | elements picked and set by index: Gather, Scatter, OneHot |
+//! | `generator` | constants: ranges, fills, shapes of tensors |
+//! | `control` | If and Loop, which constants decide, and their subgraphs |
+//! | `reference` | tract's reading of the model, which ours is held against |
 
+mod arithmetic;
+mod attention;
 mod attributes;
+mod bitwise;
 mod broadcast;
+mod build;
+mod cast;
 mod constant;
+mod context;
+mod control;
+mod conv;
+mod einsum;
+mod error;
+mod generator;
+mod index;
+mod linear;
+mod logic;
+mod mask;
+mod norm;
 mod operators;
+mod pointwise;
+mod pool;
+mod recurrent;
+mod reduce;
 mod reference;
+mod resize;
+mod shape;
+mod sign;
+mod softmax;
+mod window;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tract_onnx::pb;
 use tract_onnx::prelude::Framework as _;
 
-use crate::float::{FloatGraph, FloatNode, FloatOp, Value, ValueId};
+use crate::float::{FloatGraph, FloatNode, FloatOp, Kind, Value, ValueId};
+pub(crate) use build::along;
 use constant::Constant;
-pub(crate) use operators::along;
-pub use operators::{OPERATORS, Operator};
+use context::Context;
+pub use error::ImportError;
+use mask::Mask;
+pub use operators::{Operator, operators};
 use reference::Runtime;
 pub use reference::{Mismatch, Reference};
 use zkslice_graph::{checked_elements, limits};
@@ -30,103 +84,12 @@ pub const OPSETS: (i64, i64) = (7, 28);
 /// How to import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// Drop a Softmax that only makes an output: the output is then its input (the logits).
+    /// Drop a Softmax that only makes an output, where that keeps each row's order: the output is then its input (the logits).
     pub drop_final_softmax: bool,
     /// Shapes of inputs by name, where the model leaves axes open.
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// Size of open leading axes, whatever their name.
     pub batch: Option<usize>,
-}
-
-/// Why a model cannot be imported.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {source}", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The bytes are not an ONNX model.
-    #[error("this is not an ONNX model ({0}); give a .onnx file")]
-    NotOnnx(String),
-    /// The operator set is not one that can be read.
-    #[error("the model uses version {0} of the ONNX operator set; versions {min} to {max} can be read: convert it with onnx.version_converter", min = OPSETS.0, max = OPSETS.1)]
-    Opset(i64),
-    /// The model uses a part of ONNX that is not supported.
-    #[error("the model {0}")]
-    Unsupported(String),
-    /// An operator that does not exist here.
-    #[error("node `{node}`: operator {operator} is not supported; supported are {}", operators::names())]
-    UnknownOperator {
-        /// Name of the node.
-        node: String,
-        /// The operator.
-        operator: String,
-    },
-    /// An attribute that is unknown, malformed or has a value that is not supported.
-    #[error("node `{node}` ({operator}): attribute `{attribute}` {reason}")]
-    Attribute {
-        /// Name of the node.
-        node: String,
-        /// The operator.
-        operator: String,
-        /// The attribute.
-        attribute: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// An operator is used in a way that is not supported.
-    #[error("node `{node}` ({operator}): {reason}")]
-    Operator {
-        /// Name of the node.
-        node: String,
-        /// The operator.
-        operator: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A constant cannot be used.
-    #[error("constant `{name}`: {reason}")]
-    Constant {
-        /// Name of the initialiser or node.
-        name: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A shape is open.
-    #[error("input `{input}`: axis {axis} is open (`{dimension}`); give its size with --shape {input}=…{batch}, or export the model with a fixed size there", batch = if *axis == 0 { " or --batch 1" } else { "" })]
-    Dimension {
-        /// Name of the input.
-        input: String,
-        /// The axis.
-        axis: usize,
-        /// Name of the dimension, `?` when it has none.
-        dimension: String,
-    },
-    /// An input or output cannot be used.
-    #[error("{side} `{name}`: {reason}")]
-    Port {
-        /// `input` or `output`.
-        side: &'static str,
-        /// Its name.
-        name: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The model ends in a Softmax.
-    #[error(
-        "node `{node}`: a final Softmax is not supported; pass --drop-final-softmax to prove the logits instead (the largest stays the largest)"
-    )]
-    FinalSoftmax {
-        /// Name of the node.
-        node: String,
-    },
-    /// The decoder panicked.
-    #[error("the model cannot be read: the decoder stopped with `{0}`; check the file with onnx.checker")]
-    Panic(String),
 }
 
 /// Imports a model from a file. External data is read from its folder.
@@ -206,14 +169,18 @@ fn decode(bytes: &[u8]) -> Result<pb::ModelProto, ImportError> {
 
 /// Drops nodes that no output depends on and initialisers that nothing reads: they may be of any operator or type.
 fn drop_dead_nodes(model: &mut pb::ModelProto) {
-    let Some(graph) = &mut model.graph else {
-        return;
-    };
+    if let Some(graph) = &mut model.graph {
+        drop_dead(graph);
+    }
+}
+
+fn drop_dead(graph: &mut pb::GraphProto) {
     let mut needed: HashSet<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     let mut live = Vec::with_capacity(graph.node.len());
-    for node in std::mem::take(&mut graph.node).into_iter().rev() {
+    for mut node in std::mem::take(&mut graph.node).into_iter().rev() {
         if node.output.iter().any(|name| !name.is_empty() && needed.contains(name)) {
-            needed.extend(node.input.iter().cloned());
+            node.attribute.iter_mut().filter_map(|attribute| attribute.g.as_mut()).for_each(drop_dead);
+            needed.extend(reads(&node).into_iter().map(str::to_owned));
             live.push(node);
         }
     }
@@ -224,11 +191,30 @@ fn drop_dead_nodes(model: &mut pb::ModelProto) {
     graph.initializer.retain(|tensor| needed.contains(&tensor.name) || inputs.contains(tensor.name.as_str()));
 }
 
+/// The names that a node reads, in its subgraphs too.
+fn reads(node: &pb::NodeProto) -> Vec<&str> {
+    let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();
+    for graph in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+        names.extend(graph.node.iter().flat_map(reads));
+        names.extend(graph.output.iter().map(|output| output.name.as_str()));
+    }
+    names
+}
+
 /// What an ONNX value's name stands for.
 #[derive(Clone)]
 enum Known {
     Value(ValueId),
     Constant(Constant),
+}
+
+impl Known {
+    fn constant(&self) -> Option<&Constant> {
+        match self {
+            Known::Value(_) => None,
+            Known::Constant(constant) => Some(constant),
+        }
+    }
 }
 
 struct Importer<'a> {
@@ -242,6 +228,12 @@ struct Importer<'a> {
     graph: FloatGraph,
     /// Elements of all values so far.
     elements: usize,
+    /// Nodes imported so far.
+    imported: usize,
+    /// Names of scores on their way to a soft max: nothing else reads them, but Add and Where on that way.
+    scores: HashSet<&'a str>,
+    /// Masks of such scores, which the soft max applies.
+    masks: HashMap<ValueId, Mask>,
 }
 
 impl<'a> Importer<'a> {
@@ -272,7 +264,8 @@ impl<'a> Importer<'a> {
             }
         }
         let graph = FloatGraph { values: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
-        Ok(Importer { proto, folder, options, opset, initialisers, known: HashMap::new(), graph, elements: 0 })
+        let (known, scores, masks) = (HashMap::new(), mask::scores(proto), HashMap::new());
+        Ok(Importer { proto, folder, options, opset, initialisers, known, graph, elements: 0, imported: 0, scores, masks })
     }
 
     /// What a name stands for, if anything made it yet.
@@ -296,48 +289,33 @@ impl<'a> Importer<'a> {
             return Err(port("input", name, format!("is given a shape, but the model's inputs are {}", names.join(", "))));
         }
         for input in inputs {
-            let shape = input_shape(input, self.options)?;
-            let id = self.new_value(input.name.clone(), shape);
+            let (shape, kind) = input_shape(input, self.options)?;
+            let id = self.new_value(input.name.clone(), shape, kind);
             if self.known.insert(input.name.clone(), Known::Value(id)).is_some() {
                 return Err(port("input", &input.name, "is there twice"));
             }
             self.graph.inputs.push(id);
         }
-        let outputs: HashSet<&str> = self.proto.output.iter().map(|output| output.name.as_str()).collect();
         let proto = self.proto;
-        let read: HashSet<&str> = proto.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
-        for node in &proto.node {
-            let is_final = node.output.first().is_some_and(|name| outputs.contains(name.as_str()) && !read.contains(name.as_str()));
-            let further = node.output.iter().skip(1).map(String::as_str);
-            let further: Vec<&str> = further.filter(|name| !name.is_empty() && (read.contains(name) || outputs.contains(name))).collect();
-            let result = self.node(node, is_final, &further)?;
-            let Some(name) = node.output.first() else {
-                continue;
-            };
-            if let Known::Value(id) = &result
-                && let Some(value) = self.graph.values.get_mut(*id)
-                && value.name.is_empty()
-            {
-                value.name.clone_from(name);
-            }
-            if self.initialisers.contains_key(name.as_str()) || self.known.insert(name.clone(), result).is_some() {
-                return Err(ImportError::Operator {
-                    node: node_name(node),
-                    operator: node.op_type.clone(),
-                    reason: format!("its output `{name}` is made twice"),
-                });
-            }
+        let outputs: HashSet<&str> = proto.output.iter().map(|output| output.name.as_str()).collect();
+        if outputs.len() < proto.output.len() {
+            return Err(ImportError::Unsupported("has two outputs of one name".into()));
         }
+        self.nodes(&proto.node, &outputs, true)?;
         for output in &self.proto.output {
-            let id = match self.known(&output.name)? {
-                Some(Known::Value(id)) => id,
-                Some(Known::Constant(constant)) => {
-                    let id = self.materialise(&operators::Context::output(&output.name), &constant)?;
-                    self.graph.values[id].name.clone_from(&output.name);
-                    id
-                }
-                None => return Err(port("output", &output.name, "is made by no node")),
+            let context = Context::output(&output.name);
+            let Some(known) = self.known(&output.name)? else {
+                return Err(port("output", &output.name, "is made by no node"));
             };
+            let mut id = self.value(&context, &known)?;
+            // A node of the graph makes each output, and makes it alone.
+            if self.graph.inputs.contains(&id) || self.graph.outputs.iter().any(|(_, other)| *other == id) {
+                let Value { shape, kind, .. } = self.graph.values[id].clone();
+                id = self.append(&context, FloatOp::Reshape, vec![id], shape, kind)?;
+            }
+            if self.graph.values[id].name.is_empty() {
+                self.graph.values[id].name.clone_from(&output.name);
+            }
             check_declared(output, &self.graph.values[id].shape)?;
             self.graph.outputs.push((output.name.clone(), id));
         }
@@ -345,6 +323,46 @@ impl<'a> Importer<'a> {
             return Err(ImportError::Unsupported("has no input or no output".into()));
         }
         self.prune()
+    }
+
+    /// Imports nodes in their order, those of the model itself or of a subgraph.
+    fn nodes(&mut self, nodes: &[pb::NodeProto], outputs: &HashSet<&str>, is_model: bool) -> Result<(), ImportError> {
+        let read: HashSet<&str> = nodes.iter().flat_map(reads).collect();
+        for node in nodes {
+            self.count_import()?;
+            let is_final =
+                is_model && node.output.first().is_some_and(|name| outputs.contains(name.as_str()) && !read.contains(name.as_str()));
+            let is_read = |name: &String| !name.is_empty() && (read.contains(name.as_str()) || outputs.contains(name.as_str()));
+            let results = self.node(node, is_final, node.output.iter().map(is_read).collect())?;
+            for (name, result) in node.output.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
+                if let Known::Value(id) = &result
+                    && let Some(value) = self.graph.values.get_mut(*id)
+                    && value.name.is_empty()
+                {
+                    value.name.clone_from(name);
+                }
+                if self.initialisers.contains_key(name.as_str()) || self.known.insert(name.clone(), result).is_some() {
+                    return Err(ImportError::Operator {
+                        node: node_name(node),
+                        operator: node.op_type.clone(),
+                        reason: format!("its output `{name}` is made twice"),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what subgraphs import again and again.
+    fn count_import(&mut self) -> Result<(), ImportError> {
+        self.imported += 1;
+        if self.imported > limits::MAX_NODES {
+            return Err(ImportError::Unsupported(format!(
+                "takes more than {} nodes, those in its loops counted each time",
+                limits::MAX_NODES
+            )));
+        }
+        Ok(())
     }
 
     /// Drops nodes that no output depends on; an input that none depends on is refused.
@@ -373,37 +391,37 @@ impl<'a> Importer<'a> {
         self.graph.nodes = nodes;
         for &id in &self.graph.inputs {
             if !needed[id] {
-                return Err(port("input", &self.graph.values[id].name, "is used by no output; remove it from the model"));
+                return Err(port("input", &self.graph.values[id].name, "decides no output; remove it from the model"));
             }
         }
         Ok(self.graph)
     }
 
-    fn new_value(&mut self, name: String, shape: Vec<usize>) -> ValueId {
-        self.graph.values.push(Value { name, shape });
+    fn new_value(&mut self, name: String, shape: Vec<usize>, kind: Kind) -> ValueId {
+        self.graph.values.push(Value { name, shape, kind });
         self.graph.values.len() - 1
     }
 
     /// Appends a node; its output's shape must be within the limits.
-    fn push(
+    fn append(
         &mut self,
-        context: &operators::Context<'_>,
+        c: &Context<'_>,
         op: FloatOp,
         inputs: Vec<ValueId>,
         shape: Vec<usize>,
+        kind: Kind,
     ) -> Result<ValueId, ImportError> {
-        let elements = checked_elements(&shape).map_err(|reason| context.wrong(format!("its output: {reason}")))?;
+        let elements = c.checked(&shape, "output")?;
+        if self.graph.nodes.len() >= limits::MAX_NODES {
+            return Err(c.wrong(format!("it makes the model take more than {} steps", limits::MAX_NODES)));
+        }
         self.elements = self.elements.saturating_add(elements);
         if self.elements > limits::MAX_TOTAL_ELEMENTS {
             return Err(ImportError::Unsupported(format!("has more than {} elements in all its tensors", limits::MAX_TOTAL_ELEMENTS)));
         }
-        let output = self.new_value(String::new(), shape);
-        self.graph.nodes.push(FloatNode { name: context.name.clone(), op, inputs, output });
+        let output = self.new_value(String::new(), shape, kind);
+        self.graph.nodes.push(FloatNode { name: c.name.clone(), op, inputs, output });
         Ok(output)
-    }
-
-    fn shape(&self, id: ValueId) -> &[usize] {
-        &self.graph.values[id].shape
     }
 }
 
@@ -426,13 +444,10 @@ fn declared(info: &pb::ValueInfoProto) -> Option<Vec<Result<i64, String>>> {
     Some(dims.collect())
 }
 
-fn input_shape(input: &pb::ValueInfoProto, options: &ImportOptions) -> Result<Vec<usize>, ImportError> {
-    let element = input.r#type.as_ref().and_then(|t| t.value.as_ref()).map(|pb::type_proto::Value::TensorType(tensor)| tensor.elem_type);
-    let float = pb::tensor_proto::DataType::Float as i32;
-    let double = pb::tensor_proto::DataType::Double as i32;
-    if element != Some(float) && element != Some(double) {
-        return Err(port("input", &input.name, "is not a tensor of float or double; export the model with float inputs"));
-    }
+fn input_shape(input: &pb::ValueInfoProto, options: &ImportOptions) -> Result<(Vec<usize>, Kind), ImportError> {
+    let Some(kind) = cast::element_type(input).and_then(cast::kind_of) else {
+        return Err(port("input", &input.name, "is not a tensor of numbers or truth values; export the model with such inputs"));
+    };
     let given = options.shapes.get(&input.name);
     let dims = match (declared(input), given) {
         (Some(dims), _) => dims,
@@ -470,13 +485,7 @@ fn input_shape(input: &pb::ValueInfoProto, options: &ImportOptions) -> Result<Ve
         shape.push(size);
     }
     checked_elements(&shape).map_err(|reason| port("input", &input.name, reason))?;
-    match shape.first() {
-        None => Err(port("input", &input.name, "is a single number without axes; give it shape [1]")),
-        Some(&batch) if batch != 1 && shape.len() > 1 => {
-            Err(port("input", &input.name, format!("has batch {batch}; export the model with batch 1")))
-        }
-        Some(_) => Ok(shape),
-    }
+    Ok((shape, kind))
 }
 
 /// Whether an open leading dimension is named like a batch.

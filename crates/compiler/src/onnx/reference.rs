@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde::Serialize;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
@@ -57,7 +58,7 @@ impl Runtime {
         let read = || -> Option<TypedModel> {
             let mut inferred = tract_onnx::onnx().parse(model, folder.and_then(Path::to_str)).ok()?.model;
             for (position, &id) in graph.inputs.iter().enumerate() {
-                let kind = if is_double(model, &graph.values[id].name) { DatumType::F64 } else { DatumType::F32 };
+                let kind = datum_type(model, &graph.values[id].name)?;
                 inferred.set_input_fact(position, kind.fact(&graph.values[id].shape).into()).ok()?;
             }
             inferred.into_typed().ok()
@@ -107,14 +108,16 @@ impl Runtime {
         let Some(theirs) = self.run(graph, &outlets, samples) else {
             return Ok(Reference::Own);
         };
-        for (sample, (input, theirs)) in samples.iter().zip(&theirs).enumerate() {
-            let values = graph.run(input);
-            let agrees = graph.outputs.iter().zip(theirs).all(|((_, id), theirs)| difference(&values, *id, theirs).is_none());
-            if !agrees {
-                return Err(self.first_difference(graph, sample, input, &values, &outlets));
-            }
-        }
-        Ok(Reference::Tract)
+        let differs = |sample: &usize| {
+            let values = graph.run(&samples[*sample]);
+            graph.outputs.iter().zip(&theirs[*sample]).any(|((_, id), theirs)| difference(&values, *id, theirs).is_some())
+        };
+        let all: Vec<usize> = (0..samples.len()).collect();
+        let found = all.chunks(graph.runs_at_once()).find_map(|block| block.par_iter().find_first(|sample| differs(sample)));
+        found.map_or(Ok(Reference::Tract), |&sample| {
+            let input = &samples[sample];
+            Err(self.first_difference(graph, sample, input, &graph.run(input), &outlets))
+        })
     }
 
     /// The first node whose result differs on a sample on which an output does.
@@ -169,10 +172,27 @@ impl Runtime {
     }
 }
 
-fn is_double(model: &pb::ModelProto, input: &str) -> bool {
+/// tract's name of an input's element type.
+fn datum_type(model: &pb::ModelProto, input: &str) -> Option<DatumType> {
+    use pb::tensor_proto::DataType;
     let info = model.graph.iter().flat_map(|graph| &graph.input).find(|info| info.name == input);
     let kind = info.and_then(|info| info.r#type.as_ref()).and_then(|kind| kind.value.as_ref());
-    kind.is_some_and(|pb::type_proto::Value::TensorType(tensor)| tensor.elem_type == pb::tensor_proto::DataType::Double as i32)
+    let pb::type_proto::Value::TensorType(tensor) = kind?;
+    Some(match DataType::try_from(tensor.elem_type).ok()? {
+        DataType::Float => DatumType::F32,
+        DataType::Double => DatumType::F64,
+        DataType::Float16 => DatumType::F16,
+        DataType::Int8 => DatumType::I8,
+        DataType::Int16 => DatumType::I16,
+        DataType::Int32 => DatumType::I32,
+        DataType::Int64 => DatumType::I64,
+        DataType::Uint8 => DatumType::U8,
+        DataType::Uint16 => DatumType::U16,
+        DataType::Uint32 => DatumType::U32,
+        DataType::Uint64 => DatumType::U64,
+        DataType::Bool => DatumType::Bool,
+        _ => return None,
+    })
 }
 
 /// The element at which a value differs most from tract's by more than rounding: its index, ours, theirs.

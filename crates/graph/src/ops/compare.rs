@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Builder, CircuitError, gadgets};
 
+use super::arithmetic::limbs;
 use super::linear::bounded;
 use super::window::Window;
 use super::{Checked, Primitive, Site};
@@ -131,6 +132,132 @@ impl Primitive for MaxPool {
             outputs.push(taps.try_fold(start, |best, tap| gadgets::max(b, &best, tap, self.limbs, site.table_bits))?);
         }
         Ok(outputs)
+    }
+}
+
+/// The larger of two, element by element; refused unless they are less than `2^(limbs·w)` apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maximum {
+    /// Table lookups a comparison takes: 1 to 3.
+    pub limbs: u32,
+}
+
+impl Primitive for Maximum {
+    const INPUTS: Option<usize> = Some(2);
+
+    fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
+        site.inputs.iter().try_for_each(|tensor| site.output_is(&tensor.shape))?;
+        limbs(self.limbs, site.table_bits)?;
+        bounded(inputs[0].magnitude().saturating_add(inputs[1].magnitude()).saturating_mul(2))?;
+        let interval = Interval { min: inputs[0].min.max(inputs[1].min), max: inputs[0].max.max(inputs[1].max) };
+        Ok(Checked { interval, work: site.output.len() as u128 })
+    }
+
+    fn products(&self, site: &Site<'_>) -> usize {
+        site.output.len()
+    }
+
+    fn lookups(&self, site: &Site<'_>) -> usize {
+        self.products(site) * self.limbs as usize
+    }
+
+    fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
+        let max = farthest(site, self.limbs);
+        let larger = |(element, (&x, &y)): (usize, (&i64, &i64))| {
+            let difference = x.saturating_sub(y).saturating_abs();
+            if difference > max {
+                return Err(ExecuteError::Apart { node: site.node.to_owned(), element, difference, max });
+            }
+            Ok(x.max(y))
+        };
+        inputs[0].iter().zip(inputs[1]).enumerate().map(larger).collect()
+    }
+
+    fn constrain<B: Builder>(&self, b: &mut B, site: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
+        inputs[0].iter().zip(inputs[1]).map(|(x, y)| gadgets::max(b, x, y, self.limbs, site.table_bits)).collect()
+    }
+}
+
+/// 1 where `x ≥ 0`, else 0; refused unless x is in `[−2^(limbs·w), 2^(limbs·w))`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Table lookups a comparison takes: 1 to 3.
+    pub limbs: u32,
+}
+
+impl Primitive for Step {
+    fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
+        site.output_is(&site.inputs[0].shape)?;
+        limbs(self.limbs, site.table_bits)?;
+        bounded(inputs[0].magnitude().saturating_mul(3).saturating_add(1))?;
+        Ok(Checked { interval: Interval { min: 0, max: 1 }, work: site.output.len() as u128 })
+    }
+
+    /// That it is a bit, and the bit times x.
+    fn products(&self, site: &Site<'_>) -> usize {
+        2 * site.output.len()
+    }
+
+    fn lookups(&self, site: &Site<'_>) -> usize {
+        site.output.len() * self.limbs as usize
+    }
+
+    fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
+        let max = farthest(site, self.limbs);
+        let step = |(element, &x): (usize, &i64)| {
+            if x > max || x < -max - 1 {
+                return Err(ExecuteError::Apart { node: site.node.to_owned(), element, difference: x.saturating_abs(), max });
+            }
+            Ok(i64::from(x >= 0))
+        };
+        inputs[0].iter().enumerate().map(step).collect()
+    }
+
+    fn constrain<B: Builder>(&self, b: &mut B, site: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
+        inputs[0].iter().map(|x| gadgets::step(b, x, self.limbs, site.table_bits)).collect()
+    }
+}
+
+/// `out[e][i]` is 1 where `x_e = i`, else 0; refused unless x is in `[0, count)`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OneHot {
+    /// Number of values.
+    pub count: usize,
+}
+
+impl Primitive for OneHot {
+    fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
+        let mut shape = site.inputs[0].shape.clone();
+        shape.push(self.count);
+        site.output_is(&shape)?;
+        // The bits' places are summed.
+        bounded(inputs[0].magnitude().saturating_add((self.count as i128).saturating_mul(self.count as i128)))?;
+        Ok(Checked { interval: Interval { min: 0, max: 1 }, work: site.output.len() as u128 })
+    }
+
+    /// That each is a bit; that one of them is set; that it stands at x.
+    fn products(&self, site: &Site<'_>) -> usize {
+        site.output.len() + 2 * site.inputs[0].len()
+    }
+
+    fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
+        let mut output = Vec::with_capacity(site.output.len());
+        for (element, &value) in inputs[0].iter().enumerate() {
+            let max = self.count as i64 - 1;
+            if value < 0 || value > max {
+                return Err(ExecuteError::Argument { node: site.node.to_owned(), element, value, min: 0, max });
+            }
+            output.extend((0..=max).map(|i| i64::from(i == value)));
+        }
+        Ok(output)
+    }
+
+    fn constrain<B: Builder>(&self, b: &mut B, site: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
+        let mut output = Vec::with_capacity(site.output.len());
+        for x in inputs[0] {
+            output.extend(gadgets::one_hot(b, x, self.count)?);
+        }
+        Ok(output)
     }
 }
 

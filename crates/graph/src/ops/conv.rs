@@ -1,11 +1,14 @@
 //! Convolution with constant weights and bias.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::linear::{Rows, linear_primitive, row_interval};
 use super::window::{Window, inside};
 use super::{Checked, Primitive, Site};
 use crate::check::Interval;
+use crate::matrix::{Columns, Number, Weight, exact_as_floats, multiply};
 
 /// A grouped convolution. Output `[1, weights.len() / (in_per_group·kh·kw), oh, ow]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +55,7 @@ impl Rows for Conv {
     }
 
     fn values(&self, _: &Site<'_>, inputs: &[&[i64]]) -> Vec<i64> {
-        convolve(self, inputs[0])
+        values(self, inputs[0])
     }
 }
 
@@ -76,52 +79,70 @@ fn interval(conv: &Conv, input: Interval) -> Result<Interval, String> {
     Ok(joined)
 }
 
-fn convolve(conv: &Conv, input: &[i64]) -> Vec<i64> {
-    let window = &conv.window;
+/// A grouped convolution, without its bias. Every sum goes to `put`, by its output channel and its position in the
+/// plane; its terms were added in the order of channels and taps, what is padded as zero.
+pub fn convolve<W: Weight<T>, T: Number>(window: &Window, groups: usize, weights: &[W], input: &[T], mut put: impl FnMut(usize, usize, T)) {
     let [channels, height, width] = window.input;
     let [out_height, out_width] = window.output;
     let [kernel_height, kernel_width] = window.kernel;
-    let [stride_y, stride_x] = window.strides;
-    let out_channels = conv.bias.len();
-    let per_group = channels / conv.groups;
-    let out_per_group = out_channels / conv.groups;
-    let out_plane = out_height * out_width;
-    let mut output = Vec::with_capacity(out_channels * out_plane);
-    let mut weights = conv.weights.iter();
-    for (channel, &bias) in conv.bias.iter().enumerate() {
-        output.resize((channel + 1) * out_plane, bias);
-        let plane = &mut output[channel * out_plane..];
-        let first = channel / out_per_group * per_group;
-        for source in input[first * height * width..(first + per_group) * height * width].chunks_exact(height * width) {
-            for i in 0..kernel_height {
-                let (top, bottom) = inside(height, out_height, stride_y, i * window.dilations[0], window.pads[0]);
-                for j in 0..kernel_width {
-                    let weight = weights.next().copied().unwrap_or(0);
-                    if weight == 0 {
-                        continue;
-                    }
-                    let (left, right) = inside(width, out_width, stride_x, j * window.dilations[1], window.pads[1]);
-                    if left == right {
-                        continue;
-                    }
-                    let column = left * stride_x + j * window.dilations[1] - window.pads[1];
-                    for y in top..bottom {
-                        let row = y * stride_y + i * window.dilations[0] - window.pads[0];
-                        let from = &source[row * width + column..(row + 1) * width];
-                        let to = &mut plane[y * out_width + left..y * out_width + right];
-                        if stride_x == 1 {
-                            for (sum, &x) in to.iter_mut().zip(from) {
-                                *sum = sum.wrapping_add(weight.wrapping_mul(x));
-                            }
-                        } else {
-                            for (sum, &x) in to.iter_mut().zip(from.iter().step_by(stride_x)) {
-                                *sum = sum.wrapping_add(weight.wrapping_mul(x));
-                            }
+    let (per_group, area) = (channels / groups, height * width);
+    // Taps that are padding wherever the window stands are left out: of a large kernel on a small plane these are most.
+    let along = |axis: usize, tap: usize| {
+        let offset = tap * window.dilations[axis];
+        inside(window.input[axis + 1], window.output[axis], window.strides[axis], offset, window.pads[axis])
+    };
+    let taps: Vec<_> = (0..kernel_height)
+        .flat_map(|i| (0..kernel_width).map(move |j| (i, j)))
+        .map(|(i, j)| (i, j, along(0, i), along(1, j)))
+        .filter(|(_, _, rows, columns)| rows.0 < rows.1 && columns.0 < columns.1)
+        .collect();
+    let all = kernel_height * kernel_width;
+    let depth = per_group * taps.len();
+    let rows = weights.len() / (groups * per_group * all);
+    let positions = out_height * out_width;
+    if depth == 0 {
+        (0..groups * rows).for_each(|channel| (0..positions).for_each(|position| put(channel, position, T::default())));
+        return;
+    }
+    let used = |weights: &[W]| -> Vec<W> {
+        weights.chunks_exact(all).flat_map(|kernel| taps.iter().map(|(i, j, ..)| kernel[i * kernel_width + j])).collect()
+    };
+    for (group, (weights, input)) in weights.chunks_exact(rows * per_group * all).zip(input.chunks_exact(per_group * area)).enumerate() {
+        let some;
+        let weights = if taps.len() == all {
+            weights
+        } else {
+            some = used(weights);
+            &some
+        };
+        let fill = |range: Range<usize>, columns: &mut Columns<'_, T>| {
+            for (channel, plane) in input.chunks_exact(area).enumerate() {
+                for (tap, &(i, j, (top, bottom), (left, right))) in taps.iter().enumerate() {
+                    for y in top.max(range.start / out_width)..bottom.min(range.end.div_ceil(out_width)) {
+                        let row = &plane[(y * window.strides[0] + i * window.dilations[0] - window.pads[0]) * width..][..width];
+                        let first = y * out_width;
+                        for x in left.max(range.start.saturating_sub(first))..right.min(range.end - first) {
+                            let value = row[x * window.strides[1] + j * window.dilations[1] - window.pads[1]];
+                            columns.set(channel * taps.len() + tap, first + x, value);
                         }
                     }
                 }
             }
-        }
+        };
+        multiply(weights, depth, positions, fill, |row, position, sum| put(group * rows + row, position, sum));
+    }
+}
+
+fn values(conv: &Conv, input: &[i64]) -> Vec<i64> {
+    let Conv { window, groups, weights, bias } = conv;
+    let positions = window.output[0] * window.output[1];
+    let mut output = vec![0_i64; bias.len() * positions];
+    let mut put = |channel: usize, position: usize, sum: i64| output[channel * positions + position] = sum.wrapping_add(bias[channel]);
+    if positions > 1 && exact_as_floats(weights, input, weights.len() / bias.len()) {
+        let input: Vec<f64> = input.iter().map(|&x| x as f64).collect();
+        convolve(window, *groups, weights, &input, |channel, position, sum: f64| put(channel, position, sum as i64));
+    } else {
+        convolve(window, *groups, weights, input, put);
     }
     output
 }

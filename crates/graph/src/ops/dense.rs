@@ -1,10 +1,13 @@
 //! Matrix product with a constant matrix.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::linear::{Rows, linear_primitive, row_interval};
 use super::{Checked, Primitive, Site};
 use crate::check::Interval;
+use crate::matrix::{Columns, Number, Weight, exact_as_floats, multiply};
 use crate::model::Tensor;
 
 /// `[rows, k] × [k, n] + bias`.
@@ -37,7 +40,7 @@ impl Rows for Dense {
     }
 
     fn values(&self, _: &Site<'_>, inputs: &[&[i64]]) -> Vec<i64> {
-        multiply(self, inputs[0])
+        values(self, inputs[0])
     }
 }
 
@@ -48,10 +51,7 @@ fn interval(dense: &Dense, first: &Tensor, output: &Tensor, input: Interval) -> 
         && dense.rows.checked_mul(dense.k) == Some(first.len())
         && dense.rows.checked_mul(dense.n) == Some(output.len())
         && dense.n.checked_mul(dense.k) == Some(dense.weights.len())
-        && dense.bias.len() == dense.n
-        && first.shape.last() == Some(&dense.k)
-        && output.shape.last() == Some(&dense.n)
-        && first.shape.split_last().map(|(_, leading)| leading) == output.shape.split_last().map(|(_, leading)| leading);
+        && dense.bias.len() == dense.n;
     if !fits {
         return Err(format!(
             "a matrix {}×{} with {} weights and {} biases does not take {:?} to {:?}",
@@ -71,12 +71,25 @@ fn interval(dense: &Dense, first: &Tensor, output: &Tensor, input: Interval) -> 
     Ok(joined)
 }
 
-fn multiply(dense: &Dense, input: &[i64]) -> Vec<i64> {
-    let mut output = Vec::with_capacity(dense.rows * dense.n);
-    for row in input.chunks_exact(dense.k) {
-        for (weights, &bias) in dense.weights.chunks_exact(dense.k).zip(&dense.bias) {
-            output.push(weights.iter().zip(row).fold(bias, |sum, (&w, &x)| sum.wrapping_add(w.wrapping_mul(x))));
-        }
+fn values(dense: &Dense, input: &[i64]) -> Vec<i64> {
+    let Dense { rows, k, n, weights, bias } = dense;
+    let mut output = vec![0_i64; rows * n];
+    let mut put = |column: usize, row: usize, sum: i64| output[row * n + column] = sum.wrapping_add(bias[column]);
+    if *rows > 1 && exact_as_floats(weights, input, *k) {
+        let input: Vec<f64> = input.iter().map(|&x| x as f64).collect();
+        multiply_rows(weights, *k, &input, |column, row, sum: f64| put(column, row, sum as i64));
+    } else {
+        multiply_rows(weights, *k, input, put);
     }
     output
+}
+
+/// `[rows, k] × [k, n]` by weights `[n, k]`. Every sum goes to `put`, by its column and its row; its terms were added in their order.
+pub fn multiply_rows<W: Weight<T>, T: Number>(weights: &[W], k: usize, input: &[T], put: impl FnMut(usize, usize, T)) {
+    let fill = |range: Range<usize>, columns: &mut Columns<'_, T>| {
+        for row in range {
+            input[row * k..][..k].iter().enumerate().for_each(|(i, &x)| columns.set(i, row, x));
+        }
+    };
+    multiply(weights, k, input.len() / k, fill, put);
 }

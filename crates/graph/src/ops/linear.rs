@@ -81,7 +81,7 @@ pub(crate) fn row_interval(weights: &[i64], bias: i64, input: Interval, padded: 
 
 /// Refuses an accumulator whose magnitude, summed over absolute values, could leave 2^62.
 pub(crate) fn bounded(magnitude: i128) -> Result<(), String> {
-    if magnitude > limits::MAX_MAGNITUDE {
+    if magnitude >= limits::MAX_MAGNITUDE {
         return Err("its accumulator could exceed 2^62: use a narrower table or fewer input bits".into());
     }
     Ok(())
@@ -102,7 +102,7 @@ mod tests {
     fn rows_are_values(operator: &impl Rows, inputs: &[&[usize]], output: &[usize]) {
         let tensor = |shape: &[usize]| Tensor { name: String::new(), shape: shape.to_vec() };
         let (tensors, output): (Vec<Tensor>, Tensor) = (inputs.iter().map(|shape| tensor(shape)).collect(), tensor(output));
-        let site = Site { node: "", table_bits: 12, inputs: tensors.iter().collect(), output: &output };
+        let site = Site { node: "", table_bits: 12, inputs: tensors.iter().collect(), output: &output, functions: &[], ranges: &[] };
         operator.check(&site, &vec![Interval { min: -512, max: 511 }; inputs.len()]).unwrap();
         let data: Vec<Vec<i64>> = tensors.iter().zip(7..).map(|(tensor, seed)| numbers(tensor.len(), seed)).collect();
         let data: Vec<&[i64]> = data.iter().map(Vec::as_slice).collect();

@@ -4,12 +4,15 @@
 //! costs, on one page. `operators!` lists them all; whatever walks a graph goes through [`Op`]'s methods and names none.
 
 mod affine;
+mod arithmetic;
 mod compare;
+mod constant;
 mod conv;
 mod dense;
 mod linear;
 mod requant;
 mod sum_pool;
+mod table;
 mod view;
 mod window;
 
@@ -17,17 +20,20 @@ use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Builder, CircuitError};
 
 pub use affine::Affine;
-pub use compare::{Clip, MaxPool};
-pub use conv::Conv;
-pub use dense::Dense;
+pub use arithmetic::{Divide, MatMul, Product, Rounding, Sqrt};
+pub use compare::{Clip, MaxPool, Maximum, OneHot, Step};
+pub use constant::Constant;
+pub use conv::{Conv, convolve};
+pub use dense::{Dense, multiply_rows};
 pub use requant::{Relu, Requant};
 pub use sum_pool::SumPool;
-pub use view::{Concat, Reshape, Transpose, concat, transpose};
+pub use table::Table;
+pub use view::{Concat, Gather, Reshape, Transpose, View, concat, gather, transpose, view};
 pub use window::{Window, inside};
 
 use crate::check::Interval;
 use crate::execute::ExecuteError;
-use crate::model::{Graph, Node, Tensor};
+use crate::model::{Function, Graph, Node, Tensor};
 
 /// A node with the tensors it stands between.
 #[derive(Debug)]
@@ -40,6 +46,10 @@ pub struct Site<'a> {
     pub(crate) inputs: Vec<&'a Tensor>,
     /// What it writes.
     pub(crate) output: &'a Tensor,
+    /// The graph's functions.
+    pub(crate) functions: &'a [Function],
+    /// Where the values of each of them lie, if that is known: to look for it at every node would take too long.
+    pub(crate) ranges: &'a [Interval],
 }
 
 impl Site<'_> {
@@ -56,7 +66,8 @@ impl Graph {
     /// A node of a validated graph with its tensors.
     pub fn site<'a>(&'a self, node: &'a Node) -> Site<'a> {
         let inputs = node.inputs.iter().map(|&id| &self.tensors[id]).collect();
-        Site { node: &node.name, table_bits: self.table_bits, inputs, output: &self.tensors[node.output] }
+        let output = &self.tensors[node.output];
+        Site { node: &node.name, table_bits: self.table_bits, inputs, output, functions: &self.functions, ranges: &[] }
     }
 }
 
@@ -85,6 +96,11 @@ pub(crate) trait Primitive {
     /// Lookups of its circuit in the model's range table.
     fn lookups(&self, _: &Site<'_>) -> usize {
         0
+    }
+
+    /// The function that its circuit looks up, and how often.
+    fn function(&self, _: &Site<'_>) -> Option<(usize, usize)> {
+        None
     }
 
     /// The definition: its output's integers, or why no circuit proves them.
@@ -130,6 +146,11 @@ macro_rules! operators {
                 match self { $(Self::$name(op) => Primitive::lookups(op, site),)* }
             }
 
+            /// The function that its circuit looks up, and how often.
+            pub fn function(&self, site: &Site<'_>) -> Option<(usize, usize)> {
+                match self { $(Self::$name(op) => Primitive::function(op, site),)* }
+            }
+
             /// Applies it at a node of a validated graph.
             ///
             /// # Errors
@@ -161,6 +182,17 @@ operators! {
     8 Reshape: "The same elements under another shape.",
     9 Transpose: "Axes in another order.",
     10 Concat: "Inputs joined along an axis.",
+    11 View: "Elements of the input in another order, some left out, some repeated: slices, expansions, tiles.",
+    12 Gather: "Slices along an axis, picked by constant indices.",
+    13 Constant: "Integers that no input decides.",
+    14 Table: "A function of each element, by its table.",
+    15 Product: "Element-wise product of two inputs.",
+    16 MatMul: "Matrix products of two inputs.",
+    17 Divide: "Element-wise quotient of two inputs, rounded.",
+    18 Sqrt: "Square root, rounded down.",
+    19 Maximum: "Element-wise larger one of two inputs.",
+    20 Step: "One where an element is not negative, else zero.",
+    21 OneHot: "For each element as many bits as it has values, the one at its value set.",
 }
 
 impl Op {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Builder, CircuitError};
 
 use super::{Checked, Primitive, Site};
-use crate::check::Interval;
+use crate::check::{Interval, limits};
 use crate::execute::ExecuteError;
 
 /// The same elements under another shape.
@@ -99,6 +99,119 @@ impl Primitive for Concat {
     fn constrain<B: Builder>(&self, _: &mut B, site: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
         Ok(concat(self.axis, &site.input_shapes(), inputs))
     }
+}
+
+/// Output element `(i_0, …, i_r)` of axes as long as `dims` says, in row-major order, is input element `first + Σ strides_k·i_k`:
+/// slices, expansions, tiles, transpositions and what follows from several of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// Lengths of the axes that it walks; as many elements as the output has.
+    pub dims: Vec<usize>,
+    /// Steps in the input, by axis.
+    pub strides: Vec<i64>,
+    /// Input element of the first output element.
+    pub first: usize,
+}
+
+impl Primitive for View {
+    fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
+        if self.dims.len() != self.strides.len() || self.dims.len() > 2 * limits::MAX_RANK {
+            return Err(format!(
+                "{} axes and {} strides; as many of each, and at most {}, are needed",
+                self.dims.len(),
+                self.strides.len(),
+                2 * limits::MAX_RANK
+            ));
+        }
+        let count = self.dims.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim));
+        if count != Some(site.output.len()) {
+            return Err(format!("axes {:?} have not as many elements as the output", self.dims));
+        }
+        // Along an axis of length 1 no step is taken, but the walk adds it up.
+        if let Some(stride) = self.strides.iter().find(|stride| stride.unsigned_abs() > limits::MAX_ELEMENTS as u64) {
+            return Err(format!("stride {stride} is longer than any tensor"));
+        }
+        let (mut least, mut most) = (self.first as i128, self.first as i128);
+        for (&dim, &stride) in self.dims.iter().zip(&self.strides) {
+            let end = i128::from(stride) * (dim as i128 - 1);
+            (least, most) = (least + end.min(0), most + end.max(0));
+        }
+        if least < 0 || most >= site.inputs[0].len() as i128 {
+            return Err(format!("it reads elements {least} to {most} of {}", site.inputs[0].len()));
+        }
+        Ok(Checked { interval: inputs[0], work: site.output.len() as u128 })
+    }
+
+    fn evaluate(&self, _: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
+        Ok(view(&self.dims, &self.strides, self.first, inputs[0]))
+    }
+
+    fn constrain<B: Builder>(&self, _: &mut B, _: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
+        Ok(view(&self.dims, &self.strides, self.first, inputs[0]))
+    }
+}
+
+/// `out[.., i, ..] = in[.., indices_i, ..]` along an axis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gather {
+    /// The axis.
+    pub axis: usize,
+    /// What each index along it reads.
+    pub indices: Vec<usize>,
+}
+
+impl Primitive for Gather {
+    fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
+        let mut shape = site.inputs[0].shape.clone();
+        let length = *shape.get(self.axis).ok_or_else(|| format!("there is no axis {}", self.axis))?;
+        if let Some(index) = self.indices.iter().find(|&&index| index >= length) {
+            return Err(format!("index {index} is beyond axis {} of length {length}", self.axis));
+        }
+        shape[self.axis] = self.indices.len();
+        site.output_is(&shape)?;
+        Ok(Checked { interval: inputs[0], work: site.output.len() as u128 })
+    }
+
+    fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
+        Ok(gather(self.axis, &self.indices, &site.inputs[0].shape, inputs[0]))
+    }
+
+    fn constrain<B: Builder>(&self, _: &mut B, site: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
+        Ok(gather(self.axis, &self.indices, &site.inputs[0].shape, inputs[0]))
+    }
+}
+
+/// See [`View`]; everything that it reads must be there.
+pub fn view<T: Clone>(dims: &[usize], strides: &[i64], first: usize, input: &[T]) -> Vec<T> {
+    let count = dims.iter().product();
+    let mut index = vec![0_usize; dims.len()];
+    let mut from = first as i64;
+    let mut output = Vec::with_capacity(count);
+    for _ in 0..count {
+        output.push(input[from as usize].clone());
+        for axis in (0..dims.len()).rev() {
+            index[axis] += 1;
+            from += strides[axis];
+            if index[axis] < dims[axis] {
+                break;
+            }
+            from -= strides[axis] * dims[axis] as i64;
+            index[axis] = 0;
+        }
+    }
+    output
+}
+
+/// See [`Gather`].
+pub fn gather<T: Clone>(axis: usize, indices: &[usize], shape: &[usize], input: &[T]) -> Vec<T> {
+    let inner: usize = shape[axis + 1..].iter().product();
+    let mut output = Vec::with_capacity(input.len() / shape[axis] * indices.len());
+    for block in input.chunks_exact(shape[axis] * inner) {
+        for &index in indices {
+            output.extend_from_slice(&block[index * inner..(index + 1) * inner]);
+        }
+    }
+    output
 }
 
 /// `out[.., i_axis, ..]` with axis a of the output being axis `perm[a]` of `input`, whose shape is `shape`.

@@ -3,10 +3,7 @@
 // Each test uses its part.
 #![allow(dead_code)]
 
-use zkslice_graph::{
-    Affine, Binding, BoundGraph, Clip, Concat, Conv, Dense, Encoding, Graph, MaxPool, Node, Op, Port, Relu, Requant, Reshape, Scale,
-    SliceValues, SumPool, Tensor, Transpose, Window,
-};
+use zkslice_graph::*;
 
 /// A small generator, so that one seed makes one graph.
 pub(crate) struct Random(pub(crate) u64);
@@ -20,15 +17,15 @@ impl Random {
         (self.0 >> 20) as usize % n
     }
 
-    fn integer(&mut self, size: i64) -> i64 {
+    pub(crate) fn integer(&mut self, size: i64) -> i64 {
         self.below(2 * size as usize + 1) as i64 - size
     }
 
-    fn integers(&mut self, count: usize, size: i64) -> Vec<i64> {
+    pub(crate) fn integers(&mut self, count: usize, size: i64) -> Vec<i64> {
         (0..count).map(|_| self.integer(size)).collect()
     }
 
-    fn window(&mut self, input: [usize; 3]) -> Window {
+    pub(crate) fn window(&mut self, input: [usize; 3]) -> Window {
         let mut window = Window { input, output: [0; 2], kernel: [1; 2], strides: [1; 2], dilations: [1; 2], pads: [0; 2] };
         for axis in 0..2 {
             window.kernel[axis] = 1 + self.below(input[axis + 1].min(3));
@@ -47,11 +44,13 @@ pub(crate) fn encoding(min: i128, max: i128) -> Encoding {
     Encoding::uniform(bits, offset, Scale { mantissa: 1 })
 }
 
-/// A random graph: convolutions, pools, residual additions, concatenations and activations over one input, or two.
+/// A random graph over all operators: convolutions, pools, residual additions, concatenations, activations, functions, arithmetic and
+/// comparisons over one input, or two.
 pub(crate) fn network(random: &mut Random) -> Graph {
     let w = 5 + random.below(4) as u32;
     let mut shape = [1 + random.below(2), 2 + random.below(3), 2 + random.below(3)];
-    let mut graph = Graph { table_bits: w, tensors: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
+    let mut graph =
+        Graph { table_bits: w, tensors: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new(), functions: Vec::new() };
     let mut same: Vec<(usize, [usize; 3])> = Vec::new();
     for i in 0..1 + random.below(2) {
         graph.tensors.push(Tensor { name: format!("x{i}"), shape: vec![1, shape[0], shape[1], shape[2]] });
@@ -71,7 +70,14 @@ pub(crate) fn network(random: &mut Random) -> Graph {
         let size = interval.min.abs().max(interval.max).max(1);
         let [channels, height, width] = shape;
         let mut inputs = vec![at];
-        let op = match random.below(12) {
+        let op = match random.below(24) {
+            12.. => match primitive(random, &mut graph, &mut inputs, &mut shape, &same) {
+                Some(op) => op,
+                None => {
+                    (graph, at, shape) = before;
+                    continue;
+                }
+            },
             0 | 1 => {
                 let window = random.window(shape);
                 let groups = if channels == 2 && random.below(3) == 0 { 2 } else { 1 };
@@ -149,6 +155,132 @@ pub(crate) fn network(random: &mut Random) -> Graph {
     graph
 }
 
+/// One of the operators that are neither linear nor activations, with what it reads besides; may add nodes that it reads.
+fn primitive(
+    random: &mut Random,
+    graph: &mut Graph,
+    inputs: &mut Vec<usize>,
+    shape: &mut [usize; 3],
+    same: &[(usize, [usize; 3])],
+) -> Option<Op> {
+    let (at, w) = (inputs[0], graph.table_bits);
+    let before = *shape;
+    let all = intervals(graph, at)?;
+    let Interval { min, max } = all[at];
+    let size = min.abs().max(max);
+    // As many limbs as hold a distance, or now and then too few.
+    let limbs = |random: &mut Random, distance: i128| match (1..=3).find(|limbs| distance < 1 << (limbs * w)) {
+        Some(limbs) if limbs == 1 || random.below(8) > 0 => limbs,
+        Some(limbs) => limbs - 1,
+        None => 3,
+    };
+    let other = |random: &mut Random, wanted: [usize; 3]| {
+        let all: Vec<usize> = same.iter().filter(|(_, s)| *s == wanted).map(|(tensor, _)| *tensor).collect();
+        (!all.is_empty()).then(|| all[random.below(all.len())])
+    };
+    Some(match random.below(12) {
+        0 | 1 => {
+            let shift = if size < 40 { [0, w][random.below(2)] } else { w };
+            let (least, most) =
+                (zkslice_circuit::gadgets::requant(min as i64, shift), zkslice_circuit::gadgets::requant(max as i64, shift));
+            let first = least.max(-200);
+            let count = (most.min(200) - first - random.below(2) as i64).max(0) + 1;
+            let (lowest, spread) = (random.integer(1 << (w - 1)), 1 + random.below(1 << w));
+            let values: Vec<i64> = (0..count).map(|_| lowest + random.below(spread) as i64).collect();
+            let farthest = first.abs().max((first + count - 1).abs());
+            let reach = least.abs().max(most.abs());
+            // Room for the values that a slice's digits may have besides those of the whole graph.
+            let stride = (2 * reach + farthest + 8).max(2 * farthest + 1);
+            let f = Function { first, values, stride };
+            let function = graph.functions.iter().position(|other| *other == f).unwrap_or(graph.functions.len());
+            if function == graph.functions.len() {
+                graph.functions.push(f);
+            }
+            Op::Table(Table { function, shift })
+        }
+        2 => {
+            inputs.push(other(random, before)?);
+            Op::Product(Product)
+        }
+        3 => {
+            let [batch, m, k] = before;
+            let second = *same.iter().rev().find(|(_, s)| s[0] == batch && s[1] == k)?;
+            inputs.push(second.0);
+            *shape = [batch, m, second.1[2]];
+            Op::MatMul(MatMul { batch, m, k, n: second.1[2] })
+        }
+        4 | 5 => {
+            let divisor = match other(random, before).filter(|other| random.below(2) == 0 && all[*other].max < 1 << 20) {
+                Some(other) => {
+                    let lift = 1 - all[other].min.min(1) as i64;
+                    let positive = Affine { axis: 0, coefficients: vec![vec![1]], bias: vec![lift] };
+                    push(graph, Op::Affine(positive), vec![other], shape)
+                }
+                None => {
+                    let count = if random.below(2) == 0 { 1 } else { before.iter().product() };
+                    let values = (0..count).map(|_| 1 + random.below(1 + (size as usize >> (w - 1)).min(60)) as i64).collect();
+                    push(graph, Op::Constant(Constant { values }), vec![], shape)
+                }
+            };
+            inputs.push(divisor);
+            let rounding = [Rounding::Nearest, Rounding::Down][random.below(2)];
+            let (factor, widest) = (1 + random.below(2) as i64, intervals(graph, divisor)?[divisor].max);
+            let least = if min < 0 { -(1 << (w - 1)) } else { 0 };
+            Op::Divide(Divide { factor, rounding, least, limbs: limbs(random, 2 * widest) })
+        }
+        6 => {
+            if min < 0 && random.below(4) > 0 {
+                return None;
+            }
+            Op::Sqrt(Sqrt { factor: 1 + random.below(3) as i64 })
+        }
+        7 => {
+            let second = other(random, before)?;
+            inputs.push(second);
+            let distance = (max - all[second].min).abs().max((all[second].max - min).abs());
+            Op::Maximum(Maximum { limbs: limbs(random, distance) })
+        }
+        8 => Op::Step(Step { limbs: limbs(random, size) }),
+        9 => {
+            let count = usize::try_from(max).ok().filter(|max| min >= 0 && *max < 4)? + 1;
+            let [channels, height, width] = before;
+            graph.tensors.push(Tensor { name: "bits".into(), shape: vec![1, channels, height, width, count] });
+            let bits = graph.tensors.len() - 1;
+            graph.nodes.push(Node { name: "bits".into(), op: Op::OneHot(OneHot { count }), inputs: vec![at], output: bits });
+            inputs[0] = bits;
+            shape[2] *= count;
+            Op::Reshape(Reshape)
+        }
+        10 => {
+            // Each axis whole, reversed, every second one, or one element as often as it has elements.
+            let mut view = View { dims: vec![1], strides: vec![7], first: 0 };
+            let steps = [before[1] * before[2], before[2], 1];
+            for (axis, step) in steps.into_iter().enumerate() {
+                let (dim, step) = (before[axis], step as i64);
+                let (dim, stride) = match random.below(4) {
+                    0 => (dim, step),
+                    1 => {
+                        view.first += (dim - 1) * step as usize;
+                        (dim, -step)
+                    }
+                    2 => (dim.div_ceil(2), 2 * step),
+                    _ => (dim, 0),
+                };
+                view.dims.push(dim);
+                view.strides.push(stride);
+                shape[axis] = dim;
+            }
+            Op::View(view)
+        }
+        _ => {
+            let axis = random.below(3);
+            let indices: Vec<usize> = (0..1 + random.below(3)).map(|_| random.below(before[axis])).collect();
+            shape[axis] = indices.len();
+            Op::Gather(Gather { axis: axis + 1, indices })
+        }
+    })
+}
+
 fn push(graph: &mut Graph, op: Op, inputs: Vec<usize>, shape: &[usize; 3]) -> usize {
     let output = graph.tensors.len();
     graph.tensors.push(Tensor { name: format!("t{output}"), shape: vec![1, shape[0], shape[1], shape[2]] });
@@ -157,11 +289,11 @@ fn push(graph: &mut Graph, op: Op, inputs: Vec<usize>, shape: &[usize; 3]) -> us
 }
 
 /// Intervals of a graph whose output would be `tensor`; none if it does not validate.
-fn intervals(graph: &Graph, tensor: usize) -> Option<Vec<zkslice_graph::Interval>> {
+fn intervals(graph: &Graph, tensor: usize) -> Option<Vec<Interval>> {
     if graph.nodes.is_empty() {
         let of_port = |port: &Port| {
             let (min, max) = port.encoding.range();
-            zkslice_graph::Interval { min: min.into(), max: max.into() }
+            Interval { min: min.into(), max: max.into() }
         };
         return Some(graph.inputs.iter().map(of_port).collect());
     }

@@ -1,0 +1,126 @@
+//! Functions by table, products of computed values, and integers that stay what they are.
+
+use zkslice_compiler::{FloatGraph, FloatNode, FloatOp, Kind, Options, Pointwise, Value, compile_float};
+use zkslice_graph::{Graph, Input, Op, Samples, decode_outputs, encode, execute};
+
+fn function(name: &'static str, formula: fn(f64, &[f64]) -> f64) -> FloatOp {
+    FloatOp::Map(vec![Pointwise { name, parameters: Vec::new(), formula }])
+}
+
+fn sigmoid() -> FloatOp {
+    function("Sigmoid", |x, _| 1.0 / (1.0 + libm::exp(-x)))
+}
+
+/// A graph over one input of `[1, 4]`; each node reads the values of the given indices and makes the next one.
+fn graph(kind: Kind, nodes: Vec<(FloatOp, Vec<usize>)>, exact: &[usize]) -> FloatGraph {
+    let value = |index: usize| Value {
+        kind: if exact.contains(&index) { Kind::Integer } else { Kind::Real },
+        ..Value::new(format!("v{index}"), vec![1, 4])
+    };
+    let mut values: Vec<Value> = (0..=nodes.len()).map(value).collect();
+    values[0].kind = kind;
+    let last = nodes.len();
+    let node =
+        |(index, (op, inputs)): (usize, (FloatOp, Vec<usize>))| FloatNode { name: format!("n{index}"), op, inputs, output: index + 1 };
+    FloatGraph { values, nodes: nodes.into_iter().enumerate().map(node).collect(), inputs: vec![0], outputs: vec![("y".into(), last)] }
+}
+
+fn samples(numbers: impl Fn(usize) -> f64) -> Samples {
+    Samples((0..32).map(|sample| Input(vec![(0..4).map(|e| numbers(4 * sample + e)).collect()])).collect())
+}
+
+fn wave(i: usize) -> f64 {
+    3.0 * libm::sin(i as f64 * 0.7)
+}
+
+fn run(graph: &Graph, input: &[f64]) -> Vec<f64> {
+    let values = execute(graph, &encode(graph, &Input(vec![input.to_vec()])).unwrap()).unwrap();
+    decode_outputs(graph, &[values[graph.outputs[0].tensor].clone()]).remove(0)
+}
+
+/// One table serves both, and two nodes of one function share it too.
+#[test]
+fn tanh_and_sigmoid_have_one_table() {
+    let tanh = || function("Tanh", |x, _| libm::tanh(x));
+    let float = graph(Kind::Real, vec![(sigmoid(), vec![0]), (tanh(), vec![0]), (FloatOp::Product, vec![1, 2]), (tanh(), vec![3])], &[]);
+    let (compiled, report) = compile_float(float.clone(), Some(&samples(wave)), &Options::default()).unwrap();
+    assert_eq!(compiled.functions.len(), 1);
+    assert!(report.largest_error < 0.01, "{report:?}");
+    for input in [[-2.5, -0.1, 0.0, 2.9], [1.0, 2.0, -1.0, 0.5]] {
+        let expected = float.outputs(&[input.to_vec()]).remove(0);
+        for (x, y) in run(&compiled, &input).iter().zip(&expected) {
+            assert!((x - y).abs() < 0.01, "{x} {y}");
+        }
+    }
+}
+
+/// What the model names alike is told apart by what it computes.
+#[test]
+fn functions_of_one_name_are_told_apart() {
+    let cube = function("Pow", |x, _| x * x * x);
+    let root = function("Pow", |x, _| libm::cbrt(x));
+    let float = graph(Kind::Real, vec![(cube, vec![0]), (root, vec![1])], &[]);
+    let (compiled, _) = compile_float(float, Some(&samples(|i| 2.0 + libm::sin(i as f64))), &Options::default()).unwrap();
+    assert_eq!(compiled.functions.len(), 2);
+    for (x, y) in run(&compiled, &[1.5, 2.0, 2.5, 3.0]).iter().zip([1.5, 2.0, 2.5, 3.0]) {
+        assert!((x - y).abs() < 0.06, "{x} {y}");
+    }
+}
+
+/// A function is asked only where it has a value; where the samples go and it has none, the model is refused by its node.
+#[test]
+fn functions_end_where_they_have_no_value() {
+    let log = || function("Log", |x, _| libm::log(x));
+    let float = graph(Kind::Real, vec![(log(), vec![0])], &[]);
+    let (compiled, _) = compile_float(float.clone(), Some(&samples(|i| 4.0 + wave(i))), &Options::default()).unwrap();
+    let integers = encode(&compiled, &Input(vec![vec![-1.0, 2.0, 2.0, 2.0]]));
+    assert!(integers.is_err() || execute(&compiled, &integers.unwrap()).is_err(), "a negative number has no logarithm");
+    let error = compile_float(float, Some(&samples(wave)), &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("`n0`") && error.contains("Log has no finite value"), "{error}");
+}
+
+/// Sums, products, quotients and signs of integers are the very integers.
+#[test]
+fn integers_are_exact() {
+    let affine = |coefficients: Vec<Vec<f64>>, bias: f64| FloatOp::Affine { axis: 0, coefficients, bias: vec![bias] };
+    let nodes = vec![
+        (affine(vec![vec![3.0]], -7.0), vec![0]),
+        (FloatOp::Product, vec![0, 1]),
+        (affine(vec![vec![1.0], vec![-1.0]], 0.0), vec![2, 0]),
+        (FloatOp::Constant { values: vec![5.0] }, vec![]),
+        (FloatOp::Divide, vec![3, 4]),
+        (FloatOp::Maximum, vec![5, 1]),
+    ];
+    let float = graph(Kind::Integer, nodes, &[1, 2, 3, 4, 5, 6]);
+    let (compiled, report) = compile_float(float, Some(&samples(|i| (i % 23) as f64 - 11.0)), &Options::default()).unwrap();
+    assert_eq!((report.largest_error, report.made_up_error), (0.0, 0.0));
+    assert!(!compiled.nodes.iter().any(|node| matches!(node.op, Op::Requant(_))));
+    for x in -11..=11_i64 {
+        let expected = (x * (3 * x - 7) - x).div_euclid(5).max(3 * x - 7);
+        assert_eq!(run(&compiled, &[x as f64; 4]), [expected as f64; 4], "{x}");
+    }
+}
+
+/// A product is as wide as both factors; what comes after it is as accurate as the table allows, and never wraps.
+#[test]
+fn products_of_products_stay_accurate() {
+    let float = graph(
+        Kind::Real,
+        vec![
+            (FloatOp::Product, vec![0, 0]),
+            (FloatOp::Product, vec![1, 0]),
+            (FloatOp::Affine { axis: 0, coefficients: vec![vec![1.0], vec![-0.5], vec![0.25]], bias: vec![0.125] }, vec![2, 1, 0]),
+            (sigmoid(), vec![3]),
+        ],
+        &[],
+    );
+    let (compiled, report) = compile_float(float.clone(), Some(&samples(wave)), &Options::default()).unwrap();
+    assert!(report.largest_error < 0.01 && report.made_up_error < 0.03, "{report:?}");
+    let mut worst = 0.0_f64;
+    for i in 0..60 {
+        let x = -3.0 + 0.1 * f64::from(i);
+        let expected = float.outputs(&[vec![x; 4]]).remove(0);
+        worst = run(&compiled, &[x; 4]).iter().zip(&expected).fold(worst, |worst, (x, y)| worst.max((x - y).abs()));
+    }
+    assert!(worst < 0.03, "{worst}");
+}

@@ -1,0 +1,253 @@
+//! Products, quotients and roots of computed integers.
+
+use serde::{Deserialize, Serialize};
+use zkslice_circuit::{Builder, CircuitError, gadgets};
+
+use super::linear::bounded;
+use super::{Checked, Primitive, Site};
+use crate::check::Interval;
+use crate::execute::ExecuteError;
+use crate::matrix::{exact_as_floats, multiply_matrices};
+
+/// `x·y`, element by element.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Product;
+
+impl Interval {
+    /// Interval of a product.
+    fn times(self, other: Interval) -> Interval {
+        let ends = [
+            self.min.saturating_mul(other.min),
+            self.min.saturating_mul(other.max),
+            self.max.saturating_mul(other.min),
+            self.max.saturating_mul(other.max),
+        ];
+        ends.iter().fold(Interval { min: ends[0], max: ends[0] }, |all, &end| Interval { min: all.min.min(end), max: all.max.max(end) })
+    }
+}
+
+impl Primitive for Product {
+    const INPUTS: Option<usize> = Some(2);
+
+    fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
+        site.inputs.iter().try_for_each(|tensor| site.output_is(&tensor.shape))?;
+        let interval = inputs[0].times(inputs[1]);
+        bounded(interval.magnitude())?;
+        Ok(Checked { interval, work: site.output.len() as u128 })
+    }
+
+    fn products(&self, site: &Site<'_>) -> usize {
+        site.output.len()
+    }
+
+    fn evaluate(&self, _: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
+        Ok(inputs[0].iter().zip(inputs[1]).map(|(x, y)| x.wrapping_mul(*y)).collect())
+    }
+
+    fn constrain<B: Builder>(&self, b: &mut B, _: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
+        inputs[0].iter().zip(inputs[1]).map(|(x, y)| gadgets::multiply(b, x, y)).collect()
+    }
+}
+
+/// `[batch, m, k] × [batch, k, n]`, whatever axes the tensors' elements are named by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatMul {
+    /// Number of products.
+    pub batch: usize,
+    /// Rows of the left factors.
+    pub m: usize,
+    /// Columns of the left factors, rows of the right ones.
+    pub k: usize,
+    /// Columns of the right factors.
+    pub n: usize,
+}
+
+impl MatMul {
+    /// For each output the pairs of elements whose products it sums.
+    fn pairs(&self, e: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let (column, row, matrix) = (e % self.n, e / self.n % self.m, e / (self.n * self.m));
+        (0..self.k).map(move |i| ((matrix * self.m + row) * self.k + i, (matrix * self.k + i) * self.n + column))
+    }
+}
+
+impl Primitive for MatMul {
+    const INPUTS: Option<usize> = Some(2);
+
+    fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
+        let size = |a: usize, b: usize| self.batch.checked_mul(a).and_then(|n| n.checked_mul(b));
+        let lengths = [site.inputs[0].len(), site.inputs[1].len(), site.output.len()];
+        if [size(self.m, self.k), size(self.k, self.n), size(self.m, self.n)] != lengths.map(Some) {
+            return Err(format!("{} products of [{}, {}] and [{}, {}] do not fit its tensors", self.batch, self.m, self.k, self.k, self.n));
+        }
+        let product = inputs[0].times(inputs[1]);
+        bounded(product.magnitude().saturating_mul(self.k as i128))?;
+        let times = |bound: i128| bound * self.k as i128;
+        let interval = Interval { min: times(product.min), max: times(product.max) };
+        Ok(Checked { interval, work: (site.output.len() as u128).saturating_mul(self.k as u128) })
+    }
+
+    fn products(&self, site: &Site<'_>) -> usize {
+        site.output.len() * self.k
+    }
+
+    fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
+        let mut output = vec![0; site.output.len()];
+        let factors = inputs[0].chunks_exact(self.m * self.k).zip(inputs[1].chunks_exact(self.k * self.n));
+        for ((left, right), output) in factors.zip(output.chunks_exact_mut(self.m * self.n)) {
+            let mut put = |row: usize, column: usize, sum: i64| output[row * self.n + column] = sum;
+            if exact_as_floats(left, right, self.k) {
+                let right: Vec<f64> = right.iter().map(|&x| x as f64).collect();
+                multiply_matrices(left, &right, self.n, |row, column, sum: f64| put(row, column, sum as i64));
+            } else {
+                multiply_matrices(left, right, self.n, put);
+            }
+        }
+        Ok(output)
+    }
+
+    fn constrain<B: Builder>(&self, b: &mut B, site: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
+        let mut outputs = Vec::with_capacity(site.output.len());
+        for e in 0..site.output.len() {
+            let products = self.pairs(e).map(|(x, y)| gadgets::multiply(b, &inputs[0][x], &inputs[1][y])).collect::<Result<Vec<_>, _>>()?;
+            let terms: Vec<_> = products.iter().map(|product| (1, product)).collect();
+            outputs.push(b.combine(&terms, 0)?);
+        }
+        Ok(outputs)
+    }
+}
+
+/// How a quotient becomes an integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rounding {
+    /// To the nearest, halves up.
+    Nearest,
+    /// Down.
+    Down,
+}
+
+/// `factor·x / y`, rounded; refused unless y is positive, the quotient in `[least, least + 2^w)`, and the remainder and what it
+/// lacks to the divisor (to twice the divisor where the quotient is the nearest) below `2^(limbs·w)`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Divide {
+    /// What x is multiplied by: at least 1.
+    pub factor: i64,
+    /// How the quotient is rounded.
+    pub rounding: Rounding,
+    /// Least quotient.
+    pub least: i64,
+    /// Table lookups that a remainder takes: 1 to 3.
+    pub limbs: u32,
+}
+
+impl Divide {
+    fn division(&self) -> gadgets::Division {
+        gadgets::Division { factor: self.factor, nearest: self.rounding == Rounding::Nearest, least: self.least, limbs: self.limbs }
+    }
+}
+
+impl Primitive for Divide {
+    const INPUTS: Option<usize> = Some(2);
+
+    fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
+        site.inputs.iter().try_for_each(|tensor| site.output_is(&tensor.shape))?;
+        limbs(self.limbs, site.table_bits)?;
+        if self.factor < 1 {
+            return Err(format!("factor {} where at least 1 is needed", self.factor));
+        }
+        let quotient = Interval { min: self.least.into(), max: i128::from(self.least) + (1 << site.table_bits) - 1 };
+        // Everything that the circuit's row is made of: twice the numerator, the divisor and a remainder; twice the quotient times the
+        // divisor; and, where a number is only ever 0, what it is multiplied by.
+        let [numerator, divisor] = [inputs[0].scaled(self.factor), inputs[1]].map(Interval::magnitude);
+        let remainder = 1 << (self.limbs * site.table_bits);
+        bounded(numerator.saturating_mul(2).saturating_add(divisor.saturating_mul(3)).saturating_add(remainder))?;
+        bounded(quotient.magnitude().saturating_mul(divisor.max(1)).saturating_mul(2))?;
+        bounded(i128::from(self.factor) * 4)?;
+        Ok(Checked { interval: quotient, work: site.output.len() as u128 })
+    }
+
+    fn products(&self, site: &Site<'_>) -> usize {
+        site.output.len()
+    }
+
+    /// The quotient, the remainder, and what it lacks to the divisor.
+    fn lookups(&self, site: &Site<'_>) -> usize {
+        site.output.len() * (1 + 2 * self.limbs as usize)
+    }
+
+    fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
+        let (w, division) = (site.table_bits, self.division());
+        let (min, max) = (self.least, self.least + (1 << w) - 1);
+        let divide = |(element, (&x, &y)): (usize, (&i64, &i64))| {
+            let Some((value, remainder, lack)) = division.quotient(x, y) else {
+                return Err(ExecuteError::Divisor { node: site.node.to_owned(), element, value: y, max: 1 << (self.limbs * w) });
+            };
+            if remainder.max(lack) >> (self.limbs * w) != 0 {
+                return Err(ExecuteError::Divisor { node: site.node.to_owned(), element, value: y, max: 1 << (self.limbs * w) });
+            }
+            if value < min || value > max {
+                return Err(ExecuteError::Saturated { node: site.node.to_owned(), element, value, min, max });
+            }
+            Ok(value)
+        };
+        inputs[0].iter().zip(inputs[1]).enumerate().map(divide).collect()
+    }
+
+    fn constrain<B: Builder>(&self, b: &mut B, site: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
+        let division = self.division();
+        inputs[0].iter().zip(inputs[1]).map(|(x, y)| gadgets::divide(b, x, y, &division, site.table_bits)).collect()
+    }
+}
+
+/// `y = ⌊√(factor·x)⌋`, refused unless x is not negative and y, `factor·x − y²` and `y² + 2y − factor·x` are below `2^w`, as they are
+/// for roots below `2^(w−1)`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sqrt {
+    /// What x is multiplied by: at least 1.
+    pub factor: i64,
+}
+
+impl Primitive for Sqrt {
+    fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
+        site.output_is(&site.inputs[0].shape)?;
+        if self.factor < 1 {
+            return Err(format!("factor {} where at least 1 is needed", self.factor));
+        }
+        bounded(inputs[0].scaled(self.factor).magnitude().max(self.factor.into()).saturating_add(1 << (2 * site.table_bits + 1)))?;
+        Ok(Checked { interval: Interval { min: 0, max: (1 << site.table_bits) - 1 }, work: site.output.len() as u128 })
+    }
+
+    fn products(&self, site: &Site<'_>) -> usize {
+        site.output.len()
+    }
+
+    /// The root; how far its square is below x, and how far x is below the next square.
+    fn lookups(&self, site: &Site<'_>) -> usize {
+        3 * site.output.len()
+    }
+
+    fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
+        let max = (1_i64 << site.table_bits) - 1;
+        let root = |(element, &x): (usize, &i64)| {
+            let square = self.factor.wrapping_mul(x);
+            let value = square.checked_isqrt().unwrap_or(-1);
+            let above = square - value * value;
+            if value < 0 || value.max(above).max(2 * value - above) > max {
+                return Err(ExecuteError::Saturated { node: site.node.to_owned(), element, value, min: 0, max });
+            }
+            Ok(value)
+        };
+        inputs[0].iter().enumerate().map(root).collect()
+    }
+
+    fn constrain<B: Builder>(&self, b: &mut B, site: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
+        inputs[0].iter().map(|x| gadgets::sqrt(b, x, self.factor, site.table_bits)).collect()
+    }
+}
+
+/// Refuses numbers of limbs that together are too wide.
+pub(super) fn limbs(limbs: u32, w: u32) -> Result<(), String> {
+    if !(1..=3).contains(&limbs) || limbs * w > 60 {
+        return Err(format!("{limbs} limbs of {w} bits; 1 to 3, of 60 bits together, are possible"));
+    }
+    Ok(())
+}
