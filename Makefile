@@ -1,6 +1,6 @@
 # Everything that a user or CI calls. Needs Rust (rustup), Node with npm, and Python 3; installs the rest from lock files.
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-contracts test-forge test-package test-analysis test-rust snapshots lint lint-rust lint-contracts fmt bench deep mutation toolchain tools build clean
+.PHONY: help demo test test-contracts test-forge test-package test-analysis test-rust test-models conformance hunt build-tests snapshots lint lint-rust lint-contracts fmt bench deep mutation toolchain tools build clean
 
 CARGO := cargo
 DEMO := .demo
@@ -12,9 +12,9 @@ demo: toolchain build  ## The main job, end to end, on a chain of its own. PRIVA
 	target/release/zkslice demo --folder $(DEMO) $(if $(PRIVATE),--private)
 
 # All parts at once: much of each is one thread, and waits.
-test: toolchain tools  ## Every test: forge, Rust, end to end.
+test: toolchain tools  ## Every test: forge, Rust, end to end, other people's models.
 	script/package.mjs
-	$(MAKE) --jobs=4 --output-sync=line nice-test-contracts test-rust
+	$(MAKE) --jobs=4 --output-sync=line nice-test-contracts test-rust test-models
 
 # Rust has the longer way to go: the contracts take what it leaves.
 nice-%:
@@ -50,10 +50,29 @@ snapshots: toolchain  ## Storage layouts, sizes and gas: look at the difference 
 	FORGE_SNAPSHOT_EMIT=true FORGE_SNAPSHOT_CHECK=false script/forge test --match-contract GasTest
 
 # One cargo call, so that every crate is built with one set of features, the command for the end-to-end tests too.
+build-tests: toolchain
+	$(CARGO) test --locked --release --workspace --no-run
+
 # More threads than cores: most tests wait for chains and other programs.
-test-rust: toolchain
+test-rust: build-tests
 	ZKSLICE_BIN=$(CURDIR)/target/release/zkslice RUST_TEST_THREADS=$$((3 * $$(getconf _NPROCESSORS_ONLN))) \
 	  $(CARGO) test --locked --release --workspace
+
+# What nobody here wrote: the ONNX node tests without proofs, and random models against ONNX Runtime.
+test-models: build-tests tools
+	nice .venv/bin/python script/conformance.py --check
+	nice .venv/bin/python script/hunt.py $(SEED) $(N)
+
+conformance: toolchain tools  ## The ONNX node tests, with proofs; writes docs/conformance.md.
+	$(CARGO) build --locked --release --workspace --examples
+	.venv/bin/python script/conformance.py
+
+SEED := 1
+N := 300
+
+hunt: toolchain tools  ## Random models against ONNX Runtime: SEED=s N=n.
+	$(CARGO) build --locked --release --workspace --examples
+	.venv/bin/python script/hunt.py $(SEED) $(N)
 
 lint: lint-rust lint-contracts  ## Formatting, clippy, Slither.
 
@@ -70,7 +89,7 @@ fmt: toolchain
 	script/forge fmt
 
 bench: build  ## Figures of docs/benchmarks.md.
-	target/release/zkslice bench tests/models/mlp_784 tests/models/lenet5_avg tests/models/lenet5_max tests/models/cnn_3x32
+	target/release/zkslice bench tests/models/mlp_784 tests/models/lenet5_avg tests/models/lenet5_max tests/models/cnn_3x32 tests/models/lstm_s8h16 tests/models/gru_s8h16 tests/models/tblock_d64s8
 
 deep: toolchain mutation  ## Long runs: forge with 100,000 cases, parsers with many more inputs, mutants.
 	FOUNDRY_PROFILE=deep script/forge test
@@ -88,7 +107,7 @@ node_modules/.installed: package.json package-lock.json
 	npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
-tools: .venv/.installed  ## slither and halmos.
+tools: .venv/.installed  ## slither, halmos, onnx and ONNX Runtime.
 
 .venv/.installed: script/requirements.txt
 	python3 -m venv .venv

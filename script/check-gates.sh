@@ -11,17 +11,21 @@ fail() {
 }
 
 # The Makefile among commands that do nothing, but for one that fails.
-mkdir -p "$folder/make/script" "$folder/make/node_modules" "$folder/make/.venv"
+mkdir -p "$folder/make/script" "$folder/make/node_modules" "$folder/make/.venv/bin"
 cp "$root/Makefile" "$folder/make" && cp "$root/package.json" "$root/package-lock.json" "$folder/make"
 cp "$root/script/requirements.txt" "$folder/make/script"
 touch "$folder/make/node_modules/.installed" "$folder/make/.venv/.installed"
-for name in "$root"/script/*; do
-  case "${name##*/}" in requirements.txt) continue ;; esac
-  cat > "$folder/make/script/${name##*/}" <<'STUB'
+for name in "$root"/script/* .venv/bin/python; do
+  case "$name" in
+    */requirements.txt) continue ;;
+    .venv/*) stub=$folder/make/$name ;;
+    *) stub=$folder/make/script/${name##*/} ;;
+  esac
+  cat > "$stub" <<'STUB'
 #!/bin/sh
 case "${0##*/} $*" in $FAILING) exit 1 ;; esac
 STUB
-  chmod +x "$folder/make/script/${name##*/}"
+  chmod +x "$stub"
 done
 red() { # a command that fails, what stands for cargo, targets
   ! FAILING=$1 make -C "$folder/make" CARGO="${2:-true}" ${3:-test lint} > "$folder/log" 2>&1
@@ -31,7 +35,8 @@ for target in test lint; do
   red "none" false "$target" || fail "make $target does not fail with cargo"
 done
 for command in "package.mjs*" "check-standard-input.mjs*" "gas.mjs*" "mutate.mjs*" "check-forge-fails.sh*" "check-gates.sh*" "forge build*" "forge test*" "forge fmt*" "abi.mjs*" \
-  "snapshots.mjs*" "check-errors.mjs*" "check-package.mjs*" "check-hardhat.mjs*" "check-docs.mjs*" "check-encoders.mjs*" "coverage.mjs*" "tool halmos*" "tool slither*"; do
+  "snapshots.mjs*" "check-errors.mjs*" "check-package.mjs*" "check-hardhat.mjs*" "check-docs.mjs*" "check-encoders.mjs*" "coverage.mjs*" "tool halmos*" "tool slither*" \
+  "python script/conformance.py*" "python script/hunt.py*"; do
   red "$command" || fail "make does not fail with $command"
 done
 
