@@ -76,7 +76,7 @@ async fn sigterm_finishes_the_step_and_exits_0() {
     let mut child = start(&world, "Prepared");
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     assert!(child.wait().unwrap().success());
-    assert_eq!(world.mined().await, 1, "what was written down is sent before the end");
+    assert_eq!(world.mined_soon().await, 1, "what was written down is sent before the end");
     let mut relayer = world.relayer(world.config()).await;
     relayer.run_until_idle().await.unwrap();
     assert_eq!(states(&relayer).await, [State::Done]);

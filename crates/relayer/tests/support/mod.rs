@@ -414,6 +414,19 @@ impl World {
         self.chain.nonce(signer(1).address()).await.unwrap()
     }
 
+    /// The same once something is mined: a node mines what it was sent a moment later.
+    pub async fn mined_soon(&self) -> u64 {
+        let mined = async {
+            loop {
+                match self.mined().await {
+                    0 => tokio::time::sleep(Duration::from_millis(50)).await,
+                    mined => return mined,
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), mined).await.unwrap_or_default()
+    }
+
     /// Who fulfilled, in order.
     pub async fn fulfilments(&self) -> Vec<(B256, Address)> {
         let filter = Filter::new().address(self.oracle).event_signature(InferenceOracle::InferenceFulfilled::SIGNATURE_HASH).from_block(0);
