@@ -305,7 +305,19 @@ fn feature_axes(float: &FloatGraph) -> Vec<usize> {
             FloatOp::Conv { .. } | FloatOp::MaxPool { .. } | FloatOp::AveragePool { .. } => Some(1),
             FloatOp::Affine { .. } | FloatOp::Relu | FloatOp::Clip { .. } | FloatOp::Map(_) => channels[node.output],
             FloatOp::Transpose { perm } => channels[node.output].map(|axis| perm[axis]),
-            _ => None,
+            FloatOp::Dense { .. }
+            | FloatOp::Reshape
+            | FloatOp::Concat { .. }
+            | FloatOp::View { .. }
+            | FloatOp::Gather { .. }
+            | FloatOp::Constant { .. }
+            | FloatOp::Product
+            | FloatOp::MatMul { .. }
+            | FloatOp::Divide
+            | FloatOp::Sqrt
+            | FloatOp::Maximum
+            | FloatOp::Step
+            | FloatOp::OneHot { .. } => None,
         };
         if axis.is_some() {
             node.inputs.iter().for_each(|&id| channels[id] = axis);

@@ -79,6 +79,34 @@ fn functions_end_where_they_have_no_value() {
     assert!(error.contains("`n0`") && error.contains("Log has no finite value"), "{error}");
 }
 
+/// A slope that a table cannot follow takes a wider one, or is refused: samples that do not go there would not show it. A leap is
+/// one whatever the table's width, and stays.
+#[test]
+fn steep_functions_take_wider_tables() {
+    let root = function("Root", |x, _| libm::cbrt(x.max(0.0)));
+    let float = graph(Kind::Real, vec![(root, vec![0])], &[]);
+    let numbers = |i: usize| if i == 0 { 0.0 } else { 100.0 + (i % 28) as f64 };
+    let (compiled, report) = compile_float(float.clone(), Some(&samples(numbers)), &Options::default()).unwrap();
+    assert!(compiled.functions[0].values.len() > 1 << 13, "{report:?}");
+    let narrow = Options { table_bits: Some(8), ..Options::default() };
+    let error = compile_float(float, Some(&samples(numbers)), &narrow).unwrap_err().to_string();
+    assert!(error.contains("`n0`") && error.contains("steep"), "{error}");
+
+    let leap = function("Leap", |x, _| if x > 0.7 { x } else { 0.0 });
+    let float = graph(Kind::Real, vec![(leap, vec![0])], &[]);
+    let options = Options { allow_error: true, ..Options::default() };
+    let (compiled, _) = compile_float(float, Some(&samples(wave)), &options).unwrap();
+    assert_eq!(run(&compiled, &[0.5, -1.0, 0.0, -3.0]), [0.0; 4]);
+}
+
+/// What reads real numbers gives no exact integers: they were rounded on the way.
+#[test]
+fn integers_of_real_numbers_are_refused() {
+    let float = graph(Kind::Real, vec![(FloatOp::Maximum, vec![0, 0])], &[1]);
+    let error = compile_float(float, Some(&samples(wave)), &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("`n0`") && error.contains("real numbers for integers"), "{error}");
+}
+
 /// Sums, products, quotients and signs of integers are the very integers.
 #[test]
 fn integers_are_exact() {

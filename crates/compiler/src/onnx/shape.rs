@@ -214,22 +214,19 @@ impl Importer<'_> {
         for axis in 0..from.len() {
             let [before, after] = [begin[axis], end[axis]].map(|pad| pad.max(0) as usize);
             if before + after > 0 {
-                data = self.pad_axis(c, a, &mode, &data, axis, [before, after], &fill)?;
+                data = self.pad_axis(c, &data, axis, [before, after], (&mode, &fill))?;
             }
         }
         Ok(data)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn pad_axis(
         &mut self,
         c: &Context<'_>,
-        a: &Attributes<'_>,
-        mode: &str,
         data: &Known,
         axis: usize,
         [before, after]: [usize; 2],
-        fill: &Known,
+        (mode, fill): (&str, &Known),
     ) -> Result<Known, ImportError> {
         let from = self.shape(data).to_vec();
         let (size, padded) = (from[axis] as i64, from[axis] + before + after);
@@ -253,7 +250,7 @@ impl Importer<'_> {
         let least = match mode {
             "reflect" => before.max(after) as i64 + 1,
             "edge" | "wrap" => 1,
-            _ => return Err(a.wrong("mode", format!("is `{mode}`, which does not exist"))),
+            _ => return Err(c.wrong(format!("its mode `{mode}` does not exist"))),
         };
         if size < least {
             return Err(c.wrong(format!("its pads {:?} need more than the {size} elements along axis {axis}", [before, after])));
@@ -293,7 +290,7 @@ impl Importer<'_> {
             let missing = size.saturating_sub(from[axis]);
             if missing > 0 {
                 let fill = self.number_like(&data, 0.0);
-                data = self.pad_axis(c, a, "constant", &data, axis, [missing / 2, missing - missing / 2], &fill)?;
+                data = self.pad_axis(c, &data, axis, [missing / 2, missing - missing / 2], ("constant", &fill))?;
             }
         }
         Ok(data)

@@ -3,7 +3,7 @@
 use super::emit::{Builder, Emitted};
 use super::plan::Target;
 use super::{MAX_CONSTANT, MOST_LOST, QuantiseError, Scales, at, common_count, compact, integers, most, pick, spread};
-use crate::float::{FloatNode, FloatOp, Kind};
+use crate::float::{FloatNode, FloatOp};
 use zkslice_graph::{Affine, Conv, Dense, Op, Reshape, SumPool, Window};
 
 /// How far a fixed value may be shifted, in parts of how far it spreads: further would make what reads it wide.
@@ -12,114 +12,129 @@ const MOST_SHIFT: f64 = 16.0;
 const FINE_ROUNDING: f64 = 1e-6;
 
 impl Builder<'_> {
-    pub(super) fn emit_layer(&mut self, node: &FloatNode) -> Result<Emitted, QuantiseError> {
-        if self.kind(node.output) != Kind::Real {
-            return self.emit_exact(node);
+    /// The layer's name, the name and shape of what it makes, and the scales of its accumulators.
+    fn linear(&self, node: &FloatNode) -> (String, String, Vec<usize>, Scales) {
+        let scales = self.targets[node.output].clone().unwrap_or_else(|| vec![1.0]);
+        (node.name.clone(), self.float().values[node.output].name.clone(), self.shape(node.output).to_vec(), scales)
+    }
+
+    pub(super) fn conv(
+        &mut self,
+        node: &FloatNode,
+        window: &Window,
+        groups: usize,
+        weights: &[f64],
+        bias: &[f64],
+    ) -> Result<Emitted, QuantiseError> {
+        let (name, tensor, shape, scales) = self.linear(node);
+        let name = &name;
+        let (input, from) = self.planar(name, node.inputs[0], window.input[0], window.input[1] * window.input[2])?;
+        let plane = window.output[0] * window.output[1];
+        let taps = window.kernel[0] * window.kernel[1];
+        let (per_group, out_per_group) = (window.input[0] / groups, bias.len() / groups);
+        let row = per_group * taps;
+        let source = |channel: usize, position: usize| channel / out_per_group * per_group + position / taps;
+        let scaled: Vec<f64> = weights
+            .iter()
+            .enumerate()
+            .map(|(position, weight)| {
+                let channel = position / row;
+                weight * from[source(channel, position % row)] / at(&scales, channel * plane)
+            })
+            .collect();
+        let rows = scaled.chunks_exact(row).enumerate().map(|(channel, weights)| (weights, at(&scales, channel * plane)));
+        let area = window.input[1] * window.input[2];
+        let typical = |channel: usize| self.typical(node.inputs[0], &input, channel * area..(channel + 1) * area) / from[channel];
+        let typical: Vec<f64> = (0..window.input[0]).map(typical).collect();
+        self.check_rows(node, rows, |channel, position| typical[source(channel, position)])?;
+        let weights = integers(name, scaled.into_iter())?;
+        let bias = integers(name, bias.iter().enumerate().map(|(channel, b)| b / at(&scales, channel * plane)))?;
+        let op = Op::Conv(Conv { window: window.clone(), groups, weights, bias });
+        let tensor = self.node(name.clone(), op, vec![input.tensor], tensor, shape);
+        Ok(Emitted::accumulator(tensor, scales))
+    }
+
+    pub(super) fn dense(
+        &mut self,
+        node: &FloatNode,
+        (rows, k, n): (usize, usize, usize),
+        weights: &[f64],
+        bias: &[f64],
+    ) -> Result<Emitted, QuantiseError> {
+        let (name, tensor, shape, scales) = self.linear(node);
+        let name = &name;
+        let mut input = self.value(node.inputs[0])?;
+        if input.product {
+            input = self.narrow(node.inputs[0])?;
         }
-        let name = &node.name;
-        let tensor = self.float().values[node.output].name.clone();
-        let shape = self.shape(node.output).to_vec();
-        let count: usize = shape.iter().product();
-        let target = self.targets[node.output].clone();
-        // Set for every linear value.
-        let scales = target.clone().unwrap_or_else(|| vec![1.0]);
-        match &node.op {
-            FloatOp::Conv { window, groups, weights, bias } => {
-                let (input, from) = self.planar(name, node.inputs[0], window.input[0], window.input[1] * window.input[2])?;
-                let plane = window.output[0] * window.output[1];
-                let taps = window.kernel[0] * window.kernel[1];
-                let (per_group, out_per_group) = (window.input[0] / groups, bias.len() / groups);
-                let row = per_group * taps;
-                let source = |channel: usize, position: usize| channel / out_per_group * per_group + position / taps;
-                let scaled: Vec<f64> = weights
-                    .iter()
-                    .enumerate()
-                    .map(|(position, weight)| {
-                        let channel = position / row;
-                        weight * from[source(channel, position % row)] / at(&scales, channel * plane)
-                    })
-                    .collect();
-                let rows = scaled.chunks_exact(row).enumerate().map(|(channel, weights)| (weights, at(&scales, channel * plane)));
-                let area = window.input[1] * window.input[2];
-                let typical = |channel: usize| self.typical(node.inputs[0], &input, channel * area..(channel + 1) * area) / from[channel];
-                let typical: Vec<f64> = (0..window.input[0]).map(typical).collect();
-                self.check_rows(node, rows, |channel, position| typical[source(channel, position)])?;
-                let weights = integers(name, scaled.into_iter())?;
-                let bias = integers(name, bias.iter().enumerate().map(|(channel, b)| b / at(&scales, channel * plane)))?;
-                let op = Op::Conv(Conv { window: window.clone(), groups: *groups, weights, bias });
-                let tensor = self.node(name.clone(), op, vec![input.tensor], tensor, shape);
-                Ok(Emitted::accumulator(tensor, scales))
-            }
-            FloatOp::Dense { rows, k, n, weights, bias } => {
-                let mut input = self.value(node.inputs[0])?;
-                if input.product {
-                    input = self.narrow(node.inputs[0])?;
-                }
-                let mut from = spread(&input.scales, rows * k);
-                if from.chunks_exact(*k).any(|row| row != &from[..*k]) {
-                    (input, _) = self.planar(name, node.inputs[0], 1, rows * k)?;
-                    from = spread(&input.scales, rows * k);
-                }
-                let scaled: Vec<f64> =
-                    weights.iter().enumerate().map(|(position, w)| w * from[position % k] / at(&scales, position / k)).collect();
-                let matrix = scaled.chunks_exact(*k).enumerate().map(|(column, weights)| (weights, at(&scales, column)));
-                let typical = |column: usize| self.typical(node.inputs[0], &input, (0..*rows).map(|row| row * k + column)) / from[column];
-                let typical: Vec<f64> = (0..*k).map(typical).collect();
-                self.check_rows(node, matrix, |_, position| typical[position])?;
-                let weights = integers(name, scaled.into_iter())?;
-                let bias = integers(name, bias.iter().enumerate().map(|(column, b)| b / at(&scales, column)))?;
-                let op = Op::Dense(Dense { rows: *rows, k: *k, n: *n, weights, bias });
-                let tensor = self.node(name.clone(), op, vec![input.tensor], tensor, shape);
-                Ok(Emitted::accumulator(tensor, scales))
-            }
-            FloatOp::Affine { axis, coefficients, bias } => {
-                let inner: usize = shape[axis + 1..].iter().product();
-                let channel = |e: usize| e / inner % shape[*axis];
-                let mut inputs = Vec::new();
-                let mut factors: Vec<Vec<f64>> = Vec::new();
-                let (root, grown) = self.to_root(node.output);
-                let largest = self.plan.statistics.largest(root) / most(&grown);
-                let mut lost = 0.0_f64;
-                if let Some(relabelled) = self.relabelled(node, coefficients, bias)? {
-                    return Ok(relabelled);
-                }
-                for (&id, list) in node.inputs.iter().zip(coefficients) {
-                    let mut value = self.value(id)?;
-                    if value.product {
-                        // Its factors are too small to be rounded, unless they are whole numbers as it is.
-                        let coarse = |e: usize| {
-                            let factor = pick(list, channel(e)) * at(&value.scales, e) / at(&scales, e);
-                            (factor - factor.round()).abs() > FINE_ROUNDING * factor.abs()
-                        };
-                        if (0..count).any(coarse) {
-                            value = self.narrow(id)?;
-                        }
-                    }
-                    let factor = |e: usize| {
-                        let c = pick(list, channel(e));
-                        if value.bounds.is_none() { c.signum() } else { c * at(&value.scales, e) / at(&scales, e) }
-                    };
-                    let each: Vec<f64> = (0..count).map(factor).collect();
-                    if value.bounds.is_some() && largest > 0.0 {
-                        // Elements with scales of their own are in units of their own.
-                        let statistics = self.plan.statistics;
-                        let all = statistics.largest(id);
-                        let magnitude = |e: usize| if value.scales.len() > 1 { statistics.typical(id, e..e + 1) } else { all };
-                        let error = |(e, factor): (usize, &f64)| {
-                            (factor.round() - factor).abs() * magnitude(e) / at(&value.scales, e) * at(&scales, e)
-                        };
-                        lost = each.iter().enumerate().map(error).fold(lost, |lost, error| lost.max(error / largest));
-                    }
-                    factors.push(each);
-                    inputs.push(value.tensor);
-                }
-                self.check_lost(name, lost)?;
-                let bias: Vec<f64> = (0..count).map(|e| pick(bias, channel(e)) / at(&scales, e)).collect();
-                self.combine(name, &tensor, &inputs, &factors, &bias, &scales)
-            }
-            FloatOp::AveragePool { window, counts } => self.average(name, node, window, counts, target),
-            _ => self.value(node.inputs[0]),
+        let mut from = spread(&input.scales, rows * k);
+        if from.chunks_exact(k).any(|row| row != &from[..k]) {
+            (input, _) = self.planar(name, node.inputs[0], 1, rows * k)?;
+            from = spread(&input.scales, rows * k);
         }
+        let scaled: Vec<f64> = weights.iter().enumerate().map(|(position, w)| w * from[position % k] / at(&scales, position / k)).collect();
+        let matrix = scaled.chunks_exact(k).enumerate().map(|(column, weights)| (weights, at(&scales, column)));
+        let typical = |column: usize| self.typical(node.inputs[0], &input, (0..rows).map(|row| row * k + column)) / from[column];
+        let typical: Vec<f64> = (0..k).map(typical).collect();
+        self.check_rows(node, matrix, |_, position| typical[position])?;
+        let weights = integers(name, scaled.into_iter())?;
+        let bias = integers(name, bias.iter().enumerate().map(|(column, b)| b / at(&scales, column)))?;
+        let op = Op::Dense(Dense { rows, k, n, weights, bias });
+        let tensor = self.node(name.clone(), op, vec![input.tensor], tensor, shape);
+        Ok(Emitted::accumulator(tensor, scales))
+    }
+
+    pub(super) fn affine(
+        &mut self,
+        node: &FloatNode,
+        axis: usize,
+        coefficients: &[Vec<f64>],
+        bias: &[f64],
+    ) -> Result<Emitted, QuantiseError> {
+        let (name, tensor, shape, scales) = self.linear(node);
+        let (name, count) = (&name, shape.iter().product::<usize>());
+        let inner: usize = shape[axis + 1..].iter().product();
+        let channel = |e: usize| e / inner % shape[axis];
+        let mut inputs = Vec::new();
+        let mut factors: Vec<Vec<f64>> = Vec::new();
+        let (root, grown) = self.to_root(node.output);
+        let largest = self.plan.statistics.largest(root) / most(&grown);
+        let mut lost = 0.0_f64;
+        if let Some(relabelled) = self.relabelled(node, coefficients, bias)? {
+            return Ok(relabelled);
+        }
+        for (&id, list) in node.inputs.iter().zip(coefficients) {
+            let mut value = self.value(id)?;
+            if value.product {
+                // Its factors are too small to be rounded, unless they are whole numbers as it is.
+                let coarse = |e: usize| {
+                    let factor = pick(list, channel(e)) * at(&value.scales, e) / at(&scales, e);
+                    (factor - factor.round()).abs() > FINE_ROUNDING * factor.abs()
+                };
+                if (0..count).any(coarse) {
+                    value = self.narrow(id)?;
+                }
+            }
+            let factor = |e: usize| {
+                let c = pick(list, channel(e));
+                if value.bounds.is_none() { c.signum() } else { c * at(&value.scales, e) / at(&scales, e) }
+            };
+            let each: Vec<f64> = (0..count).map(factor).collect();
+            if value.bounds.is_some() && largest > 0.0 {
+                // Elements with scales of their own are in units of their own.
+                let statistics = self.plan.statistics;
+                let all = statistics.largest(id);
+                let magnitude = |e: usize| if value.scales.len() > 1 { statistics.typical(id, e..e + 1) } else { all };
+                let error =
+                    |(e, factor): (usize, &f64)| (factor.round() - factor).abs() * magnitude(e) / at(&value.scales, e) * at(&scales, e);
+                lost = each.iter().enumerate().map(error).fold(lost, |lost, error| lost.max(error / largest));
+            }
+            factors.push(each);
+            inputs.push(value.tensor);
+        }
+        self.check_lost(name, lost)?;
+        let bias: Vec<f64> = (0..count).map(|e| pick(bias, channel(e)) / at(&scales, e)).collect();
+        self.combine(name, &tensor, &inputs, &factors, &bias, &scales)
     }
 
     /// `factor·x + shift` of a fixed value of one scale, where the result would be requantised at once: the same integers at another scale,
@@ -157,7 +172,7 @@ impl Builder<'_> {
     }
 
     /// A linear layer of integers: it is what it says, without scales.
-    fn emit_exact(&mut self, node: &FloatNode) -> Result<Emitted, QuantiseError> {
+    pub(super) fn emit_exact(&mut self, node: &FloatNode) -> Result<Emitted, QuantiseError> {
         let name = &node.name;
         let tensor = self.float().values[node.output].name.clone();
         let shape = self.shape(node.output).to_vec();
@@ -198,7 +213,7 @@ impl Builder<'_> {
         Ok(Emitted::fixed(tensor, vec![1.0], bounds))
     }
 
-    fn average(
+    pub(super) fn average(
         &mut self,
         name: &str,
         node: &FloatNode,

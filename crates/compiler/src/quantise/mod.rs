@@ -88,6 +88,20 @@ pub enum QuantiseError {
         /// Width of the table.
         table_bits: u32,
     },
+    /// A function is too steep for its table.
+    #[error(
+        "node `{node}`: its function is so steep where the samples go that a table of {table_bits} bits loses {:.1} % of its result, more than {:.1} %; use a wider table (--table-bits) or samples that stay away from there",
+        100.0 * lost,
+        50.0 * MOST_ERROR
+    )]
+    Steep {
+        /// Name of the node.
+        node: String,
+        /// Share of the function's range that is lost.
+        lost: f64,
+        /// Width of the table.
+        table_bits: u32,
+    },
     /// A function has no value where the samples go.
     #[error(
         "node `{node}`: {function} has no finite value at {at}, between the arguments {min} and {max} of the samples; keep its input away from there"

@@ -1,7 +1,6 @@
 //! Operators that cost rows.
 
 use super::emit::{Builder, Emitted};
-use super::plan::is_move;
 use super::{QuantiseError, Scales, compact, integers};
 use crate::float::{FloatNode, FloatOp, Kind};
 use zkslice_graph::{Clip, Divide, Function, MatMul, MaxPool, Maximum, OneHot, Op, Product, Relu, Rounding, Sqrt, Step, Table, Window};
@@ -11,12 +10,23 @@ impl Builder<'_> {
         let name = &node.name;
         let tensor = self.float().values[node.output].name.clone();
         let shape = self.shape(node.output).to_vec();
+        let exact = self.kind(node.output) != Kind::Real;
+        self.check_kinds(node)?;
         match &node.op {
-            FloatOp::Conv { .. } | FloatOp::Dense { .. } | FloatOp::Affine { .. } | FloatOp::AveragePool { .. } => self.emit_layer(node),
+            FloatOp::Conv { .. } | FloatOp::Dense { .. } | FloatOp::Affine { .. } | FloatOp::AveragePool { .. } if exact => {
+                self.emit_exact(node)
+            }
+            FloatOp::Conv { window, groups, weights, bias } => self.conv(node, window, *groups, weights, bias),
+            FloatOp::Dense { rows, k, n, weights, bias } => self.dense(node, (*rows, *k, *n), weights, bias),
+            FloatOp::Affine { axis, coefficients, bias } => self.affine(node, *axis, coefficients, bias),
+            FloatOp::AveragePool { window, counts } => {
+                let target = self.targets[node.output].clone();
+                self.average(name, node, window, counts, target)
+            }
             FloatOp::Relu => self.relu(node, tensor, shape),
             FloatOp::Clip { min, max } => self.clip(node, (*min, *max), tensor, shape),
             FloatOp::MaxPool { window } => self.max_pool(node, window, tensor, shape),
-            op if is_move(op) => {
+            FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } | FloatOp::View { .. } | FloatOp::Gather { .. } => {
                 let target = self.targets[node.output].clone();
                 self.emit_move(name, node, tensor, shape, target)
             }
@@ -32,8 +42,23 @@ impl Builder<'_> {
                 let tensor = self.node(name.clone(), Op::OneHot(OneHot { count: *count }), vec![input.tensor], tensor, shape);
                 Ok(Emitted::fixed(tensor, vec![1.0], (0, 1)))
             }
-            _ => self.value(node.output),
+            FloatOp::Constant { .. } => self.value(node.output),
         }
+    }
+
+    /// Integers come of integers alone, but where an operator makes them: what was rounded before has no exact result.
+    fn check_kinds(&self, node: &FloatNode) -> Result<(), QuantiseError> {
+        let reads_reals = node.inputs.iter().any(|&id| self.kind(id) == Kind::Real);
+        let makes_integers = match &node.op {
+            FloatOp::Map(_) | FloatOp::Step => false,
+            FloatOp::OneHot { .. } => true,
+            _ => self.kind(node.output) != Kind::Real,
+        };
+        if reads_reals && makes_integers {
+            let reason = "it takes real numbers for integers; round them before, by Floor, Round or Cast".to_owned();
+            return Err(QuantiseError::Exact { node: node.name.clone(), reason });
+        }
+        Ok(())
     }
 
     fn relu(&mut self, node: &FloatNode, tensor: String, shape: Vec<usize>) -> Result<Emitted, QuantiseError> {

@@ -96,8 +96,23 @@ impl<'a> Plan<'a> {
                         || divisor[output] > MOST_FOLDED_DIVISOR
                         || extra > MOST_EXTRA_NON_ZEROS * self.float.values[output].len() as u128
                 }
-                FloatOp::Clip { .. } | FloatOp::MaxPool { .. } => inherited,
-                op => is_move(op) && inherited,
+                FloatOp::Clip { .. }
+                | FloatOp::MaxPool { .. }
+                | FloatOp::Reshape
+                | FloatOp::Transpose { .. }
+                | FloatOp::Concat { .. }
+                | FloatOp::View { .. }
+                | FloatOp::Gather { .. } => inherited,
+                FloatOp::Relu
+                | FloatOp::Constant { .. }
+                | FloatOp::Map(_)
+                | FloatOp::Product
+                | FloatOp::MatMul { .. }
+                | FloatOp::Divide
+                | FloatOp::Sqrt
+                | FloatOp::Maximum
+                | FloatOp::Step
+                | FloatOp::OneHot { .. } => false,
             };
             if linear[output] || !(is_move(&node.op) || matches!(node.op, FloatOp::AveragePool { .. })) {
                 density[output] = 1;
@@ -115,9 +130,23 @@ impl<'a> Plan<'a> {
             let more = match &node.op {
                 FloatOp::Conv { weights, bias, .. } => outputs * (weights.len() / bias.len()) as u128,
                 FloatOp::Dense { k, .. } => outputs * *k as u128,
-                op if is_move(op) => later[node.output],
+                FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } | FloatOp::View { .. } | FloatOp::Gather { .. } => {
+                    later[node.output]
+                }
                 FloatOp::AveragePool { window, .. } => later[node.output].saturating_mul((window.kernel[0] * window.kernel[1]) as u128),
-                _ => outputs,
+                FloatOp::Affine { .. }
+                | FloatOp::Relu
+                | FloatOp::Clip { .. }
+                | FloatOp::MaxPool { .. }
+                | FloatOp::Constant { .. }
+                | FloatOp::Map(_)
+                | FloatOp::Product
+                | FloatOp::MatMul { .. }
+                | FloatOp::Divide
+                | FloatOp::Sqrt
+                | FloatOp::Maximum
+                | FloatOp::Step
+                | FloatOp::OneHot { .. } => outputs,
             };
             for &input in &node.inputs {
                 later[input] = later[input].saturating_add(more);
@@ -246,7 +275,15 @@ fn foldable(float: &FloatGraph) -> Vec<[bool; 2]> {
             // One bound for all elements needs one scale for all.
             FloatOp::Clip { .. } => [false; 2],
             FloatOp::Affine { .. } => [true; 2],
-            _ => [false; 2],
+            FloatOp::Constant { .. }
+            | FloatOp::Map(_)
+            | FloatOp::Product
+            | FloatOp::MatMul { .. }
+            | FloatOp::Divide
+            | FloatOp::Sqrt
+            | FloatOp::Maximum
+            | FloatOp::Step
+            | FloatOp::OneHot { .. } => [false; 2],
         };
         for &input in &node.inputs {
             foldable[input].iter_mut().zip(here).for_each(|(all, here)| *all &= here);
@@ -256,6 +293,6 @@ fn foldable(float: &FloatGraph) -> Vec<[bool; 2]> {
 }
 
 /// Whether an operator only moves elements.
-pub(super) fn is_move(op: &FloatOp) -> bool {
+fn is_move(op: &FloatOp) -> bool {
     matches!(op, FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } | FloatOp::View { .. } | FloatOp::Gather { .. })
 }

@@ -4,7 +4,7 @@ use super::emit::Builder;
 use super::plan::{Consumer, Target};
 use super::{MOST_LOST, QuantiseError, Scales, at, common_count, compact, most};
 use crate::calibrate::channels;
-use crate::compile::DEFAULT_MARGIN;
+use crate::compile::{DEFAULT_MARGIN, MOST_ERROR};
 use crate::float::{FloatGraph, FloatNode, FloatOp, Kind, Pointwise, ValueId, pick};
 use crate::ranges::widening;
 use zkslice_graph::Scale;
@@ -15,6 +15,11 @@ const CHANNEL_SPREAD: f64 = 8.0;
 const MAX_ROUNDS: usize = 16;
 /// Factor on the largest number of few observations, that of `widening`, up to which the margin follows.
 const MAX_MARGIN: f64 = 4.0;
+
+/// Part of a function's values on the samples that rounding its argument may lose: half of what a package may be off by.
+const MOST_STEEPNESS: f64 = MOST_ERROR / 2.0;
+/// Halvings after which what is left of a steep slope is none.
+const LEAP_HALVINGS: usize = 20;
 
 impl<'a> Builder<'a> {
     pub(super) fn limit(&self) -> f64 {
@@ -311,9 +316,18 @@ impl<'a> Builder<'a> {
                 max: seen.1,
             });
         }
-        let fits = |y: &f64| y.is_finite() && y.abs() <= cap;
-        let below: Vec<f64> = (least..from).rev().map(value).take_while(fits).collect();
-        let above = (to + 1..=greatest).map(value).take_while(fits);
+        // What rounding an argument to the table's steps may change, as a part of what the function gives on the samples.
+        let range = self.plan.statistics.largest(node.output);
+        let rounds = !exact && self.kind(node.inputs[0]) == Kind::Real && range > 0.0;
+        let lost = |j: i64| if rounds { steepness(apply, j as f64 * scale, scale / 2.0, MOST_STEEPNESS * range) / range } else { 0.0 };
+        let worst = (from..=to).map(lost).fold(0.0, f64::max);
+        if worst > MOST_STEEPNESS {
+            return Err(QuantiseError::Steep { node: node.name.clone(), lost: worst, table_bits: self.settings.table_bits });
+        }
+        let fits = |(j, y): &(i64, f64)| y.is_finite() && y.abs() <= cap && lost(*j) <= MOST_STEEPNESS;
+        let at = |j: i64| (j, value(j));
+        let below: Vec<f64> = (least..from).rev().map(at).take_while(fits).map(|(_, y)| y).collect();
+        let above = (to + 1..=greatest).map(at).take_while(fits).map(|(_, y)| y);
         let first = from - below.len() as i64;
         list = below.into_iter().rev().chain(list).chain(above).collect();
         let (min, max) = list.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), &y| (min.min(y), max.max(y)));
@@ -331,6 +345,25 @@ impl<'a> Builder<'a> {
         let values = super::integers(&node.name, list.into_iter().map(|y| y / output_scale))?;
         Ok(Tabulated { scale, first, values, output_scale, shared: false })
     }
+}
+
+/// How far a function moves between `x` and half a step beside it. Leaps beyond `allowed` are left out: a finer table moves a leap, but takes
+/// nothing off it.
+fn steepness(f: impl Fn(f64) -> f64, x: f64, half: f64, allowed: f64) -> f64 {
+    let beside = |side: f64| {
+        let (mut a, mut b) = (x, x + side);
+        let moved = (f(b) - f(a)).abs();
+        if moved <= allowed {
+            return moved;
+        }
+        for _ in 0..LEAP_HALVINGS {
+            let middle = 0.5 * (a + b);
+            if (f(middle) - f(a)).abs() > (f(b) - f(middle)).abs() { b = middle } else { a = middle }
+        }
+        let is_leap = (f(b) - f(a)).abs() > 0.5 * moved;
+        if moved.is_finite() && !is_leap { moved } else { 0.0 }
+    };
+    beside(-half).max(beside(half))
 }
 
 /// What the samples show of a function's arguments and values.
