@@ -4,6 +4,18 @@
 //! model.onnx ─import─▶ FloatGraph ─passes, calibrate─▶ scales ─quantise─▶ Graph ─execute─▶ integers
 //! ```
 //!
+//! ```text
+//! compile    options, errors, and the steps from a model to its graph
+//! onnx/      ONNX → float graph
+//! float      the float graph and its executor
+//! passes     exact rewrites that make it cheaper
+//! calibrate  what the samples show of each value
+//! ranges     the digits of inputs; made_up: inputs beside the samples
+//! quantise/  scales, function tables, the integer graph
+//! search     which setting is taken
+//! evaluate   the integer graph held against the float graph; report: what that found
+//! ```
+//!
 //! [`operators`] lists the ONNX operators that are read; each is rewritten into the few of [`FloatOp`]. A [`Value`] holds real numbers,
 //! which the integer graph approximates, or integers or truth values, which it computes exactly.
 //!
@@ -43,16 +55,19 @@
 
 mod calibrate;
 mod compile;
+mod evaluate;
 mod float;
 mod made_up;
 mod onnx;
 mod passes;
 mod quantise;
 mod ranges;
+mod report;
+mod search;
 
-pub use compile::{
-    CompileError, InputRange, InputScales, NodeReport, Options, OutputError, Report, Sites, arg_max, compile, compile_bytes, compile_float,
-};
+pub use compile::{CompileError, InputRange, InputScales, Options, compile, compile_bytes, compile_float};
+pub use evaluate::arg_max;
 pub use float::{FloatGraph, FloatNode, FloatOp, Kind, Pointwise, Value, ValueId};
 pub use onnx::{ImportError, ImportOptions, Imported, Mismatch, OPSETS, Operator, Reference, import, import_bytes, operators};
 pub use quantise::{QuantiseError, TensorScale};
+pub use report::{NodeReport, OutputError, Report, Sites};
