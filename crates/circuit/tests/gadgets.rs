@@ -310,11 +310,10 @@ fn products_are_functions() {
 #[test]
 fn quotients_are_functions() {
     let prime = 1021;
-    for (nearest, factor, (w, limbs)) in
-        [false, true].into_iter().flat_map(|n| [1, 3].into_iter().flat_map(move |f| [(2u32, 1u32), (2, 2), (1, 3)].map(|wl| (n, f, wl))))
-    {
+    let forms = [(1, 1), (3, 1), (1, 2)].map(|form| [(2u32, 1u32), (2, 2), (1, 3)].map(|limbs| (form, limbs)));
+    for (nearest, ((factor, least_divisor), (w, limbs))) in forms.into_iter().flatten().flat_map(|form| [(false, form), (true, form)]) {
         let least = if w == 1 { -1 } else { -2 };
-        let division = gadgets::Division { factor, nearest, least, limbs };
+        let division = gadgets::Division { factor, nearest, least, limbs, least_divisor };
         let circuit = shape(&[Interval { lo: -21, hi: 21 }, Interval { lo: -3, hi: 19 }], |b, args| {
             let q = gadgets::divide(b, &args[0], &args[1], &division, w)?;
             assert_eq!(q.range(), Some(Interval { lo: least, hi: least + (1 << w) - 1 }));
@@ -323,7 +322,8 @@ fn quotients_are_functions() {
         let mut provable = 0;
         for (x, y) in (-21..=21i64).flat_map(|x| (-3..=19i64).map(move |y| (x, y))) {
             let (dividend, divisor) = if nearest { (2 * factor * x + y, 2 * y) } else { (factor * x, y) };
-            let expected = (y > 0).then(|| (dividend.div_euclid(divisor), dividend.rem_euclid(divisor))).filter(|(q, r)| {
+            let apart = y < least_divisor || least_divisor > 1 && y - least_divisor >= 1 << (w * limbs);
+            let expected = (y > 0 && !apart).then(|| (dividend.div_euclid(divisor), dividend.rem_euclid(divisor))).filter(|(q, r)| {
                 let limit = 1 << (w * limbs);
                 (least..least + (1 << w)).contains(q) && *r < limit && divisor - 1 - r < limit
             });
@@ -338,13 +338,15 @@ fn quotients_are_functions() {
     }
     let mut b = ConstraintBuilder::new();
     let (x, y) = (b.constant(0), b.constant(1));
-    for (factor, least, limbs) in
-        [(0, 0, 1), (-1, 0, 1), (1 << 61, 0, 1), (i64::MAX, 0, 1), (1, i64::MAX, 1), (1, i64::MIN, 1), (1, 0, 0), (1, 0, 4)]
-    {
-        let division = gadgets::Division { factor, nearest: true, least, limbs };
+    let kept = gadgets::Division { factor: 1, nearest: true, least: 0, limbs: 1, least_divisor: 1 };
+    let factors = [0, -1, 1 << 61, i64::MAX].map(|factor| gadgets::Division { factor, ..kept });
+    let leasts = [i64::MAX, i64::MIN].map(|least| gadgets::Division { least, ..kept });
+    let limbs = [0, 4].map(|limbs| gadgets::Division { limbs, ..kept });
+    let divisors = [0, -1, 1 << 61].map(|least_divisor| gadgets::Division { least_divisor, ..kept });
+    for division in factors.into_iter().chain(leasts).chain(limbs).chain(divisors) {
         assert!(matches!(gadgets::divide(&mut b, &x, &y, &division, 8), Err(CircuitError::Unsupported { .. })), "{division:?}");
     }
-    let division = gadgets::Division { factor: 1, nearest: true, least: 0, limbs: 3 };
+    let division = gadgets::Division { limbs: 3, ..kept };
     assert!(matches!(gadgets::divide(&mut b, &x, &y, &division, 21), Err(CircuitError::Unsupported { .. })), "63 bits of limbs");
 }
 
@@ -369,27 +371,33 @@ fn attack_g4_one_sided_remainders() {
 
 #[test]
 fn roots_are_functions() {
-    for (w, factor, prime) in [(1u32, 1i64, 251u64), (2, 1, 509), (3, 1, 1021), (3, 3, 1021), (2, 5, 1021)] {
+    let forms =
+        [(1u32, 1i64, 0i64, 251u64), (2, 1, 0, 509), (3, 1, 0, 1021), (3, 3, 0, 1021), (2, 5, 0, 1021), (3, 1, 3, 1021), (2, 5, 1, 1021)];
+    for (w, factor, least, prime) in forms {
+        let root = gadgets::Root { factor, least };
         let circuit = shape(&[Interval { lo: -9, hi: 90 }], |b, args| {
-            let y = gadgets::sqrt(b, &args[0], factor, w)?;
-            assert_eq!(y.range(), Some(Interval::unsigned(w)));
+            let y = gadgets::sqrt(b, &args[0], &root, w)?;
+            assert_eq!(y.range(), Some(Interval { lo: least, hi: least + (1 << w) - 1 }));
             Ok(())
         });
         for x in -9..=90i64 {
             let y = (0..100).take_while(|y| y * y <= factor * x).last();
             let limit = 1 << w;
-            let expected = y.filter(|y| *y < limit && factor * x - y * y < limit && y * y + 2 * y - factor * x < limit);
+            let expected =
+                y.filter(|y| (least..least + limit).contains(y) && factor * x - y * y < limit && y * y + 2 * y - factor * x < limit);
             let found = solutions(&circuit, &[x], prime);
             assert_eq!(found.iter().map(|s| s[1] as i64).collect::<Vec<_>>(), Vec::from_iter(expected), "√({factor}·{x}), w = {w}");
-            let trace = traced(&[x], |b, args| gadgets::sqrt(b, &args[0], factor, w).map(drop));
+            let trace = traced(&[x], |b, args| gadgets::sqrt(b, &args[0], &root, w).map(drop));
             assert_eq!(trace.map(|wires| modulo(&wires, prime)), found.first().cloned(), "√({factor}·{x}), w = {w}");
-            assert!(y.is_none_or(|y| y >= limit / 2) || expected.is_some(), "roots below 2^(w−1) are all provable");
+            assert!(y.is_none_or(|y| y < least || y >= limit / 2) || expected.is_some(), "roots below 2^(w−1) are all provable");
         }
     }
     let mut b = ConstraintBuilder::new();
     let x = b.constant(4);
-    assert!(matches!(gadgets::sqrt(&mut b, &x, 0, 8), Err(CircuitError::Unsupported { .. })));
-    assert_eq!(gadgets::sqrt(&mut b, &x, i64::MAX, 8), Err(CircuitError::Overflow));
+    for (factor, least) in [(0, 0), (1, -1), (1, (1 << 31) + 1)] {
+        assert!(matches!(gadgets::sqrt(&mut b, &x, &gadgets::Root { factor, least }, 8), Err(CircuitError::Unsupported { .. })));
+    }
+    assert_eq!(gadgets::sqrt(&mut b, &x, &gadgets::Root { factor: i64::MAX, least: 0 }, 8), Err(CircuitError::Overflow));
 }
 
 #[test]
@@ -495,10 +503,10 @@ fn attack_g3_unanchored_wires_do_not_compile() {
     let integer = b.constant(3);
     refused(gadgets::max(&mut b, &fresh, &integer, 1, 8));
     refused(gadgets::multiply(&mut b, &integer, &fresh));
-    let division = gadgets::Division { factor: 1, nearest: false, least: 0, limbs: 1 };
+    let division = gadgets::Division { factor: 1, nearest: false, least: 0, limbs: 1, least_divisor: 1 };
     refused(gadgets::divide(&mut b, &fresh, &integer, &division, 8));
     refused(gadgets::divide(&mut b, &integer, &fresh, &division, 8));
-    refused(gadgets::sqrt(&mut b, &fresh, 1, 8));
+    refused(gadgets::sqrt(&mut b, &fresh, &gadgets::Root { factor: 1, least: 0 }, 8));
     refused(gadgets::step(&mut b, &fresh, 1, 8));
     assert!(matches!(gadgets::one_hot(&mut b, &fresh, 3), Err(CircuitError::NotIntegral { .. })));
     let sum = b.combine(&[(3, &fresh), (5, &integer)], 1).unwrap();
@@ -526,8 +534,8 @@ fn primitives<B: Builder>(b: &mut B, x: &[B::Int]) -> Vec<B::Int> {
     let bend = gadgets::FunctionTable::new(b, 0, &bend, 64).unwrap();
     let product = gadgets::multiply(b, &x[0], &x[3]).unwrap();
     let [near, far] = [(&x[0], 64), (&x[3], 100)].map(|(y, more)| b.combine(&[(1, y)], more).unwrap());
-    let nearest = gadgets::Division { factor: 3, nearest: true, least: -7, limbs: 2 };
-    let down = gadgets::Division { factor: 1, nearest: false, least: 0, limbs: 1 };
+    let nearest = gadgets::Division { factor: 3, nearest: true, least: -7, limbs: 2, least_divisor: 1 };
+    let down = gadgets::Division { factor: 1, nearest: false, least: 0, limbs: 1, least_divisor: 50 };
     let away = b.combine(&[(1, &x[1]), (-1, &x[3])], 0).unwrap();
     let larger = gadgets::max(b, &away, &x[2], 3, w).unwrap();
     let mut outputs = vec![
@@ -536,7 +544,7 @@ fn primitives<B: Builder>(b: &mut B, x: &[B::Int]) -> Vec<B::Int> {
         gadgets::requantise(b, &product, w, w).unwrap(),
         gadgets::divide(b, &x[2], &near, &nearest, w).unwrap(),
         gadgets::divide(b, &acc, &far, &down, w).unwrap(),
-        gadgets::sqrt(b, &x[2], 1, w).unwrap(),
+        gadgets::sqrt(b, &x[2], &gadgets::Root { factor: 1, least: 2 }, w).unwrap(),
         gadgets::step(b, &acc, 2, w).unwrap(),
         gadgets::step(b, &away, 1, w).unwrap(),
         gadgets::requantise(b, &larger, w, w).unwrap(),
@@ -786,11 +794,14 @@ fn costs() {
     assert_eq!(rows(&shape(&[acc], |b, a| function(b, &a[0], 0))), 2);
     assert_eq!(rows(&shape(&[acc, acc], |b, a| gadgets::multiply(b, &a[0], &a[1]).map(drop))), 1);
     for limbs in 1..=3 {
-        let division = gadgets::Division { factor: 1, nearest: true, least: 0, limbs };
-        assert_eq!(rows(&shape(&[acc, acc], |b, a| gadgets::divide(b, &a[0], &a[1], &division, 8).map(drop))), 2 + 2 * limbs as usize);
+        for (least_divisor, lookups) in [(1, 2), (2, 3)] {
+            let division = gadgets::Division { factor: 1, nearest: true, least: 0, limbs, least_divisor };
+            let circuit = shape(&[acc, acc], |b, a| gadgets::divide(b, &a[0], &a[1], &division, 8).map(drop));
+            assert_eq!(rows(&circuit), 2 + lookups * limbs as usize);
+        }
         assert_eq!(rows(&shape(&[acc], |b, a| gadgets::step(b, &a[0], limbs, 8).map(drop))), 2 + limbs as usize);
     }
-    assert_eq!(rows(&shape(&[acc], |b, a| gadgets::sqrt(b, &a[0], 1, 8).map(drop))), 4);
+    assert_eq!(rows(&shape(&[acc], |b, a| gadgets::sqrt(b, &a[0], &gadgets::Root { factor: 1, least: 3 }, 8).map(drop))), 4);
     assert_eq!(rows(&shape(&[acc], |b, a| gadgets::one_hot(b, &a[0], 7).map(drop))), 9);
     let hash = |inputs: usize| {
         shape(&[], |b, _| {

@@ -211,7 +211,10 @@ pub enum FloatOp {
         n: usize,
     },
     /// Element-wise quotient of two values of one shape; the divisor is positive. Of integers, rounded down.
-    Divide,
+    Divide {
+        /// What the divisor is no less than by the way it is made; 0 where nothing is known.
+        least_divisor: f64,
+    },
     /// Square root of what is not negative.
     Sqrt,
     /// Element-wise larger one of two values of one shape.
@@ -354,7 +357,7 @@ impl FloatGraph {
                 }
                 output
             }
-            FloatOp::Divide => {
+            FloatOp::Divide { .. } => {
                 let exact = self.values[node.output].kind != Kind::Real;
                 input.iter().zip(inputs[1]).map(|(x, y)| if exact { (x / y).floor() } else { x / y }).collect()
             }

@@ -313,7 +313,7 @@ fn feature_axes(float: &FloatGraph) -> Vec<usize> {
             | FloatOp::Constant { .. }
             | FloatOp::Product
             | FloatOp::MatMul { .. }
-            | FloatOp::Divide
+            | FloatOp::Divide { .. }
             | FloatOp::Sqrt
             | FloatOp::Maximum
             | FloatOp::Step

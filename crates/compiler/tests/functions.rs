@@ -116,7 +116,7 @@ fn integers_are_exact() {
         (FloatOp::Product, vec![0, 1]),
         (affine(vec![vec![1.0], vec![-1.0]], 0.0), vec![2, 0]),
         (FloatOp::Constant { values: vec![5.0] }, vec![]),
-        (FloatOp::Divide, vec![3, 4]),
+        (FloatOp::Divide { least_divisor: 0.0 }, vec![3, 4]),
         (FloatOp::Maximum, vec![5, 1]),
     ];
     let float = graph(Kind::Integer, nodes, &[1, 2, 3, 4, 5, 6]);

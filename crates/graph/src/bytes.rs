@@ -6,7 +6,7 @@ use crate::model::Graph;
 /// First bytes of a graph file.
 pub const MAGIC: [u8; 8] = *b"zkslgrph";
 /// The format version that is written, and the only one that is read.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 impl Graph {
     /// The graph as bytes: [`MAGIC`], [`VERSION`] (little-endian), then postcard. Equal graphs give equal bytes.

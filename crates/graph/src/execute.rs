@@ -72,9 +72,9 @@ pub enum ExecuteError {
         /// Greatest argument of the table.
         max: i64,
     },
-    /// A divisor is not positive, or too large to be proven.
+    /// A divisor is too small for an accurate quotient, or too large to be proven.
     #[error(
-        "node `{node}`, element {element}: divisor {value} is outside [1, {max}]; the input is outside the calibrated range (compile again with samples like it, or with a larger --margin)"
+        "node `{node}`, element {element}: divisor {value} is outside [{min}, {max}]; the input is outside the calibrated range (compile again with samples like it, or with a larger --margin)"
     )]
     Divisor {
         /// Name of the node.
@@ -83,6 +83,8 @@ pub enum ExecuteError {
         element: usize,
         /// The divisor.
         value: i64,
+        /// Least divisor.
+        min: i64,
         /// Greatest divisor that can be proven.
         max: i64,
     },

@@ -164,7 +164,8 @@ fn attack_products_at_the_edge() {
 
 #[test]
 fn attack_quotients() {
-    let divide = |factor: i64, least: i64, limbs: u32| Op::Divide(Divide { factor, rounding: Rounding::Nearest, least, limbs });
+    let divide =
+        |factor: i64, least: i64, limbs: u32| Op::Divide(Divide { factor, rounding: Rounding::Nearest, least, limbs, least_divisor: 1 });
     let of = |op: Op, x: Given, y: Given| graph(op, &[(&[1], x), (&[1], y)], &[1], &[]);
     for factor in [0, -1, i64::MIN] {
         refused(&of(divide(factor, 0, 1), Digits, Digits), "at least 1 is needed");
@@ -188,6 +189,15 @@ fn attack_quotients() {
         }
     }
     refused(&of(divide(1, 0, 1), Of(1 << 61), Digits), "could exceed 2^62");
+    let above = |least_divisor: i64| Op::Divide(Divide { factor: 1, rounding: Rounding::Nearest, least: 0, limbs: 1, least_divisor });
+    for least in [0, -1, i64::MIN] {
+        refused(&of(above(least), Digits, Digits), "at least 1 is needed");
+    }
+    for least in [i64::MAX, 1 << 61] {
+        refused(&of(above(least), Digits, Of(0)), "could exceed 2^62");
+    }
+    accepted(&of(above(255), Digits, Digits));
+    accepted(&of(above((1 << 61) - 1), Digits, Of(0)));
     // Three limbs of twenty bits have 60 together.
     let mut wide = of(divide(1, 0, 3), Of((1 << 60) - 2), Of(3));
     wide.table_bits = 20;
@@ -198,10 +208,14 @@ fn attack_quotients() {
 
 #[test]
 fn attack_roots() {
-    let root = |factor: i64| Op::Sqrt(Sqrt { factor });
+    let root = |factor: i64| Op::Sqrt(Sqrt { factor, least: 0 });
+    let above = |least: i64| Op::Sqrt(Sqrt { factor: 1, least });
     let of = |op: Op, x: Given| graph(op, &[(&[1], x)], &[1], &[]);
     for factor in [0, -1, i64::MIN] {
-        refused(&of(root(factor), Digits), "at least 1 is needed");
+        refused(&of(root(factor), Digits), "is below 1");
+    }
+    for least in [-1, i64::MIN, (1 << 31) + 1, i64::MAX] {
+        refused(&of(above(least), Digits), "outside [0, 2147483648]");
     }
     for (factor, x) in [(i64::MAX, Of(0)), (i64::MAX, Digits), (1 << 62, Of(0)), (1 << 55, Digits), (1, Of(i64::MIN)), (3, Of(1 << 61))] {
         refused(&of(root(factor), x), "could exceed 2^62");
@@ -211,6 +225,7 @@ fn attack_roots() {
     accepted(&of(root((1 << 54) - 1), Digits));
     accepted(&of(root((1 << 61) - 1), Of(0)));
     accepted(&of(root(3), Of(-1 << 59)));
+    accepted(&of(above(15), Digits));
 }
 
 #[test]

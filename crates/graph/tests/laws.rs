@@ -273,10 +273,14 @@ fn case(code: usize, random: &mut Random) -> Case {
             let divisor = Encoding::uniform(bits, random.below(3) as i64, Scale { mantissa: 1 });
             let rounding = [Rounding::Nearest, Rounding::Down][random.below(2)];
             let least = [0, -(1 << (w - 1)), random.integer(1 << w)][random.below(3)];
-            let divide = Divide { factor: 1 + random.below(3) as i64, rounding, least, limbs };
+            let least_divisor = [1, 1, 1 + random.below(1 << w) as i64][random.below(3)];
+            let divide = Divide { factor: 1 + random.below(3) as i64, rounding, least, limbs, least_divisor };
             pair(random, Op::Divide(divide), input, [encoding, divisor])
         }
-        "Sqrt" => same(Op::Sqrt(Sqrt { factor: 1 + random.below(4) as i64 }), input, encoding),
+        "Sqrt" => {
+            let least = [0, 0, random.below(1 << w) as i64][random.below(3)];
+            same(Op::Sqrt(Sqrt { factor: 1 + random.below(4) as i64, least }), input, encoding)
+        }
         "Maximum" => {
             let encodings = [encoding, digits(random, w)];
             pair(random, Op::Maximum(Maximum { limbs }), input, encodings)

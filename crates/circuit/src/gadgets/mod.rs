@@ -10,7 +10,7 @@ mod max;
 mod poseidon;
 mod requant;
 
-pub use arithmetic::{Division, divide, multiply, sqrt};
+pub use arithmetic::{Division, Root, divide, multiply, sqrt};
 pub use commit::{CHAIN_WORDS, commitment, commitment_of, tensor_tag};
 pub use digits::{DigitTables, digit, digits_per_word, pack, pack_values, unpack_values, words_of};
 pub use function::{FunctionTable, function};

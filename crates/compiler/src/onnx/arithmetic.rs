@@ -78,9 +78,9 @@ impl Importer<'_> {
             (Known::Value(_), Known::Value(_)) => match self.flips(c, y)? {
                 Some(sign) => {
                     let (x, y) = (self.product(c, x, &sign)?, self.product(c, y, &sign)?);
-                    self.ratio(c, &x, &y)
+                    self.ratio(c, &x, &y, 0.0)
                 }
-                None => self.ratio(c, x, y),
+                None => self.ratio(c, x, y, 0.0),
             },
         }
     }
@@ -102,7 +102,7 @@ impl Importer<'_> {
             x = self.plus(c, &x, &more)?;
         }
         let y = self.expanded(c, &y, &shape)?;
-        self.each(c, FloatOp::Divide, &[&x, &y])
+        self.each(c, FloatOp::Divide { least_divisor: 0.0 }, &[&x, &y])
     }
 
     /// −1 where a divisor is negative, else 1; nothing where it never is.

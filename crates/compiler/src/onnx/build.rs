@@ -547,11 +547,11 @@ impl Importer<'_> {
         Ok(if is_real { self.of_kind(output, Kind::Real) } else { output })
     }
 
-    /// `x / y` of real numbers, y being positive.
-    pub(super) fn ratio(&mut self, c: &Context<'_>, x: &Known, y: &Known) -> Result<Known, ImportError> {
+    /// `x / y` of real numbers, y being positive, and no less than `least` by the way it is made.
+    pub(super) fn ratio(&mut self, c: &Context<'_>, x: &Known, y: &Known, least: f64) -> Result<Known, ImportError> {
         let shape = self.common_shape(c, &[x, y])?;
         let (x, y) = (self.expanded(c, x, &shape)?, self.expanded(c, y, &shape)?);
-        self.push_as(c, FloatOp::Divide, &[&x, &y], &shape, Kind::Real)
+        self.push_as(c, FloatOp::Divide { least_divisor: least }, &[&x, &y], &shape, Kind::Real)
     }
 
     /// Element-wise larger one. By one real number for all elements it is a bound.

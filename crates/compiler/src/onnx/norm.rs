@@ -51,7 +51,7 @@ impl Importer<'_> {
             (rows, mean) = (centred, Some(of));
         }
         let deviation = self.root_of_squares(c, &rows, 1.0 / length as f64, epsilon)?;
-        let quotient = self.ratio(c, &rows, &deviation)?;
+        let quotient = self.ratio(c, &rows, &deviation, 0.0)?;
         Ok((self.reshaped(c, &quotient, &shape)?, mean, deviation))
     }
 
@@ -191,7 +191,7 @@ impl Importer<'_> {
         if c.is_read(2) {
             let deviation = self.reshaped(c, &deviation, &ones)?;
             let one = self.number_like(&deviation, 1.0);
-            outputs.push(self.ratio(c, &one, &deviation)?);
+            outputs.push(self.ratio(c, &one, &deviation, 0.0)?);
         }
         Ok(outputs)
     }
@@ -225,7 +225,7 @@ impl Importer<'_> {
         let negative = self.negated(c, &norm)?;
         let is_zero = self.step(c, &negative)?;
         let norm = self.plus(c, &norm, &is_zero)?;
-        let output = self.ratio(c, &of.rows, &norm)?;
+        let output = self.ratio(c, &of.rows, &norm, 0.0)?;
         self.restored(c, &of, &output)
     }
 
@@ -239,7 +239,7 @@ impl Importer<'_> {
         let k = self.row_sizes(&centred).1;
         let deviation = self.root_of_squares(c, &centred, 1.0 / k as f64, 0.0)?;
         let deviation = self.sum(c, &[(&deviation, 1.0)], 1e-9)?;
-        let output = self.ratio(c, &centred, &deviation)?;
+        let output = self.ratio(c, &centred, &deviation, 0.0)?;
         self.restored(c, &of, &output)
     }
 

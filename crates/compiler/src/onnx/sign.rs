@@ -100,7 +100,7 @@ impl Importer<'_> {
             }
             FloatOp::Product if node.inputs[0] == node.inputs[1] => input(0, budget).max(Sign::NonNegative),
             FloatOp::Product | FloatOp::MatMul { .. } => input(0, budget).min(input(1, budget)),
-            FloatOp::Divide => match value.kind {
+            FloatOp::Divide { .. } => match value.kind {
                 Kind::Real => input(0, budget),
                 _ => input(0, budget).min(Sign::NonNegative),
             },

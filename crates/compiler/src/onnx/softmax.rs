@@ -181,7 +181,8 @@ impl Importer<'_> {
             self.minus(c, &below, &sum)?
         } else {
             let sum = self.along_rows(c, &sum, &rows, &inner)?;
-            self.ratio(c, &powers, &sum)?
+            // The largest number's power is 1.
+            self.ratio(c, &powers, &sum, 1.0)?
         };
         if whole {
             return self.reshaped(c, &output, &shape);

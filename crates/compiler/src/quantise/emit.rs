@@ -162,7 +162,7 @@ impl<'a> Builder<'a> {
         let shape = self.shape(id).to_vec();
         let one =
             self.node(format!("{name}/one"), Op::Constant(Constant { values: vec![1] }), Vec::new(), format!("{name}/one"), shape.clone());
-        let op = Op::Divide(Divide { factor: 1, rounding: Rounding::Down, least, limbs: 1 });
+        let op = Op::Divide(Divide { factor: 1, rounding: Rounding::Down, least, limbs: 1, least_divisor: 1 });
         let tensor = self.node(format!("{name}/range"), op, vec![value.tensor, one], name.clone(), shape);
         Ok(Emitted::fixed(tensor, vec![1.0], (least, least + (1 << self.settings.table_bits) - 1)))
     }
@@ -248,8 +248,8 @@ impl<'a> Builder<'a> {
         let shape = self.shape(id).to_vec();
         let divisor = integers(&name, std::iter::once((wanted / scale).ceil()))?[0];
         let half = 1_i64 << (self.settings.table_bits - 1);
-        let op =
-            Op::Divide(Divide { factor: 1, rounding: Rounding::Nearest, least: -half, limbs: self.limbs_of(divisor.saturating_mul(2)) });
+        let limbs = self.limbs_of(divisor.saturating_mul(2));
+        let op = Op::Divide(Divide { factor: 1, rounding: Rounding::Nearest, least: -half, limbs, least_divisor: 1 });
         let constant = Op::Constant(Constant { values: vec![divisor] });
         let divisor_tensor = self.node(format!("{name}/divisor"), constant, Vec::new(), format!("{name}/divisor"), shape.clone());
         let tensor = self.node(format!("{name}/narrow"), op, vec![value.tensor, divisor_tensor], format!("{name}/narrow"), shape);

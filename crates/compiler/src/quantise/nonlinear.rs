@@ -1,9 +1,13 @@
 //! Operators that cost rows.
 
 use super::emit::{Builder, Emitted};
-use super::{QuantiseError, Scales, compact, integers};
-use crate::float::{FloatNode, FloatOp, Kind};
+use super::plan::{Consumer, is_move};
+use super::{MOST_LOST, QuantiseError, Scales, compact, integers};
+use crate::float::{FloatNode, FloatOp, Kind, ValueId};
 use zkslice_graph::{Clip, Divide, Function, MatMul, MaxPool, Maximum, OneHot, Op, Product, Relu, Rounding, Sqrt, Step, Table, Window};
+
+/// A divisor that is rounded to a whole number from here on loses too little of the quotient to matter.
+const FINE_DIVISOR: f64 = 1.0 / MOST_LOST;
 
 impl Builder<'_> {
     pub(super) fn emit_node(&mut self, index: usize, node: &FloatNode) -> Result<Emitted, QuantiseError> {
@@ -33,7 +37,7 @@ impl Builder<'_> {
             FloatOp::Map(_) => self.map(index, node, tensor, shape),
             FloatOp::Product => self.product(node, Op::Product(Product), 1, tensor, shape),
             &FloatOp::MatMul { batch, m, k, n } => self.product(node, Op::MatMul(MatMul { batch, m, k, n }), k, tensor, shape),
-            FloatOp::Divide => self.divide(node, tensor, shape),
+            &FloatOp::Divide { least_divisor } => self.divide(node, least_divisor, tensor, shape),
             FloatOp::Sqrt => self.sqrt(node, tensor, shape),
             FloatOp::Maximum => self.maximum(node, tensor, shape),
             FloatOp::Step => self.step(node, tensor, shape),
@@ -178,7 +182,7 @@ impl Builder<'_> {
     }
 
     /// `x·factor / y·divisor`, the whole numbers chosen so that the quotient fits the table's bits.
-    fn divide(&mut self, node: &FloatNode, tensor: String, shape: Vec<usize>) -> Result<Emitted, QuantiseError> {
+    fn divide(&mut self, node: &FloatNode, least_made: f64, tensor: String, shape: Vec<usize>) -> Result<Emitted, QuantiseError> {
         let name = &node.name;
         let w = self.settings.table_bits;
         let (least_seen, most_seen) = self.plan.statistics.extremes(node.output);
@@ -197,7 +201,7 @@ impl Builder<'_> {
                 least_seen as i64 - (room / 2.0) as i64
             };
             let limbs = self.limbs_of(y.bounds.unwrap_or_default().1).min(3);
-            let op = Op::Divide(Divide { factor: 1, rounding: Rounding::Down, least, limbs });
+            let op = Op::Divide(Divide { factor: 1, rounding: Rounding::Down, least, limbs, least_divisor: 1 });
             let tensor = self.node(name.clone(), op, vec![x.tensor, y.tensor], tensor, shape);
             return Ok(Emitted::fixed(tensor, vec![1.0], (least, least + (1 << w) - 1)));
         }
@@ -214,7 +218,14 @@ impl Builder<'_> {
         let (factor, divisor) = if ratio >= 1.0 { (ratio.floor(), 1.0) } else { (1.0, (1.0 / ratio).ceil()) };
         let scales = vec![from * divisor / (by * factor)];
         let whole = integers(name, [factor, divisor].into_iter())?;
-        let (_, most) = y.bounds.unwrap_or_default();
+        let (min, max) = y.bounds.unwrap_or_default();
+        // What is beyond the divisors that the samples let expect is refused.
+        let most = max.min((self.requant_scales(node.inputs[1], 1.0, false)[0] / by).ceil() as i64);
+        let known = min.max((least_made / by) as i64);
+        let least_divisor = match self.least_divisor(node.inputs[1], by, FINE_DIVISOR) {
+            least if least > known => least,
+            _ => 1,
+        };
         if whole[1] > 1 {
             let op = zkslice_graph::Affine { axis: 0, coefficients: vec![vec![whole[1]]], bias: vec![0] };
             let flat = vec![shape.iter().product()];
@@ -236,10 +247,29 @@ impl Builder<'_> {
         }
         let limbs = self.limbs_of(most.saturating_mul(whole[1]).saturating_mul(2));
         let least = if signed { -(1_i64 << (w - 1)) } else { 0 };
-        let op = Op::Divide(Divide { factor: whole[0], rounding: Rounding::Nearest, least, limbs });
+        let op =
+            Op::Divide(Divide { factor: whole[0], rounding: Rounding::Nearest, least, limbs, least_divisor: least_divisor * whole[1] });
         let tensor = self.node(name.clone(), op, vec![x.tensor, y.tensor], tensor, shape);
         self.note(tensor, &scales);
         Ok(Emitted::fixed(tensor, scales, (least, least + (1 << w) - 1)))
+    }
+
+    /// The least integer of a divisor at some scale that is accurate enough, or half of the least on the samples where they go below.
+    fn least_divisor(&self, id: ValueId, scale: f64, accurate: f64) -> i64 {
+        if self.kind(id) != Kind::Real || self.constant(id).is_some() {
+            return 1;
+        }
+        let seen = self.plan.statistics.extremes(id).0 / scale;
+        (0.5 * seen).floor().clamp(1.0, accurate.ceil()) as i64
+    }
+
+    /// Whether a value is divided by, as it stands or once it is moved.
+    fn is_divisor(&self, id: ValueId) -> bool {
+        self.plan.consumers[id].iter().any(|consumer| {
+            let Consumer::Node(index) = *consumer else { return false };
+            let reader = &self.float().nodes[index];
+            matches!(reader.op, FloatOp::Divide { .. }) && reader.inputs[1] == id || is_move(&reader.op) && self.is_divisor(reader.output)
+        })
     }
 
     /// A fixed value with one scale, however wide.
@@ -259,9 +289,15 @@ impl Builder<'_> {
         let factor = (x.scales[0] / (wanted * wanted)).floor().max(1.0);
         let factor = integers(name, std::iter::once(factor))?[0];
         let scales = vec![(x.scales[0] / factor as f64).sqrt()];
-        let tensor = self.node(name.clone(), Op::Sqrt(Sqrt { factor }), vec![x.tensor], tensor, shape);
+        let least = if self.is_divisor(node.output) {
+            // A unit of x is half a unit of the root by as many roots as there are in the factor.
+            self.least_divisor(node.output, scales[0], FINE_DIVISOR.max((factor as f64 * FINE_DIVISOR / 4.0).sqrt()))
+        } else {
+            0
+        };
+        let tensor = self.node(name.clone(), Op::Sqrt(Sqrt { factor, least }), vec![x.tensor], tensor, shape);
         self.note(tensor, &scales);
-        Ok(Emitted::fixed(tensor, scales, (0, (1 << self.settings.table_bits) - 1)))
+        Ok(Emitted::fixed(tensor, scales, (least, least + (1 << self.settings.table_bits) - 1)))
     }
 
     /// Compared at one scale: that of both, or of the one that is no constant, or one that suits the larger.

@@ -108,7 +108,7 @@ impl<'a> Plan<'a> {
                 | FloatOp::Map(_)
                 | FloatOp::Product
                 | FloatOp::MatMul { .. }
-                | FloatOp::Divide
+                | FloatOp::Divide { .. }
                 | FloatOp::Sqrt
                 | FloatOp::Maximum
                 | FloatOp::Step
@@ -142,7 +142,7 @@ impl<'a> Plan<'a> {
                 | FloatOp::Map(_)
                 | FloatOp::Product
                 | FloatOp::MatMul { .. }
-                | FloatOp::Divide
+                | FloatOp::Divide { .. }
                 | FloatOp::Sqrt
                 | FloatOp::Maximum
                 | FloatOp::Step
@@ -279,7 +279,7 @@ fn foldable(float: &FloatGraph) -> Vec<[bool; 2]> {
             | FloatOp::Map(_)
             | FloatOp::Product
             | FloatOp::MatMul { .. }
-            | FloatOp::Divide
+            | FloatOp::Divide { .. }
             | FloatOp::Sqrt
             | FloatOp::Maximum
             | FloatOp::Step
@@ -293,6 +293,6 @@ fn foldable(float: &FloatGraph) -> Vec<[bool; 2]> {
 }
 
 /// Whether an operator only moves elements.
-fn is_move(op: &FloatOp) -> bool {
+pub(super) fn is_move(op: &FloatOp) -> bool {
     matches!(op, FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::Concat { .. } | FloatOp::View { .. } | FloatOp::Gather { .. })
 }

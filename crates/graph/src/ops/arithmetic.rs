@@ -125,8 +125,8 @@ pub enum Rounding {
     Down,
 }
 
-/// `factor·x / y`, rounded; refused unless y is positive, the quotient in `[least, least + 2^w)`, and the remainder and what it
-/// lacks to the divisor (to twice the divisor where the quotient is the nearest) below `2^(limbs·w)`.
+/// `factor·x / y`, rounded; refused unless y is no less than the least divisor, the quotient in `[least, least + 2^w)`, and the remainder
+/// and what it lacks to the divisor (to twice the divisor where the quotient is the nearest) below `2^(limbs·w)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Divide {
     /// What x is multiplied by: at least 1.
@@ -137,11 +137,14 @@ pub struct Divide {
     pub least: i64,
     /// Table lookups that a remainder takes: 1 to 3.
     pub limbs: u32,
+    /// Least divisor: at least 1. A divisor that is rounded itself says little where it is small.
+    pub least_divisor: i64,
 }
 
 impl Divide {
     fn division(&self) -> gadgets::Division {
-        gadgets::Division { factor: self.factor, nearest: self.rounding == Rounding::Nearest, least: self.least, limbs: self.limbs }
+        let Divide { factor, rounding, least, limbs, least_divisor } = *self;
+        gadgets::Division { factor, nearest: rounding == Rounding::Nearest, least, limbs, least_divisor }
     }
 }
 
@@ -151,8 +154,8 @@ impl Primitive for Divide {
     fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
         site.inputs.iter().try_for_each(|tensor| site.output_is(&tensor.shape))?;
         limbs(self.limbs, site.table_bits)?;
-        if self.factor < 1 {
-            return Err(format!("factor {} where at least 1 is needed", self.factor));
+        if self.factor < 1 || self.least_divisor < 1 {
+            return Err(format!("factor {} or least divisor {} where at least 1 is needed", self.factor, self.least_divisor));
         }
         let quotient = Interval { min: self.least.into(), max: i128::from(self.least) + (1 << site.table_bits) - 1 };
         // Everything that the circuit's row is made of: twice the numerator, the divisor and a remainder; twice the quotient times the
@@ -162,6 +165,7 @@ impl Primitive for Divide {
         bounded(numerator.saturating_mul(2).saturating_add(divisor.saturating_mul(3)).saturating_add(remainder))?;
         bounded(quotient.magnitude().saturating_mul(divisor.max(1)).saturating_mul(2))?;
         bounded(i128::from(self.factor) * 4)?;
+        bounded(divisor.saturating_add(i128::from(self.least_divisor) * 2))?;
         Ok(Checked { interval: quotient, work: site.output.len() as u128 })
     }
 
@@ -169,21 +173,23 @@ impl Primitive for Divide {
         site.output.len()
     }
 
-    /// The quotient, the remainder, and what it lacks to the divisor.
+    /// The quotient, the remainder, what it lacks to the divisor, and how far that is above the least.
     fn lookups(&self, site: &Site<'_>) -> usize {
-        site.output.len() * (1 + 2 * self.limbs as usize)
+        let wide = if self.least_divisor > 1 { 3 } else { 2 };
+        site.output.len() * (1 + wide * self.limbs as usize)
     }
 
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
         let (w, division) = (site.table_bits, self.division());
         let (min, max) = (self.least, self.least + (1 << w) - 1);
         let divide = |(element, (&x, &y)): (usize, (&i64, &i64))| {
-            let Some((value, remainder, lack)) = division.quotient(x, y) else {
-                return Err(ExecuteError::Divisor { node: site.node.to_owned(), element, value: y, max: 1 << (self.limbs * w) });
+            let max_remainder = 1_i64 << (self.limbs * w);
+            let fits = |(_, remainder, lack): &(i64, i64, i64)| *remainder.max(lack) < max_remainder;
+            let above_least = self.least_divisor == 1 || y.saturating_sub(self.least_divisor) < max_remainder;
+            let Some((value, ..)) = division.quotient(x, y).filter(fits).filter(|_| above_least) else {
+                let (node, min) = (site.node.to_owned(), self.least_divisor);
+                return Err(ExecuteError::Divisor { node, element, value: y, min, max: max_remainder });
             };
-            if remainder.max(lack) >> (self.limbs * w) != 0 {
-                return Err(ExecuteError::Divisor { node: site.node.to_owned(), element, value: y, max: 1 << (self.limbs * w) });
-            }
             if value < min || value > max {
                 return Err(ExecuteError::Saturated { node: site.node.to_owned(), element, value, min, max });
             }
@@ -198,41 +204,50 @@ impl Primitive for Divide {
     }
 }
 
-/// `y = ⌊√(factor·x)⌋`, refused unless x is not negative and y, `factor·x − y²` and `y² + 2y − factor·x` are below `2^w`, as they are
-/// for roots below `2^(w−1)`.
+/// `y = ⌊√(factor·x)⌋`, refused unless x is not negative and `y − least`, `factor·x − y²` and `y² + 2y − factor·x` are in `[0, 2^w)`, as
+/// they are for roots from `least` to `2^(w−1)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sqrt {
     /// What x is multiplied by: at least 1.
     pub factor: i64,
+    /// Least root: at least 0. A root of what is rounded itself says little where it is small.
+    pub least: i64,
+}
+
+impl Sqrt {
+    fn root(&self) -> gadgets::Root {
+        gadgets::Root { factor: self.factor, least: self.least }
+    }
 }
 
 impl Primitive for Sqrt {
     fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
         site.output_is(&site.inputs[0].shape)?;
-        if self.factor < 1 {
-            return Err(format!("factor {} where at least 1 is needed", self.factor));
+        if self.factor < 1 || !(0..=gadgets::Root::MOST).contains(&self.least) {
+            let most = gadgets::Root::MOST;
+            return Err(format!("factor {} is below 1, or least root {} outside [0, {most}]", self.factor, self.least));
         }
         bounded(inputs[0].scaled(self.factor).magnitude().max(self.factor.into()).saturating_add(1 << (2 * site.table_bits + 1)))?;
-        Ok(Checked { interval: Interval { min: 0, max: (1 << site.table_bits) - 1 }, work: site.output.len() as u128 })
+        let least = i128::from(self.least);
+        Ok(Checked { interval: Interval { min: least, max: least + (1 << site.table_bits) - 1 }, work: site.output.len() as u128 })
     }
 
     fn products(&self, site: &Site<'_>) -> usize {
         site.output.len()
     }
 
-    /// The root; how far its square is below x, and how far x is below the next square.
+    /// The root above the least; how far its square is below x, and how far x is below the next square.
     fn lookups(&self, site: &Site<'_>) -> usize {
         3 * site.output.len()
     }
 
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
-        let max = (1_i64 << site.table_bits) - 1;
+        let size = 1_i64 << site.table_bits;
+        let (min, max) = (self.least, self.least + size - 1);
         let root = |(element, &x): (usize, &i64)| {
-            let square = self.factor.wrapping_mul(x);
-            let value = square.checked_isqrt().unwrap_or(-1);
-            let above = square - value * value;
-            if value < 0 || value.max(above).max(2 * value - above) > max {
-                return Err(ExecuteError::Saturated { node: site.node.to_owned(), element, value, min: 0, max });
+            let (value, above, below) = self.root().root(x).unwrap_or((-1, 0, 0));
+            if !(min..=max).contains(&value) || above.max(below) >= size {
+                return Err(ExecuteError::Saturated { node: site.node.to_owned(), element, value, min, max });
             }
             Ok(value)
         };
@@ -240,7 +255,8 @@ impl Primitive for Sqrt {
     }
 
     fn constrain<B: Builder>(&self, b: &mut B, site: &Site<'_>, inputs: &[&[B::Int]]) -> Result<Vec<B::Int>, CircuitError> {
-        inputs[0].iter().map(|x| gadgets::sqrt(b, x, self.factor, site.table_bits)).collect()
+        let root = self.root();
+        inputs[0].iter().map(|x| gadgets::sqrt(b, x, &root, site.table_bits)).collect()
     }
 }
 

@@ -226,13 +226,14 @@ fn primitive(
             let rounding = [Rounding::Nearest, Rounding::Down][random.below(2)];
             let (factor, widest) = (1 + random.below(2) as i64, intervals(graph, divisor)?[divisor].max);
             let least = if min < 0 { -(1 << (w - 1)) } else { 0 };
-            Op::Divide(Divide { factor, rounding, least, limbs: limbs(random, 2 * widest) })
+            let least_divisor = if random.below(4) == 0 { 1 + random.below(3) as i64 } else { 1 };
+            Op::Divide(Divide { factor, rounding, least, limbs: limbs(random, 2 * widest), least_divisor })
         }
         6 => {
             if min < 0 && random.below(4) > 0 {
                 return None;
             }
-            Op::Sqrt(Sqrt { factor: 1 + random.below(3) as i64 })
+            Op::Sqrt(Sqrt { factor: 1 + random.below(3) as i64, least: if random.below(4) == 0 { random.below(3) as i64 } else { 0 } })
         }
         7 => {
             let second = other(random, before)?;
