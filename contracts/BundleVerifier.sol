@@ -36,35 +36,35 @@ contract BundleVerifier is IBundleVerifier {
 
     // A bundle's only encoding, in bytes from its head: seven words, then the arrays, each after its length: words,
     // commitments, proofs.
-    uint256 private constant CONTEXT = 0x20;
-    uint256 private constant OWNER = 0x40;
-    uint256 private constant COVERAGE = 0x60;
-    uint256 private constant WORDS_OFFSET = 0x80;
-    uint256 private constant COMMITMENTS_OFFSET = 0xa0;
-    uint256 private constant PROOFS_OFFSET = 0xc0;
-    uint256 private constant WORDS_LENGTH = 0xe0;
-    uint256 private constant WORDS = 0x100;
+    uint256 private constant BUNDLE_CONTEXT = 0x20;
+    uint256 private constant BUNDLE_OWNER = 0x40;
+    uint256 private constant BUNDLE_COVERAGE = 0x60;
+    uint256 private constant BUNDLE_WORDS_OFFSET = 0x80;
+    uint256 private constant BUNDLE_COMMITMENTS_OFFSET = 0xa0;
+    uint256 private constant BUNDLE_PROOFS_OFFSET = 0xc0;
+    uint256 private constant BUNDLE_WORDS_LENGTH = 0xe0;
+    uint256 private constant BUNDLE_WORDS = 0x100;
 
     // A slice's proof: A (2 words), B (4), C1 (2), C2 (2).
     uint256 private constant PROOF_WORDS = 10;
     uint256 private constant PROOF_BYTES = 0x140;
-    uint256 private constant B = 0x40;
-    uint256 private constant C1 = 0xc0;
-    uint256 private constant C2 = 0x100;
+    uint256 private constant PROOF_B = 0x40;
+    uint256 private constant PROOF_C1 = 0xc0;
+    uint256 private constant PROOF_C2 = 0x100;
 
     // A slice's key, from its α on.
-    uint256 private constant BETA = 0x40;
-    uint256 private constant GAMMA = 0xc0;
-    uint256 private constant DELTA_1 = 0x140;
-    uint256 private constant DELTA_2 = 0x1c0;
-    uint256 private constant IC_0 = 0x240;
-    uint256 private constant IC_CHALLENGE = 0x280;
-    uint256 private constant IC_FINGERPRINT = 0x2c0;
+    uint256 private constant KEY_BETA = 0x40;
+    uint256 private constant KEY_GAMMA = 0xc0;
+    uint256 private constant KEY_DELTA_1 = 0x140;
+    uint256 private constant KEY_DELTA_2 = 0x1c0;
+    uint256 private constant KEY_IC_0 = 0x240;
+    uint256 private constant KEY_IC_CHALLENGE = 0x280;
+    uint256 private constant KEY_IC_FINGERPRINT = 0x2c0;
     uint256 private constant KEY_BYTES = 0x300;
 
     // The pairing precompile's input: pairs of a G1 point (2 words) and a G2 point (4).
     uint256 private constant PAIR_BYTES = 0xc0;
-    uint256 private constant G2 = 0x40;
+    uint256 private constant PAIR_G2 = 0x40;
 
     // Three layouts of raw memory, by their offsets: structs would be allocated anew wherever one is named, and
     // assembly would not know the names.
@@ -73,17 +73,17 @@ contract BundleVerifier is IBundleVerifier {
     // run. The hash of the transcript; the equation whose ρ is 1, from which they are counted. While hashing: where the
     // next bundle's part of the transcript and its equations go. While combining: where the next pair goes, and of the
     // setup at hand the pair of Σρ·L, whether something is in it, and Σρ.
-    uint256 private constant BASE = 0x00;
-    uint256 private constant BUNDLES = 0x20;
-    uint256 private constant FIRST_RUN = 0x40;
-    uint256 private constant SEED = 0x60;
-    uint256 private constant FIRST_EQUATION = 0x80;
-    uint256 private constant NEXT_PART = 0xa0;
-    uint256 private constant NEXT_EQUATION = 0xc0;
-    uint256 private constant NEXT_PAIR = 0xe0;
-    uint256 private constant L = 0x100;
-    uint256 private constant L_BEGUN = 0x120;
-    uint256 private constant RHO_SUM = 0x140;
+    uint256 private constant BATCH_BASE = 0x00;
+    uint256 private constant BATCH_BUNDLES = 0x20;
+    uint256 private constant BATCH_FIRST_RUN = 0x40;
+    uint256 private constant BATCH_SEED = 0x60;
+    uint256 private constant BATCH_FIRST_EQUATION = 0x80;
+    uint256 private constant BATCH_NEXT_PART = 0xa0;
+    uint256 private constant BATCH_NEXT_EQUATION = 0xc0;
+    uint256 private constant BATCH_NEXT_PAIR = 0xe0;
+    uint256 private constant BATCH_L = 0x100;
+    uint256 private constant BATCH_L_BEGUN = 0x120;
+    uint256 private constant BATCH_RHO_SUM = 0x140;
     uint256 private constant BATCH_BYTES = 0x160;
 
     // A run: neighbouring bundles of one model, and what their checks need of it. Index just after the last bundle; the
@@ -92,40 +92,40 @@ contract BundleVerifier is IBundleVerifier {
     // public ones' once more, and their end: see `_placeTensors`. The equations and their end: for each bundle one a
     // slice, and how many bytes these are. Cursors of slice 0's vkHash, wiring and key record.
     uint256 private constant RUN_END = 0x00;
-    uint256 private constant NEXT_RUN = 0x20;
-    uint256 private constant BLOB = 0x40;
-    uint256 private constant WORD_COUNT = 0x60;
-    uint256 private constant COMMITMENT_COUNT = 0x80;
-    uint256 private constant COMMITMENTS_LENGTH = 0xa0;
-    uint256 private constant PROOFS_LENGTH = 0xc0;
-    uint256 private constant SLICES = 0xe0;
-    uint256 private constant ALL = 0x100;
-    uint256 private constant PLACES = 0x120;
-    uint256 private constant PUBLICS = 0x140;
-    uint256 private constant PUBLICS_END = 0x160;
-    uint256 private constant EQUATIONS = 0x180;
-    uint256 private constant EQUATIONS_END = 0x1a0;
-    uint256 private constant STRIDE = 0x1c0;
-    uint256 private constant VK_HASHES = 0x1e0;
-    uint256 private constant WIRING = 0x200;
-    uint256 private constant RECORD = 0x220;
+    uint256 private constant RUN_NEXT = 0x20;
+    uint256 private constant RUN_BLOB = 0x40;
+    uint256 private constant RUN_WORD_COUNT = 0x60;
+    uint256 private constant RUN_COMMITMENT_COUNT = 0x80;
+    uint256 private constant RUN_COMMITMENTS_LENGTH = 0xa0;
+    uint256 private constant RUN_PROOFS_LENGTH = 0xc0;
+    uint256 private constant RUN_SLICES = 0xe0;
+    uint256 private constant RUN_ALL = 0x100;
+    uint256 private constant RUN_PLACES = 0x120;
+    uint256 private constant RUN_PUBLICS = 0x140;
+    uint256 private constant RUN_PUBLICS_END = 0x160;
+    uint256 private constant RUN_EQUATIONS = 0x180;
+    uint256 private constant RUN_EQUATIONS_END = 0x1a0;
+    uint256 private constant RUN_STRIDE = 0x1c0;
+    uint256 private constant RUN_VK_HASHES = 0x1e0;
+    uint256 private constant RUN_WIRING = 0x200;
+    uint256 private constant RUN_RECORD = 0x220;
     uint256 private constant RUN_BYTES = 0x240;
 
     // A slice's equation on its way from hashing to the pairing: α in its key record, or 0 if the bundle does not cover
     // the slice; its proof in the transcript; χ and F. In the first equation of a slice, at last, Σρ, Σρ·χ and Σρ·F.
-    uint256 private constant KEY = 0x00;
-    uint256 private constant PROOF = 0x20;
-    uint256 private constant RHO = 0x40;
-    uint256 private constant CHALLENGE = 0x60;
-    uint256 private constant FINGERPRINT = 0x80;
+    uint256 private constant EQUATION_KEY = 0x00;
+    uint256 private constant EQUATION_PROOF = 0x20;
+    uint256 private constant EQUATION_RHO = 0x40;
+    uint256 private constant EQUATION_CHALLENGE = 0x60;
+    uint256 private constant EQUATION_FINGERPRINT = 0x80;
     uint256 private constant EQUATION_BYTES = 0xa0;
 
     // Fields of a tensor's place.
-    uint256 private constant START = 0xffffffffffffffffffffffffffffffff;
-    uint256 private constant SIZE_SHIFT = 128;
-    uint256 private constant SIZE = 0xffffffffffff;
-    uint256 private constant FULL_SHIFT = 240;
-    uint256 private constant LAST_SHIFT = 248;
+    uint256 private constant PLACE_START = 0xffffffffffffffffffffffffffffffff;
+    uint256 private constant PLACE_SIZE_SHIFT = 128;
+    uint256 private constant PLACE_SIZE = 0xffffffffffff;
+    uint256 private constant PLACE_FULL_SHIFT = 240;
+    uint256 private constant PLACE_LAST_SHIFT = 248;
 
     /// @inheritdoc IBundleVerifier
     IModelRegistry public immutable registry;
@@ -187,8 +187,8 @@ contract BundleVerifier is IBundleVerifier {
     function _verify(uint256 base, uint256 n) private view {
         uint256 batch = _allocate(BATCH_BYTES);
         assembly ("memory-safe") {
-            mstore(add(batch, BASE), base)
-            mstore(add(batch, BUNDLES), n)
+            mstore(add(batch, BATCH_BASE), base)
+            mstore(add(batch, BATCH_BUNDLES), n)
         }
         _load(batch, base, n);
         _hash(batch, base, n);
@@ -221,7 +221,7 @@ contract BundleVerifier is IBundleVerifier {
     function _load(uint256 batch, uint256 base, uint256 n) private view {
         unchecked {
             // Where the next run is to be noted, and the run at hand.
-            uint256 link = batch + FIRST_RUN;
+            uint256 link = batch + BATCH_FIRST_RUN;
             uint256 run;
             bytes32 digest;
             for (uint256 i = 0; i < n; ++i) {
@@ -231,7 +231,7 @@ contract BundleVerifier is IBundleVerifier {
                 }
                 if (digest != last || run == 0) {
                     run = _addRun(link, digest);
-                    link = run + NEXT_RUN;
+                    link = run + RUN_NEXT;
                 }
                 assembly ("memory-safe") {
                     mstore(add(run, RUN_END), add(i, 1))
@@ -243,14 +243,14 @@ contract BundleVerifier is IBundleVerifier {
     /// @dev Calldata offset of the head of this bundle, by what calldata says.
     function _headOf(uint256 batch, uint256 index) private pure returns (uint256 head) {
         assembly ("memory-safe") {
-            head := mload(add(batch, BASE))
+            head := mload(add(batch, BATCH_BASE))
             head := add(head, calldataload(add(head, shl(5, index))))
         }
     }
 
     function _blobOf(uint256 run) private pure returns (bytes memory blob) {
         assembly ("memory-safe") {
-            blob := mload(add(run, BLOB))
+            blob := mload(add(run, RUN_BLOB))
         }
     }
 
@@ -258,7 +258,7 @@ contract BundleVerifier is IBundleVerifier {
         run = _allocate(RUN_BYTES);
         assembly ("memory-safe") {
             mstore(link, run)
-            mstore(add(run, NEXT_RUN), 0)
+            mstore(add(run, RUN_NEXT), 0)
         }
         // slither-disable-next-line calls-loop: the registry is trusted.
         _layOut(run, KeyBlob.fetch(registry, selector, digest));
@@ -271,13 +271,13 @@ contract BundleVerifier is IBundleVerifier {
         uint256 wiring = KeyBlob.wirings(blob);
         uint256 record = KeyBlob.records(blob, wiring);
         assembly ("memory-safe") {
-            mstore(add(run, BLOB), blob)
-            mstore(add(run, SLICES), slices)
-            mstore(add(run, ALL), shr(sub(256, slices), not(0)))
-            mstore(add(run, STRIDE), mul(slices, EQUATION_BYTES))
-            mstore(add(run, VK_HASHES), vkHashes)
-            mstore(add(run, WIRING), wiring)
-            mstore(add(run, RECORD), record)
+            mstore(add(run, RUN_BLOB), blob)
+            mstore(add(run, RUN_SLICES), slices)
+            mstore(add(run, RUN_ALL), shr(sub(256, slices), not(0)))
+            mstore(add(run, RUN_STRIDE), mul(slices, EQUATION_BYTES))
+            mstore(add(run, RUN_VK_HASHES), vkHashes)
+            mstore(add(run, RUN_WIRING), wiring)
+            mstore(add(run, RUN_RECORD), record)
         }
         _placeTensors(run, KeyBlob.tensors(blob), KeyBlob.tensorCount(blob));
     }
@@ -293,8 +293,8 @@ contract BundleVerifier is IBundleVerifier {
             uint256 end = place + 32 * tensors;
             uint256 publics = end;
             assembly ("memory-safe") {
-                mstore(add(run, PLACES), place)
-                mstore(add(run, PUBLICS), publics)
+                mstore(add(run, RUN_PLACES), place)
+                mstore(add(run, RUN_PUBLICS), publics)
             }
             for (; place != end; place += 32) {
                 // The public kinds are odd.
@@ -308,7 +308,11 @@ contract BundleVerifier is IBundleVerifier {
                         KeyBlob.packing(KeyBlob.read(tensor + 0x20), KeyBlob.read(tensor + 0x40));
                     n *= 32;
                     assembly ("memory-safe") {
-                        let value := or(or(shl(LAST_SHIFT, last), shl(FULL_SHIFT, full)), or(shl(SIZE_SHIFT, n), words))
+                        let value :=
+                            or(
+                                or(shl(PLACE_LAST_SHIFT, last), shl(PLACE_FULL_SHIFT, full)),
+                                or(shl(PLACE_SIZE_SHIFT, n), words)
+                            )
                         mstore(place, value)
                         mstore(publics, value)
                     }
@@ -318,12 +322,12 @@ contract BundleVerifier is IBundleVerifier {
                 tensor += 32 * KeyBlob.TENSOR_WORDS;
             }
             assembly ("memory-safe") {
-                mstore(add(run, PUBLICS_END), publics)
-                mstore(add(run, WORD_COUNT), shr(5, words))
-                mstore(add(run, COMMITMENT_COUNT), shr(5, commitments))
-                words := add(words, WORDS)
-                mstore(add(run, COMMITMENTS_LENGTH), words)
-                mstore(add(run, PROOFS_LENGTH), add(add(words, 0x20), commitments))
+                mstore(add(run, RUN_PUBLICS_END), publics)
+                mstore(add(run, RUN_WORD_COUNT), shr(5, words))
+                mstore(add(run, RUN_COMMITMENT_COUNT), shr(5, commitments))
+                words := add(words, BUNDLE_WORDS)
+                mstore(add(run, RUN_COMMITMENTS_LENGTH), words)
+                mstore(add(run, RUN_PROOFS_LENGTH), add(add(words, 0x20), commitments))
             }
         }
     }
@@ -342,27 +346,27 @@ contract BundleVerifier is IBundleVerifier {
     {
         uint256 wrong;
         assembly ("memory-safe") {
-            let base := mload(add(batch, BASE))
-            let commitments := mload(add(run, COMMITMENTS_LENGTH))
-            let proofs := mload(add(run, PROOFS_LENGTH))
+            let base := mload(add(batch, BATCH_BASE))
+            let commitments := mload(add(run, RUN_COMMITMENTS_LENGTH))
+            let proofs := mload(add(run, RUN_PROOFS_LENGTH))
             wrong := xor(calldataload(add(base, shl(5, index))), sub(head, base))
-            wrong := or(wrong, xor(calldataload(add(head, WORDS_OFFSET)), WORDS_LENGTH))
-            wrong := or(wrong, xor(calldataload(add(head, COMMITMENTS_OFFSET)), commitments))
-            wrong := or(wrong, xor(calldataload(add(head, PROOFS_OFFSET)), proofs))
-            wrong := or(wrong, xor(calldataload(add(head, WORDS_LENGTH)), mload(add(run, WORD_COUNT))))
-            wrong := or(wrong, xor(calldataload(add(head, commitments)), mload(add(run, COMMITMENT_COUNT))))
+            wrong := or(wrong, xor(calldataload(add(head, BUNDLE_WORDS_OFFSET)), BUNDLE_WORDS_LENGTH))
+            wrong := or(wrong, xor(calldataload(add(head, BUNDLE_COMMITMENTS_OFFSET)), commitments))
+            wrong := or(wrong, xor(calldataload(add(head, BUNDLE_PROOFS_OFFSET)), proofs))
+            wrong := or(wrong, xor(calldataload(add(head, BUNDLE_WORDS_LENGTH)), mload(add(run, RUN_WORD_COUNT))))
+            wrong := or(wrong, xor(calldataload(add(head, commitments)), mload(add(run, RUN_COMMITMENT_COUNT))))
 
             // Zero less one is the greatest word.
-            wrong := or(wrong, iszero(lt(sub(calldataload(add(head, CONTEXT)), 1), sub(R, 1))))
-            wrong := or(wrong, iszero(lt(calldataload(add(head, OWNER)), R)))
+            wrong := or(wrong, iszero(lt(sub(calldataload(add(head, BUNDLE_CONTEXT)), 1), sub(R, 1))))
+            wrong := or(wrong, iszero(lt(calldataload(add(head, BUNDLE_OWNER)), R)))
 
-            let all := mload(add(run, ALL))
-            covered := calldataload(add(head, COVERAGE))
+            let all := mload(add(run, RUN_ALL))
+            covered := calldataload(add(head, BUNDLE_COVERAGE))
             wrong := or(wrong, iszero(lt(covered, all)))
             switch covered
             case 0 {
                 covered := all
-                slices := mload(add(run, SLICES))
+                slices := mload(add(run, RUN_SLICES))
             }
             default {
                 for { let bits := covered } bits { bits := and(bits, sub(bits, 1)) } { slices := add(slices, 1) }
@@ -375,27 +379,30 @@ contract BundleVerifier is IBundleVerifier {
     /// @dev Names what is wrong. Counts that are not the model's are told from an encoding that is right for no counts.
     function _explainForm(uint256 batch, uint256 run, uint256 index, uint256 head, uint256 slices) private pure {
         unchecked {
-            uint256 words = _calldataAt(head + WORDS_LENGTH);
+            uint256 words = _calldataAt(head + BUNDLE_WORDS_LENGTH);
             bool canonical = _headOf(batch, index) == head && words >> 32 == 0;
-            uint256 offset = WORDS + 32 * words;
+            uint256 offset = BUNDLE_WORDS + 32 * words;
             uint256 commitments = _calldataAt(head + offset);
-            canonical = canonical && commitments >> 32 == 0 && _calldataAt(head + WORDS_OFFSET) == WORDS_LENGTH;
-            canonical = canonical && _calldataAt(head + COMMITMENTS_OFFSET) == offset;
+            canonical =
+                canonical && commitments >> 32 == 0 && _calldataAt(head + BUNDLE_WORDS_OFFSET) == BUNDLE_WORDS_LENGTH;
+            canonical = canonical && _calldataAt(head + BUNDLE_COMMITMENTS_OFFSET) == offset;
             offset += 32 * (1 + commitments);
-            if (!canonical || _calldataAt(head + PROOFS_OFFSET) != offset) revert NonCanonicalCalldata();
+            if (!canonical || _calldataAt(head + BUNDLE_PROOFS_OFFSET) != offset) revert NonCanonicalCalldata();
 
-            uint256 word = _calldataAt(head + CONTEXT);
+            uint256 word = _calldataAt(head + BUNDLE_CONTEXT);
             if (word == 0 || word >= R) revert ContextOutOfRange(index, word);
-            word = _calldataAt(head + OWNER);
+            word = _calldataAt(head + BUNDLE_OWNER);
             if (word >= R) revert OwnerOutOfRange(index, word);
-            word = _calldataAt(head + COVERAGE);
-            if (word >= _get(run + ALL)) revert CoverageOutOfRange(index, word, _get(run + SLICES));
+            word = _calldataAt(head + BUNDLE_COVERAGE);
+            if (word >= _get(run + RUN_ALL)) revert CoverageOutOfRange(index, word, _get(run + RUN_SLICES));
 
             uint256 expected = PROOF_WORDS * slices;
             word = _calldataAt(head + offset);
             if (word != expected) revert ProofLengthMismatch(index, expected, word);
-            if (words != _get(run + WORD_COUNT)) revert WordCountMismatch(index, _get(run + WORD_COUNT), words);
-            revert CommitmentCountMismatch(index, _get(run + COMMITMENT_COUNT), commitments);
+            if (words != _get(run + RUN_WORD_COUNT)) {
+                revert WordCountMismatch(index, _get(run + RUN_WORD_COUNT), words);
+            }
+            revert CommitmentCountMismatch(index, _get(run + RUN_COMMITMENT_COUNT), commitments);
         }
     }
 
@@ -403,11 +410,11 @@ contract BundleVerifier is IBundleVerifier {
     function _requireRanges(uint256 run, uint256 index, uint256 head) private pure {
         bool outOfRange;
         assembly ("memory-safe") {
-            let end := mload(add(run, PUBLICS_END))
-            for { let cursor := mload(add(run, PUBLICS)) } lt(cursor, end) { cursor := add(cursor, 0x20) } {
+            let end := mload(add(run, RUN_PUBLICS_END))
+            for { let cursor := mload(add(run, RUN_PUBLICS)) } lt(cursor, end) { cursor := add(cursor, 0x20) } {
                 let place := mload(cursor)
-                let size := and(shr(SIZE_SHIFT, place), SIZE)
-                let word := add(add(head, WORDS), and(place, START))
+                let size := and(shr(PLACE_SIZE_SHIFT, place), PLACE_SIZE)
+                let word := add(add(head, BUNDLE_WORDS), and(place, PLACE_START))
                 let last := sub(add(word, size), 0x20)
                 if gt(size, 0x20) {
                     let union := 0
@@ -420,12 +427,12 @@ contract BundleVerifier is IBundleVerifier {
                         union := or(union, or(calldataload(add(word, 0xc0)), calldataload(add(word, 0xe0))))
                     }
                     for {} lt(word, last) { word := add(word, 0x20) } { union := or(union, calldataload(word)) }
-                    outOfRange := or(outOfRange, shr(and(shr(FULL_SHIFT, place), 0xff), union))
+                    outOfRange := or(outOfRange, shr(and(shr(PLACE_FULL_SHIFT, place), 0xff), union))
                 }
-                outOfRange := or(outOfRange, shr(shr(LAST_SHIFT, place), calldataload(last)))
+                outOfRange := or(outOfRange, shr(shr(PLACE_LAST_SHIFT, place), calldataload(last)))
             }
-            end := add(head, mload(add(run, PROOFS_LENGTH)))
-            let commitment := add(add(head, mload(add(run, COMMITMENTS_LENGTH))), 0x20)
+            end := add(head, mload(add(run, RUN_PROOFS_LENGTH)))
+            let commitment := add(add(head, mload(add(run, RUN_COMMITMENTS_LENGTH))), 0x20)
             for {} lt(commitment, end) { commitment := add(commitment, 0x20) } {
                 outOfRange := or(outOfRange, iszero(lt(calldataload(commitment), R)))
             }
@@ -436,18 +443,18 @@ contract BundleVerifier is IBundleVerifier {
     /// @dev Names the first word or commitment out of range.
     function _explainRanges(uint256 run, uint256 index, uint256 head) private pure {
         uint256 i;
-        uint256 publicsEnd = _get(run + PUBLICS_END);
-        for (uint256 cursor = _get(run + PUBLICS); cursor != publicsEnd; cursor += 32) {
+        uint256 publicsEnd = _get(run + RUN_PUBLICS_END);
+        for (uint256 cursor = _get(run + RUN_PUBLICS); cursor != publicsEnd; cursor += 32) {
             uint256 place = _get(cursor);
-            uint256 end = i + ((place >> SIZE_SHIFT) & SIZE) / 32;
+            uint256 end = i + ((place >> PLACE_SIZE_SHIFT) & PLACE_SIZE) / 32;
             for (; i < end; ++i) {
-                uint256 word = _calldataAt(head + WORDS + 32 * i);
-                uint256 maxBits = i + 1 == end ? place >> LAST_SHIFT : (place >> FULL_SHIFT) & 0xff;
+                uint256 word = _calldataAt(head + BUNDLE_WORDS + 32 * i);
+                uint256 maxBits = i + 1 == end ? place >> PLACE_LAST_SHIFT : (place >> PLACE_FULL_SHIFT) & 0xff;
                 if (word >> maxBits != 0) revert WordOutOfRange(index, i, word, maxBits);
             }
         }
-        uint256 commitments = head + _get(run + COMMITMENTS_LENGTH) + 32;
-        for (i = 0; i < _get(run + COMMITMENT_COUNT); ++i) {
+        uint256 commitments = head + _get(run + RUN_COMMITMENTS_LENGTH) + 32;
+        for (i = 0; i < _get(run + RUN_COMMITMENT_COUNT); ++i) {
             uint256 commitment = _calldataAt(commitments + 32 * i);
             if (commitment >= R) revert CommitmentOutOfRange(index, i, commitment);
         }
@@ -456,12 +463,12 @@ contract BundleVerifier is IBundleVerifier {
     /// @dev After a precompile failed: names the first proof with a coordinate ≥ q or a G1 point off the curve. The
     /// precompiles see to it, but say nothing.
     function _explain(uint256 batch) private pure {
-        uint256 n = _get(batch + BUNDLES);
+        uint256 n = _get(batch + BATCH_BUNDLES);
         for (uint256 index = 0; index < n; ++index) {
             uint256 head = _headOf(batch, index);
             uint256[] calldata proofs;
             assembly ("memory-safe") {
-                let length := add(head, calldataload(add(head, PROOFS_OFFSET)))
+                let length := add(head, calldataload(add(head, BUNDLE_PROOFS_OFFSET)))
                 proofs.offset := add(length, 0x20)
                 proofs.length := calldataload(length)
             }
@@ -485,23 +492,23 @@ contract BundleVerifier is IBundleVerifier {
             (uint256 transcript, uint256 equations) = _begin(batch, base, n);
             uint256 head = base + 32 * n;
             uint256 index;
-            for (uint256 run = _get(batch + FIRST_RUN); index != n; run = _get(run + NEXT_RUN)) {
+            for (uint256 run = _get(batch + BATCH_FIRST_RUN); index != n; run = _get(run + RUN_NEXT)) {
                 assembly ("memory-safe") {
-                    mstore(add(run, EQUATIONS), mload(add(batch, NEXT_EQUATION)))
+                    mstore(add(run, RUN_EQUATIONS), mload(add(batch, BATCH_NEXT_EQUATION)))
                 }
                 uint256 end = _get(run + RUN_END);
                 do {
                     head = _hashBundle(batch, run, index, head);
                 } while (++index != end);
                 assembly ("memory-safe") {
-                    mstore(add(run, EQUATIONS_END), mload(add(batch, NEXT_EQUATION)))
+                    mstore(add(run, RUN_EQUATIONS_END), mload(add(batch, BATCH_NEXT_EQUATION)))
                 }
             }
             if (head != msg.data.length) revert NonCanonicalCalldata();
             assembly ("memory-safe") {
-                mstore(add(batch, SEED), keccak256(transcript, sub(equations, transcript)))
-                for {} iszero(mload(add(equations, KEY))) {} { equations := add(equations, EQUATION_BYTES) }
-                mstore(add(batch, FIRST_EQUATION), equations)
+                mstore(add(batch, BATCH_SEED), keccak256(transcript, sub(equations, transcript)))
+                for {} iszero(mload(add(equations, EQUATION_KEY))) {} { equations := add(equations, EQUATION_BYTES) }
+                mstore(add(batch, BATCH_FIRST_EQUATION), equations)
             }
         }
     }
@@ -521,8 +528,8 @@ contract BundleVerifier is IBundleVerifier {
             mstore(0x40, add(equations, size))
             mstore(transcript, tag)
             mstore(add(transcript, 0x20), n)
-            mstore(add(batch, NEXT_PART), add(transcript, 0x40))
-            mstore(add(batch, NEXT_EQUATION), equations)
+            mstore(add(batch, BATCH_NEXT_PART), add(transcript, 0x40))
+            mstore(add(batch, BATCH_NEXT_EQUATION), equations)
         }
     }
 
@@ -533,11 +540,11 @@ contract BundleVerifier is IBundleVerifier {
         unchecked {
             uint256 others = base;
             uint256 index;
-            for (uint256 run = _get(batch + FIRST_RUN); index != n; run = _get(run + NEXT_RUN)) {
+            for (uint256 run = _get(batch + BATCH_FIRST_RUN); index != n; run = _get(run + RUN_NEXT)) {
                 uint256 bundles = _get(run + RUN_END) - index;
                 // An offset before the head, and the proofs' length.
-                others += bundles * (_get(run + PROOFS_LENGTH) + 0x40);
-                equations += bundles * _get(run + STRIDE);
+                others += bundles * (_get(run + RUN_PROOFS_LENGTH) + 0x40);
+                equations += bundles * _get(run + RUN_STRIDE);
                 index += bundles;
             }
             if (others < msg.data.length) slices = (msg.data.length - others) / PROOF_BYTES;
@@ -554,18 +561,18 @@ contract BundleVerifier is IBundleVerifier {
         uint256 equation;
         uint256 next;
         assembly ("memory-safe") {
-            h0 := mload(add(batch, NEXT_PART))
-            equation := mload(add(batch, NEXT_EQUATION))
+            h0 := mload(add(batch, BATCH_NEXT_PART))
+            equation := mload(add(batch, BATCH_NEXT_EQUATION))
             let size := mul(slices, PROOF_BYTES)
-            let proofs := add(add(head, mload(add(run, PROOFS_LENGTH))), 0x20)
+            let proofs := add(add(head, mload(add(run, RUN_PROOFS_LENGTH))), 0x20)
             next := add(proofs, size)
             mstore(h0, calldataload(head))
             mstore(add(h0, 0x20), covered)
             h0 := add(h0, 0x40)
             proof := add(h0, shl(5, slices))
             calldatacopy(proof, proofs, size)
-            mstore(add(batch, NEXT_PART), add(proof, size))
-            mstore(add(batch, NEXT_EQUATION), add(equation, mload(add(run, STRIDE))))
+            mstore(add(batch, BATCH_NEXT_PART), add(proof, size))
+            mstore(add(batch, BATCH_NEXT_EQUATION), add(equation, mload(add(run, RUN_STRIDE))))
         }
         _hashSlices(run, head, covered, h0, proof, equation);
         return next;
@@ -577,14 +584,14 @@ contract BundleVerifier is IBundleVerifier {
         pure
     {
         unchecked {
-            uint256 vkHash = _get(run + VK_HASHES);
-            uint256 wiring = _get(run + WIRING);
-            uint256 record = _get(run + RECORD);
+            uint256 vkHash = _get(run + RUN_VK_HASHES);
+            uint256 wiring = _get(run + RUN_WIRING);
+            uint256 record = _get(run + RUN_RECORD);
             while (true) {
                 uint256 key = KeyBlob.points(record);
                 if (covered & 1 != 0) {
                     assembly ("memory-safe") {
-                        mstore(add(equation, KEY), key)
+                        mstore(add(equation, EQUATION_KEY), key)
                     }
                     _hashSlice(run, head, vkHash, h0, proof, equation, wiring);
                     h0 += 32;
@@ -612,7 +619,7 @@ contract BundleVerifier is IBundleVerifier {
     ) private pure {
         uint256 end = _writePreimage(run, head, vkHash, proof, wiring);
         assembly ("memory-safe") {
-            mstore(add(equation, PROOF), proof)
+            mstore(add(equation, EQUATION_PROOF), proof)
             let preimage := mload(0x40)
             let challenge := keccak256(preimage, sub(end, preimage))
             mstore(h0, challenge)
@@ -636,8 +643,8 @@ contract BundleVerifier is IBundleVerifier {
                 fingerprint := mulmod(add(fingerprint, mload(add(end, 0x20))), challenge, R)
                 fingerprint := mulmod(add(fingerprint, mload(end)), challenge, R)
             }
-            mstore(add(equation, CHALLENGE), challenge)
-            mstore(add(equation, FINGERPRINT), fingerprint)
+            mstore(add(equation, EQUATION_CHALLENGE), challenge)
+            mstore(add(equation, EQUATION_FINGERPRINT), fingerprint)
 
             // −(x, y) = (x, (q − y) mod q): the outer reduction keeps (0, 0) what it is. Where y ≥ q it is 2^256 − 1,
             // which the precompiles refuse.
@@ -666,13 +673,13 @@ contract BundleVerifier is IBundleVerifier {
             // The registry sees to it that the context comes first, then the owner if it comes at all, then commitments
             // only, read or written. Where there is no owner, he is written over; the word after the last slot is a
             // count, too small for an owner's slot.
-            calldatacopy(end, add(head, CONTEXT), 0x40)
+            calldatacopy(end, add(head, BUNDLE_CONTEXT), 0x40)
             let slot := add(wiring, 0x40)
             let owner := shl(5, eq(shr(32, mload(slot)), 2))
             end := add(add(end, 0x20), owner)
             slot := add(slot, owner)
-            let places := mload(add(run, PLACES))
-            let values := add(add(head, mload(add(run, COMMITMENTS_LENGTH))), 0x20)
+            let places := mload(add(run, RUN_PLACES))
+            let values := add(add(head, mload(add(run, RUN_COMMITMENTS_LENGTH))), 0x20)
             for {} lt(end, count) { end := add(end, 0x20) } {
                 let place := mload(add(places, shl(5, and(mload(slot), 0xffffffff))))
                 mstore(end, calldataload(add(values, place)))
@@ -680,17 +687,17 @@ contract BundleVerifier is IBundleVerifier {
             }
 
             // The word groups: their number, then their tensors.
-            values := add(head, WORDS)
+            values := add(head, BUNDLE_WORDS)
             end := add(end, 0x20)
             for { let last := add(slot, shl(5, mload(slot))) } lt(slot, last) {} {
                 slot := add(slot, 0x20)
                 let place := mload(add(places, shl(5, mload(slot))))
-                let size := and(shr(SIZE_SHIFT, place), SIZE)
-                calldatacopy(end, add(values, and(place, START)), size)
+                let size := and(shr(PLACE_SIZE_SHIFT, place), PLACE_SIZE)
+                calldatacopy(end, add(values, and(place, PLACE_START)), size)
                 end := add(end, size)
             }
             mstore(count, sub(shr(5, sub(end, count)), 1))
-            mcopy(end, add(proof, C1), 0x40)
+            mcopy(end, add(proof, PROOF_C1), 0x40)
             end := add(end, 0x40)
         }
     }
@@ -706,24 +713,24 @@ contract BundleVerifier is IBundleVerifier {
                 pairs := mload(0x40)
             }
             uint256 alpha = pairs;
-            uint256 run = _get(batch + FIRST_RUN);
+            uint256 run = _get(batch + BATCH_FIRST_RUN);
             while (run != 0) {
                 // α, β, γ are the same in every slice of the setup.
-                uint256 key = KeyBlob.points(_get(run + RECORD));
+                uint256 key = KeyBlob.points(_get(run + RUN_RECORD));
                 assembly ("memory-safe") {
                     let l := add(alpha, PAIR_BYTES)
-                    mstore(add(batch, L), l)
-                    mstore(add(batch, L_BEGUN), 0)
-                    mstore(add(batch, RHO_SUM), 0)
-                    mstore(add(batch, NEXT_PAIR), add(l, PAIR_BYTES))
+                    mstore(add(batch, BATCH_L), l)
+                    mstore(add(batch, BATCH_L_BEGUN), 0)
+                    mstore(add(batch, BATCH_RHO_SUM), 0)
+                    mstore(add(batch, BATCH_NEXT_PAIR), add(l, PAIR_BYTES))
                 }
                 run = _combineSetup(batch, run);
                 // (Σρ·α, β) and (Σρ·L, γ).
-                _multiply(batch, alpha, key, _get(batch + RHO_SUM));
+                _multiply(batch, alpha, key, _get(batch + BATCH_RHO_SUM));
                 assembly ("memory-safe") {
-                    mcopy(add(alpha, G2), add(key, BETA), 0x80)
-                    mcopy(add(alpha, add(PAIR_BYTES, G2)), add(key, GAMMA), 0x80)
-                    alpha := mload(add(batch, NEXT_PAIR))
+                    mcopy(add(alpha, PAIR_G2), add(key, KEY_BETA), 0x80)
+                    mcopy(add(alpha, add(PAIR_BYTES, PAIR_G2)), add(key, KEY_GAMMA), 0x80)
+                    alpha := mload(add(batch, BATCH_NEXT_PAIR))
                 }
             }
             _requirePairingProductIsOne(batch, pairs, alpha);
@@ -734,7 +741,7 @@ contract BundleVerifier is IBundleVerifier {
     function _combineSetup(uint256 batch, uint256 run) private view returns (uint256 next) {
         while (true) {
             _combineModel(batch, run);
-            next = _get(run + NEXT_RUN);
+            next = _get(run + RUN_NEXT);
             if (next == 0 || KeyBlob.setupDigest(_blobOf(next)) != KeyBlob.setupDigest(_blobOf(run))) return next;
             run = next;
         }
@@ -743,15 +750,15 @@ contract BundleVerifier is IBundleVerifier {
     /// @dev Combines the bundles of a model, slice by slice.
     function _combineModel(uint256 batch, uint256 run) private view {
         unchecked {
-            uint256 slice = _get(run + EQUATIONS);
-            uint256 end = _get(run + EQUATIONS_END);
-            uint256 stride = _get(run + STRIDE);
+            uint256 slice = _get(run + RUN_EQUATIONS);
+            uint256 end = _get(run + RUN_EQUATIONS_END);
+            uint256 stride = _get(run + RUN_STRIDE);
             for (uint256 slicesEnd = slice + stride; slice != slicesEnd; slice += EQUATION_BYTES) {
                 // The first bundle's that covers the slice, and the slice's first pair.
                 uint256 first = 0;
-                uint256 pair = _get(batch + NEXT_PAIR);
+                uint256 pair = _get(batch + BATCH_NEXT_PAIR);
                 for (uint256 equation = slice; equation < end; equation += stride) {
-                    if (_get(equation + KEY) == 0) continue;
+                    if (_get(equation + EQUATION_KEY) == 0) continue;
                     if (first != 0) {
                         _join(batch, pair, first, equation);
                     } else {
@@ -768,9 +775,9 @@ contract BundleVerifier is IBundleVerifier {
     function _rho(uint256 batch, uint256 equation) private pure returns (uint256 rho) {
         assembly ("memory-safe") {
             rho := 1
-            let index := div(sub(equation, mload(add(batch, FIRST_EQUATION))), EQUATION_BYTES)
+            let index := div(sub(equation, mload(add(batch, BATCH_FIRST_EQUATION))), EQUATION_BYTES)
             if index {
-                mstore(0x00, mload(add(batch, SEED)))
+                mstore(0x00, mload(add(batch, BATCH_SEED)))
                 mstore(0x20, index)
                 rho := mod(keccak256(0x00, 0x40), R)
             }
@@ -788,12 +795,12 @@ contract BundleVerifier is IBundleVerifier {
         assembly ("memory-safe") {
             let second := add(pair, PAIR_BYTES)
             let a := add(second, PAIR_BYTES)
-            let proof := mload(add(equation, PROOF))
-            mstore(add(batch, NEXT_PAIR), add(a, PAIR_BYTES))
-            mcopy(pair, add(proof, C1), 0x40)
-            mcopy(second, add(proof, C2), 0x40)
+            let proof := mload(add(equation, EQUATION_PROOF))
+            mstore(add(batch, BATCH_NEXT_PAIR), add(a, PAIR_BYTES))
+            mcopy(pair, add(proof, PROOF_C1), 0x40)
+            mcopy(second, add(proof, PROOF_C2), 0x40)
             mcopy(a, proof, 0x40)
-            mstore(add(equation, RHO), rho)
+            mstore(add(equation, EQUATION_RHO), rho)
             if iszero(eq(rho, 1)) {
                 mstore(add(pair, 0x40), rho)
                 mstore(add(second, 0x40), rho)
@@ -801,12 +808,12 @@ contract BundleVerifier is IBundleVerifier {
                 ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, pair, 0x60, pair, 0x40))
                 ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, second, 0x60, second, 0x40)), ok)
                 ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, a, 0x60, a, 0x40)), ok)
-                let scalar := add(equation, CHALLENGE)
+                let scalar := add(equation, EQUATION_CHALLENGE)
                 mstore(scalar, mulmod(mload(scalar), rho, R))
-                scalar := add(equation, FINGERPRINT)
+                scalar := add(equation, EQUATION_FINGERPRINT)
                 mstore(scalar, mulmod(mload(scalar), rho, R))
             }
-            mcopy(add(a, G2), add(proof, B), 0x80)
+            mcopy(add(a, PAIR_G2), add(proof, PROOF_B), 0x80)
         }
         if (!ok) _explain(batch);
     }
@@ -820,33 +827,33 @@ contract BundleVerifier is IBundleVerifier {
         // Memory map of a pair without its G2 point: sum (2 words), term (2), scalar (1). ECMUL reads term and scalar
         // and writes the term; ECADD reads sum and term and writes the sum.
         assembly ("memory-safe") {
-            let proof := mload(add(equation, PROOF))
+            let proof := mload(add(equation, EQUATION_PROOF))
             let term := add(pair, 0x40)
-            mcopy(term, add(proof, C1), 0x40)
+            mcopy(term, add(proof, PROOF_C1), 0x40)
             mstore(add(term, 0x40), rho)
             ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
             ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, pair, 0x80, pair, 0x40)), ok)
 
             pair := add(pair, PAIR_BYTES)
             term := add(pair, 0x40)
-            mcopy(term, add(proof, C2), 0x40)
+            mcopy(term, add(proof, PROOF_C2), 0x40)
             mstore(add(term, 0x40), rho)
             ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
             ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, pair, 0x80, pair, 0x40)), ok)
 
-            let a := mload(add(batch, NEXT_PAIR))
-            mstore(add(batch, NEXT_PAIR), add(a, PAIR_BYTES))
+            let a := mload(add(batch, BATCH_NEXT_PAIR))
+            mstore(add(batch, BATCH_NEXT_PAIR), add(a, PAIR_BYTES))
             mcopy(a, proof, 0x40)
             mstore(add(a, 0x40), rho)
             ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, a, 0x60, a, 0x40)), ok)
-            mcopy(add(a, G2), add(proof, B), 0x80)
+            mcopy(add(a, PAIR_G2), add(proof, PROOF_B), 0x80)
 
-            let scalar := add(first, RHO)
+            let scalar := add(first, EQUATION_RHO)
             mstore(scalar, addmod(mload(scalar), rho, R))
-            scalar := add(first, CHALLENGE)
-            mstore(scalar, addmod(mload(scalar), mulmod(mload(add(equation, CHALLENGE)), rho, R), R))
-            scalar := add(first, FINGERPRINT)
-            mstore(scalar, addmod(mload(scalar), mulmod(mload(add(equation, FINGERPRINT)), rho, R), R))
+            scalar := add(first, EQUATION_CHALLENGE)
+            mstore(scalar, addmod(mload(scalar), mulmod(mload(add(equation, EQUATION_CHALLENGE)), rho, R), R))
+            scalar := add(first, EQUATION_FINGERPRINT)
+            mstore(scalar, addmod(mload(scalar), mulmod(mload(add(equation, EQUATION_FINGERPRINT)), rho, R), R))
         }
         if (!ok) _explain(batch);
     }
@@ -857,22 +864,22 @@ contract BundleVerifier is IBundleVerifier {
         bool ok = true;
         // L's pair is as in `_join`.
         assembly ("memory-safe") {
-            let key := mload(add(first, KEY))
-            mcopy(add(pair, G2), add(key, DELTA_1), 0x80)
-            mcopy(add(pair, add(PAIR_BYTES, G2)), add(key, DELTA_2), 0x80)
+            let key := mload(add(first, EQUATION_KEY))
+            mcopy(add(pair, PAIR_G2), add(key, KEY_DELTA_1), 0x80)
+            mcopy(add(pair, add(PAIR_BYTES, PAIR_G2)), add(key, KEY_DELTA_2), 0x80)
 
-            let l := mload(add(batch, L))
+            let l := mload(add(batch, BATCH_L))
             // What comes next is in scopes of its own: more variables at once than here are too many for some compilers.
             {
-                let rho := mload(add(first, RHO))
+                let rho := mload(add(first, EQUATION_RHO))
                 {
-                    let sum := add(batch, RHO_SUM)
+                    let sum := add(batch, BATCH_RHO_SUM)
                     mstore(sum, addmod(mload(sum), rho, R))
                 }
-                switch mload(add(batch, L_BEGUN))
+                switch mload(add(batch, BATCH_L_BEGUN))
                 case 0 {
-                    mstore(add(batch, L_BEGUN), 1)
-                    mcopy(l, add(key, IC_0), 0x40)
+                    mstore(add(batch, BATCH_L_BEGUN), 1)
+                    mcopy(l, add(key, KEY_IC_0), 0x40)
                     if iszero(eq(rho, 1)) {
                         mstore(add(l, 0x40), rho)
                         ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, l, 0x60, l, 0x40))
@@ -880,19 +887,19 @@ contract BundleVerifier is IBundleVerifier {
                 }
                 default {
                     let term := add(l, 0x40)
-                    mcopy(term, add(key, IC_0), 0x40)
+                    mcopy(term, add(key, KEY_IC_0), 0x40)
                     mstore(add(l, 0x80), rho)
                     ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
                     ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
                 }
             }
             let term := add(l, 0x40)
-            mcopy(term, add(key, IC_CHALLENGE), 0x40)
-            mstore(add(l, 0x80), mload(add(first, CHALLENGE)))
+            mcopy(term, add(key, KEY_IC_CHALLENGE), 0x40)
+            mstore(add(l, 0x80), mload(add(first, EQUATION_CHALLENGE)))
             ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
             ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
-            mcopy(term, add(key, IC_FINGERPRINT), 0x40)
-            mstore(add(l, 0x80), mload(add(first, FINGERPRINT)))
+            mcopy(term, add(key, KEY_IC_FINGERPRINT), 0x40)
+            mstore(add(l, 0x80), mload(add(first, EQUATION_FINGERPRINT)))
             ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
             ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
         }

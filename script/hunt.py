@@ -869,7 +869,9 @@ class Case:
         for name, array in feed.items():
             if array.dtype == F:
                 span = NEAR * max(np.abs(a).max() for a in self.inputs[name])
-                array = np.asarray(array + span * self.rng("moved", neighbour, name).uniform(-1, 1, array.shape), F)
+                # What a digit cannot tell from 0 may be 0.
+                near = self.rng("moved", neighbour, name).uniform(-1, 1, array.shape) if neighbour else np.where(np.abs(array) < span, -array / span, 0)
+                array = np.asarray(array + span * near, F)
             moved[name] = array
         return moved
 

@@ -108,19 +108,14 @@ fn three_slices_one_after_the_other() {
         refused!(1, ["partial bundle", "no proof"], "verify", package, output);
     }
     // The parts fit together: the boundary that one slice wrote is the one that the next has read.
-    let parts: Vec<Value> =
-        (0..3).map(|k| serde_json::from_slice(&std::fs::read(scene.path(&format!("{k}.json"))).unwrap()).unwrap()).collect();
-    let mut joined = parts[0].clone();
-    for part in &parts[1..] {
-        for (t, bound) in part["tensors"].as_array().unwrap().iter().enumerate().filter(|(_, bound)| !bound.is_null()) {
-            assert!(joined["tensors"][t].is_null() || joined["tensors"][t] == *bound, "tensor {t}");
-            joined["tensors"][t] = bound.clone();
-        }
-        joined["proofs"].as_array_mut().unwrap().extend(part["proofs"].as_array().unwrap().iter().cloned());
-    }
-    let joined: zkslice_prover::Bundle = serde_json::from_value(joined).unwrap();
-    let path = scene.write("joined.json", &joined.to_json().unwrap());
-    assert_eq!(ok!("verify", package, path)["outputs"], whole["outputs"]);
+    let [first, second, third, joined] = ["0.json", "1.json", "2.json", "joined.json"].map(|name| scene.path(name));
+    let two = ok!("join", package, third, first, "-o", joined);
+    assert_eq!((&two["slices"], &two["missing"]), (&2.into(), &serde_json::json!([1])));
+    assert_eq!(ok!("join", package, joined, second, "-o", joined)["missing"], serde_json::json!([]));
+    assert_eq!(ok!("verify", package, joined)["outputs"], whole["outputs"]);
+    refused!(2, ["1.json", "slice 1 is proven twice"], "join", package, joined, second, "-o", joined);
+    // A part of another inference: its boundary has another salt.
+    refused!(2, ["2.json", "differs"], "join", package, scene.path("whole.json"), third, "-o", joined);
 }
 
 #[test]

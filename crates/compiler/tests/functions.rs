@@ -99,6 +99,49 @@ fn steep_functions_take_wider_tables() {
     assert_eq!(run(&compiled, &[0.5, -1.0, 0.0, -3.0]), [0.0; 4]);
 }
 
+/// A divisor that is a few units says little. One so far below the samples' is refused, and what is not refused is as accurate as
+/// on the samples.
+#[test]
+fn divisors_that_say_too_little_are_refused() {
+    let positive = |i: usize| 1.0 + (i % 31) as f64 / 10.0;
+    let signed = |i: usize| if i.is_multiple_of(2) { positive(i) } else { -positive(i) };
+    let by_root = graph(
+        Kind::Real,
+        vec![(FloatOp::Product, vec![0, 0]), (FloatOp::Sqrt, vec![1]), (FloatOp::Divide { least_divisor: 0.0 }, vec![0, 2])],
+        &[],
+    );
+    let third = FloatOp::Affine { axis: 0, coefficients: vec![vec![1.0 / 3.0]], bias: vec![0.0] };
+    let by_sum = graph(
+        Kind::Real,
+        vec![(third, vec![0]), (FloatOp::Product, vec![0, 0]), (sigmoid(), vec![2]), (FloatOp::Divide { least_divisor: 0.0 }, vec![3, 1])],
+        &[],
+    );
+    for (float, numbers) in [(by_root, &signed as &dyn Fn(usize) -> f64), (by_sum, &positive)] {
+        let (compiled, report) = compile_float(float.clone(), Some(&samples(numbers)), &Options::default()).unwrap();
+        let (mut answered, mut refused) = (0, 0);
+        for x in (1..=400).map(|x| f64::from(x) / 100.0) {
+            let integers = encode(&compiled, &Input(vec![vec![x; 4]]));
+            match integers.ok().and_then(|integers| execute(&compiled, &integers).ok()) {
+                Some(values) => {
+                    let y = decode_outputs(&compiled, &[values[compiled.outputs[0].tensor].clone()])[0][0];
+                    // The digits' own rounding apart.
+                    let unit = compiled.inputs[0].encoding.features[0].scale.value() / 2.0;
+                    let near = [x - unit, x, x + unit].map(|x| float.outputs(&[vec![x; 4]])[0][0]);
+                    let off = near.iter().map(|exact| (y - exact).abs()).fold(f64::INFINITY, f64::min);
+                    let between = near[0].min(near[2]) <= y && y <= near[0].max(near[2]);
+                    assert!(between || off < 0.05 * report.largest_output, "{x}: {y}, {near:?}");
+                    answered += 1;
+                }
+                None => {
+                    assert!(x < 1.0, "{x} is as on the samples");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(answered >= 300 && refused > 2, "{answered} answered, {refused} refused");
+    }
+}
+
 /// What reads real numbers gives no exact integers: they were rounded on the way.
 #[test]
 fn integers_of_real_numbers_are_refused() {

@@ -55,6 +55,35 @@ pub struct SliceProof {
 }
 
 impl Bundle {
+    /// Takes in the proofs of another bundle of the same inference. What they prove is for a verifier to say.
+    ///
+    /// # Errors
+    /// [`BundleError::Apart`] where they differ in model, context, owner or a tensor that both bind, or prove one slice twice; this
+    /// bundle then stays as it was.
+    pub fn join(&mut self, other: Bundle) -> Result<(), BundleError> {
+        let apart = |reason: String| Err(BundleError::Apart(reason));
+        let shared = [("model", self.model, other.model), ("context", self.context, other.context), ("owner", self.owner, other.owner)];
+        if let Some((what, ..)) = shared.iter().find(|(_, a, b)| a != b) {
+            return apart(format!("their {what} differs"));
+        }
+        if self.tensors.len() != other.tensors.len() {
+            return apart("their numbers of tensors differ".into());
+        }
+        let differs = |(a, b): (&Option<Bound>, &Option<Bound>)| a.is_some() && b.is_some() && a != b;
+        if let Some(tensor) = self.tensors.iter().zip(&other.tensors).position(differs) {
+            return apart(format!("tensor {tensor} differs: pass each slice the openings of the one before it"));
+        }
+        if let Some(twice) = other.proofs.iter().find(|proof| self.proofs.iter().any(|own| own.slice == proof.slice)) {
+            return apart(format!("slice {} is proven twice", twice.slice));
+        }
+        for (own, others) in self.tensors.iter_mut().zip(other.tensors) {
+            *own = own.take().or(others);
+        }
+        self.proofs.extend(other.proofs);
+        self.proofs.sort_by_key(|proof| proof.slice);
+        Ok(())
+    }
+
     /// Canonical bytes.
     ///
     /// # Errors

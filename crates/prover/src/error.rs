@@ -106,6 +106,9 @@ pub enum BundleError {
     /// Slices without a proof.
     #[error("partial bundle: slices {0:?} have no proof; a subset proves nothing about input to output")]
     Partial(Vec<usize>),
+    /// Bundles that are not of one inference.
+    #[error("the bundles cannot be joined: {0}")]
+    Apart(String),
     /// Slices out of order, twice, or unknown.
     #[error("the slice proofs are not those of slices 0, 1, … in order")]
     Slices,

@@ -425,16 +425,32 @@ fn slices_proven_apart_compose() {
         openings = Openings::from_json(&proven.openings.to_json().unwrap(), "o.json").unwrap();
         match &mut whole {
             None => whole = Some(proven.bundle),
+            // In any order.
             Some(whole) => {
-                for (tensor, bound) in whole.tensors.iter_mut().zip(proven.bundle.tensors) {
-                    assert!(tensor.is_none() || bound.is_none() || *tensor == bound, "both slices show the same commitment");
-                    *tensor = bound.or(tensor.take());
-                }
-                whole.proofs.extend(proven.bundle.proofs);
+                let mut joined = proven.bundle.clone();
+                joined.join(whole.clone()).unwrap();
+                whole.join(proven.bundle).unwrap();
+                assert_eq!(*whole, joined);
             }
         }
     }
     let whole = whole.unwrap();
+    let refused = |other: Bundle, reason: &str| {
+        let mut joined = whole.clone();
+        let error = joined.join(other).unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+        assert_eq!(joined, whole, "and nothing changed");
+    };
+    let nothing = Bundle { proofs: Vec::new(), ..whole.clone() };
+    refused(whole.clone(), "slice 0 is proven twice");
+    refused(Bundle { context: word(8), ..nothing.clone() }, "their context differs");
+    refused(Bundle { owner: word(8), ..nothing.clone() }, "their owner differs");
+    refused(Bundle { model: word(8), ..nothing.clone() }, "their model differs");
+    refused(Bundle { tensors: Vec::new(), ..nothing.clone() }, "numbers of tensors");
+    let first = world.package.manifest().slices[1].reads[0];
+    let mut other = nothing;
+    other.tensors[first] = Some(Bound::Commitment(word(8)));
+    refused(other, &format!("tensor {first} differs"));
     assert_eq!(world.verifier.verify(&whole), world.verifier.verify(&world.proven.bundle));
     // A boundary changed on the way: the slice proves it, and the bundle falls apart.
     let boundary = world.package.manifest().slices[1].reads[0];

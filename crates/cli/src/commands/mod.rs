@@ -12,6 +12,7 @@ pub(crate) mod encode;
 pub(crate) mod export;
 pub(crate) mod fixture;
 pub(crate) mod inspect;
+pub(crate) mod join;
 pub(crate) mod man;
 pub(crate) mod prove;
 pub(crate) mod relay;
