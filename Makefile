@@ -1,6 +1,6 @@
 # Everything that a user or CI calls. Needs Rust (rustup), Node with npm, and Python 3; installs the rest from lock files.
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-contracts test-forge test-package test-analysis test-rust test-models conformance hunt build-tests snapshots lint lint-rust lint-contracts fmt bench deep mutation toolchain tools build clean
+.PHONY: help demo test test-forge test-package test-analysis test-rust test-models test-generated generate conformance hunt build-tests lint lint-rust lint-contracts fmt bench deep mutation toolchain tools build clean
 
 CARGO := cargo
 DEMO := .demo
@@ -14,24 +14,19 @@ demo: toolchain build  ## The main job, end to end, on a chain of its own. PRIVA
 # All parts at once: much of each is one thread, and waits.
 test: toolchain tools  ## Every test: forge, Rust, end to end, other people's models.
 	script/package.mjs
-	$(MAKE) --jobs=4 --output-sync=line nice-test-contracts test-rust test-models
+	$(MAKE) --jobs=4 --output-sync=line nice-test-forge nice-test-package nice-test-analysis test-rust test-models test-generated
 
 # Rust has the longer way to go: the contracts take what it leaves.
 nice-%:
 	nice $(MAKE) $*
-
-test-contracts: test-forge test-package test-analysis
 
 test-forge: toolchain tools
 	script/check-forge-fails.sh
 	script/check-gates.sh
 	script/check-docs.mjs
 	script/forge build
-	script/abi.mjs --check
 	script/check-standard-input.mjs
-	script/snapshots.mjs --check
 	FOUNDRY_PROFILE=ci script/forge test
-	script/gas.mjs --check
 	script/mutate.mjs --list
 	script/check-errors.mjs
 
@@ -44,10 +39,12 @@ test-analysis: toolchain tools
 	FOUNDRY_PROFILE=analysis script/tool halmos
 	script/coverage.mjs
 
-snapshots: toolchain  ## Storage layouts, sizes and gas: look at the difference before you commit it.
-	script/forge build
-	script/snapshots.mjs
-	FORGE_SNAPSHOT_EMIT=true FORGE_SNAPSHOT_CHECK=false script/forge test --match-contract GasTest
+generate: toolchain  ## Every committed file that a program makes: look at the difference before you commit it.
+	script/generate.mjs
+
+# After the others: it uses what they built, and two do not build one thing at once.
+test-generated: nice-test-forge build-tests
+	nice script/generate.mjs --check
 
 # One cargo call, so that every crate is built with one set of features, the command for the end-to-end tests too.
 build-tests: toolchain

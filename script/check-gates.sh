@@ -34,8 +34,8 @@ red "none" && { cat "$folder/log" >&2; fail "make fails although no command does
 for target in test lint; do
   red "none" false "$target" || fail "make $target does not fail with cargo"
 done
-for command in "package.mjs*" "check-standard-input.mjs*" "gas.mjs*" "mutate.mjs*" "check-forge-fails.sh*" "check-gates.sh*" "forge build*" "forge test*" "forge fmt*" "abi.mjs*" \
-  "snapshots.mjs*" "check-errors.mjs*" "check-package.mjs*" "check-hardhat.mjs*" "check-docs.mjs*" "check-encoders.mjs*" "coverage.mjs*" "tool halmos*" "tool slither*" \
+for command in "package.mjs*" "check-standard-input.mjs*" "generate.mjs*" "mutate.mjs*" "check-forge-fails.sh*" "check-gates.sh*" "forge build*" "forge test*" "forge fmt*" \
+  "check-errors.mjs*" "check-package.mjs*" "check-hardhat.mjs*" "check-docs.mjs*" "check-encoders.mjs*" "coverage.mjs*" "tool halmos*" "tool slither*" \
   "python script/conformance.py*" "python script/hunt.py*"; do
   red "$command" || fail "make does not fail with $command"
 done
@@ -65,6 +65,19 @@ for message in "has no rule B99" "there is no onchain.md" "docs/rules.md has no 
 done
 
 grep -q "CHANGELOG.md: no code has the tag zkslice/context/v1" "$folder/log" || fail "nobody compares the changelog's tags"
+
+# Generated files: a selector that is not its error's; it is found, named and mended.
+made=$folder/made
+mkdir -p "$made/script" "$made/contracts" && cp -R "$root/script/generate.mjs" "$root/script/generate" "$made/script"
+for name in interfaces libraries consumers testing examples; do cp -R "$root/contracts/$name" "$made/contracts"; done
+selectors() { "$made/script/generate.mjs" selectors "$@" > "$folder/log" 2>&1; }
+selectors --check || { cat "$folder/log" >&2; fail "a committed file is not as generated"; }
+wrong=contracts/interfaces/IModelRegistry.sol
+sed 's/Selector 0x./Selector 0xg/' "$root/$wrong" > "$made/$wrong"
+selectors --check && fail "a file that is not as generated passes"
+grep -q "make generate" "$folder/log" && grep -q "^  $wrong$" "$folder/log" || { cat "$folder/log" >&2; fail "nobody names the file"; }
+cmp -s "$root/$wrong" "$made/$wrong" && fail "a check writes"
+selectors && cmp -s "$root/$wrong" "$made/$wrong" || fail "a file is not generated again"
 
 # clippy: a crate without a fault, and one with a fault that is no error of rustc's.
 printf 'pub fn probe(x: &[u8]) -> usize { x.len() }\n' > "$folder/good.rs"

@@ -24,6 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 RUNNER = ROOT / "target/release/examples/cases"
 FOUND = ROOT / "target/hunt"
 OPSETS = [7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]
+LEARNED, LEARNED_OPSET = "ai.onnx.ml", 3
 SAMPLES, FRESH = 6, 10
 # The error that compile allows, as a part of the largest magnitude of an output.
 MOST_ERROR = 0.05
@@ -148,7 +149,8 @@ class Model:
         while inputs and not inputs[-1]:
             inputs.pop()
         names = [f"y{len(self.values)}_{index}" for index in range(outputs)]
-        node = helper.make_node(operator, inputs, names, name=f"n{len(self.nodes)}", **attributes)
+        domain, _, operator = operator.rpartition(".")
+        node = helper.make_node(operator, inputs, names, name=f"n{len(self.nodes)}", domain=domain, **attributes)
         read = [name for name in dict.fromkeys([*inputs, *captured]) if name]
         session = start([node], {name: self.values[name][0] for name in read}, names, {}, self.opset)
         feeds = [{name: self.values[name][s] for name in read} for s in range(SAMPLES)]
@@ -179,8 +181,9 @@ class Model:
 
 
 def helper_has(operator, opset):
+    domain, _, operator = operator.rpartition(".")
     try:
-        onnx.defs.get_schema(operator, opset)
+        onnx.defs.get_schema(operator, LEARNED_OPSET if domain else opset, domain)
         return True
     except onnx.defs.SchemaError:
         return False
@@ -197,7 +200,7 @@ def info(name, array):
 def proto(nodes, inputs, outputs, constants, opset):
     initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     graph = helper.make_graph(nodes, "hunt", [info(*item) for item in inputs.items()], outputs, initializers)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(LEARNED, LEARNED_OPSET)], ir_version=8)
 
 
 def start(nodes, inputs, outputs, constants, opset):
@@ -389,6 +392,19 @@ def along(m, operator):
     if operator == "LpNormalization":
         options |= m.attributes(p=m.whole(1, 2))
     m.node(operator, [data], **options)
+
+
+@draws("TopK")
+def top(m, operator):
+    kind = m.any([F, F, I]) if m.opset >= 11 else F
+    data = m.tensor(rank=(1, 3), size=6, kind=kind)
+    shape = m.of(data)
+    axis = m.axis(len(shape), m.opset >= 11)
+    count = m.whole(1, shape[axis])
+    options = m.attributes(largest=m.whole(0, 1)) if m.opset >= 11 else {}
+    if m.opset < 10:
+        return m.node(operator, [data], 2, axis=axis, k=count)
+    m.node(operator, [data, m.longs([count])], 2, axis=axis, **options)
 
 
 @draws("MatMul")
@@ -659,16 +675,19 @@ def scatter(m, operator):
     shape = m.of(data)
     reductions = [None] + (["add", "mul"] if m.opset >= 16 else []) + (["max", "min"] if m.opset >= 18 else [])
     reduction = m.any(reductions) if operator != "Scatter" else None
+    computed = m.chance(0.3) and reduction in (None, "add")
     if operator == "ScatterND":
         rows = m.rng.permutation(shape[0])[: m.whole(1, shape[0])]
-        return m.node(operator, [data, m.longs(rows[:, None]), m.operand((len(rows), *shape[1:]))], reduction=reduction)
+        at = m.input((len(rows), 1), 0, shape[0] - 1, I) if computed else m.longs(rows[:, None])
+        return m.node(operator, [data, at, m.operand((len(rows), *shape[1:]))], reduction=reduction)
     axis = m.axis(len(shape), m.opset >= 11)
     picked = [m.whole(1, n) for n in shape]
     order = list(picked)
     order[axis] = shape[axis]
     # Each place at most once.
     indices = np.argsort(m.rng.random(order), axis=axis).take(range(picked[axis]), axis=axis)
-    m.node(operator, [data, m.longs(indices), m.operand(tuple(picked))], axis=axis, reduction=reduction)
+    at = m.input(indices.shape, 0, shape[axis] - 1, I) if computed else m.longs(indices)
+    m.node(operator, [data, at, m.operand(tuple(picked))], axis=axis, reduction=reduction)
 
 
 @draws("TensorScatter")
@@ -768,6 +787,79 @@ def made_constant(m, operator):
         else:
             (made,) = m.node("Cast", [made], to=TensorProto.FLOAT)
     m.node(m.any(["Add", "Mul"]), [data, made])
+
+
+@draws("Scan")
+def scan(m, operator):
+    data = m.tensor(rank=(1, 3))
+    shape = m.of(data)
+    axis = m.whole(0, len(shape) - 1)
+    state = m.operand(shape[:axis] + shape[axis + 1 :])
+    one = np.zeros(m.of(state), F)
+    body = [helper.make_node("Sub", ["part", "before"], ["after"]), helper.make_node("Tanh", ["after"], ["made"])]
+    graph = helper.make_graph(body, "body", [info("before", one), info("part", one)], [info("after", one), info("made", one)])
+    options = {"scan_input_axes": [axis], "scan_output_axes": [m.whole(0, one.ndim)]}
+    options |= m.attributes(scan_input_directions=[m.whole(0, 1)], scan_output_directions=[m.whole(0, 1)])
+    m.node(operator, [state, data], 2, body=graph, num_scan_inputs=1, **options)
+
+
+def ml(*names):
+    return draws(*(f"{LEARNED}.{name}" for name in names))
+
+
+@ml("Binarizer", "FeatureVectorizer", "Imputer", "Normalizer", "Scaler")
+def features(m, operator):
+    data = m.tensor(rank=(2, 2))
+    width = m.of(data)[1]
+    some = lambda: m.numbers((m.any([1, width]),), -2, 2).tolist()  # noqa: E731
+    if operator.endswith("Binarizer"):
+        return m.node(operator, [data], threshold=m.any([0.0, 0.25, -1.0]))
+    if operator.endswith("FeatureVectorizer"):
+        other = m.operand((m.of(data)[0], m.whole(1, 3)))
+        return m.node(operator, [data, other], inputdimensions=[width, m.of(other)[1]])
+    if operator.endswith("Imputer"):
+        return m.node(operator, [data], imputed_value_floats=some(), replaced_value_float=m.any([0.0, 1.0, float("nan")]))
+    if operator.endswith("Normalizer"):
+        return m.node(operator, [data], norm=m.any(["L1", "L2", "MAX"]))
+    count = m.any([1, width])
+    m.node(operator, [data], offset=m.numbers((count,), -2, 2).tolist(), scale=m.numbers((count,), -2, 2).tolist())
+
+
+@ml("LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor")
+def learned(m, operator):
+    data = m.tensor(rank=(2, 2))
+    width, classes = m.of(data)[1], m.whole(1, 3)
+    some = lambda count: m.numbers((count,), -1, 1).tolist()  # noqa: E731
+    labels = m.rng.permutation(9)[: max(classes, 2)].tolist()
+    if "Linear" in operator:
+        options = {"coefficients": some(classes * width), "intercepts": some(classes), "post_transform": m.any(["NONE", "LOGISTIC", "SOFTMAX"])}
+        if operator.endswith("Regressor"):
+            return m.node(operator, [data], targets=classes, **options)
+        return m.node(operator, [data], 2, classlabels_ints=labels, **options)
+    counts = [m.whole(1, 3) for _ in labels]
+    vectors = sum(counts)
+    options = {"kernel_type": m.any(["LINEAR", "POLY", "RBF", "SIGMOID"]), "kernel_params": [0.3, 0.2, 3.0], "support_vectors": some(vectors * width)}
+    if operator.endswith("Regressor"):
+        return m.node(operator, [data], n_supports=vectors, coefficients=some(vectors), rho=some(1), **options)
+    pairs = len(labels) * (len(labels) - 1) // 2
+    options |= {"vectors_per_class": counts, "coefficients": some((len(labels) - 1) * vectors), "rho": some(pairs)}
+    m.node(operator, [data], 2, classlabels_ints=labels, **options)
+
+
+@ml("ArrayFeatureExtractor", "LabelEncoder", "OneHotEncoder")
+def by_label(m, operator):
+    if operator.endswith("ArrayFeatureExtractor"):
+        data = m.tensor(rank=(1, 3))
+        last = m.of(data)[-1] - 1
+        picked = m.numbers((m.whole(1, 3),), 0, last, I)
+        return m.node(operator, [data, m.constant(picked) if m.chance(0.5) else m.input(picked.shape, 0, last, I)])
+    data = m.tensor(kind=I, rank=(1, 2))
+    keys = m.rng.permutation(7)[: m.whole(1, 4)].tolist()
+    if operator.endswith("OneHotEncoder"):
+        return m.node(operator, [data], cats_int64s=keys, zeros=1)
+    if m.chance(0.5):
+        return m.node(operator, [data], keys_int64s=keys, values_int64s=[3 * key for key in keys], default_int64=m.whole(-2, 2))
+    m.node(operator, [data], keys_int64s=keys, values_floats=m.numbers((len(keys),), -1, 1).tolist(), default_float=0.5)
 
 
 @draws("If", "Loop")

@@ -89,7 +89,7 @@ abstract contract GasCases is Metered {
     }
 }
 
-/// @notice The figures. `make snapshots` writes them into snapshots/gas.json, and every run compares.
+/// @notice The figures. `make generate` writes them into snapshots/gas.json, and `make test` compares.
 /// forge-config: default.isolate = true
 contract GasTest is GasCases {
     function counting() internal pure override returns (bool) {

@@ -25,7 +25,7 @@ contract ModelHarness {
 }
 
 /// @notice Bundles of the Rust prover, and the verifier and library generated for the same model: see
-/// `crates/solidity/examples/generate.rs`.
+/// `make generate`.
 contract GeneratedTest is Deployed {
     string[3] internal names = ["rust-single", "rust-chain", "rust-private"];
     ModelHarness private harness = new ModelHarness();

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Writes tests/solidity/fixtures/: key blobs, and bundles that verify, made by a simulator that knows the setup's
+// Makes tests/solidity/fixtures/, all but rust-*.json: key blobs, and bundles that verify, made by a simulator that knows the setup's
 // secrets. It shares no code with the Rust prover or with the contracts, so it is also a second reading of every byte
 // format.
 //
@@ -19,13 +19,10 @@
 //     alpha, beta, slices[] { slots[], groups[], deltas[], ic[], b, B[4], t, BOverT[4] }: with A·t, B/t re-randomises
 //     a proof
 // points.json: a point of the twist outside G2.
-import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { utils } from "ethers";
 import { getCurveFromName } from "ffjavascript";
+import { put } from "../../script/generate/put.mjs";
 
-const folder = join(dirname(fileURLToPath(import.meta.url)), "fixtures");
 const curve = await getCurveFromName("bn128", true);
 const R = curve.r;
 
@@ -210,12 +207,8 @@ function simulate(model, statement, next) {
 }
 
 const address = (name) => utils.getAddress("0x" + utils.id(`zkslice simulator/${name}`).slice(-40));
-mkdirSync(folder, { recursive: true });
 const write = (name, value) =>
-  writeFileSync(
-    join(folder, name),
-    JSON.stringify(value, (_, v) => (typeof v === "bigint" ? hex(v) : v), 1) + "\n",
-  );
+  put(`tests/solidity/fixtures/${name}`, JSON.stringify(value, (_, v) => (typeof v === "bigint" ? hex(v) : v), 1) + "\n");
 
 for (const [name, model] of Object.entries(MODELS)) {
   const next = random(name);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::scene::{Scene, files, ok, refused, run};
 use serde_json::{Value, json};
-use zkslice_groth16::keccak;
+use zkslice_formats::{hex0x, keccak};
 use zkslice_prover::{Bundle, Verifier};
 use zkslice_slicer::Package;
 use zkslice_tests::{Random, repository};
@@ -91,18 +91,30 @@ fn samples_and_options() {
         (&["--slices", "99"], &["cannot cut into 99 slices", "at most 2", "ask for fewer"]),
         (&["--slices", "-1"], &["Usage"]),
         (&["--max-constraints", "0"], &["--max-constraints", "at least 1"]),
-        (&["--max-constraints", "5"], &["below 5 constraints", "raise --max-constraints"]),
+        (&["--max-constraints", "5"], &["below 5 constraints", "node `", "raise --max-constraints"]),
         (&["--slices", "2", "--max-constraints", "5"], &["cannot be used with"]),
-        (&["--table-bits", "99"], &["table width 99", "4 to "]),
+        (&["--bits", "99"], &["99 bits", "--bits", "8 to 16"]),
+        (&["--bits", "7"], &["7 bits", "--bits", "8 to 16"]),
+        (&["--table-bits", "10"], &["--table-bits"]),
         (&["--input-bits", "0"], &["input bits", "1 to 16"]),
         (&["--margin", "0.5"], &["margin 0.5", "1 to 1024"]),
         (&["--margin", "NaN"], &["margin NaN"]),
-        (&["--max-error=-1"], &["must not be negative"]),
+        (&["--inner-margin", "0.5"], &["inner margin 0.5", "1 to 1024"]),
+        (&["--max-error", "-1"], &["must not be negative"]),
+        (&["--max-error", "NaN%"], &["must not be negative"]),
+        (&["--max-error", "little"], &["'little' is no number and no percentage"]),
+        (&["--min-agreement", "101%"], &["--min-agreement", "1.01", "0 to 1"]),
+        (&["--min-agreement", "-1"], &["--min-agreement", "0 to 1"]),
         (&["--input", "secret"], &["secret", "public, private"]),
     ] {
         compile(&scene.samples(), 2, words, options);
     }
-    compile(&scene.samples(), 1, &["model.onnx", "allowed is 0.0001", "--max-error", "wider table"], &["--max-error", "0.0001"]);
+    compile(
+        &scene.samples(),
+        1,
+        &["model.onnx", "allowed is 0.0001", "missed by", "comes nearer than 16 bits", "node `", "--max-error"],
+        &["--max-error", "0.0001"],
+    );
     assert!(!output.exists());
 }
 
@@ -172,7 +184,7 @@ fn inputs() {
 #[test]
 fn an_input_that_saturates_a_node_is_refused() {
     let scene = Scene::new();
-    ok!("compile", scene.model(), "--samples", scene.samples(), "--margin", "1.05", "-o", scene.path("package"));
+    ok!("compile", scene.model(), "--samples", scene.samples(), "--inner-margin", "1.05", "-o", scene.path("package"));
     ok!("setup", scene.path("package"));
     let mut random = Random(1);
     let output = scene.path("bundle.json");
@@ -222,7 +234,7 @@ fn options_of_the_prover() {
         refused!(2, words, "prove", two, "--slice", "1", "--boundary", file, "-o", output);
     };
     let honest = std::fs::read_to_string(scene.path("two.openings")).unwrap();
-    boundary("input.json", r#"{"input_data": [[1]]}"#, &["not a file of openings", "`input_data`"]);
+    boundary("input.json", r#"{"input_data": [[1]]}"#, &["not a file of openings", "missing field `version`"]);
     boundary("other.json", &std::fs::read_to_string(scene.path("one.openings")).unwrap(), &["it has 2 tensors, the package 3"]);
     boundary("newer.json", &honest.replacen("\"version\":1", "\"version\":2", 1), &["version 2", "upgrade zkslice"]);
     boundary("cut.json", &honest[..honest.len() - 9], &["not a file of openings", "EOF"]);
@@ -381,10 +393,10 @@ fn newer_format_versions() {
     fresh();
     let graph = newer.join("slices/0/graph.bin");
     let mut bytes = std::fs::read(&graph).unwrap();
-    for (version, words) in [(4, ["version 4", "use a newer zkslice"]), (2, ["version 2", "compile the model again"])] {
+    for (version, words) in [(5, ["version 5", "use a newer zkslice"]), (3, ["version 3", "compile the model again"])] {
         bytes[8] = version;
         std::fs::write(&graph, &bytes).unwrap();
-        edit(&newer.join("manifest.json"), |m| m["slices"][0]["graph"] = json!(format!("0x{}", hex::encode(keccak(&bytes)))));
+        edit(&newer.join("manifest.json"), |m| m["slices"][0]["graph"] = json!(hex0x(&keccak(&bytes))));
         refused!(2, words, "inspect", newer);
     }
     fresh();

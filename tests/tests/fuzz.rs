@@ -20,10 +20,12 @@ use alloy::primitives::B256;
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use tempfile::TempDir;
+use zkslice_chain::blob::read_header;
 use zkslice_circuit::{Builder, Circuit, ConstraintBuilder, Witness, WitnessBuilder, gadgets};
 use zkslice_compiler::{ImportError, ImportOptions, InputRange, Options, compile, compile_float, import_bytes};
+use zkslice_formats::{hex0x, keccak};
 use zkslice_graph::{Graph, Input, Samples, build_circuit, encode, execute};
-use zkslice_groth16::{ProvingKey, Setup, VerifyingKey, WordGroup, keccak, prove, snarkjs};
+use zkslice_groth16::{ProvingKey, Setup, VerifyingKey, WordGroup, prove, snarkjs};
 use zkslice_inputs::{Pixels, Slot};
 use zkslice_prover::{Bundle, Inference, Openings, Verifier};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, rows, setup};
@@ -360,7 +362,7 @@ fn models() {
                     return;
                 }
                 let input_ranges = vec![InputRange { input: None, feature: None, min: -1.0, max: 1.0 }];
-                let options = Options { table_bits: Some(8), input_ranges, allow_error: true, ..Options::default() };
+                let options = Options { bits: Some(8), input_ranges, allow_error: true, ..Options::default() };
                 if let Ok((graph, _)) = compile_float(graph, None, &options) {
                     let back = Graph::from_bytes(&graph.to_bytes().unwrap()).expect("what is compiled can be read");
                     assert!(back == graph);
@@ -386,7 +388,7 @@ fn inputs() {
 #[test]
 fn input_files() {
     let folder = tempfile::tempdir().unwrap();
-    let paths = ["a.npy", "a.npz", "a.csv", "a.png"].map(|name| folder.path().join(name));
+    let paths = ["a.npy", "a.npz", "a.pb", "a.csv", "a.png"].map(|name| folder.path().join(name));
     let slots = [&[1, 4][..], &[1, 1, 2, 2], &[1, 3, 8, 8]].map(|shape| [Slot { name: "x".into(), shape: shape.into() }]);
     campaign("input_files", "inputs", 8, &[], |bytes| {
         for path in &paths {
@@ -406,7 +408,7 @@ fn sample_files() {
     let path = model("mlp_digits").join("model.onnx");
     campaign("sample_files", "samples", 2, &[], |bytes| {
         if let Ok(samples) = Samples::from_json(bytes) {
-            let _ = compile(&path, Some(&samples), &Options { table_bits: Some(8), ..Options::default() });
+            let _ = compile(&path, Some(&samples), &Options { bits: Some(8), ..Options::default() });
         }
     });
 }
@@ -518,7 +520,7 @@ fn manifests() {
         open();
         // A changed graph with its digest put right.
         let changed = mutate(std::slice::from_ref(&graph), &mut random);
-        manifest["slices"][1]["graph"] = format!("0x{}", hex::encode(keccak(&changed))).into();
+        manifest["slices"][1]["graph"] = hex0x(&keccak(&changed)).into();
         std::fs::write(folder.path().join("slices/1/graph.bin"), &changed).unwrap();
         std::fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
         open();
@@ -593,13 +595,13 @@ fn key_blobs() {
     let blob = fixture().public.key_blob().unwrap();
     campaign("key_blobs", "key_blob", 1, &[blob.bytes().to_vec()], |bytes| {
         let digest = B256::from(blob.model_digest());
-        if let Ok(header) = zkslice_chain::KeyBlobHeader::parse(digest, bytes) {
+        if let Ok(header) = read_header(digest, bytes) {
             assert!(header.inputs().count() <= bytes.len());
         }
         // A blob may vouch for itself, too: a header of any length with its own digest.
         for words in [1, 8, bytes.len() / 64, bytes.len() / 32] {
             let header = bytes.get(..32 * words).unwrap_or(bytes);
-            let _ = zkslice_chain::KeyBlobHeader::parse(B256::from(keccak(header)), bytes).map(|header| header.inputs().count());
+            let _ = read_header(B256::from(keccak(header)), bytes).map(|header| header.inputs().count());
         }
     });
 }

@@ -4,10 +4,6 @@ use std::time::Duration;
 
 use alloy::primitives::{Selector, fixed_bytes};
 
-/// Largest content of an SSTORE2 contract: the code limit of EIP-170 (24,576 bytes) less the leading STOP.
-/// `ModelRegistry.MAX_CHUNK_BYTES`.
-pub const MAX_CHUNK_BYTES: usize = 24_575;
-
 /// Order of the scalar field of BN254 (EIP-196), big-endian; contexts and owners are hashes modulo this.
 pub const FIELD_ORDER: [u8; 32] = [
     0x30, 0x64, 0x4e, 0x72, 0xe1, 0x31, 0xa0, 0x29, 0xb8, 0x50, 0x45, 0xb6, 0x81, 0x81, 0x58, 0x5d, 0x28, 0x33, 0xe8, 0x48, 0x79, 0xb9,
@@ -20,17 +16,8 @@ pub const VERIFIER_SELECTOR: Selector = fixed_bytes!("00000001");
 /// `ModelRegistry.MIN_DELAY`, in seconds: the least delay of a registry on a chain that is not local.
 pub const MIN_DELAY: u64 = 86_400;
 
-/// Most slices of a model: a coverage is a bitmap in one word. `KeyBlobValidation.MAX_SLICES`.
-pub const MAX_SLICES: usize = 256;
-
 /// Domain tag of contexts; `InferenceOracle.CONTEXT_TAG` is its keccak256.
 pub const CONTEXT_TAG: &str = "zkslice/context/v1";
-
-/// First word of a key blob is this tag's keccak256.
-pub const MODEL_TAG: &str = "zkslice/model/v3";
-
-/// Bits of a word that hold digits: one less than the field order has.
-pub const WORD_BITS: u64 = 253;
 
 /// One answer from an RPC takes at most this long; a node that hangs is a node that is down.
 pub const RPC_TIMEOUT: Duration = Duration::from_secs(30);

@@ -25,8 +25,8 @@ use crate::constants::{LOST_GRACE, RECEIPT_POLL, RECEIPT_TIMEOUT};
 use crate::evm;
 use crate::factory::{self, CREATION_COST, CREATION_TRANSACTION, CREATOR};
 use crate::manifest::{
-    ConsumerRecord, ContractRecord, Creation, FeedRecord, Manifest, ManifestLock, ModelRecord, PendingTransaction, RegistryParameters,
-    Step, VerifierRecord,
+    self, ConsumerRecord, ContractRecord, Creation, FeedRecord, Manifest, ModelRecord, PendingTransaction, RegistryParameters, Step,
+    VerifierRecord,
 };
 use crate::plan::{Contracts, Planned, creation_code, records};
 use crate::transaction::{Broadcast, Draft, Fees, broadcast, with_margin};
@@ -132,7 +132,7 @@ impl Deployer {
     /// After any error the next run goes on.
     pub async fn deploy(&self, plan: &DeployPlan, observer: &mut DeployObserver<'_>) -> Result<Deployment, ChainError> {
         plan.check(self.chain.id())?;
-        let lock = ManifestLock::take(&self.path)?;
+        let lock = manifest::lock(&self.path)?;
         let (manifest, parameters) = self.prepare(plan).await?;
         let contracts = Contracts::new(parameters);
         let mut run = Run { deployer: self, manifest, parameters, contracts, observer, transactions: 0, gas_used: 0 };
@@ -201,7 +201,7 @@ fn write_standard_input(manifest: &Path) -> Result<(), ChainError> {
     if std::fs::read(&path).is_ok_and(|bytes| bytes == STANDARD_INPUT.as_bytes()) {
         return Ok(());
     }
-    let written = zkslice_files::write(&path, zkslice_files::Readers::Umask, STANDARD_INPUT.as_bytes());
+    let written = zkslice_formats::write(&path, zkslice_formats::Readers::Umask, STANDARD_INPUT.as_bytes());
     written.map_err(|error| ChainError::ManifestIo { path, reason: error.to_string() })
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use alloy::primitives::{Address, B256, Bytes, Selector, U256};
+use zkslice_formats::VersionError;
 
 use crate::bindings::ServiceStatus;
 use crate::check::Difference;
@@ -191,14 +192,12 @@ pub enum ChainError {
         reason: String,
     },
     /// A manifest of a newer version.
-    #[error("[ZKS-CHAIN-032] manifest {} has version {found}, this zkslice knows up to {known}; use a newer zkslice", .path.display())]
+    #[error("[ZKS-CHAIN-032] manifest {} {error}", .path.display())]
     ManifestNewer {
         /// The file.
         path: PathBuf,
         /// Its version.
-        found: u64,
-        /// The newest version known.
-        known: u64,
+        error: VersionError,
     },
     /// A manifest of another chain.
     #[error("[ZKS-CHAIN-033] manifest {} is for chain {found}, not chain {expected}; give the right manifest or RPC address", .path.display())]

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`amount`] | amounts of ether as people write them |
 //! | [`bindings`] | types of the contracts, generated from the committed ABIs; [`bindings::decode_revert`] names any of their errors |
-//! | [`blob`] | reads the header of a model's key blob |
+//! | [`blob`] | reads the header of a model's key blob, and holds it to the digest |
 //! | [`check`] | compares a chain with a manifest, and names each difference |
 //! | [`context`] | request hash, request id, context and owner, exactly as the oracle computes them |
 //! | [`deploy`] | deploys contracts and registers models; running it twice changes nothing, a killed run resumes |
@@ -37,7 +37,6 @@ pub mod provider;
 pub mod signer;
 pub mod transaction;
 
-pub use blob::{KeyBlobHeader, TensorKind, TensorLayout};
 pub use check::Difference;
 pub use deploy::{ConsumerSpec, DeployEvent, DeployPlan, Deployer, Deployment, FeedSpec, ModelKeys};
 pub use dry_run::{DryRun, DryStep, Outcome};

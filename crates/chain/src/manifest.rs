@@ -4,26 +4,25 @@
 //! deployment that is killed at any point goes on from there. While a process deploys, it holds a lock on `<manifest>.lock`.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, B256, Bytes, Selector};
 use alloy::sol_types::SolValue;
 use serde::{Deserialize, Serialize};
-use zkslice_files::Readers;
+use zkslice_formats::{FileLock, Readers, VersionError, check_version, json_version, to_json};
 
 use crate::ChainError;
 
 /// Format version of manifests. Version 1 was of contracts that this version does not deploy.
-pub const MANIFEST_VERSION: u64 = 2;
+pub const MANIFEST_VERSION: u32 = 2;
 
 /// A deployment manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// [`MANIFEST_VERSION`].
-    pub version: u64,
+    pub version: u32,
     /// The chain.
     pub chain_id: u64,
     /// What the registry was made with.
@@ -313,18 +312,14 @@ impl Manifest {
     /// # Errors
     /// [`ChainError::ManifestMalformed`], [`ChainError::ManifestNewer`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ChainError> {
-        #[derive(Deserialize)]
-        struct Version {
-            version: u64,
-        }
         let malformed = |e: serde_json::Error| ChainError::ManifestMalformed { path: path.to_owned(), reason: e.to_string() };
-        let Version { version } = serde_json::from_slice(bytes).map_err(malformed)?;
-        if version > MANIFEST_VERSION {
-            return Err(ChainError::ManifestNewer { path: path.to_owned(), found: version, known: MANIFEST_VERSION });
-        }
-        if version < MANIFEST_VERSION {
-            let reason = format!("version {version} is of contracts that this zkslice does not deploy");
-            return Err(ChainError::ManifestMalformed { path: path.to_owned(), reason });
+        match check_version(json_version(bytes).map_err(malformed)?, MANIFEST_VERSION) {
+            Ok(()) => {}
+            Err(error @ VersionError::Newer { .. }) => return Err(ChainError::ManifestNewer { path: path.to_owned(), error }),
+            Err(error) => {
+                let reason = format!("it {error}; its contracts are not those that this zkslice deploys");
+                return Err(ChainError::ManifestMalformed { path: path.to_owned(), reason });
+            }
         }
         serde_json::from_slice(bytes).map_err(malformed)
     }
@@ -346,37 +341,19 @@ impl Manifest {
     /// # Errors
     /// [`ChainError::ManifestIo`].
     pub fn save(&self, path: &Path) -> Result<(), ChainError> {
-        let mut bytes =
-            serde_json::to_vec_pretty(self).map_err(|e| ChainError::ManifestMalformed { path: path.to_owned(), reason: e.to_string() })?;
-        bytes.push(b'\n');
-        zkslice_files::write(path, Readers::Umask, &bytes).map_err(|e| io(path, &e))
+        let bytes = to_json(self).map_err(|e| ChainError::ManifestMalformed { path: path.to_owned(), reason: e.to_string() })?;
+        zkslice_formats::write(path, Readers::Umask, &bytes).map_err(|e| io(path, &e))
     }
 }
 
-/// The only process that works on a manifest, for as long as this lives.
-#[derive(Debug)]
-pub struct ManifestLock {
-    _file: File,
-}
-
-impl ManifestLock {
-    /// Takes the lock; makes the manifest's folder where it is missing.
-    ///
-    /// # Errors
-    /// [`ChainError::ManifestLocked`], [`ChainError::ManifestIo`].
-    pub fn take(path: &Path) -> Result<Self, ChainError> {
-        let lock = path.with_extension("json.lock");
-        let open = || -> std::io::Result<File> {
-            std::fs::create_dir_all(folder_of(path))?;
-            OpenOptions::new().create(true).truncate(false).write(true).open(&lock)
-        };
-        let file = open().map_err(|e| io(&lock, &e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(ChainError::ManifestLocked { path: path.to_owned() }),
-            Err(TryLockError::Error(error)) => Err(io(&lock, &error)),
-        }
-    }
+/// The lock of a manifest: while it lives, no other process works on it. Makes the manifest's folder where it is missing.
+///
+/// # Errors
+/// [`ChainError::ManifestLocked`], [`ChainError::ManifestIo`].
+pub fn lock(path: &Path) -> Result<FileLock, ChainError> {
+    std::fs::create_dir_all(folder_of(path)).map_err(|e| io(path, &e))?;
+    let lock = FileLock::take(path).map_err(|e| io(&FileLock::file(path), &e))?;
+    lock.ok_or_else(|| ChainError::ManifestLocked { path: path.to_owned() })
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -454,7 +431,7 @@ mod tests {
         let text = serde_json::to_string(&sample()).unwrap();
         let newer = text.replacen("\"version\":2", "\"version\":3,\"invention\":{}", 1);
         let error = Manifest::parse(path, newer.as_bytes()).unwrap_err();
-        assert!(matches!(error, ChainError::ManifestNewer { found: 3, known: 2, .. }), "{error}");
+        assert!(matches!(error, ChainError::ManifestNewer { error: VersionError::Newer { found: 3, known: 2 }, .. }), "{error}");
         for (from, to) in [
             ("\"version\":2", "\"version\":1"),
             ("\"version\":2", "\"version\":0"),
@@ -479,10 +456,10 @@ mod tests {
     fn only_one_holds_the_lock() {
         let folder = tempfile::tempdir().unwrap();
         let path = Manifest::path(&folder.path().join("new"), 1337);
-        let lock = ManifestLock::take(&path).unwrap();
-        assert!(matches!(ManifestLock::take(&path), Err(ChainError::ManifestLocked { .. })));
-        drop(lock);
-        ManifestLock::take(&path).unwrap();
+        let held = lock(&path).unwrap();
+        assert!(matches!(lock(&path), Err(ChainError::ManifestLocked { .. })));
+        drop(held);
+        lock(&path).unwrap();
     }
 
     #[test]

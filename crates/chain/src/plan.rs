@@ -4,13 +4,15 @@ use std::path::Path;
 
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::sol_types::{SolCall, SolValue};
+use zkslice_formats::key_blob::chunks;
 
+use crate::ChainError;
 use crate::bindings::{BundleVerifier, DigitConsumer, InferenceFeed, InferenceOracle, ModelRegistry};
-use crate::constants::{MAX_CHUNK_BYTES, MIN_DELAY, VERIFIER_SELECTOR, is_local_chain};
+use crate::blob::read_header;
+use crate::constants::{MIN_DELAY, VERIFIER_SELECTOR, is_local_chain};
 use crate::factory::{self, FACTORY};
 use crate::manifest::{Creation, Manifest, RegistryParameters, Step};
 use crate::transaction::Draft;
-use crate::{ChainError, KeyBlobHeader};
 
 pub use crate::manifest::FeedSpec;
 
@@ -36,12 +38,12 @@ impl ModelKeys {
     /// # Errors
     /// [`ChainError::MalformedBlob`].
     pub fn from_blob(digest: B256, blob: Vec<u8>) -> Result<Self, ChainError> {
-        let header = KeyBlobHeader::parse(digest, &blob)?;
-        Ok(Self { digest, blob, dev: header.dev, setup_digest: header.setup_digest, transcript_hash: B256::ZERO })
+        let header = read_header(digest, &blob)?;
+        Ok(Self { digest, blob, dev: header.dev, setup_digest: header.setup_digest.into(), transcript_hash: B256::ZERO })
     }
 
     fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        self.blob.chunks(MAX_CHUNK_BYTES)
+        chunks(&self.blob)
     }
 
     /// Hashes of the chunks that the registry keeps, in order.
@@ -51,10 +53,10 @@ impl ModelKeys {
 
     /// What can be refused without a look at the chain, beyond its id.
     fn check(&self, chain_id: u64) -> Result<(), ChainError> {
-        let header = KeyBlobHeader::parse(self.digest, &self.blob)?;
+        let header = read_header(self.digest, &self.blob)?;
         let malformed = |reason: String| ChainError::MalformedBlob { digest: self.digest, reason };
-        if header.setup_digest != self.setup_digest {
-            return Err(malformed(format!("its setup digest is {}, expected {}", header.setup_digest, self.setup_digest)));
+        if self.setup_digest != header.setup_digest {
+            return Err(malformed(format!("its setup digest is {}, expected {}", B256::from(header.setup_digest), self.setup_digest)));
         }
         if header.dev != self.dev {
             return Err(malformed(format!("its dev flag is {}, expected {}", header.dev, self.dev)));

@@ -98,7 +98,7 @@ pub struct ConstraintBuilder {
 }
 
 /// Largest table: 2^20 rows.
-pub(crate) const MAX_TABLE_BITS: u32 = 20;
+pub const MAX_TABLE_BITS: u32 = 20;
 /// Most tables of one circuit.
 pub(crate) const MAX_TABLES: usize = 1 << 10;
 
@@ -152,7 +152,7 @@ fn combine<'a>(terms: impl IntoIterator<Item = (i64, &'a Int)>, constant: i64) -
 }
 
 fn small(value: i128) -> Result<i64, CircuitError> {
-    if value.unsigned_abs() >= 1 << 62 {
+    if value <= -Interval::LIMIT || value >= Interval::LIMIT {
         return Err(CircuitError::Overflow);
     }
     Ok(value as i64)

@@ -1,8 +1,10 @@
 //! Integer intervals that constraints enforce.
+//!
+//! A type of their own, so that no interval that an analysis of a graph gives passes for one that constraints enforce.
 
 use crate::CircuitError;
 
-/// `lo ≤ value ≤ hi`, both enforced by constraints. Bounds stay below 2^62, far below the field's size, so that
+/// `lo ≤ value ≤ hi`, both enforced by constraints. Bounds stay below [`Interval::LIMIT`], far below the field's size, so that
 /// equality in the field is equality of integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interval {
@@ -13,7 +15,8 @@ pub struct Interval {
 }
 
 impl Interval {
-    const LIMIT: i128 = 1 << 62;
+    /// Above every magnitude.
+    pub const LIMIT: i128 = 1 << 62;
 
     /// `[0, 2^bits)`.
     pub fn unsigned(bits: u32) -> Self {

@@ -22,7 +22,7 @@ mod witness;
 
 pub use builder::{Builder, Linear, TableId};
 pub use circuit::{Circuit, Entries, Layout, Matrix, SecondRound, Table, Violation};
-pub use constraints::{ConstraintBuilder, Int, Wire, WireKind};
+pub use constraints::{ConstraintBuilder, Int, MAX_TABLE_BITS, Wire, WireKind};
 pub use error::CircuitError;
 pub use interval::Interval;
 pub use witness::{Witness, WitnessBuilder};

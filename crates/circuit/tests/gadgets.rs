@@ -820,7 +820,7 @@ fn packing_round_trips() {
         for count in [1usize, 20, 21, 22, 100] {
             let digits: Vec<i64> = (0..count).map(|_| rng.gen_range(0..1i64 << bits)).collect();
             let words = gadgets::pack_values(&digits, bits);
-            assert_eq!(words.len(), gadgets::words_of(count, bits));
+            assert_eq!(words.len(), zkslice_formats::words_of(count, bits));
             assert_eq!(gadgets::unpack_values(&words, count, bits), Some(digits));
             assert_eq!(gadgets::unpack_values(&words, count + 300, bits), None);
         }

@@ -1,17 +1,59 @@
 //! Where results, progress and errors go.
 
-use std::fmt::Display;
+use std::fmt::{Display, Formatter};
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use serde_json::{Value, json};
+use zkslice_graph::Kind;
+use zkslice_slicer::{Package, TensorKind};
 
 use crate::error::CliError;
 
 /// A number in four significant digits, however small.
 pub(crate) fn significant(x: f64) -> String {
     if x == 0.0 || (1e-2..1e6).contains(&x.abs()) { format!("{x:.4}") } else { format!("{x:.3e}") }
+}
+
+/// The numbers of an output: integers and truth values as what they are.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Numbers {
+    Real(Vec<f64>),
+    Integers(Vec<i64>),
+    Truths(Vec<bool>),
+}
+
+impl Numbers {
+    fn new(kind: Kind, values: Vec<f64>) -> Self {
+        match kind {
+            Kind::Boolean if values.iter().all(|x| *x == 0.0 || *x == 1.0) => Self::Truths(values.iter().map(|x| *x == 1.0).collect()),
+            // An output has 32 bits, which a float holds exactly.
+            Kind::Boolean | Kind::Integer if values.iter().all(|x| x.fract() == 0.0) => {
+                Self::Integers(values.iter().map(|x| *x as i64).collect())
+            }
+            _ => Self::Real(values),
+        }
+    }
+
+    /// A model's outputs, which come as real numbers.
+    pub(crate) fn of_outputs(package: &Package, outputs: Vec<Vec<f64>>) -> Vec<Self> {
+        let manifest = package.manifest();
+        let kinds = manifest.tensors.iter().filter(|t| t.kind == TensorKind::Output).map(|t| manifest.kind_of(t));
+        kinds.zip(outputs).map(|(kind, values)| Self::new(kind, values)).collect()
+    }
+}
+
+impl Display for Numbers {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Real(values) => write!(f, "{values:?}"),
+            Self::Integers(values) => write!(f, "{values:?}"),
+            Self::Truths(values) => write!(f, "{values:?}"),
+        }
+    }
 }
 
 /// Results on standard output, as text for people or as one JSON object; everything else on standard error.

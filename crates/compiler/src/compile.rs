@@ -8,21 +8,20 @@ use rayon::prelude::*;
 use crate::calibrate::Statistics;
 use crate::evaluate::{Evaluation, steps};
 use crate::float::{FloatGraph, Kind, Value};
+use crate::goal::{Goal, MaxError};
 use crate::made_up::{self, Uniform};
 use crate::onnx::{ImportError, ImportOptions, Imported, Mismatch};
 use crate::passes::simplify;
 use crate::quantise::{QuantiseError, Quantised, Settings, clamp, quantise};
 use crate::ranges::{Chooser, InputDigits};
 use crate::report::Report;
-use crate::search::{Attempt, Beside, Prepared, choose, reach};
+use crate::search::{Attempt, Beside, Prepared, Tables, choose, reach};
 use zkslice_graph::{Encoding, ExecuteError, Graph, Input, Port, Samples, Tensor, ValueError, encode, limits};
 
-/// The largest error that a package may have unless it is told otherwise, relative to an output's range on the samples.
-pub(crate) const MOST_ERROR: f64 = 0.05;
-/// The smallest share of samples on which a package and the float model must agree on the largest output.
-pub(crate) const LEAST_AGREEMENT: f64 = 0.95;
 /// How far beyond what many samples show values may go; few samples ask for more.
 pub(crate) const DEFAULT_MARGIN: f64 = 2.0;
+/// Bits that the precision of inner values may be asked for in.
+pub(crate) const BITS: std::ops::RangeInclusive<u32> = 8..=16;
 /// Samples made up from stated input ranges when there are none.
 const MADE_UP_SAMPLES: usize = 64;
 
@@ -56,23 +55,28 @@ pub enum InputScales {
 pub struct Options {
     /// How the model is imported.
     pub import: ImportOptions,
-    /// Width of the range table; `None` chooses it by accuracy on the samples and by cost.
-    pub table_bits: Option<u32>,
-    /// Bits of an input's digit, 1 to 16; `None` chooses them with the table's width.
+    /// Bits of inner values, 8 to 16, which are the range table's width; `None` chooses them by accuracy on the samples and by cost.
+    pub bits: Option<u32>,
+    /// Bits of an input's digit, 1 to 16; `None` chooses them with those of inner values.
     pub input_bits: Option<u32>,
-    /// How far beyond what the samples show inner values may go, as a factor of at least 1; `None` chooses by the number of samples.
+    /// How far beyond what the samples show inputs may go, as a factor of at least 1 about the middle; `None` chooses by the number of
+    /// samples.
     pub margin: Option<f64>,
-    /// The same for inputs, about the middle of what the samples show.
-    pub input_margin: Option<f64>,
+    /// The same for the largest magnitudes of inner values; `None` chooses by the number of samples, and no less than `margin`.
+    pub inner_margin: Option<f64>,
     /// Clamp inner values at this quantile of their magnitudes on the samples, 0.9 to 1, instead of refusing what goes beyond.
     pub clamp: Option<f64>,
     /// Ranges of inputs, instead of what the samples show; the most particular one counts.
     pub input_ranges: Vec<InputRange>,
     /// Whether features have scales of their own.
     pub input_scales: InputScales,
-    /// Fail when an output on a sample differs from the float model's by more than this, instead of by 5 % of the output's range.
-    pub max_error: Option<f64>,
-    /// Do not fail for any error or disagreement.
+    /// The largest error on the samples that is looked for, instead of 1 % of the output's range, and beyond which compiling fails, instead
+    /// of 5 %.
+    pub max_error: Option<MaxError>,
+    /// The share of samples on which the largest element of the first output must be the float model's: looked for, instead of 99 %, and
+    /// below which compiling fails, instead of 95 %.
+    pub min_agreement: Option<f64>,
+    /// Do not fail for any error or disagreement that no option limits.
     pub allow_error: bool,
 }
 
@@ -112,8 +116,9 @@ pub enum CompileError {
     },
     /// The error is larger than allowed.
     #[error(
-        "output `{output}` is off by {error} on sample {sample}, {:.1} % of its range; allowed is {allowed}. Most of it arises at node `{node}` (table of {table_bits} bits, inputs of {input_bits}). Try a wider table (--table-bits), more input bits (--input-bits) or other samples; --max-error states another limit, --allow-error none{hint}",
-        100.0 * share
+        "output `{output}` is off by {error} on sample {sample}, {:.1} % of its range; allowed is {allowed}, which is missed by {:.3e}. {nearest}; --max-error states another limit, --allow-error none{hint}",
+        100.0 * share,
+        error - allowed
     )]
     Error {
         /// Name of the output.
@@ -126,19 +131,16 @@ pub enum CompileError {
         share: f64,
         /// Largest error allowed.
         allowed: f64,
-        /// The node at which most of the error arises.
-        node: String,
-        /// Width of the table.
-        table_bits: u32,
-        /// Bits of an input's digit.
-        input_bits: u32,
+        /// The setting.
+        nearest: Box<Nearest>,
         /// What else the user should know, `; …` or nothing.
         hint: String,
     },
     /// The error is larger than allowed where no sample is.
     #[error(
-        "output `{output}` is off by {error}, {:.1} % of its range, on a made-up input between the samples or beside them; the largest error on the samples themselves is {on_samples}, but they do not show where the model is steep. Allowed is {allowed}. Most of it arises at node `{node}` (table of {table_bits} bits, inputs of {input_bits}). Try a wider table (--table-bits), more input bits (--input-bits) or more samples; --max-error states another limit, --allow-error none{hint}",
-        100.0 * share
+        "output `{output}` is off by {error}, {:.1} % of its range, on a made-up input between the samples or beside them; the largest error on the samples themselves is {on_samples}, but they do not show where the model is steep. Allowed is {allowed}, which is missed by {:.3e}. {nearest}; --max-error states another limit, --allow-error none{hint}",
+        100.0 * share,
+        error - allowed
     )]
     MadeUpError {
         /// Name of the output.
@@ -151,34 +153,50 @@ pub enum CompileError {
         on_samples: f64,
         /// Largest error allowed.
         allowed: f64,
-        /// The node at which most of the error arises.
-        node: String,
-        /// Width of the table.
-        table_bits: u32,
-        /// Bits of an input's digit.
-        input_bits: u32,
+        /// The setting.
+        nearest: Box<Nearest>,
         /// What else the user should know, `; …` or nothing.
         hint: String,
     },
     /// The classes differ on too many samples.
     #[error(
-        "the largest output is another one than the float model's on {disagreed} of {samples} samples, more than {:.0} % of them. Most of the error arises at node `{node}` (table of {table_bits} bits, inputs of {input_bits}). Try a wider table (--table-bits), more input bits (--input-bits) or other samples; --allow-error takes it as it is{hint}",
-        100.0 * (1.0 - LEAST_AGREEMENT)
+        "the largest output is another one than the float model's on {disagreed} of {samples} samples; allowed are {allowed}. {nearest}; --min-agreement states another limit, --allow-error takes it as it is{hint}"
     )]
     Agreement {
         /// Samples on which the largest output differs.
         disagreed: usize,
         /// All samples.
         samples: usize,
-        /// The node at which most of the error arises.
-        node: String,
-        /// Width of the table.
-        table_bits: u32,
-        /// Bits of an input's digit.
-        input_bits: u32,
+        /// Samples on which it may.
+        allowed: usize,
+        /// The setting.
+        nearest: Box<Nearest>,
         /// What else the user should know, `; …` or nothing.
         hint: String,
     },
+}
+
+/// The setting that comes nearest to what is asked for, of those that may be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nearest {
+    /// Bits of inner values.
+    pub bits: u32,
+    /// Bits of an input's digit.
+    pub input_bits: u32,
+    /// The node at which most of the error arises.
+    pub node: String,
+    /// What may help.
+    pub advice: &'static str,
+}
+
+impl std::fmt::Display for Nearest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { bits, input_bits, node, advice } = self;
+        write!(
+            f,
+            "No setting that may be taken comes nearer than {bits} bits with inputs of {input_bits}. Most of the error arises at node `{node}`. {advice}"
+        )
+    }
 }
 
 /// Compiles a model file.
@@ -223,6 +241,12 @@ fn compile_imported(model: Imported, samples: Option<&Samples>, options: &Option
         return Err(CompileError::Option("there is no sample; give at least one".into()));
     }
     let lists: Vec<Vec<Vec<f64>>> = samples.0.iter().map(|Input(lists)| lists.clone()).collect();
+    let first = model.graph.outputs.first();
+    let classes = first.is_some_and(|(_, id)| model.graph.values[*id].len() > 1);
+    if let Some((name, _)) = first.filter(|_| options.min_agreement.is_some() && !classes) {
+        let reason = format!("output `{name}` has one number, so that its largest one is always the same (--min-agreement)");
+        return Err(CompileError::Option(reason));
+    }
     let reference = model.compare(&lists)?;
     let mut float = model.graph;
     simplify(&mut float);
@@ -232,7 +256,9 @@ fn compile_imported(model: Imported, samples: Option<&Samples>, options: &Option
         (statistics, _) = Statistics::collect(&float, &lists);
     }
     let ranges = reach(float.outputs.len(), &expected);
-    let evaluation = Evaluation { float: &float, samples, expected: &expected, ranges, steps: steps(&float), reference, count, options };
+    let goal = Goal::new(options, &ranges, samples.0.len(), classes);
+    let evaluation =
+        Evaluation { float: &float, samples, expected: &expected, ranges, steps: steps(&float), reference, count, goal, options };
     let chooser = Chooser::new(&float, &samples.0, &expected, options)?;
     let middles = if options.clamp.is_some() { Vec::new() } else { made_up::middles(&float, &samples.0, &expected) };
     let prepare = |input_bits: u32, others: &[Option<Prepared>]| -> Result<Option<Prepared>, CompileError> {
@@ -270,12 +296,18 @@ fn compile_imported(model: Imported, samples: Option<&Samples>, options: &Option
         let beside = Arc::new(Beside { ranges, made_up, expected, reach, statistics });
         Ok(Some(Prepared { input_bits, digits, encodings, beside }))
     };
-    let quantised = |(table_bits, function_bits): (u32, u32), prepared: &Prepared| -> Result<Quantised, CompileError> {
-        let settings = Settings { table_bits, function_bits, margin: options.margin, inputs: &prepared.encodings };
+    let quantised = |tables: &Tables, prepared: &Prepared| -> Result<Quantised, CompileError> {
+        let settings = Settings {
+            table_bits: tables.bits,
+            function_bits: &tables.functions,
+            margin: options.margin,
+            inner_margin: options.inner_margin,
+            inputs: &prepared.encodings,
+        };
         Ok(quantise(&float, prepared.beside.statistics.as_ref().unwrap_or(&statistics), settings)?)
     };
     let Attempt { graph, report } = choose(&evaluation, prepare, quantised)?;
-    check_accuracy(&report, options, samples.0.len())?;
+    check_accuracy(&report, &evaluation.goal, options, samples.0.len())?;
     Ok((graph, report))
 }
 
@@ -293,27 +325,36 @@ fn check_digits(float: &FloatGraph, encodings: &[Encoding], samples: &Samples) -
     Ok(())
 }
 
-/// Refuses an integer model that is not the float model for practical purposes.
-fn check_accuracy(report: &Report, options: &Options, samples: usize) -> Result<(), CompileError> {
-    if options.allow_error && options.max_error.is_none() {
-        return Ok(());
-    }
-    for output in &report.outputs {
-        let allowed = options.max_error.unwrap_or(MOST_ERROR * output.range);
-        if output.largest_error > allowed {
+/// Refuses an integer model that is not the float model for practical purposes, or not what was asked for.
+fn check_accuracy(report: &Report, goal: &Goal, options: &Options, samples: usize) -> Result<(), CompileError> {
+    let limits = &goal.limits;
+    let nearest = || {
+        Box::new(Nearest {
+            bits: report.table_bits,
+            input_bits: report.input_bits,
+            node: report.dominant_node.clone(),
+            advice: match (options.bits.is_some_and(|bits| bits < *BITS.end()), options.input_bits) {
+                (true, None) => "Try more bits (--bits) or other samples",
+                (true, Some(_)) => "Try more bits (--bits), more input bits (--input-bits) or other samples",
+                (false, Some(_)) => "Try more input bits (--input-bits) or other samples",
+                (false, None) => "Try other samples",
+            },
+        })
+    };
+    for (index, output) in report.outputs.iter().enumerate() {
+        let allowed = limits.errors[index];
+        if output.largest_error > allowed && (options.max_error.is_some() || !options.allow_error) {
             return Err(CompileError::Error {
                 output: output.output.clone(),
                 sample: output.sample,
                 error: output.largest_error,
                 share: output.share(),
                 allowed,
-                node: report.dominant_node.clone(),
-                table_bits: report.table_bits,
-                input_bits: report.input_bits,
+                nearest: nearest(),
                 hint: report.hint(),
             });
         }
-        let allowed = options.max_error.unwrap_or(0.0).max(MOST_ERROR * output.made_up_range);
+        let allowed = limits.on_made_up(index, output.made_up_range);
         if output.made_up_error > allowed && !options.allow_error {
             return Err(CompileError::MadeUpError {
                 output: output.output.clone(),
@@ -321,35 +362,27 @@ fn check_accuracy(report: &Report, options: &Options, samples: usize) -> Result<
                 share: output.made_up_share(),
                 on_samples: output.largest_error,
                 allowed,
-                node: report.dominant_node.clone(),
-                table_bits: report.table_bits,
-                input_bits: report.input_bits,
+                nearest: nearest(),
                 hint: report.hint(),
             });
         }
     }
-    match report.top1_agreement {
-        Some(share) if share < LEAST_AGREEMENT && !options.allow_error => Err(CompileError::Agreement {
-            disagreed: samples - (share * samples as f64).round() as usize,
-            samples,
-            node: report.dominant_node.clone(),
-            table_bits: report.table_bits,
-            input_bits: report.input_bits,
-            hint: report.hint(),
-        }),
-        _ => Ok(()),
+    let disagreed = report.disagreed(samples);
+    if disagreed > limits.disagreed && (options.min_agreement.is_some() || !options.allow_error) {
+        return Err(CompileError::Agreement { disagreed, samples, allowed: limits.disagreed, nearest: nearest(), hint: report.hint() });
     }
+    Ok(())
 }
 
 fn check_options(options: &Options) -> Result<(), CompileError> {
     let wrong = |text: String| Err(CompileError::Option(text));
-    if let Some(bits) = options.table_bits.filter(|bits| !(4..=limits::MAX_TABLE_BITS).contains(bits)) {
-        return wrong(format!("table width {bits} is outside 4 to {}", limits::MAX_TABLE_BITS));
+    if let Some(bits) = options.bits.filter(|bits| !BITS.contains(bits)) {
+        return wrong(format!("{bits} bits of inner values (--bits) are outside {} to {}", BITS.start(), BITS.end()));
     }
     if let Some(bits) = options.input_bits.filter(|bits| !(1..=16).contains(bits)) {
         return wrong(format!("{bits} input bits are outside 1 to 16"));
     }
-    for (name, margin) in [("margin", options.margin), ("input margin", options.input_margin)] {
+    for (name, margin) in [("margin", options.margin), ("inner margin", options.inner_margin)] {
         if let Some(margin) = margin.filter(|margin| !(1.0..=1024.0).contains(margin)) {
             return wrong(format!("{name} {margin} is outside 1 to 1024"));
         }
@@ -357,8 +390,11 @@ fn check_options(options: &Options) -> Result<(), CompileError> {
     if let Some(quantile) = options.clamp.filter(|quantile| !(0.9..=1.0).contains(quantile)) {
         return wrong(format!("clamp {quantile} is outside 0.9 to 1"));
     }
-    if options.max_error.is_some_and(|error| error.is_nan() || error < 0.0) {
-        return wrong("the largest error allowed must not be negative".into());
+    if options.max_error.is_some_and(|error| error.number().is_nan() || error.number() < 0.0) {
+        return wrong("the largest error allowed (--max-error) must not be negative".into());
+    }
+    if let Some(share) = options.min_agreement.filter(|share| !(0.0..=1.0).contains(share)) {
+        return wrong(format!("an agreement (--min-agreement) of {share} is outside 0 to 1"));
     }
     Ok(())
 }
@@ -379,14 +415,16 @@ fn make_up(float: &FloatGraph, options: &Options) -> Result<Samples, CompileErro
                     value.name
                 )));
             };
-            lists.push((0..value.len()).map(|_| min + (max - min) * uniform.next()).collect());
+            let exact = value.kind != Kind::Real;
+            let number = |x: f64| if exact { x.round() } else { x };
+            lists.push((0..value.len()).map(|_| number(min + (max - min) * uniform.next())).collect());
         }
         samples.push(Input(lists));
     }
     Ok(Samples(samples))
 }
 
-/// Checks counts, lengths and finiteness against a model's inputs.
+/// Checks counts, lengths, finiteness and kinds against a model's inputs.
 fn check_samples(samples: &Samples, graph: &FloatGraph) -> Result<(), ValueError> {
     for (index, Input(lists)) in samples.0.iter().enumerate() {
         let place = || format!("sample {index}");
@@ -400,6 +438,10 @@ fn check_samples(samples: &Samples, graph: &FloatGraph) -> Result<(), ValueError
             }
             if let Some(element) = list.iter().position(|x| !x.is_finite()) {
                 return Err(ValueError::NotFinite { place: place(), input: value.name.clone(), element, value: list[element] });
+            }
+            let refused = |(element, &x): (usize, &f64)| value.kind.refusal(x).map(|reason| (element, x, reason));
+            if let Some((element, x, reason)) = list.iter().enumerate().find_map(refused) {
+                return Err(ValueError::Kind { place: place(), input: value.name.clone(), element, value: x, reason });
             }
         }
     }

@@ -1,19 +1,18 @@
 //! An integer graph held against the float model, on the samples and beside them.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 
-use crate::compile::{CompileError, LEAST_AGREEMENT, MOST_ERROR, Options};
+use crate::compile::{CompileError, Options};
 use crate::float::{FloatGraph, FloatOp, Kind};
+use crate::goal::{GOOD_MADE_UP_ERROR, Goal, Shown};
 use crate::onnx::Reference;
 use crate::quantise::Quantised;
-use crate::report::{NodeReport, OutputError, Report, Sites, share};
+use crate::report::{FunctionReport, NodeReport, OutputError, Report, Sites, rows, rows_of};
 use crate::search::{Attempt, Beside, Prepared};
-use zkslice_graph::{Graph, Input, Node, Samples, decode_outputs, encode, execute, execute_outputs};
+use zkslice_graph::{Function, Graph, Input, Node, Op, Samples, decode_outputs, encode, execute, execute_outputs};
 
-/// An error that a wider table need not improve on, relative to an output's range on the samples.
-const GOOD_ERROR: f64 = 0.01;
-/// The error on made-up inputs that a wider table need not improve on, relative to the output's range.
-const GOOD_MADE_UP_ERROR: f64 = MOST_ERROR / 2.0;
 /// Samples, and made-up inputs, on which errors before bounds are looked at.
 const HIDDEN_INPUTS: usize = 8;
 /// Inputs that are answered before it is asked whether more need be.
@@ -45,6 +44,7 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) reference: Reference,
     /// Samples that were given.
     pub(crate) count: usize,
+    pub(crate) goal: Goal,
     pub(crate) options: &'a Options,
 }
 
@@ -81,30 +81,6 @@ pub(crate) struct Answers {
     pub(crate) made_up: Vec<Option<Outputs>>,
     /// For each output what bounds hide.
     pub(crate) hidden: Vec<f64>,
-}
-
-/// How wrong some answers are; all of them are at least so wrong.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Shown {
-    /// Largest error on the samples.
-    pub(crate) error: f64,
-    /// The largest as a part of its output's range.
-    pub(crate) share: f64,
-    /// The same on made-up inputs.
-    pub(crate) made_up_share: f64,
-    /// Share of samples on which the largest output may still be the same one.
-    pub(crate) agreement: Option<f64>,
-}
-
-impl Shown {
-    pub(crate) fn of(report: &Report) -> Shown {
-        let agreement = report.top1_agreement;
-        Shown { error: report.largest_error, share: report.share(), made_up_share: report.made_up_share(), agreement }
-    }
-
-    pub(crate) fn worst(&self) -> f64 {
-        self.share.max(self.made_up_share)
-    }
 }
 
 /// The largest errors of outputs so far. Of one that takes steps it is the mean error, as a part of all inputs: it only grows.
@@ -149,13 +125,6 @@ fn blocks(count: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
 }
 
 impl Evaluation<'_> {
-    pub(crate) fn is_good(&self, shown: &Shown) -> bool {
-        shown.share <= GOOD_ERROR
-            && shown.made_up_share <= GOOD_MADE_UP_ERROR
-            && self.options.max_error.is_none_or(|allowed| shown.error <= allowed)
-            && shown.agreement.is_none_or(|share| share >= LEAST_AGREEMENT)
-    }
-
     /// What the graph answers to the samples and, in that order, to made-up inputs; or how wrong the first answers are, if that is
     /// enough to stop. What stopped it comes first in the order from then on.
     pub(crate) fn answers(
@@ -166,9 +135,8 @@ impl Evaluation<'_> {
         stop: impl Fn(&Shown) -> bool,
     ) -> Result<Result<Answers, Shown>, CompileError> {
         let (graph, Beside { made_up, expected, reach, .. }) = (&quantised.graph, &*prepared.beside);
-        let mut shown = Shown::default();
+        let mut shown = Shown { errors: Vec::new(), made_up: Vec::new(), disagreed: 0 };
         let mut errors = Errors::new(&self.steps, self.samples.0.len());
-        let mut disagreed = 0;
         let mut samples: Vec<Outputs> = Vec::with_capacity(self.samples.0.len());
         for block in blocks(self.samples.0.len()) {
             let answers: Vec<Result<Outputs, CompileError>> =
@@ -176,16 +144,10 @@ impl Evaluation<'_> {
             for (sample, outputs) in block.zip(answers) {
                 let (outputs, expected) = (outputs?, &self.expected[sample]);
                 errors.add(&outputs, expected);
-                for (&error, range) in errors.most.iter().zip(&self.ranges) {
-                    shown.error = shown.error.max(error);
-                    shown.share = shown.share.max(share(error, *range));
-                }
-                if let Some(agrees) = agrees(&outputs, expected) {
-                    disagreed += usize::from(!agrees);
-                    shown.agreement = Some((self.samples.0.len() - disagreed) as f64 / self.samples.0.len() as f64);
-                }
+                shown.disagreed += usize::from(agrees(&outputs, expected) == Some(false));
                 samples.push(outputs);
             }
+            shown.errors.clone_from(&errors.most);
             if stop(&shown) {
                 return Ok(Err(shown));
             }
@@ -202,13 +164,13 @@ impl Evaluation<'_> {
             for (position, (index, outputs)) in block.zip(found) {
                 let added = outputs.as_ref().map(|outputs| errors.add(outputs, &expected[index])).unwrap_or_default();
                 for (error, range) in added.into_iter().zip(reach) {
-                    if share(error, *range) > worst.0 {
-                        worst = (share(error, *range), position);
+                    if error > worst.0 * *range {
+                        worst = (error / *range, position);
                     }
                 }
                 answers[index] = outputs;
             }
-            shown.made_up_share = errors.most.iter().zip(reach).fold(0.0, |most, (error, range)| most.max(share(*error, *range)));
+            shown.made_up = errors.most.iter().copied().zip(reach.iter().copied()).collect();
             if stop(&shown) {
                 order[..=worst.1].rotate_right(1);
                 return Ok(Err(shown));
@@ -275,6 +237,7 @@ impl Evaluation<'_> {
             made_up: answers.made_up.iter().flatten().count(),
             clamp: self.options.clamp,
             drop_final_softmax: self.options.import.drop_final_softmax,
+            exact: exact(self.float),
             largest_error,
             made_up_error: by_output.iter().fold(0.0, |most, output| most.max(output.made_up_error)),
             mean_error: if terms == 0 { 0.0 } else { sum / terms as f64 },
@@ -284,6 +247,8 @@ impl Evaluation<'_> {
             outputs: by_output,
             dominant_node: String::new(),
             nodes: Vec::new(),
+            functions: self.functions(graph),
+            rows: rows(graph),
             sites: Sites::count(graph),
             scales: quantised.scales.clone(),
         }
@@ -318,6 +283,21 @@ impl Evaluation<'_> {
         };
         (report.dominant_node, report.nodes) = self.by_node(&quantised, sample, input, expected)?;
         Ok(Attempt { graph: quantised.graph, report })
+    }
+
+    /// The graph's functions, each named after the first node that looks it up.
+    fn functions(&self, graph: &Graph) -> Vec<FunctionReport> {
+        let name = |function: usize| {
+            let looks_up = |node: &&Node| matches!(&node.op, Op::Table(table) if table.function == function);
+            let node = graph.nodes.iter().find(looks_up);
+            let float = node.and_then(|node| self.float.nodes.iter().find(|float| float.name == node.name));
+            match float.map(|float| &float.op) {
+                Some(FloatOp::Map(functions)) => functions.iter().map(|function| function.name).collect::<Vec<_>>().join("·"),
+                _ => node.map_or(String::new(), |node| node.name.clone()),
+            }
+        };
+        let report = |(index, function): (usize, &Function)| FunctionReport { name: name(index), entries: function.values.len() };
+        graph.functions.iter().enumerate().map(report).collect()
     }
 
     /// What bounds hide: how far each output would be off if the element before a Clip that is off most were within the bounds.
@@ -438,11 +418,7 @@ impl Evaluation<'_> {
         };
         let mut nodes: Vec<NodeReport> = Vec::new();
         for (node, emitted) in self.float.nodes.iter().zip(&quantised.nodes) {
-            let rows = |node: &Node| {
-                let site = quantised.graph.site(node);
-                node.op.products(&site) + node.op.lookups(&site) + node.op.function(&site).map_or(0, |(_, lookups)| lookups)
-            };
-            let rows = quantised.graph.nodes[emitted.clone()].iter().map(rows).sum();
+            let rows = rows_of(&quantised.graph, emitted.clone());
             let range = exact[node.output].iter().fold(0.0_f64, |most, x| most.max(x.abs()));
             let integer = |(tensor, _): &(usize, Vec<f64>)| integers[*tensor].iter().fold(0, |most, x| x.unsigned_abs().max(most));
             let largest = quantised.values[node.output].as_ref().map_or(0, integer);
@@ -459,12 +435,21 @@ impl Evaluation<'_> {
             integers[port.tensor].iter().zip(features).map(|(integer, feature)| *integer as f64 * feature.scale.value()).collect()
         });
         let from_digits = self.float.outputs(&written.collect::<Vec<Vec<f64>>>());
-        let apart = |outputs: &[Vec<f64>]| {
-            let pairs = outputs.iter().flatten().zip(expected.iter().flatten());
-            pairs.map(|(x, y)| (x - y).abs()).fold(0.0, f64::max)
-        };
+        let largest = |pairs: &mut dyn Iterator<Item = (&f64, &f64)>| pairs.map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+        let apart = |outputs: &[Vec<f64>]| largest(&mut outputs.iter().flatten().zip(expected.iter().flatten()));
         let outputs: Vec<Vec<i64>> = quantised.graph.outputs.iter().map(|port| integers[port.tensor].clone()).collect();
-        if 2.0 * apart(&from_digits) >= apart(&decode_outputs(&quantised.graph, &outputs)) {
+        let decoded = decode_outputs(&quantised.graph, &outputs);
+        // What outputs cost beside the nodes that make them.
+        for (position, emitted) in quantised.nodes.iter().skip(self.float.nodes.len()).enumerate() {
+            let rows = rows_of(&quantised.graph, emitted.clone());
+            if rows > 0 {
+                let range = expected[position].iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+                let error = largest(&mut decoded[position].iter().zip(&expected[position])) / range.max(f64::MIN_POSITIVE);
+                let bits = quantised.graph.outputs[position].encoding.bits;
+                nodes.push(NodeReport { node: format!("output `{}`", self.float.outputs[position].0), range, bits, rows, error });
+            }
+        }
+        if 2.0 * apart(&from_digits) >= apart(&decoded) {
             return Ok(("the input's digits".into(), nodes));
         }
         let mut dominant = (0.0_f64, "the input's digits");
@@ -477,6 +462,14 @@ impl Evaluation<'_> {
         }
         Ok((dominant.1.to_owned(), nodes))
     }
+}
+
+/// Inputs and outputs whose numbers are no real ones.
+fn exact(float: &FloatGraph) -> BTreeMap<String, Kind> {
+    let inputs = float.inputs.iter().map(|&id| (&float.values[id].name, id));
+    let all = inputs.chain(float.outputs.iter().map(|(name, id)| (name, *id)));
+    let kinds = all.map(|(name, id)| (name.clone(), float.values[id].kind));
+    kinds.filter(|(_, kind)| *kind != Kind::Real).collect()
 }
 
 /// Whether the largest element of the first output is the one that is expected, if there are several.

@@ -4,6 +4,7 @@
 //! `libm`, which are made of the same operations everywhere, so its results have the same bits on every CPU. Calibration, function
 //! tables and the accuracy report rest on it.
 
+pub use zkslice_graph::Kind;
 use zkslice_graph::Window;
 use zkslice_graph::{concat, convolve, gather, multiply_matrices, multiply_rows, transpose, view};
 
@@ -35,18 +36,6 @@ pub struct Value {
     pub shape: Vec<usize>,
     /// What its numbers are.
     pub kind: Kind,
-}
-
-/// What the numbers of a value are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
-    /// Real numbers, which the integer graph approximates.
-    #[default]
-    Real,
-    /// Integers, which the integer graph computes exactly.
-    Integer,
-    /// Truth values, 0 or 1, exact too.
-    Boolean,
 }
 
 /// A function of one number.

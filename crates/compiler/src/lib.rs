@@ -12,7 +12,7 @@
 //! calibrate  what the samples show of each value
 //! ranges     the digits of inputs; made_up: inputs beside the samples
 //! quantise/  scales, function tables, the integer graph
-//! search     which setting is taken
+//! goal       what is accurate enough; search: which setting is taken
 //! evaluate   the integer graph held against the float graph; report: what that found
 //! ```
 //!
@@ -57,6 +57,7 @@ mod calibrate;
 mod compile;
 mod evaluate;
 mod float;
+mod goal;
 mod made_up;
 mod onnx;
 mod passes;
@@ -65,9 +66,10 @@ mod ranges;
 mod report;
 mod search;
 
-pub use compile::{CompileError, InputRange, InputScales, Options, compile, compile_bytes, compile_float};
+pub use compile::{CompileError, InputRange, InputScales, Nearest, Options, compile, compile_bytes, compile_float};
 pub use evaluate::arg_max;
 pub use float::{FloatGraph, FloatNode, FloatOp, Kind, Pointwise, Value, ValueId};
+pub use goal::MaxError;
 pub use onnx::{ImportError, ImportOptions, Imported, Mismatch, OPSETS, Operator, Reference, import, import_bytes, operators};
 pub use quantise::{QuantiseError, TensorScale};
-pub use report::{NodeReport, OutputError, Report, Sites};
+pub use report::{FunctionReport, NodeReport, OutputError, Report, Sites};

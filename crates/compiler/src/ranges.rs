@@ -15,8 +15,9 @@
 
 use rayon::prelude::*;
 
-use crate::compile::{CompileError, InputRange, InputScales, MOST_ERROR, Options};
+use crate::compile::{CompileError, InputRange, InputScales, Options};
 use crate::float::{FloatGraph, FloatOp, Kind, Value};
+use crate::goal::MOST_ERROR;
 use crate::quantise::QuantiseError;
 use zkslice_graph::Input;
 use zkslice_graph::{Encoding, Feature, Scale};
@@ -130,7 +131,7 @@ impl<'a> Chooser<'a> {
             float,
             samples,
             ranges: &options.input_ranges,
-            margin: options.input_margin,
+            margin: options.margin,
             scales: options.input_scales,
             reach: (0..float.outputs.len()).map(largest).collect(),
             before: samples.par_iter().take(MOVED_SAMPLES).map(|Input(lists)| float.outputs(lists)).collect(),
@@ -224,9 +225,6 @@ impl<'a> Chooser<'a> {
         let value = &self.float.values[self.float.inputs[position]];
         let mut numbers: Vec<f64> = self.samples.iter().flat_map(|Input(lists)| &lists[position]).copied().collect();
         numbers.sort_by(f64::total_cmp);
-        if let Some(x) = numbers.iter().find(|x| x.fract() != 0.0) {
-            return Err(CompileError::Option(format!("input `{}` takes integers, and a sample has {x}", value.name)));
-        }
         let names = |range: &&InputRange| range.input.as_ref().is_none_or(|name| name == &value.name) && range.feature.is_none();
         let stated = self.ranges.iter().filter(names).max_by_key(|range| range.input.is_some()).map(|range| (range.min, range.max));
         let shown = || Seen { numbers: numbers.clone(), samples: self.samples.len(), elements: value.len() }.range(self.margin);

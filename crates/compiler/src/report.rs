@@ -1,10 +1,13 @@
 //! What compiling found out.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::onnx::Reference;
 use crate::quantise::TensorScale;
-use zkslice_graph::{Graph, Op};
+use zkslice_graph::cost::{self, Work};
+use zkslice_graph::{Binding, BoundGraph, Graph, Kind, Op};
 
 /// Cost of a graph in non-linear operators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -52,6 +55,17 @@ impl Sites {
     }
 }
 
+/// Rows of the whole graph's circuit, its inputs and outputs public words.
+pub(crate) fn rows(graph: &Graph) -> usize {
+    let (inputs, outputs) = (vec![Binding::Words; graph.inputs.len()], vec![Binding::Words; graph.outputs.len()]);
+    cost::rows(BoundGraph { graph, inputs: &inputs, outputs: &outputs }).total()
+}
+
+/// Rows of some of its nodes, tables not counted.
+pub(crate) fn rows_of(graph: &Graph, nodes: std::ops::Range<usize>) -> usize {
+    graph.nodes[nodes].iter().map(|node| Work::of(graph, node).rows()).sum()
+}
+
 /// What compiling found out: accuracy against the float model, on the samples and beside them, and cost.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
@@ -69,6 +83,9 @@ pub struct Report {
     pub clamp: Option<f64>,
     /// Whether a Softmax at the end was left out, if the model has one.
     pub drop_final_softmax: bool,
+    /// Inputs and outputs whose numbers are exact, by name: the package reads back what they are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub exact: BTreeMap<String, Kind>,
     /// Largest difference between a decoded output and the float model's, on the samples.
     pub largest_error: f64,
     /// The same on the made-up inputs.
@@ -88,6 +105,10 @@ pub struct Report {
     /// What each node of the model costs and how accurate its result is, on the sample where the error is largest; not in the manifest.
     #[serde(skip)]
     pub nodes: Vec<NodeReport>,
+    /// Tables of functions.
+    pub functions: Vec<FunctionReport>,
+    /// Rows of the circuit if it is one slice with a public input.
+    pub rows: usize,
     /// Non-linear sites.
     pub sites: Sites,
     /// Scales of inputs and requantised tensors.
@@ -97,7 +118,7 @@ pub struct Report {
 /// A node of the model in the integer graph.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NodeReport {
-    /// Its name; several that came from one node of the model are one.
+    /// Its name; several that came from one node of the model are one. An output that costs rows by itself is a node too.
     pub node: String,
     /// Largest magnitude of its last result.
     pub range: f64,
@@ -107,6 +128,15 @@ pub struct NodeReport {
     pub rows: usize,
     /// Largest error of its result, as a part of the range.
     pub error: f64,
+}
+
+/// A function's table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FunctionReport {
+    /// Name of the function: of the first node that looks it up.
+    pub name: String,
+    /// Its entries, each of which is a row in every slice that looks it up.
+    pub entries: usize,
 }
 
 /// Accuracy of one output.
@@ -127,14 +157,9 @@ pub struct OutputError {
 }
 
 impl Report {
-    /// The largest error on the samples as a part of its output's range.
-    pub(crate) fn share(&self) -> f64 {
-        self.outputs.iter().fold(0.0, |most, output| most.max(output.share()))
-    }
-
-    /// The same on made-up inputs.
-    pub(crate) fn made_up_share(&self) -> f64 {
-        self.outputs.iter().fold(0.0, |most, output| most.max(output.made_up_share()))
+    /// Of so many samples those whose largest output is another one.
+    pub(crate) fn disagreed(&self, samples: usize) -> usize {
+        self.top1_agreement.map_or(0, |share| samples - (share * samples as f64).round() as usize)
     }
 
     /// The warnings as the end of an error.
@@ -154,6 +179,6 @@ impl OutputError {
 }
 
 /// An error as a part of a range.
-pub(crate) fn share(error: f64, range: f64) -> f64 {
+fn share(error: f64, range: f64) -> f64 {
     if error == 0.0 { 0.0 } else { error / range }
 }

@@ -87,7 +87,7 @@ fn integer_graph_agrees_with_float_executor() {
         let low = if fixture.name == "only_positive" { 0.0 } else { -1.0 };
         let input_ranges = vec![InputRange { input: None, feature: None, min: low, max: 1.0 }];
         let options =
-            Options { table_bits: Some(12), input_bits: Some(12), margin: Some(4.0), input_ranges, allow_error: true, ..options() };
+            Options { bits: Some(12), input_bits: Some(12), inner_margin: Some(4.0), input_ranges, allow_error: true, ..options() };
         let (graph, report) =
             compile(&fixture.path, Some(&calibration), &options).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
         let mut largest = 0.0_f64;
@@ -174,6 +174,9 @@ fn models_are_refused_with_what_where_and_how() {
         ("same_dilations", &["`n_y`", "SAME beside dilations"]),
         ("squeeze_none", &["`n_s`", "axes is empty"]),
         ("weights_empty", &["`n_y`", "[1, 0] is empty"]),
+        ("learned_text", &["`n_index`", "LinearClassifier", "`classlabels_strings`", "are text", "integers in their place"]),
+        ("learned_version", &["version 99", "ai.onnx.ml"]),
+        ("top_many", &["`n_y`", "TopK", "4 of 3"]),
     ];
     let files = std::fs::read_dir(fixtures().join("bad")).unwrap().count();
     assert_eq!(files, cases.len(), "every file of bad/ has its case");
@@ -220,8 +223,7 @@ fn damaged_models_never_panic() {
             match import_bytes(&damaged, &dropping_softmax()) {
                 Ok(_) => {
                     accepted += 1;
-                    let _ =
-                        zkslice_compiler::compile_bytes(&damaged, Some(&fixture.samples), &Options { table_bits: Some(10), ..options() });
+                    let _ = zkslice_compiler::compile_bytes(&damaged, Some(&fixture.samples), &Options { bits: Some(10), ..options() });
                 }
                 Err(ImportError::Panic(text)) => panic!("{}: {text}", fixture.name),
                 Err(_) => {}

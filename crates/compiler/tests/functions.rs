@@ -88,7 +88,7 @@ fn steep_functions_take_wider_tables() {
     let numbers = |i: usize| if i == 0 { 0.0 } else { 100.0 + (i % 28) as f64 };
     let (compiled, report) = compile_float(float.clone(), Some(&samples(numbers)), &Options::default()).unwrap();
     assert!(compiled.functions[0].values.len() > 1 << 13, "{report:?}");
-    let narrow = Options { table_bits: Some(8), ..Options::default() };
+    let narrow = Options { bits: Some(8), ..Options::default() };
     let error = compile_float(float, Some(&samples(numbers)), &narrow).unwrap_err().to_string();
     assert!(error.contains("`n0`") && error.contains("steep"), "{error}");
 
@@ -194,4 +194,57 @@ fn products_of_products_stay_accurate() {
         worst = run(&compiled, &[x; 4]).iter().zip(&expected).fold(worst, |worst, (x, y)| worst.max((x - y).abs()));
     }
     assert!(worst < 0.03, "{worst}");
+}
+
+/// `y = factor·x + shift` of integers as real numbers.
+fn affine(factor: f64, shift: f64) -> FloatOp {
+    FloatOp::Affine { axis: 1, coefficients: vec![vec![factor]], bias: vec![shift] }
+}
+
+/// Holds a model of integers from 0 to `most`, cast to real numbers by its first node, against the float model on all of them.
+fn exact_on_integers(most: i64, nodes: Vec<(FloatOp, Vec<usize>)>, exact: &[usize]) {
+    let whole = |i: usize| ((i * 37) % (most as usize + 1)) as f64;
+    let float = graph(Kind::Integer, nodes, exact);
+    let (compiled, _) = compile_float(float.clone(), Some(&samples(whole)), &Options::default()).unwrap();
+    for first in (0..=most - 3).step_by(4) {
+        let input: Vec<f64> = (first..first + 4).map(|x| x as f64).collect();
+        assert_eq!(run(&compiled, &input), float.outputs(std::slice::from_ref(&input)).remove(0), "{input:?}");
+    }
+}
+
+/// Whole numbers that went through reals are compared with a whole bound, or with one between, as they are.
+#[test]
+fn integers_as_reals_compare_exactly() {
+    for most in [37, 100, 255, 1000] {
+        for bound in [3.0, 7.0, 31.0, 2.5] {
+            for sign in [1.0, -1.0] {
+                let nodes = vec![(FloatOp::Reshape, vec![0]), (affine(sign, -sign * bound), vec![1]), (FloatOp::Step, vec![2])];
+                exact_on_integers(most, nodes, &[3]);
+            }
+        }
+    }
+}
+
+/// A function that leaps at whole numbers is on the right side there: `⌊x / 10⌋`, and what is cast back after sums and products.
+#[test]
+fn functions_that_leap_take_whole_numbers_exactly() {
+    let floor = || function("Floor", |x, _| libm::floor(x));
+    let trunc = || function("Trunc", |x, _| libm::trunc(x));
+    for most in [37, 100, 255] {
+        for divisor in [2.0, 3.0, 10.0] {
+            let nodes = vec![(FloatOp::Reshape, vec![0]), (affine(1.0 / divisor, 0.0), vec![1]), (trunc(), vec![2])];
+            exact_on_integers(most, nodes, &[3]);
+        }
+    }
+    let square = vec![(FloatOp::Reshape, vec![0]), (FloatOp::Product, vec![1, 1]), (trunc(), vec![2])];
+    exact_on_integers(30, square, &[3]);
+    // What it gives is a whole number too, that compares as one.
+    let nodes = vec![
+        (FloatOp::Reshape, vec![0]),
+        (affine(0.25, 0.5), vec![1]),
+        (floor(), vec![2]),
+        (affine(1.0, -3.0), vec![3]),
+        (FloatOp::Step, vec![4]),
+    ];
+    exact_on_integers(100, nodes, &[5]);
 }

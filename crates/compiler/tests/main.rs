@@ -5,6 +5,7 @@
 mod beside;
 mod fixtures;
 mod functions;
+mod goals;
 mod inputs;
 mod models;
 mod random;

@@ -1,7 +1,7 @@
 //! The models of `tests/models`: the float executor against ONNX Runtime, and the integer graph against the float model.
 use std::path::PathBuf;
 
-use zkslice_compiler::{ImportOptions, InputRange, Options, Report, arg_max, compile, import};
+use zkslice_compiler::{ImportOptions, InputRange, MaxError, Options, Report, arg_max, compile, import};
 use zkslice_graph::{Graph, Input, Samples, decode_outputs, encode, execute};
 
 /// Largest logit error on held-out data that is accepted, with options as they stand; logits reach 16 to 35.
@@ -113,11 +113,21 @@ fn options_are_checked_and_max_error_is_kept() {
     let samples = Samples::from_json(&read("mlp_digits", "samples.json")).unwrap();
     let refused = |samples: Option<&Samples>, options: Options| compile(&path, samples, &options).unwrap_err().to_string();
     let standard = Options::default;
-    assert!(refused(Some(&samples), Options { max_error: Some(1e-9), ..standard() }).contains("--max-error"));
-    assert!(compile(&path, Some(&samples), &Options { max_error: Some(0.02), input_bits: Some(12), ..standard() }).is_ok());
-    assert!(refused(Some(&samples), Options { table_bits: Some(99), ..standard() }).contains("99"));
+    assert!(refused(Some(&samples), Options { max_error: Some(MaxError::Absolute(1e-9)), ..standard() }).contains("--max-error"));
+    assert!(
+        compile(&path, Some(&samples), &Options { max_error: Some(MaxError::Absolute(0.02)), input_bits: Some(12), ..standard() }).is_ok()
+    );
+    for bits in [7, 17] {
+        let text = refused(Some(&samples), Options { bits: Some(bits), ..standard() });
+        assert!(text.contains(&format!("{bits} bits of inner values (--bits) are outside 8 to 16")), "{text}");
+    }
     assert!(refused(Some(&samples), Options { input_bits: Some(0), ..standard() }).contains("input bits"));
-    assert!(refused(Some(&samples), Options { margin: Some(0.5), ..standard() }).contains("margin"));
+    assert!(refused(Some(&samples), Options { margin: Some(0.5), ..standard() }).contains("margin 0.5 is outside"));
+    assert!(refused(Some(&samples), Options { inner_margin: Some(0.5), ..standard() }).contains("inner margin 0.5 is outside"));
+    for share in [-0.1, 1.1, f64::NAN] {
+        let text = refused(Some(&samples), Options { min_agreement: Some(share), ..standard() });
+        assert!(text.contains("(--min-agreement)") && text.contains("outside 0 to 1"), "{text}");
+    }
     assert!(refused(Some(&samples), Options { input_ranges: range("x", 0.0, 1.0), ..standard() }).contains("`x`"));
     assert!(refused(None, standard()).contains("no samples and no range for input `input`"));
     let ranged = Options { input_ranges: range("input", 0.0, 1.0), ..standard() };

@@ -146,9 +146,9 @@ fn random_networks_agree_with_the_float_executor() {
         let draw = |random: &mut Random| Input(vec![random.reals(count, 1.0)]);
         let samples = Samples((0..16).map(|_| draw(&mut random)).collect());
         let options = Options {
-            table_bits: Some(14),
+            bits: Some(14),
             input_bits: Some(14),
-            margin: Some(4.0),
+            inner_margin: Some(4.0),
             input_ranges: vec![InputRange { input: None, feature: None, min: -1.0, max: 1.0 }],
             allow_error: true,
             ..Options::default()
@@ -199,8 +199,7 @@ fn of_magnitude(magnitude: f64) -> FloatGraph {
 fn large_outputs_are_compiled_and_decoded() {
     let samples = Samples([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.25, 0.75]].map(|x| Input(vec![x.to_vec()])).to_vec());
     let compile = |magnitude: f64, margin: f64| {
-        let options =
-            Options { table_bits: Some(10), input_bits: Some(8), margin: Some(margin), input_margin: Some(1.0), ..Options::default() };
+        let options = Options { bits: Some(10), input_bits: Some(8), inner_margin: Some(margin), margin: Some(1.0), ..Options::default() };
         compile_float(of_magnitude(magnitude), Some(&samples), &options)
     };
     for magnitude in [1.0, 5_000.0, 5_100.0, 1e6, 3.7e9, 1e18, 9e22] {

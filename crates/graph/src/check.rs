@@ -13,7 +13,7 @@ pub mod limits {
     /// Narrowest range table.
     pub const MIN_TABLE_BITS: u32 = 2;
     /// Widest range table (a table has 2^w rows).
-    pub const MAX_TABLE_BITS: u32 = 20;
+    pub const MAX_TABLE_BITS: u32 = zkslice_circuit::MAX_TABLE_BITS;
     /// Widest digit of an input or output.
     pub const MAX_DIGIT_BITS: u32 = 32;
     /// Most axes of a tensor.
@@ -31,7 +31,7 @@ pub mod limits {
     /// Longest name, in bytes.
     pub const MAX_NAME: usize = 1 << 12;
     /// Above every magnitude of an accumulator, summed over absolute values.
-    pub const MAX_MAGNITUDE: i128 = 1 << 62;
+    pub const MAX_MAGNITUDE: i128 = zkslice_circuit::Interval::LIMIT;
 }
 
 /// What is wrong with a graph.
@@ -96,7 +96,10 @@ pub enum GraphError {
     Encoding(String),
 }
 
-/// A closed interval of integers.
+/// A closed interval of integers, of which a graph's checks say that a tensor's values lie in it.
+///
+/// Not `zkslice_circuit::Interval`, which only constraints give. This one is computed while a graph may still be refused, and
+/// saturates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interval {
     /// Smallest value.

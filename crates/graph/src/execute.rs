@@ -42,7 +42,7 @@ pub enum ExecuteError {
     },
     /// A requantised value leaves the range that the circuit can prove.
     #[error(
-        "node `{node}`, element {element}: requantised value {value} is outside [{min}, {max}]; the input is outside the calibrated range (compile again with samples like it, or with a larger --margin)"
+        "node `{node}`, element {element}: requantised value {value} is outside [{min}, {max}]; the input is outside the calibrated range (compile again with samples like it, or with a larger --inner-margin)"
     )]
     Saturated {
         /// Name of the node.
@@ -58,7 +58,7 @@ pub enum ExecuteError {
     },
     /// A function is asked for an argument that its table does not have.
     #[error(
-        "node `{node}`, element {element}: argument {value} is outside [{min}, {max}], where its function's table ends; the input is outside the calibrated range (compile again with samples like it, or with a larger --margin)"
+        "node `{node}`, element {element}: argument {value} is outside [{min}, {max}], where its function's table ends; the input is outside the calibrated range (compile again with samples like it, or with a larger --inner-margin)"
     )]
     Argument {
         /// Name of the node.
@@ -74,7 +74,7 @@ pub enum ExecuteError {
     },
     /// A divisor is too small for an accurate quotient, or too large to be proven.
     #[error(
-        "node `{node}`, element {element}: divisor {value} is outside [{min}, {max}]; the input is outside the calibrated range (compile again with samples like it, or with a larger --margin)"
+        "node `{node}`, element {element}: divisor {value} is outside [{min}, {max}]; the input is outside the calibrated range (compile again with samples like it, or with a larger --inner-margin)"
     )]
     Divisor {
         /// Name of the node.
@@ -90,7 +90,7 @@ pub enum ExecuteError {
     },
     /// Two values that are compared (of a pooling window, or one and a bound) lie too far apart.
     #[error(
-        "node `{node}`, element {element}: compared values are {difference} apart, more than {max}; the input is outside the calibrated range (compile again with samples like it, or with a larger --margin)"
+        "node `{node}`, element {element}: compared values are {difference} apart, more than {max}; the input is outside the calibrated range (compile again with samples like it, or with a larger --inner-margin)"
     )]
     Apart {
         /// Name of the node.

@@ -7,6 +7,7 @@
 //! execute    integers of every tensor: the definition
 //! matrix     products of matrices, fast and in a fixed order
 //! constrain  the same as constraints
+//! cost       rows of a slice, borders included, without building its circuit
 //! borders    a slice's circuit: digits read, bound to words or commitments
 //! values     numbers ↔ integers
 //! ```
@@ -23,6 +24,7 @@ mod borders;
 mod bytes;
 mod check;
 mod constrain;
+pub mod cost;
 mod execute;
 mod matrix;
 mod model;
@@ -36,8 +38,8 @@ pub use execute::{ExecuteError, execute, execute_outputs};
 pub use matrix::{Number, Weight, multiply_matrices};
 pub use model::*;
 pub use ops::{
-    Affine, Checked, Clip, Concat, Constant, Conv, Dense, Divide, Gather, MatMul, MaxPool, Maximum, OneHot, Op, Product, Relu, Requant,
-    Reshape, Rounding, Site, Sqrt, Step, SumPool, Table, Transpose, View, Window, concat, convolve, gather, inside, multiply_rows,
-    transpose, view,
+    Affine, Checked, Clip, Concat, Constant, Conv, Dense, Divide, Gather, MatMul, MaxPool, Maximum, OneHot, Op, Part, Product, Relu,
+    Requant, Reshape, Rounding, Site, Sqrt, Step, Stretch, SumPool, Table, Transpose, View, Window, concat, convolve, gather, inside,
+    multiply_rows, transpose, view,
 };
-pub use values::{Input, Samples, ValueError, decode_outputs, encode, encode_tensors, text};
+pub use values::{Input, InputSlot, Kind, Samples, ValueError, decode_outputs, encode, encode_tensors, text};

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::model::{Encoding, Feature, Graph, Port, Scale};
@@ -53,9 +53,23 @@ pub enum ValueError {
         /// The value.
         value: f64,
     },
+    /// A value is none that the input takes.
+    #[error("{place}: input `{input}`, element {element}: {value} {reason}")]
+    Kind {
+        /// Which sample, or the input file.
+        place: String,
+        /// Name of the input.
+        input: String,
+        /// Index in the flattened input.
+        element: usize,
+        /// The value.
+        value: f64,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A value lies outside the range that the model was compiled for.
     #[error(
-        "input `{input}`, element {element}: {value} is outside the calibrated range [{min}, {max}]; scale the input, or compile again with samples that reach as far, --input-range or a larger --input-margin"
+        "input `{input}`, element {element}: {value} is outside the calibrated range [{min}, {max}]; scale the input, or compile again with samples that reach as far, --input-range or a larger --margin"
     )]
     Range {
         /// Name of the input.
@@ -69,6 +83,33 @@ pub enum ValueError {
         /// Largest value.
         max: f64,
     },
+}
+
+/// What the numbers of an input or output are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Real numbers, which the integer graph approximates.
+    #[default]
+    Real,
+    /// Integers, which the integer graph computes exactly.
+    Integer,
+    /// Truth values, 0 or 1, exact too.
+    Boolean,
+}
+
+impl Kind {
+    /// Why a finite number is none of this kind; nothing where it is one.
+    pub fn refusal(self, value: f64) -> Option<&'static str> {
+        match self {
+            Self::Real => None,
+            Self::Boolean => {
+                (value != 0.0 && value != 1.0).then_some("is no truth value, which this input takes: give true or false, 1 or 0")
+            }
+            Self::Integer if value.fract() != 0.0 => Some("is a fraction, and this input takes integers"),
+            Self::Integer => (value.abs() >= 2_f64.powi(53)).then_some("is not below 2^53, from where on integers are not told apart"),
+        }
+    }
 }
 
 /// The numbers of one inference: one flat list an input, in the model's order.
@@ -96,7 +137,7 @@ struct SamplesFile {
 }
 
 impl Input {
-    /// Parses `{"input_data": [list, …]}`: one flat or nested list of numbers an input.
+    /// Parses `{"input_data": [list, …]}`: one flat or nested list of numbers, or of truth values, an input.
     ///
     /// # Errors
     /// When the bytes are no such JSON. Lengths are checked by [`encode`].
@@ -211,11 +252,11 @@ fn lists(data: &[Json]) -> Result<Vec<Vec<f64>>, String> {
         .enumerate()
         .map(|(index, value)| {
             let mut flat = Vec::new();
-            let mut dims = Vec::new();
             if !value.is_array() {
                 return Err(format!("input {index} is {} where a list is needed", kind(value)));
             }
-            flatten(value, 0, &mut dims, &mut flat).map_err(|reason| format!("input {index}, element {}: {reason}", flat.len()))?;
+            flatten(value, 0, &mut Nested::default(), &mut flat)
+                .map_err(|reason| format!("input {index}, element {}: {reason}", flat.len()))?;
             Ok(flat)
         })
         .collect()
@@ -232,23 +273,35 @@ fn kind(value: &Json) -> &'static str {
     }
 }
 
-/// Appends the numbers of a nested list whose lists of one depth have one length.
-fn flatten(value: &Json, depth: usize, dims: &mut Vec<Option<usize>>, flat: &mut Vec<f64>) -> Result<(), String> {
-    if dims.len() == depth {
-        dims.push(value.as_array().map(Vec::len));
-    } else if dims[depth] != value.as_array().map(Vec::len) {
+/// What is known of a nested list from the part that was read.
+#[derive(Default)]
+struct Nested {
+    /// Length of the lists of each depth; none for what is no list.
+    dims: Vec<Option<usize>>,
+    /// Whether it is of truth values.
+    truths: Option<bool>,
+}
+
+/// Appends the numbers of a nested list whose lists of one depth have one length. A truth value is 1 or 0, and stands among its like.
+fn flatten(value: &Json, depth: usize, nested: &mut Nested, flat: &mut Vec<f64>) -> Result<(), String> {
+    let length = value.as_array().map(Vec::len);
+    if nested.dims.len() == depth {
+        nested.dims.push(length);
+    } else if nested.dims[depth] != length {
         return Err("the nested lists have different lengths".into());
     }
-    match value {
-        Json::Array(list) => list.iter().try_for_each(|value| flatten(value, depth + 1, dims, flat)),
-        Json::Number(number) => {
-            let number = number.as_f64().filter(|x| x.is_finite()).ok_or("it is not a finite number")?;
-            flat.push(number);
-            Ok(())
-        }
-        Json::String(text) if is_not_finite(text) => Err(format!("{text} is not a finite number")),
-        other => Err(format!("it is {} where a number is needed", kind(other))),
+    let number = match value {
+        Json::Array(list) => return list.iter().try_for_each(|value| flatten(value, depth + 1, nested, flat)),
+        Json::Number(number) => number.as_f64().filter(|x| x.is_finite()).ok_or("it is not a finite number")?,
+        Json::Bool(truth) => f64::from(u8::from(*truth)),
+        Json::String(text) if is_not_finite(text) => return Err(format!("{text} is not a finite number")),
+        other => return Err(format!("it is {} where a number is needed", kind(other))),
+    };
+    if *nested.truths.get_or_insert(value.is_boolean()) != value.is_boolean() {
+        return Err(format!("it is {} among others that are none", kind(value)));
     }
+    flat.push(number);
+    Ok(())
 }
 
 impl Scale {
@@ -295,29 +348,40 @@ impl Feature {
     }
 }
 
-/// Writes an input as integers (digit − offset), ready for [`crate::execute`].
+/// Writes an input as integers (digit − offset), ready for [`crate::execute`]. A graph does not say which of its inputs are integers:
+/// every number is rounded.
 ///
 /// # Errors
 /// When a list has the wrong length, or a value is not finite or rounds to an integer outside the digits' range.
 pub fn encode(graph: &Graph, input: &Input) -> Result<Vec<Vec<i64>>, ValueError> {
     let tensor = |port: &'_ Port| &graph.tensors[port.tensor];
-    let tensors = graph.inputs.iter().map(|port| (tensor(port).name.as_str(), tensor(port).shape.as_slice(), &port.encoding));
-    encode_tensors(tensors, input)
+    let slot = |port| InputSlot { name: &tensor(port).name, shape: &tensor(port).shape, encoding: &port.encoding, kind: Kind::Real };
+    encode_tensors(graph.inputs.iter().map(slot), input)
 }
 
-/// [`encode`] by the inputs' names, shapes and digits alone.
+/// What is known of an input to write its numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct InputSlot<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Its digits.
+    pub encoding: &'a Encoding,
+    /// What its numbers are.
+    pub kind: Kind,
+}
+
+/// [`encode`] by what is known of the inputs.
 ///
 /// # Errors
-/// As [`encode`].
-pub fn encode_tensors<'a>(
-    tensors: impl ExactSizeIterator<Item = (&'a str, &'a [usize], &'a Encoding)>,
-    input: &Input,
-) -> Result<Vec<Vec<i64>>, ValueError> {
+/// As [`encode`], and for a number that is none of its input's kind: it is not altered.
+pub fn encode_tensors<'a>(tensors: impl ExactSizeIterator<Item = InputSlot<'a>>, input: &Input) -> Result<Vec<Vec<i64>>, ValueError> {
     let place = || "input file".to_owned();
     if input.0.len() != tensors.len() {
         return Err(ValueError::Count { place: place(), given: input.0.len(), expected: tensors.len() });
     }
-    let one = |((name, shape, encoding), list): ((&str, &[usize], &Encoding), &Vec<f64>)| {
+    let one = |(InputSlot { name, shape, encoding, kind }, list): (InputSlot<'_>, &Vec<f64>)| {
         let expected = shape.iter().product();
         if list.len() != expected {
             return Err(ValueError::Length { place: place(), input: name.to_owned(), given: list.len(), expected });
@@ -328,6 +392,9 @@ pub fn encode_tensors<'a>(
             .map(|(element, (&value, feature))| {
                 if !value.is_finite() {
                     return Err(ValueError::NotFinite { place: place(), input: name.to_owned(), element, value });
+                }
+                if let Some(reason) = kind.refusal(value) {
+                    return Err(ValueError::Kind { place: place(), input: name.to_owned(), element, value, reason });
                 }
                 let (min, max) = feature.range(encoding.bits);
                 let scale = feature.scale.value();
@@ -452,9 +519,37 @@ mod tests {
     }
 
     #[test]
+    fn exact_inputs_take_what_they_are() {
+        let encoding = Encoding::uniform(32, 1 << 31, Scale { mantissa: 10_u128.pow(Scale::DECIMALS) });
+        let encoded = |kind: Kind, value: f64| {
+            let slot = InputSlot { name: "n", shape: &[2], encoding: &encoding, kind };
+            encode_tensors(std::iter::once(slot), &Input(vec![vec![0.0, value]])).map_err(|error| error.to_string())
+        };
+        for (kind, value) in [(Kind::Integer, -3.0), (Kind::Integer, 2_147_483_647.0), (Kind::Boolean, 1.0), (Kind::Boolean, -0.0)] {
+            assert_eq!(encoded(kind, value), Ok(vec![vec![0, value as i64]]));
+        }
+        assert_eq!(encoded(Kind::Real, 2.5), Ok(vec![vec![0, 3]]));
+        for (kind, value, says) in [
+            (Kind::Integer, 2.5, "input `n`, element 1: 2.5 is a fraction, and this input takes integers"),
+            (Kind::Integer, 1e-9, "0.000000001 is a fraction"),
+            (Kind::Integer, 9_007_199_254_740_993.0, "is not below 2^53"),
+            (Kind::Integer, -9_007_199_254_740_992.0, "is not below 2^53"),
+            (Kind::Integer, 9_007_199_254_740_991.0, "outside the calibrated range"),
+            (Kind::Boolean, 0.5, "0.5 is no truth value"),
+            (Kind::Boolean, 2.0, "2 is no truth value"),
+        ] {
+            let error = encoded(kind, value).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
     fn json_is_read_flat_or_nested() {
+        assert_eq!(Input::from_json(br#"{"input_data": [[true, false], [[0], [1]]]}"#).unwrap().0, [[1.0, 0.0], [0.0, 1.0]]);
         assert_eq!(Input::from_json(br#"{"input_data": [[1, 2.5], [[3], [4]]]}"#).unwrap().0, [[1.0, 2.5], [3.0, 4.0]]);
         for text in [
+            r#"{"input_data": [[1, true]]}"#,
+            r#"{"input_data": [[false, 0]]}"#,
             r#"{"input_data": [[1, "2"]]}"#,
             r#"{"input_data": [[1, null]]}"#,
             r#"{"input_data": [[1, NaN]]}"#,

@@ -327,7 +327,7 @@ fn judge(shape: BoundGraph<'_>, circuit: &Circuit, small: &[Fr], context: Fr, wh
     let mut inputs = Vec::new();
     for port in &shape.graph.inputs {
         let count = shape.graph.tensors[port.tensor].len();
-        let (mine, more) = rest.split_at(gadgets::words_of(count, port.encoding.bits));
+        let (mine, more) = rest.split_at(zkslice_formats::words_of(count, port.encoding.bits));
         let digits = gadgets::unpack_values(mine, count, port.encoding.bits).unwrap_or_else(|| panic!("{what}: not digits"));
         let offset = port.encoding.features[0].offset;
         inputs.push(digits.iter().map(|digit| digit - offset).collect::<Vec<i64>>());
@@ -502,4 +502,71 @@ fn attack_g4_wires_of_random_graphs() {
         }
     }
     assert!(judged > 50, "{judged} were witnesses of other inputs");
+}
+
+/// The graph of a case with its node in parts along an axis, ends of the stretches given; none where the operator has no such parts.
+fn in_parts(graph: &Graph, axis: usize, ends: &[usize]) -> Option<Graph> {
+    let node = &graph.nodes[0];
+    let shape = graph.tensors[node.output].shape.clone();
+    let mut parts = Graph { nodes: Vec::new(), ..graph.clone() };
+    let mut joined = Vec::new();
+    let mut start = 0;
+    for &end in ends {
+        let part = node.op.part(&graph.site(node), &Stretch { shape: shape.clone(), axis, range: start..end })?;
+        let mut push = |op: Op, inputs: Vec<TensorId>, shape: Vec<usize>| {
+            parts.tensors.push(Tensor { name: "part".into(), shape });
+            let output = parts.tensors.len() - 1;
+            parts.nodes.push(Node { name: "part".into(), op, inputs, output });
+            output
+        };
+        let read = part.inputs.iter().map(|(input, stretch)| push(stretch.view().into(), vec![node.inputs[*input]], stretch.cut()));
+        let read: Vec<TensorId> = read.collect();
+        let mut cut = shape.clone();
+        cut[axis] = end - start;
+        joined.push(push(part.op, read, cut));
+        start = end;
+    }
+    parts.nodes.push(Node { name: "join".into(), op: Concat { axis }.into(), inputs: joined, output: node.output });
+    Some(parts)
+}
+
+/// Parts of an operator together are the operator: the same values or a refusal, the same interval, the same cost.
+#[test]
+fn parts_of_every_operator_are_the_whole() {
+    for (code, name) in NAMES.iter().enumerate() {
+        let mut random = Random(0x94d0_49bb_1331_11eb ^ code as u64);
+        let (mut found, mut refused) = (0, 0);
+        for number in 0..300 {
+            let graph = case(code, &mut random).graph().unwrap();
+            let shape = &graph.tensors[graph.nodes[0].output].shape;
+            for (axis, &length) in shape.iter().enumerate() {
+                let mut ends: Vec<usize> = (1..length).filter(|_| random.below(2) == 0).collect();
+                ends.push(length);
+                let Some(parts) = in_parts(&graph, axis, &ends) else { continue };
+                let what = format!("{name} {number}: {:?} on {:?}, axis {axis}, ends {ends:?}", graph.nodes[0].op, graph.tensors);
+                let output = graph.outputs[0].tensor;
+                let (whole, joined) = (graph.intervals().unwrap(), parts.intervals().unwrap_or_else(|error| panic!("{what}: {error}")));
+                assert_eq!(whole[output], joined[output], "{what}: its interval");
+                let cost = |graph: &Graph| {
+                    let of = |node: &Node| {
+                        let site = graph.site(node);
+                        let function = node.op.function(&site).map_or(0, |(_, lookups)| lookups);
+                        [node.op.products(&site), node.op.lookups(&site), function]
+                    };
+                    graph.nodes.iter().map(of).fold([0; 3], |sum, cost| [0, 1, 2].map(|i| sum[i] + cost[i]))
+                };
+                assert_eq!(cost(&graph), cost(&parts), "{what}: its cost");
+                for _ in 0..4 {
+                    let given = inputs(&mut random, &graph);
+                    match (execute(&graph, &given), execute(&parts, &given)) {
+                        (Ok(whole), Ok(joined)) => assert_eq!(whole[output], joined[output], "{what}"),
+                        (Err(_), Err(_)) => refused += 1,
+                        (whole, joined) => panic!("{what}: {whole:?} as a whole, {joined:?} in parts"),
+                    }
+                }
+                found += usize::from(ends.len() > 1);
+            }
+        }
+        assert!(found > 20 || *name == "View", "{name}: {found} in parts, {refused} refused");
+    }
 }

@@ -2,19 +2,9 @@
 
 use ark_bn254::{Fr, G1Affine};
 use ark_ff::{PrimeField, Zero};
-use sha3::{Digest, Keccak256};
+use zkslice_formats::{keccak, tag};
 
 use crate::points::{fr_to_word, g1_to_words};
-
-/// keccak256.
-pub fn keccak(bytes: &[u8]) -> [u8; 32] {
-    Keccak256::digest(bytes).into()
-}
-
-/// keccak256 of an ASCII domain tag.
-pub fn tag(name: &str) -> [u8; 32] {
-    keccak(name.as_bytes())
-}
 
 /// A hash reduced modulo r.
 pub fn to_field(hash: &[u8; 32]) -> Fr {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use zkslice_circuit::CircuitError;
+use zkslice_formats::VersionError;
 
 /// A key that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -23,15 +24,13 @@ pub enum KeyError {
         /// What is wrong.
         reason: String,
     },
-    /// A format version from the future.
-    #[error("{what} has format version {found}, this build reads up to {known}: upgrade zkslice")]
-    NewerVersion {
+    /// A format version that is not read.
+    #[error("{what} {error}{}", if let VersionError::Newer { .. } = error { "" } else { "; run `zkslice setup` again" })]
+    Version {
         /// File.
         what: String,
-        /// Version found.
-        found: u32,
-        /// Newest known.
-        known: u32,
+        /// Why.
+        error: VersionError,
     },
     /// Digest mismatch.
     #[error("{what} does not match its digest: the file has changed or is damaged; run `zkslice setup` again")]

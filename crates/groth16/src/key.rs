@@ -5,9 +5,8 @@ use std::ops::Neg;
 use ark_bn254::{Bn254, G1Affine, G2Affine};
 use ark_ec::AffineRepr;
 use ark_ec::pairing::Pairing;
-use zkslice_circuit::gadgets::{digits_per_word, words_of};
+use zkslice_formats::{WORD_BITS, digits_per_word, keccak, push_number, tag, words_of};
 
-use crate::challenge::{keccak, tag};
 use crate::points::{g1_from_words, g1_to_words, g2_from_words, g2_to_words};
 use crate::{KeyError, VerifyError};
 
@@ -92,10 +91,7 @@ impl VerifyingKey {
     /// model's key blob.
     pub fn record(&self) -> Vec<u8> {
         let mut bytes = tag(TAG).to_vec();
-        let number = |bytes: &mut Vec<u8>, n: usize| {
-            bytes.extend_from_slice(&[0; 24]);
-            bytes.extend_from_slice(&(n as u64).to_be_bytes());
-        };
+        let number = |bytes: &mut Vec<u8>, n: usize| push_number(bytes, n as u64);
         number(&mut bytes, usize::from(self.form() == Form::Committed));
         number(&mut bytes, self.publics);
         number(&mut bytes, self.words());
@@ -167,7 +163,7 @@ impl VerifyingKey {
         let mut groups = Vec::new();
         for _ in 0..group_count {
             let (count, bits) = (number()?, number()?);
-            if count == 0 || !(1..=253).contains(&bits) {
+            if count == 0 || !(1..=WORD_BITS as usize).contains(&bits) {
                 return Err(malformed("a word group is empty or its digits are too wide"));
             }
             groups.push(WordGroup { count, bits: bits as u32 });

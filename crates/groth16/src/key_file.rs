@@ -17,9 +17,9 @@ use ark_ff::{BigInt, PrimeField, Zero};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zkslice_circuit::Layout;
-use zkslice_files::Readers;
+use zkslice_formats::{Readers, check_version, keccak};
 
-use crate::challenge::{keccak, to_field};
+use crate::challenge::to_field;
 use crate::{Form, KeyError, VerifyingKey};
 
 const MAGIC: &[u8; 8] = b"zkslicPK";
@@ -166,12 +166,12 @@ impl ProvingKey {
         Self::parse(Bytes::Mapped(map), &path.display().to_string())
     }
 
-    /// Writes the key file, whole or not at all: see [`zkslice_files::write`].
+    /// Writes the key file, whole or not at all: see [`zkslice_formats::write`].
     ///
     /// # Errors
     /// [`KeyError::Io`].
     pub fn save(&self, path: &Path) -> Result<(), KeyError> {
-        zkslice_files::write(path, Readers::Umask, self.bytes.get()).map_err(|source| KeyError::Io { path: path.into(), source })
+        zkslice_formats::write(path, Readers::Umask, self.bytes.get()).map_err(|source| KeyError::Io { path: path.into(), source })
     }
 
     fn parse(bytes: Bytes, name: &str) -> Result<Self, KeyError> {
@@ -183,13 +183,7 @@ impl ProvingKey {
         if data.get(..8) != Some(MAGIC.as_slice()) {
             return Err(malformed(name, "it does not start with the mark of a proving key"));
         }
-        let version = number(8)?;
-        if version > VERSION {
-            return Err(KeyError::NewerVersion { what: name.into(), found: version, known: VERSION });
-        }
-        if version < VERSION {
-            return Err(malformed(name, &format!("its format version {version} is no longer read: make the keys again")));
-        }
+        check_version(number(8)?.into(), VERSION).map_err(|error| KeyError::Version { what: name.into(), error })?;
         let length = number(12)? as usize;
         let header_bytes = data.get(16..16 + length).ok_or_else(|| malformed(name, "it ends in its header"))?;
         let header: Header = serde_json::from_slice(header_bytes).map_err(|e| malformed(name, &e.to_string()))?;

@@ -33,7 +33,7 @@ mod setup;
 pub mod snarkjs;
 mod verify;
 
-pub use challenge::{challenge, fingerprint, keccak, tag, to_field};
+pub use challenge::{challenge, fingerprint, to_field};
 pub use error::{KeyError, ProveError, VerifyError};
 pub use key::{Form, VerifyingKey, WordGroup, check_deltas};
 pub use key_file::ProvingKey;

@@ -4,10 +4,9 @@
 use ark_bn254::{Fq, Fq2, Fr, G1Affine, G2Affine};
 use ark_ec::AffineRepr;
 use ark_ff::{BigInteger, PrimeField, Zero};
+use zkslice_formats::Word;
 
 use crate::VerifyError;
-
-type Word = [u8; 32];
 
 fn word<F: PrimeField>(value: F) -> Word {
     let mut word = [0; 32];

@@ -7,6 +7,7 @@ use ark_groth16::{Groth16, prepare_verifying_key};
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use zkslice_circuit::gadgets::{self, DigitTables};
 use zkslice_circuit::{Builder, Circuit, ConstraintBuilder, Layout, Witness, WitnessBuilder};
+use zkslice_formats::VersionError;
 use zkslice_groth16::*;
 
 const W: u32 = 6;
@@ -475,10 +476,10 @@ fn keys_survive_the_disk_and_refuse_damage() {
         let mut newer = bytes.clone();
         newer[8] += 1;
         std::fs::write(&path, &newer).unwrap();
-        assert!(matches!(ProvingKey::open(&path), Err(KeyError::NewerVersion { .. })));
+        assert!(matches!(ProvingKey::open(&path), Err(KeyError::Version { error: VersionError::Newer { .. }, .. })));
         newer[8] -= 2;
         std::fs::write(&path, &newer).unwrap();
-        assert!(matches!(ProvingKey::open(&path), Err(KeyError::Malformed { .. })), "an older one");
+        assert!(matches!(ProvingKey::open(&path), Err(KeyError::Version { error: VersionError::Older { .. }, .. })));
     }
     assert!(matches!(ProvingKey::open(&folder.path().join("absent")), Err(KeyError::Io { .. })));
     assert!(matches!(key.save(&folder.path().join("no/such/folder")), Err(KeyError::Io { .. })));

@@ -4,32 +4,37 @@
 //! |---|---|
 //! | `.npy` | one array: an input, or several along a first axis |
 //! | `.npz` | such an array for each input of the model, by its name; `x` or the only array where the model has one input |
+//! | `.pb` | an ONNX tensor: an input, or several along a first axis |
 //! | `.csv` | one sample per row, one column for each value of the inputs, one input after the other; a first row of names is passed over |
 //! | `.png`, `.jpg`, `.jpeg` | an input: an image of exactly the size that the model takes |
-//! | a folder | all of its files, by name |
+//! | a folder with `input_0.pb`, `input_1.pb` and so on | such a tensor for each input, which it names or whose number it has; `output_<k>.pb` may lie beside them |
+//! | another folder | all of its files and of its folders of tensors, by name |
 //! | any other | JSON, as [`Input::from_json`] and [`Samples::from_json`] read it |
 //!
 //! Text may be UTF-8 or UTF-16, with a byte order mark or without. Files are not trusted: what they announce is compared with limits and
 //! with what they hold before anything is allocated for it, and values that are no finite numbers are refused by sample, input and
 //! element.
 
+mod array;
 mod image;
 mod numpy;
+mod onnx;
 mod table;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use zkslice_files::guard;
+use zkslice_formats::guard;
 use zkslice_graph::{Input, Samples, ValueError};
 
+use crate::array::Array;
 pub use crate::image::Pixels;
 
 /// Most bytes of a file, and of an array in a `.npz`.
 const MAX_BYTES: u64 = 1 << 30;
-/// Most bytes of a text file, whose numbers take more memory than text.
-const MAX_TEXT_BYTES: u64 = 1 << 28;
+/// Most bytes of a file of text or of packed integers, whose numbers take more memory.
+const MAX_PACKED_BYTES: u64 = 1 << 28;
 /// Most values of a file: a gibibyte of them.
 const MAX_VALUES: usize = 1 << 27;
 
@@ -88,6 +93,7 @@ enum Format {
     Json,
     Npy,
     Npz,
+    Onnx,
     Csv,
     Image,
 }
@@ -97,9 +103,18 @@ impl Format {
         match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
             Some("npy") => Self::Npy,
             Some("npz") => Self::Npz,
+            Some("pb") => Self::Onnx,
             Some("csv") => Self::Csv,
             Some("png" | "jpg" | "jpeg") => Self::Image,
             _ => Self::Json,
+        }
+    }
+
+    /// Most bytes of such a file.
+    fn most(self) -> u64 {
+        match self {
+            Self::Json | Self::Onnx | Self::Csv => MAX_PACKED_BYTES,
+            Self::Npy | Self::Npz | Self::Image => MAX_BYTES,
         }
     }
 }
@@ -169,12 +184,14 @@ pub fn inputs(path: &Path, slots: &[Slot], pixels: Pixels) -> Result<Vec<Input>,
 /// [`ReadError`].
 pub fn labels(path: &Path) -> Result<Vec<usize>, ReadError> {
     let format = Format::of(path);
-    let bytes = load(path, if format == Format::Csv { MAX_TEXT_BYTES } else { MAX_BYTES })?;
+    let bytes = load(path, format.most())?;
     let values = match format {
         Format::Npy => numpy::array(&bytes),
         Format::Npz => numpy::labels(&bytes).and_then(|found| found.ok_or_else(|| "it has no array `y`".to_owned())),
-        Format::Csv => table::rows(&bytes, 1).map(|rows| numpy::Array { shape: vec![rows.len()], values: rows.concat() }),
-        Format::Json | Format::Image => Err("labels are taken from a .npy, a .npz (its array `y`) or a .csv of one column".to_owned()),
+        Format::Csv => table::rows(&bytes, 1).map(|rows| Array { shape: vec![rows.len()], values: rows.concat() }),
+        Format::Json | Format::Onnx | Format::Image => {
+            Err("labels are taken from a .npy, a .npz (its array `y`) or a .csv of one column".to_owned())
+        }
     };
     values.and_then(|array| whole(&array)).map_err(|reason| malformed(path, reason))
 }
@@ -193,7 +210,7 @@ pub fn labels_within(path: &Path, slots: &[Slot]) -> Result<Option<Result<Vec<us
     Ok(found.map(|array| whole(&array)))
 }
 
-fn whole(array: &numpy::Array) -> Result<Vec<usize>, String> {
+fn whole(array: &Array) -> Result<Vec<usize>, String> {
     if array.shape.iter().filter(|dim| **dim != 1).count() > 1 {
         return Err(format!("labels have one axis, this array has shape {:?}; give class numbers, not one column per class", array.shape));
     }
@@ -209,23 +226,28 @@ fn read(path: &Path, slots: &[Slot], pixels: Pixels, json: Json) -> Result<Vec<I
         return read_folder(path, slots, pixels, json);
     }
     let format = Format::of(path);
-    let text = matches!(format, Format::Json | Format::Csv);
-    let bytes = load(path, if text { MAX_TEXT_BYTES } else { MAX_BYTES })?;
-    let value = |source| ReadError::Value { path: path.to_owned(), source };
+    let bytes = load(path, format.most())?;
     if format == Format::Json {
-        return read_json(&bytes, json).map_err(value);
+        return read_json(&bytes, json).map_err(|source| ReadError::Value { path: path.to_owned(), source });
     }
+    let single = |array: fn(&[u8]) -> Result<Array, String>| {
+        let list = alone(slots).and_then(|slot| array(&bytes)?.split(slot))?;
+        Ok(list.into_iter().map(|x| vec![x]).collect())
+    };
     // Decoders of others may panic on what they did not foresee.
     let inputs = guard(|| match format {
-        Format::Json | Format::Npy => {
-            alone(slots).and_then(|slot| numpy::array(&bytes)?.split(slot)).map(|list| list.into_iter().map(|x| vec![x]).collect())
-        }
+        Format::Json | Format::Npy => single(numpy::array),
+        Format::Onnx => single(|bytes| Ok(onnx::tensor(bytes)?.1)),
         Format::Npz => numpy::inputs(&bytes, slots),
         Format::Csv => table::inputs(&bytes, slots),
         Format::Image => alone(slots).and_then(|slot| image::values(&bytes, slot, pixels)).map(|list| vec![vec![list]]),
     });
-    let inputs: Vec<Vec<Vec<f64>>> =
-        inputs.unwrap_or_else(|panic| Err(format!("it cannot be read: {panic}"))).map_err(|reason| malformed(path, reason))?;
+    finite(path, slots, inputs.unwrap_or_else(|panic| Err(format!("it cannot be read: {panic}"))))
+}
+
+/// What was read of a file, if all of it are finite numbers.
+fn finite(path: &Path, slots: &[Slot], inputs: Result<Vec<Vec<Vec<f64>>>, String>) -> Result<Vec<Input>, ReadError> {
+    let inputs = inputs.map_err(|reason| malformed(path, reason))?;
     if inputs.is_empty() {
         return Err(malformed(path, "it holds no sample"));
     }
@@ -233,7 +255,8 @@ fn read(path: &Path, slots: &[Slot], pixels: Pixels, json: Json) -> Result<Vec<I
         for (slot, list) in slots.iter().zip(lists) {
             if let Some(element) = list.iter().position(|x| !x.is_finite()) {
                 let place = format!("sample {sample}");
-                return Err(value(ValueError::NotFinite { place, input: slot.name.clone(), element, value: list[element] }));
+                let source = ValueError::NotFinite { place, input: slot.name.clone(), element, value: list[element] };
+                return Err(ReadError::Value { path: path.to_owned(), source });
             }
         }
     }
@@ -253,18 +276,32 @@ fn read_json(bytes: &[u8], form: Json) -> Result<Vec<Input>, ValueError> {
     }
 }
 
-/// All files of a folder, in the order of their names.
-fn read_folder(folder: &Path, slots: &[Slot], pixels: Pixels, json: Json) -> Result<Vec<Input>, ReadError> {
+/// The files of a folder, in the order of their names; hidden ones are none of it.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, ReadError> {
     let io = |source| ReadError::Io { path: folder.to_owned(), source };
     let mut files =
         std::fs::read_dir(folder).map_err(io)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>().map_err(io)?;
     files.retain(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')));
     files.sort();
+    Ok(files)
+}
+
+fn input_number(file: &Path) -> Option<usize> {
+    file.file_name()?.to_str().and_then(onnx::input_number)
+}
+
+/// A data set of ONNX tensors, or all files and data sets of a folder.
+fn read_folder(folder: &Path, slots: &[Slot], pixels: Pixels, json: Json) -> Result<Vec<Input>, ReadError> {
+    let files = files(folder)?;
+    if files.iter().any(|file| input_number(file).is_some()) {
+        return read_set(folder, &files, slots);
+    }
     let mut all = Vec::new();
     let mut values = 0_usize;
     for file in &files {
-        if file.is_dir() {
-            return Err(malformed(file, "it is a folder within a folder of samples"));
+        let is_set = || self::files(file).map(|files| files.iter().any(|file| input_number(file).is_some()));
+        if file.is_dir() && !is_set()? {
+            return Err(malformed(file, "it is a folder within a folder of samples, and has no input_0.pb"));
         }
         let inputs = read(file, slots, pixels, json)?;
         values += inputs.iter().flat_map(|input| &input.0).map(Vec::len).sum::<usize>();
@@ -276,13 +313,40 @@ fn read_folder(folder: &Path, slots: &[Slot], pixels: Pixels, json: Json) -> Res
     if all.is_empty() { Err(malformed(folder, "it holds no sample")) } else { Ok(all) }
 }
 
+/// A data set: a tensor for each input.
+fn read_set(folder: &Path, files: &[PathBuf], slots: &[Slot]) -> Result<Vec<Input>, ReadError> {
+    let mut tensors = Vec::new();
+    for file in files {
+        let Some(number) = input_number(file) else {
+            let is_output = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("output_"));
+            if is_output {
+                continue;
+            }
+            return Err(malformed(file, "it lies beside input_0.pb and is no tensor of that data set; move it away"));
+        };
+        let bytes = load(file, Format::Onnx.most())?;
+        let (name, array) = onnx::tensor(&bytes).map_err(|reason| malformed(file, reason))?;
+        tensors.push((number, name, array));
+        if tensors.iter().map(|(.., array)| array.values.len()).sum::<usize>() > MAX_VALUES {
+            return Err(malformed(folder, format!("it holds more than {MAX_VALUES} values; give fewer samples")));
+        }
+    }
+    // By number: `input_10.pb` comes before `input_2.pb` by name.
+    tensors.sort_by_key(|(number, ..)| *number);
+    finite(folder, slots, onnx::inputs(tensors, slots))
+}
+
 /// The only input of a model, for files that have no place for more.
 fn alone(slots: &[Slot]) -> Result<&Slot, String> {
     match slots {
         [slot] => Ok(slot),
         _ => {
             let names: Vec<&str> = slots.iter().map(|slot| slot.name.as_str()).collect();
-            Err(format!("the model has {} inputs, {names:?}: give a .npz with an array for each, a .csv, or JSON", slots.len()))
+            Err(format!(
+                "the model has {} inputs, {names:?}: give a .npz with an array for each, a folder with input_0.pb to input_{}.pb, a .csv, or JSON",
+                slots.len(),
+                slots.len().saturating_sub(1)
+            ))
         }
     }
 }

@@ -5,7 +5,8 @@ use std::io::{Cursor, Read};
 use npyz::npz::{NpzArchive, file_name_from_array_name};
 use npyz::{DType, NpyFile, Order, TypeChar};
 
-use crate::{MAX_BYTES, MAX_VALUES, Slot};
+use crate::array::{self, Array};
+use crate::{MAX_BYTES, Slot};
 
 /// Most bytes of a header's text: NumPy's own are about a hundred.
 const MAX_HEADER: usize = 4096;
@@ -14,43 +15,13 @@ const MAX_DEPTH: usize = 4;
 /// Most digits in a header: with them no product of a shape is above 10^18.
 const MAX_DIGITS: usize = 18;
 
-/// An array, row-major.
-#[derive(Debug)]
-pub(crate) struct Array {
-    pub(crate) shape: Vec<usize>,
-    pub(crate) values: Vec<f64>,
-}
-
-impl Array {
-    /// The samples of an input: one where the shape is the input's, with or without its leading axes of length 1, or flat; else one for
-    /// each index of the first axis.
-    pub(crate) fn split(self, slot: &Slot) -> Result<Vec<Vec<f64>>, String> {
-        let len = slot.len();
-        let fits = |shape: &[usize]| {
-            let leading = slot.shape.len() - slot.inner().len();
-            shape == [len] || (0..=leading).any(|from| shape == &slot.shape[from..])
-        };
-        if fits(&self.shape) {
-            return Ok(vec![self.values]);
-        }
-        match self.shape.split_first() {
-            Some((_, rest)) if len > 0 && fits(rest) => Ok(self.values.chunks_exact(len).map(<[f64]>::to_vec).collect()),
-            _ => Err(format!(
-                "an array of shape {:?} does not fit input `{}` of shape {:?}: it must have that shape, or that of several samples along a first axis",
-                self.shape, slot.name, slot.shape
-            )),
-        }
-    }
-}
-
 /// Reads a `.npy`.
 pub(crate) fn array(bytes: &[u8]) -> Result<Array, String> {
     let header = check_header(bytes)?;
     let file = NpyFile::new(bytes).map_err(|e| format!("it is no .npy array: {e}"))?;
     let shape: Vec<usize> =
         file.shape().iter().map(|dim| usize::try_from(*dim)).collect::<Result<_, _>>().map_err(|_| "its shape is beyond all bounds")?;
-    let count = shape.iter().try_fold(1_usize, |product, dim| product.checked_mul(*dim)).filter(|count| *count <= MAX_VALUES);
-    let count = count.ok_or_else(|| format!("its shape {shape:?} has more than {MAX_VALUES} values; give fewer samples"))?;
+    let count = array::count(&shape)?;
     let DType::Plain(kind) = file.dtype() else {
         return Err("its elements are records; give an array of numbers".to_owned());
     };
@@ -169,17 +140,11 @@ pub(crate) fn inputs(bytes: &[u8], slots: &[Slot]) -> Result<Vec<Vec<Vec<f64>>>,
         ([_], [only]) => Ok(only.clone()),
         _ => Err(format!("it has arrays {names:?}, none is named like input `{}`", slot.name)),
     };
-    let mut all: Vec<Vec<Vec<f64>>> = Vec::new();
-    for (index, slot) in slots.iter().enumerate() {
+    let read = |slot: &Slot| {
         let name = name_of(slot)?;
-        let list = named(&mut archive, &name)?.split(slot).map_err(|reason| format!("array `{name}`: {reason}"))?;
-        if index == 0 {
-            all.resize(list.len(), Vec::new());
-        }
-        if list.len() != all.len() {
-            return Err(format!("array `{name}` has {} samples, those before it {}", list.len(), all.len()));
-        }
-        all.iter_mut().zip(list).for_each(|(sample, values)| sample.push(values));
-    }
-    Ok(all)
+        let place = format!("array `{name}`");
+        let list = named(&mut archive, &name)?.split(slot).map_err(|reason| format!("{place}: {reason}"))?;
+        Ok((place, list))
+    };
+    array::join(slots.iter().map(read))
 }

@@ -352,9 +352,116 @@ fn json_says_itself_what_it_is() {
     assert!(matches!(inputs(Path::new("no/such"), &[], Pixels::Unit), Err(ReadError::Io { .. })));
 }
 
+/// Bytes in hexadecimal digits, as the onnx package of Python writes tensors.
+fn hex(digits: &str) -> Vec<u8> {
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn onnx_tensors_of_all_types_are_read() {
+    let folder = Folder::new();
+    let model = [slot("x", &[1, 2])];
+    for (bytes, expected) in [
+        ("0801080210014201784a080000c03f000000c0", [1.5, -2.0]),
+        ("0802100122080000c03f000000c0420164", [1.5, -2.0]),
+        ("080210074a100300000000000000fcffffffffffffff", [3.0, -4.0]),
+        ("080210073a0b03fcffffffffffffffff014203696473", [3.0, -4.0]),
+        ("080210064201614a0803000000fcffffff", [3.0, -4.0]),
+        ("080210032a0b03fcffffffffffffffff01420164", [3.0, -4.0]),
+        ("0802100d4201645a020304", [3.0, 4.0]),
+        ("0802100942046d61736b4a020100", [1.0, 0.0]),
+        ("080210092a02010042046d61736b", [1.0, 0.0]),
+        ("0802100a2a05807c808003420168", [1.5, -2.0]),
+        ("080210102a05c07f808003420168", [1.5, -2.0]),
+        ("0802100b4201645210000000000000f83f00000000000000c0", [1.5, -2.0]),
+    ] {
+        let path = folder.write("a.pb", &hex(bytes));
+        assert_eq!(input(&path, &model, Pixels::Unit).unwrap(), Input(vec![expected.to_vec()]), "{bytes}");
+        assert!(needs_slots(&path));
+    }
+    refused(&folder.write("a.pb", &hex("080210073a0203054200")), &[slot("x", &[3])], &["does not fit"]);
+    // Two samples along a first axis.
+    assert_eq!(samples(&folder.write("b.PB", &hex("080210073a0203054200")), &[slot("x", &[1])], Pixels::Unit).unwrap().0.len(), 2);
+}
+
+#[test]
+fn onnx_tensors_that_lie_are_refused() {
+    let folder = Folder::new();
+    let model = [slot("x", &[1, 2])];
+    for (bytes, words) in [
+        // Three values for a shape of two, and none.
+        ("080210073a03010203", &["shape [2] has 2 values, it holds 3"][..]),
+        ("08021007", &["has 2 values, it holds 0"]),
+        ("080210014a03000000", &["3 bytes of numbers of 4 bytes"]),
+        ("08ffffffffffffffffff0110074a00", &["dimension -1"]),
+        ("088080808001088080808001", &["more than 134217728 values"]),
+        ("08011008320161420173", &["elements are of ONNX's type 8"]),
+        ("080210022a0303ac02", &["300 does not fit the type"]),
+        ("0802100170013a00", &["not all in it"]),
+        ("08021001", &["it holds 0"]),
+        ("0a", &["no ONNX tensor"]),
+        ("4a7f00", &["no ONNX tensor"]),
+        ("4201ff", &["no ONNX tensor"]),
+        ("0802100122080000c07f00000000", &["sample 0: input `x`, element 0: NaN is not a finite number"]),
+        ("", &["elements are of ONNX's type 0"]),
+    ] {
+        refused(&folder.write("a.pb", &hex(bytes)), &model, words);
+    }
+    let two = [slot("x", &[1, 2]), slot("z", &[2])];
+    refused(&folder.write("a.pb", &hex("080210073a020102")), &two, &["2 inputs", "input_0.pb to input_1.pb"]);
+    assert!(labels(&folder.write("a.pb", &hex("080210073a020102"))).unwrap_err().to_string().contains("labels are taken from"));
+}
+
+#[test]
+fn data_sets_give_each_input_its_tensor() {
+    let folder = Folder::new();
+    let model = [slot("x", &[1, 2]), slot("mask", &[2])];
+    let (x, mask, unnamed) = ("0801080210014201784a080000c03f000000c0", "0802100942046d61736b4a020100", "080210073a020304");
+    let set = |name: &str, files: &[(&str, &str)]| {
+        files.iter().for_each(|(file, bytes)| drop(folder.write(&format!("{name}/{file}"), &hex(bytes))));
+        folder.0.path().join(name)
+    };
+    let expected = [Input(vec![vec![1.5, -2.0], vec![1.0, 0.0]])];
+    // By number, by name, and whatever else a data set has beside its inputs.
+    for files in [
+        &[("input_0.pb", x), ("input_1.pb", mask), ("output_0.pb", "ff"), (".DS_Store", "")][..],
+        &[("input_0.pb", mask), ("input_1.pb", x)],
+    ] {
+        assert_eq!(inputs(&set(&format!("named{}", files.len()), files), &model, Pixels::Unit).unwrap(), expected);
+    }
+    let by_number = set("numbered", &[("input_0.pb", unnamed), ("input_1.pb", mask)]);
+    assert_eq!(input(&by_number, &model, Pixels::Unit).unwrap().0, [[3.0, 4.0], [1.0, 0.0]]);
+    let many: Vec<Slot> = (0..11).map(|k| slot(&format!("i{k}"), &[1])).collect();
+    let tensors: Vec<(String, String)> = (0..11).map(|k| (format!("input_{k}.pb"), format!("080110073a01{k:02x}"))).collect();
+    let tensors: Vec<(&str, &str)> = tensors.iter().map(|(file, bytes)| (file.as_str(), bytes.as_str())).collect();
+    let read = input(&set("eleven", &tensors), &many, Pixels::Unit).unwrap().0;
+    assert!(read.iter().enumerate().all(|(k, list)| *list == [k as f64]), "{read:?}");
+    // A folder of data sets is their samples.
+    set("all/test_data_set_0", &[("input_0.pb", x), ("input_1.pb", mask), ("output_0.pb", x)]);
+    set("all/test_data_set_1", &[("input_0.pb", unnamed), ("input_1.pb", mask)]);
+    let read = samples(&folder.0.path().join("all"), &model, Pixels::Unit).unwrap().0;
+    assert_eq!(read.iter().map(|input| input.0[0][0]).collect::<Vec<_>>(), [1.5, 3.0]);
+
+    for (name, files, words) in [
+        ("short", &[("input_0.pb", x)][..], &["no input_<k>.pb is of input `mask`"][..]),
+        ("twice", &[("input_0.pb", x), ("input_1.pb", x)], &["input_0.pb and input_1.pb are both of input `x`"]),
+        ("mixed", &[("input_0.pb", mask), ("input_1.pb", unnamed)], &["are both of input `mask`"]),
+        ("more", &[("input_0.pb", x), ("input_1.pb", mask), ("input_2.pb", unnamed)], &["input_2.pb is of no input", "has 2"]),
+        ("shape", &[("input_0.pb", "080110073a0103"), ("input_1.pb", mask)], &["input_0.pb: an array of shape [1] does not fit"]),
+    ] {
+        refused(&set(name, files), &model, words);
+    }
+    let broken = set("broken", &[("input_0.pb", x), ("input_1.pb", "0a")]);
+    let error = inputs(&broken, &model, Pixels::Unit).unwrap_err().to_string();
+    assert!(error.contains("input_1.pb: it is no ONNX tensor"), "{error}");
+    let beside = set("beside", &[("input_0.pb", x), ("input_1.pb", mask), ("input_01.pb", x)]);
+    let error = inputs(&beside, &model, Pixels::Unit).unwrap_err().to_string();
+    assert!(error.contains("input_01.pb: it lies beside input_0.pb"), "{error}");
+}
+
 proptest! {
     #[test]
-    fn changed_files_never_panic(kind in 0..6_usize, at: proptest::sample::Index, bytes: Vec<u8>, cut in 0..8_usize) {
+    fn changed_files_never_panic(kind in 0..8_usize, at: proptest::sample::Index, bytes: Vec<u8>, cut in 0..8_usize) {
         let folder = Folder::new();
         let (name, mut file) = match kind {
             0 => ("a.npy", npy(&[2, 2, 3], &[0_f32; 12])),
@@ -362,12 +469,17 @@ proptest! {
             2 => ("a.csv", b"a,b,c,d,e,f\n1,2,3,4,5,6\n".to_vec()),
             3 => ("a.png", png(3, 2, png::ColorType::Rgb, png::BitDepth::Eight, &[9; 18])),
             4 => ("a.jpg", include_bytes!("../../../tests/corpus/inputs/grey.jpg").to_vec()),
-            _ => ("a.jpg", include_bytes!("../../../tests/corpus/inputs/red.jpg").to_vec()),
+            5 => ("a.jpg", include_bytes!("../../../tests/corpus/inputs/red.jpg").to_vec()),
+            6 => ("a.pb", hex("0801080208031001420178220c0000c03f000000c000000000220c0000803f0000004000004040")),
+            _ => ("set/input_0.pb", hex("08010802080310032a06010203040506420178")),
         };
         let at = at.index(file.len());
         let end = (at + cut).min(file.len());
         file.splice(at..end, bytes);
-        let path = folder.write(name, &file);
+        let mut path = folder.write(name, &file);
+        if kind == 7 {
+            path.pop();
+        }
         for shape in [&[1, 2, 3][..], &[1, 3, 2, 3], &[1, 8, 16]] {
             if let Ok(all) = inputs(&path, &[slot("x", shape)], Pixels::Unit) {
                 prop_assert!(all.iter().all(|input| input.0[0].len() == shape.iter().product::<usize>() && input.0[0].iter().all(|x| x.is_finite())));

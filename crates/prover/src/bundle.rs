@@ -1,11 +1,9 @@
 //! The bundle: everything that one inference needs on chain, as canonical JSON.
 
 use serde::{Deserialize, Serialize};
+use zkslice_formats::{Word, check_version, hex, json_version, to_json};
 
 use crate::error::BundleError;
-
-/// A 32-byte word, big-endian.
-pub type Word = [u8; 32];
 
 /// Format version of bundles.
 pub const BUNDLE_VERSION: u32 = 1;
@@ -19,13 +17,13 @@ pub struct Bundle {
     /// [`BUNDLE_VERSION`].
     pub version: u32,
     /// Model digest.
-    #[serde(with = "hex_word")]
+    #[serde(with = "hex")]
     pub model: Word,
     /// Context, the first public input of every slice; 0 off chain.
-    #[serde(with = "hex_word")]
+    #[serde(with = "hex")]
     pub context: Word,
     /// Owner of private inputs; 0 where there are none.
-    #[serde(with = "hex_word")]
+    #[serde(with = "hex")]
     pub owner: Word,
     /// How each tensor of the model's wiring is bound, in its order; `None` where no slice of this bundle touches it.
     pub tensors: Vec<Option<Bound>>,
@@ -38,9 +36,9 @@ pub struct Bundle {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Bound {
     /// Public: its packed words.
-    Words(#[serde(with = "hex_words")] Vec<Word>),
+    Words(#[serde(with = "hex::list")] Vec<Word>),
     /// Private or between slices: its commitment.
-    Commitment(#[serde(with = "hex_word")] Word),
+    Commitment(#[serde(with = "hex")] Word),
 }
 
 /// A slice's proof: A (2 words), B (4), C1 (2), C2 (2).
@@ -50,7 +48,7 @@ pub struct SliceProof {
     /// Index of the slice.
     pub slice: usize,
     /// The ten words.
-    #[serde(with = "hex_words")]
+    #[serde(with = "hex::list")]
     pub proof: Vec<Word>,
 }
 
@@ -89,9 +87,7 @@ impl Bundle {
     /// # Errors
     /// Never for a bundle in memory; the type is the serialiser's.
     pub fn to_json(&self) -> Result<Vec<u8>, BundleError> {
-        let mut bytes = serde_json::to_vec_pretty(self).map_err(|e| BundleError::Malformed(e.to_string()))?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        to_json(self).map_err(|e| BundleError::Malformed(e.to_string()))
     }
 
     /// Reads a bundle; accepted only if writing it again gives the same bytes.
@@ -99,18 +95,8 @@ impl Bundle {
     /// # Errors
     /// [`BundleError`]: not JSON, an unknown field, a newer version, or bytes that are not the canonical ones.
     pub fn from_json(bytes: &[u8]) -> Result<Self, BundleError> {
-        #[derive(Deserialize)]
-        struct Version {
-            version: u32,
-        }
         let malformed = |e: serde_json::Error| BundleError::Malformed(e.to_string());
-        let Version { version } = serde_json::from_slice(bytes).map_err(malformed)?;
-        if version > BUNDLE_VERSION {
-            return Err(BundleError::NewerVersion { found: version, known: BUNDLE_VERSION });
-        }
-        if version != BUNDLE_VERSION {
-            return Err(BundleError::Malformed(format!("there is no format version {version}")));
-        }
+        check_version(json_version(bytes).map_err(malformed)?, BUNDLE_VERSION)?;
         let bundle: Self = serde_json::from_slice(bytes).map_err(malformed)?;
         if bundle.to_json()? != bytes {
             return Err(BundleError::NotCanonical);
@@ -131,40 +117,5 @@ impl Bundle {
     /// The proofs argument of the contracts: ten words a slice.
     pub fn proof_words(&self) -> Vec<Word> {
         self.proofs.iter().flat_map(|p| p.proof.iter().copied()).collect()
-    }
-}
-
-/// `0x` and 64 lower-case hexadecimal digits.
-pub(crate) mod hex_word {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(crate) fn parse(text: &str) -> Option<super::Word> {
-        let mut word = [0; 32];
-        hex::decode_to_slice(text.strip_prefix("0x")?, &mut word).ok()?;
-        Some(word)
-    }
-
-    pub(crate) fn serialize<S: Serializer>(word: &super::Word, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format!("0x{}", hex::encode(word)))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<super::Word, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse(&text).ok_or_else(|| D::Error::custom("expected 0x and 64 hexadecimal digits"))
-    }
-}
-
-mod hex_words {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    struct One(#[serde(with = "super::hex_word")] super::Word);
-
-    pub(crate) fn serialize<S: Serializer>(words: &[super::Word], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(words.iter().map(|word| One(*word)))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<super::Word>, D::Error> {
-        Ok(Vec::<One>::deserialize(deserializer)?.into_iter().map(|One(word)| word).collect())
     }
 }

@@ -1,6 +1,7 @@
 //! Errors of provers and bundles.
 
 use zkslice_circuit::CircuitError;
+use zkslice_formats::VersionError;
 use zkslice_graph::ExecuteError;
 use zkslice_groth16::{ProveError, VerifyError};
 use zkslice_slicer::PackageError;
@@ -42,13 +43,13 @@ pub enum ProverError {
         reason: String,
     },
     /// The opening of a commitment is not known here.
-    #[error("no opening of commitment 0x{commitment} is known here: put the owner's opening file into the openings folder")]
+    #[error("no opening of commitment {commitment} is known here: put the owner's opening file into the openings folder")]
     Opening {
         /// The commitment.
         commitment: String,
     },
     /// The source does not serve the model.
-    #[error("no package with model digest 0x{model} is loaded")]
+    #[error("no package with model digest {model} is loaded")]
     Model {
         /// The digest.
         model: String,
@@ -61,6 +62,14 @@ pub enum ProverError {
         /// What is wrong.
         reason: String,
     },
+    /// A file of openings with a format version that is not read.
+    #[error("{what} {error}")]
+    Version {
+        /// The file.
+        what: String,
+        /// Why.
+        error: VersionError,
+    },
     /// The task that proved was lost.
     #[error("the proving task stopped: {0}")]
     Task(String),
@@ -71,9 +80,13 @@ impl ProverError {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Execute(_) | Self::Circuit(_) | Self::Missing { .. } | Self::Input { .. } => true,
-            Self::Package(_) | Self::Slice { .. } | Self::Opening { .. } | Self::Model { .. } | Self::Malformed { .. } | Self::Task(_) => {
-                false
-            }
+            Self::Package(_)
+            | Self::Slice { .. }
+            | Self::Opening { .. }
+            | Self::Model { .. }
+            | Self::Malformed { .. }
+            | Self::Version { .. }
+            | Self::Task(_) => false,
         }
     }
 }
@@ -84,19 +97,14 @@ pub enum BundleError {
     /// Not the JSON of a bundle.
     #[error("not a bundle: {0}")]
     Malformed(String),
-    /// A format version from the future.
-    #[error("the bundle has format version {found}, this build reads up to {known}: upgrade zkslice")]
-    NewerVersion {
-        /// Version found.
-        found: u32,
-        /// Newest known.
-        known: u32,
-    },
+    /// A format version that is not read.
+    #[error("the bundle {0}")]
+    Version(#[from] VersionError),
     /// The bytes are not the ones that zkslice writes.
     #[error("the bundle is not in canonical form: its bytes differ from what zkslice writes for the same content")]
     NotCanonical,
     /// For another model.
-    #[error("the bundle is for model 0x{found}, the package is 0x{expected}")]
+    #[error("the bundle is for model {found}, the package is {expected}")]
     Model {
         /// The package's.
         expected: String,

@@ -7,12 +7,13 @@ use ark_ff::UniformRand;
 use ark_std::rand::{CryptoRng, RngCore};
 use zkslice_circuit::CircuitError;
 use zkslice_circuit::gadgets::{commitment_of, pack_values, tensor_tag};
+use zkslice_formats::{Word, hex};
 use zkslice_graph::{SliceValues, build_witness, execute};
 use zkslice_groth16::{fr_from_word, fr_to_word, prove as prove_slice};
 use zkslice_slicer::{Package, PackageError, Slice, TensorEntry, TensorKind};
 
 use crate::ProverError;
-use crate::bundle::{BUNDLE_VERSION, Bound, Bundle, SliceProof, Word, hex_word};
+use crate::bundle::{BUNDLE_VERSION, Bound, Bundle, SliceProof};
 use crate::openings::{Opening, Openings, Salt};
 
 /// What to prove.
@@ -95,7 +96,7 @@ fn scalar(word: &Word, what: &str) -> Result<Fr, ProverError> {
 }
 
 fn parse(text: &str, what: &str) -> Result<Word, ProverError> {
-    hex_word::parse(text).ok_or_else(|| ProverError::Malformed { what: what.into(), reason: "not 0x and 64 hexadecimal digits".into() })
+    hex::word(text).ok_or_else(|| ProverError::Malformed { what: what.into(), reason: "not 0x and 64 hexadecimal digits".into() })
 }
 
 /// What a request carries for an inference's inputs: their words or commitments. Draws salts for private inputs, and leaves them in

@@ -2,10 +2,10 @@
 
 use ark_bn254::Fr;
 use serde::{Deserialize, Serialize};
+use zkslice_formats::{Word, check_version, hex, hex0x, json_version};
 use zkslice_groth16::{fr_from_word, fr_to_word};
 
-use crate::bundle::hex_word;
-use crate::{ProverError, Word};
+use crate::ProverError;
 
 const VERSION: u32 = 1;
 
@@ -32,7 +32,7 @@ pub struct Opening {
 
 /// A salt as a hexadecimal word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Salt(#[serde(with = "hex_word")] Word);
+pub struct Salt(#[serde(with = "hex")] Word);
 
 impl Salt {
     pub(crate) fn new(salt: Fr) -> Self {
@@ -61,16 +61,17 @@ impl Openings {
     /// Reads a file of openings. `what` names it in errors.
     ///
     /// # Errors
-    /// [`ProverError::Malformed`].
+    /// [`ProverError::Malformed`], [`ProverError::Version`].
     pub fn from_json(bytes: &[u8], what: &str) -> Result<Self, ProverError> {
         let malformed = |reason: String| ProverError::Malformed { what: what.into(), reason };
-        let openings: Self = serde_json::from_slice(bytes).map_err(|e| malformed(format!("not a file of openings: {e}")))?;
-        if openings.version > VERSION {
-            return Err(malformed(format!("format version {}, this build reads up to {VERSION}: upgrade zkslice", openings.version)));
-        }
-        if openings.version != VERSION {
-            return Err(malformed(format!("there is no format version {}", openings.version)));
-        }
-        Ok(openings)
+        let no_openings = |e: serde_json::Error| malformed(format!("not a file of openings: {e}"));
+        let stated = json_version(bytes).map_err(no_openings)?;
+        check_version(stated, VERSION).map_err(|error| ProverError::Version { what: what.into(), error })?;
+        serde_json::from_slice(bytes).map_err(no_openings)
     }
+}
+
+/// Name of the file, in a folder of openings, of a commitment's opening.
+pub fn opening_file(commitment: &Word) -> String {
+    format!("{}.json", hex0x(commitment).trim_start_matches("0x"))
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use ark_std::rand::rngs::OsRng;
 use zkslice_circuit::gadgets::unpack_values;
+use zkslice_formats::{Word, hex0x};
 use zkslice_groth16::fr_from_word;
 use zkslice_slicer::{Package, TensorEntry, TensorKind};
 
 use crate::bundle::Bound;
-use crate::{Bundle, Inference, Opening, Openings, ProverError, Word, encode_request, prove};
+use crate::{Bundle, Inference, Opening, Openings, ProverError, encode_request, opening_file, prove};
 
 /// One inference to prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub struct LocalProver {
 }
 
 impl LocalProver {
-    /// Serves packages that have keys. `openings` holds files named `<commitment without 0x>.json`, as `zkslice encode` writes.
+    /// Serves packages that have keys. `openings` holds files named by [`opening_file`], as `zkslice encode` writes.
     ///
     /// # Errors
     /// [`ProverError::Package`] for one without keys.
@@ -90,9 +91,8 @@ impl LocalProver {
     }
 
     fn opening(&self, commitment: &Word) -> Result<Opening, ProverError> {
-        let name = hex::encode(commitment);
-        let unknown = || ProverError::Opening { commitment: name.clone() };
-        let path = self.openings.as_ref().ok_or_else(unknown)?.join(format!("{name}.json"));
+        let unknown = || ProverError::Opening { commitment: hex0x(commitment) };
+        let path = self.openings.as_ref().ok_or_else(unknown)?.join(opening_file(commitment));
         let bytes = std::fs::read(&path).map_err(|_| unknown())?;
         serde_json::from_slice(&bytes)
             .map_err(|e| ProverError::Malformed { what: path.display().to_string(), reason: format!("not an opening: {e}") })
@@ -107,7 +107,7 @@ impl LocalProver {
                 && found != expected
             {
                 let reason = "the opening does not give the job's commitment for this model and requester";
-                return Err(ProverError::Input { input: format!("0x{}", hex::encode(expected)), reason: reason.into() });
+                return Err(ProverError::Input { input: hex0x(expected), reason: reason.into() });
             }
         }
         Ok(prove(package, inference, 0..package.slices().len(), &mut OsRng, |_| ())?.bundle)
@@ -120,7 +120,7 @@ impl BundleSource for Arc<LocalProver> {
     }
 
     async fn bundle(&self, job: Job) -> Result<Bundle, ProverError> {
-        let unknown = || ProverError::Model { model: hex::encode(job.model) };
+        let unknown = || ProverError::Model { model: hex0x(&job.model) };
         let package = self.packages.iter().find(|(digest, _)| *digest == job.model).map(|(_, p)| p.clone()).ok_or_else(unknown)?;
         let prover = self.clone();
         tokio::task::spawn_blocking(move || prover.prove(&package, &job)).await.map_err(|e| ProverError::Task(e.to_string()))?

@@ -2,10 +2,11 @@
 
 use ark_bn254::Fr;
 use zkslice_circuit::gadgets::unpack_values;
+use zkslice_formats::{Word, hex0x};
 use zkslice_groth16::{Proof, Statement, VerifyingKey, fr_from_word, verify};
 use zkslice_slicer::{Manifest, Package, PackageError, Slot, TensorEntry, TensorKind, slots};
 
-use crate::bundle::{Bound, Bundle, Word};
+use crate::bundle::{Bound, Bundle};
 use crate::error::BundleError;
 
 /// A package's verifying keys and wiring.
@@ -101,7 +102,7 @@ impl Verifier {
         if bundle.model == self.model {
             return Ok(());
         }
-        Err(BundleError::Model { expected: hex::encode(self.model), found: hex::encode(bundle.model) })
+        Err(BundleError::Model { expected: hex0x(&self.model), found: hex0x(&bundle.model) })
     }
 
     fn commitment(&self, t: usize, bound: Option<&Bound>) -> Result<Fr, BundleError> {

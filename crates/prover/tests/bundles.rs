@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use zkslice_compiler::{FloatGraph, FloatNode, FloatOp, Options, Value as FloatValue, compile_float};
+use zkslice_formats::{VersionError, hex0x, keccak};
 use zkslice_graph::{Dense, Encoding, Function, Graph, Input, Node, Op, Port, Relu, Requant, Samples, Scale, Table, Tensor};
-use zkslice_groth16::keccak;
 use zkslice_prover::{Bound, Bundle, BundleError, Inference, Openings, Proven, ProverError, Verifier, Word, encode_request, prove};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, TensorKind, setup, setup_again};
 
@@ -167,8 +167,8 @@ fn other_forms_are_refused_by_name() {
         bytes.push(b'\n');
         Bundle::from_json(&bytes)
     };
-    assert!(matches!(read(&|v| v["version"] = json!(2)), Err(BundleError::NewerVersion { found: 2, .. })));
-    assert!(matches!(read(&|v| v["version"] = json!(0)), Err(BundleError::Malformed(_))));
+    assert!(matches!(read(&|v| v["version"] = json!(2)), Err(BundleError::Version(VersionError::Newer { found: 2, .. }))));
+    assert!(matches!(read(&|v| v["version"] = json!(0)), Err(BundleError::Version(VersionError::Zero))));
     assert!(matches!(read(&|v| v["salt"] = json!("0x00")), Err(BundleError::Malformed(_))));
     assert!(matches!(read(&|v| v["version"] = json!(1.0)), Err(BundleError::Malformed(_))));
     assert!(matches!(Bundle::from_json(&serde_json::to_vec(bundle).unwrap()), Err(BundleError::NotCanonical)));
@@ -214,7 +214,7 @@ fn attack_b3_parts_of_other_bundles_are_refused() {
     refused("another model", &|b| b.model[5] ^= 1);
     refused("slices in another order", &|b| b.proofs.swap(0, 1));
     refused("a tensor too many", &|b| b.tensors.push(None));
-    let modulus = hex::decode("30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001").unwrap();
+    let modulus = zkslice_formats::hex::word("0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001").unwrap();
     let plus_r = |word: &mut Word| {
         let mut carry = 0;
         for (byte, more) in word.iter_mut().zip(&modulus).rev() {
@@ -362,7 +362,6 @@ fn attack_b10_swapped_names_are_another_model() {
     let bundle = prove(&package, inference, 0..2, &mut StdRng::seed_from_u64(2), |_| ()).unwrap().bundle;
     verifier.verify(&bundle).unwrap();
 
-    let hex0x = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
     let read = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap() };
     let mut manifest = read("manifest.json");
     let output = |manifest: &Value, name: &str| manifest["tensors"].as_array().unwrap().iter().position(|t| t["name"] == name).unwrap();
@@ -483,7 +482,7 @@ fn large_outputs_are_proven() {
         outputs: vec![("y".into(), 3)],
     };
     let inputs: Vec<Input> = (0..16).map(|s| Input(vec![(0..4).map(|i| f64::from((s * 5 + i * 7) % 16) / 15.0).collect()])).collect();
-    let options = Options { table_bits: Some(10), input_bits: Some(8), margin: Some(2.0), ..Options::default() };
+    let options = Options { bits: Some(10), input_bits: Some(8), inner_margin: Some(2.0), ..Options::default() };
     let (graph, report) = compile_float(model.clone(), Some(&Samples(inputs.clone())), &options).unwrap();
     assert!((3e5..3e6).contains(&report.largest_output), "{report:?}");
     let scale = graph.outputs[0].encoding.features[0].scale.mantissa;

@@ -6,12 +6,13 @@ use std::time::Duration;
 use alloy::primitives::{Address, U256};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use zkslice_chain::amount;
+use zkslice_formats::{VersionError, check_version};
 
 use crate::RelayError;
 use crate::constants::{MAX_CONFIRMATIONS, TRANSACTION_GAS_CAP};
 
 /// Format version of configurations.
-const CONFIG_VERSION: i64 = 1;
+const CONFIG_VERSION: u32 = 1;
 
 /// What a relayer is told.
 ///
@@ -35,7 +36,7 @@ const CONFIG_VERSION: i64 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Format version, 1.
-    pub version: i64,
+    pub version: u32,
     /// RPC address of the chain, `http://…` or `https://…`.
     pub rpc_url: String,
     /// The chain's id; the relayer starts on no other.
@@ -113,15 +114,14 @@ impl Config {
     pub fn parse(path: &Path, text: &str) -> Result<Self, RelayError> {
         #[derive(Deserialize)]
         struct Version {
-            version: i64,
+            version: u64,
         }
         let error = |reason: String| RelayError::Config { path: path.to_owned(), reason };
         let Version { version } = toml::from_str(text).map_err(|e| error(e.to_string()))?;
-        if version > CONFIG_VERSION {
-            return Err(RelayError::ConfigNewer { path: path.to_owned(), found: version, known: CONFIG_VERSION });
-        }
-        if version != CONFIG_VERSION {
-            return Err(error(format!("there is no version {version}; write version = {CONFIG_VERSION}")));
+        match check_version(version, CONFIG_VERSION) {
+            Ok(()) => {}
+            Err(newer @ VersionError::Newer { .. }) => return Err(RelayError::ConfigNewer { path: path.to_owned(), error: newer }),
+            Err(other) => return Err(error(format!("it {other}; write version = {CONFIG_VERSION}"))),
         }
         let mut config: Self = toml::from_str(text).map_err(|e| error(e.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -224,7 +224,7 @@ min_fee = 7
     #[test]
     fn what_is_wrong_is_named() {
         for (from, to, named) in [
-            ("version = 1", "version = 2\nnew = 1", "newer zkslice"),
+            ("version = 1", "version = 2\nnew = 1", "upgrade zkslice"),
             ("version = 1", "version = 0", "version 0"),
             ("version = 1", "", "version"),
             ("max_gas", "max_gaz", "max_gaz"),

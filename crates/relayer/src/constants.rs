@@ -34,7 +34,3 @@ pub(crate) const DAY_SECONDS: u64 = 86_400;
 
 /// Gas above which no transaction goes (EIP-7825).
 pub(crate) const TRANSACTION_GAS_CAP: u64 = 16_777_216;
-
-/// A transaction whose nonce is used and that has no receipt is given up for lost after this long: receipts may be behind the state
-/// they come with, by a block where several nodes share an address.
-pub(crate) const LOST_GRACE: Duration = Duration::from_secs(5);

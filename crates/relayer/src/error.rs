@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use alloy::primitives::{Address, B256, U256};
 use zkslice_chain::ChainError;
+use zkslice_formats::VersionError;
 
 use crate::state::State;
 
@@ -20,14 +21,12 @@ pub enum RelayError {
         reason: String,
     },
     /// A configuration of a newer version.
-    #[error("[ZKS-RELAY-002] configuration {} has version {found}, this zkslice knows up to {known}; use a newer zkslice", .path.display())]
+    #[error("[ZKS-RELAY-002] configuration {} {error}", .path.display())]
     ConfigNewer {
         /// The file.
         path: PathBuf,
         /// Its version.
-        found: i64,
-        /// The newest version known.
-        known: i64,
+        error: VersionError,
     },
     /// The chain.
     #[error(transparent)]

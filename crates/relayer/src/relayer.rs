@@ -14,16 +14,18 @@ use tokio_util::sync::CancellationToken;
 use zkslice_chain::bindings::{
     Fulfilment, InferenceOracle, ModelRegistry, RevertClass, ServiceStatus, Status, classify_revert, decode_revert,
 };
+use zkslice_chain::blob::read_header;
 use zkslice_chain::check::{model_status, verifier_status};
-use zkslice_chain::constants::{LOG_RANGE_BLOCKS, VERIFIER_SELECTOR};
+use zkslice_chain::constants::{LOG_RANGE_BLOCKS, LOST_GRACE, VERIFIER_SELECTOR};
 use zkslice_chain::provider::Head;
 use zkslice_chain::transaction::{Broadcast, Draft, Fees, broadcast, with_margin};
-use zkslice_chain::{Chain, ChainError, KeyBlobHeader, Oracle, TensorKind, context};
+use zkslice_chain::{Chain, ChainError, Oracle, context};
+use zkslice_formats::KeyBlobHeader;
+use zkslice_formats::key_blob::TensorKind;
 use zkslice_prover::{Bundle, BundleSource, Job, JobInput, Word};
 
 use crate::constants::{
-    DAY_SECONDS, DRY_RUN_PAUSE, HOLD_PAUSE, LOST_GRACE, MAX_FAILURES_ON_CHAIN, MAX_IN_FLIGHT, OVERLAP_BLOCKS, REBROADCAST_EVERY,
-    RETRY_BASE, RETRY_MAX,
+    DAY_SECONDS, DRY_RUN_PAUSE, HOLD_PAUSE, MAX_FAILURES_ON_CHAIN, MAX_IN_FLIGHT, OVERLAP_BLOCKS, REBROADCAST_EVERY, RETRY_BASE, RETRY_MAX,
 };
 use crate::state::{AttemptState, State};
 use crate::store::{Attempt, Change, NewRequest, QueuedRequest, RequestEvent, Store};
@@ -734,7 +736,7 @@ impl<S: BundleSource> Relayer<S> {
         }
         let registry = ModelRegistry::new(self.registry, self.chain.provider());
         let blob = registry.blob(model).call().await.map_err(|e| self.chain.contract_error("ModelRegistry.blob", &e))?;
-        let header = KeyBlobHeader::parse(model, &blob)?;
+        let header = read_header(model, &blob)?;
         self.models.insert(model, header.clone());
         Ok(header)
     }
@@ -754,8 +756,7 @@ impl<S: BundleSource> Relayer<S> {
                 inputs.push(JobInput::Commitment(expected.0));
                 continue;
             }
-            let count = usize::try_from(layout.words()).unwrap_or(usize::MAX);
-            let Some((own, others)) = rest.split_at_checked(count) else {
+            let Some((own, others)) = rest.split_at_checked(layout.words()) else {
                 return Err(format!("it has too few words for input {index}"));
             };
             if context::input_hash(own) != *expected {

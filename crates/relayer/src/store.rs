@@ -1,6 +1,5 @@
 //! The durable queue: SQLite, in WAL mode, every commit on disk before it returns.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Row, SqlSafeStr as _, SqlitePool};
 use zkslice_chain::bindings::Request;
 use zkslice_chain::transaction::SignedTransaction;
+use zkslice_formats::FileLock;
 
 use crate::RelayError;
 use crate::state::{AttemptState, State};
@@ -109,26 +109,15 @@ pub(crate) struct Change<'a> {
 pub(crate) struct Store {
     pool: SqlitePool,
     path: PathBuf,
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl Store {
     /// Opens the queue, made where there is none, and locks it. `belongs_to` is checked, or noted when the queue is new.
     pub(crate) async fn open(path: &Path, belongs_to: &[(&str, String)]) -> Result<Self, RelayError> {
         let io = |reason: String| RelayError::Store { path: path.to_owned(), reason };
-        let mut lock_path = path.as_os_str().to_owned();
-        lock_path.push(".lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(|e| io(format!("cannot be locked: {e}; its folder must exist and be writable")))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(RelayError::Locked { path: path.to_owned() }),
-            Err(TryLockError::Error(error)) => return Err(io(format!("cannot be locked: {error}"))),
-        }
+        let lock = FileLock::take(path).map_err(|e| io(format!("cannot be locked: {e}; its folder must exist and be writable")))?;
+        let lock = lock.ok_or_else(|| RelayError::Locked { path: path.to_owned() })?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)

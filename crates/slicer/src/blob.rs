@@ -1,51 +1,11 @@
-//! The key blob: a header, then the records of a model's verifying keys. The model digest, its id, is keccak256 of the header, which
-//! holds the hashes of the records.
-//!
-//! ```text
-//! header   tag, S slices, T tensors, coverage policy (0 = full), setup digest, dev flag, layout digest,
-//!          S × vkHash,
-//!          T × (kind, count, bits, offset, scale, decimals),
-//!          for each slice: p, p × slot, G, G × tensor
-//! slot     role·2^32 + tensor: role 1 context, 2 owner, 3 commitment read, 4 commitment written
-//! ```
-//!
-//! All 32-byte words. Slot order is that of the circuit's public inputs. The layout digest binds what the circuits do not know and a
-//! user of the model relies on: names and shapes ([`layout_digest`]). What is computed, the graphs, is bound by the verifying keys.
+//! A package's key blob: the header that `zkslice_formats::key_blob` describes, then the records of the model's verifying keys.
 
-use std::ops::Range;
+use zkslice_formats::key_blob::{SliceRecord, Slot, TensorKind, TensorRecord, bitmap, chunks};
+use zkslice_formats::{KeyBlobHeader, keccak, push_number, tag};
+use zkslice_graph::Scale;
+use zkslice_groth16::VerifyingKey;
 
-use zkslice_groth16::{VerifyingKey, keccak, tag};
-
-use crate::package::{FeatureEntry, Manifest, SliceEntry, TensorEntry, TensorKind};
-
-/// Bytes of a chunk that fit one contract's code beside the STOP byte of SSTORE2.
-pub const MAX_CHUNK_BYTES: usize = 24_575;
-
-const DECIMALS: u64 = 18;
-
-/// What a public input of a slice is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
-    /// The context; always first.
-    Context,
-    /// The owner of private inputs.
-    Owner,
-    /// Commitment to a tensor that the slice reads.
-    Read(usize),
-    /// Commitment to a tensor that the slice writes.
-    Written(usize),
-}
-
-impl Slot {
-    fn code(self) -> u64 {
-        match self {
-            Self::Context => 1 << 32,
-            Self::Owner => 2 << 32,
-            Self::Read(tensor) => (3 << 32) | tensor as u64,
-            Self::Written(tensor) => (4 << 32) | tensor as u64,
-        }
-    }
-}
+use crate::package::{FeatureEntry, Manifest, SliceEntry, TensorEntry};
 
 /// Public inputs of a slice, in order.
 pub fn slots(manifest: &Manifest, slice: &SliceEntry) -> Vec<Slot> {
@@ -57,18 +17,6 @@ pub fn slots(manifest: &Manifest, slice: &SliceEntry) -> Vec<Slot> {
     slots.extend(slice.reads.iter().filter(|t| !kind(t).is_public()).map(|t| Slot::Read(*t)));
     slots.extend(slice.writes.iter().filter(|t| !kind(t).is_public()).map(|t| Slot::Written(*t)));
     slots
-}
-
-/// Slices as a coverage: slice 0 is the lowest bit of the word.
-pub fn bitmap(slices: &[usize]) -> [u8; 32] {
-    let mut word = [0; 32];
-    slices.iter().for_each(|k| word[31 - k / 8] |= 1 << (k % 8));
-    word
-}
-
-fn number(bytes: &mut Vec<u8>, n: impl Into<u128>) {
-    bytes.extend_from_slice(&[0; 16]);
-    bytes.extend_from_slice(&n.into().to_be_bytes());
 }
 
 /// Digest of what a model's tensors are called, how they are shaped and what their integers mean: keccak256 of 32-byte words,
@@ -84,66 +32,60 @@ pub fn layout_digest(tensors: &[TensorEntry]) -> [u8; 32] {
     let mut bytes = tag("zkslice/layout/v1").to_vec();
     for tensor in tensors {
         bytes.extend_from_slice(&keccak(tensor.name.as_bytes()));
-        number(&mut bytes, tensor.shape.len() as u64);
-        tensor.shape.iter().for_each(|n| number(&mut bytes, *n as u64));
-        number(&mut bytes, tensor.axis as u64);
-        number(&mut bytes, tensor.features.len() as u64);
+        push_number(&mut bytes, tensor.shape.len() as u64);
+        tensor.shape.iter().for_each(|n| push_number(&mut bytes, *n as u64));
+        push_number(&mut bytes, tensor.axis as u64);
+        push_number(&mut bytes, tensor.features.len() as u64);
         for feature in &tensor.features {
-            number(&mut bytes, feature.offset.unsigned_abs());
-            number(&mut bytes, feature.scale);
+            push_number(&mut bytes, feature.offset.unsigned_abs());
+            push_number(&mut bytes, feature.scale);
         }
     }
     keccak(&bytes)
+}
+
+fn tensor_record(tensor: &TensorEntry) -> TensorRecord {
+    // Where features differ, the layout digest alone has them.
+    let feature = tensor.single().unwrap_or(FeatureEntry { offset: 0, scale: 0 });
+    let mut offset = [0; 32];
+    offset[24..].copy_from_slice(&feature.offset.unsigned_abs().to_be_bytes());
+    TensorRecord {
+        kind: tensor.kind,
+        count: tensor.count(),
+        bits: tensor.bits,
+        offset,
+        scale: feature.scale,
+        decimals: if tensor.kind == TensorKind::Boundary { 0 } else { Scale::DECIMALS },
+    }
+}
+
+fn slice_record(manifest: &Manifest, slice: &SliceEntry) -> SliceRecord {
+    let words = slice.reads.iter().chain(&slice.writes).filter(|t| manifest.tensors[**t].kind.is_public());
+    SliceRecord { slots: slots(manifest, slice), groups: words.copied().collect() }
 }
 
 /// A model's key blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyBlob {
     bytes: Vec<u8>,
-    header: usize,
-    layout: Range<usize>,
-    setup: [u8; 32],
+    header: KeyBlobHeader,
     keys: Vec<VerifyingKey>,
 }
 
 impl KeyBlob {
     pub(crate) fn new(manifest: &Manifest, keys: Vec<VerifyingKey>, dev: bool) -> Self {
-        let setup = keys.first().map(VerifyingKey::setup_digest).unwrap_or_default();
-        let mut bytes = tag("zkslice/model/v3").to_vec();
-        number(&mut bytes, manifest.slices.len() as u64);
-        number(&mut bytes, manifest.tensors.len() as u64);
-        bytes.extend_from_slice(&bitmap(&manifest.coverage_policy));
-        bytes.extend_from_slice(&setup);
-        number(&mut bytes, u64::from(dev));
-        bytes.extend_from_slice(&layout_digest(&manifest.tensors));
-        keys.iter().for_each(|key| bytes.extend_from_slice(&key.hash()));
-        let mut layout = bytes.len()..bytes.len();
-        for tensor in &manifest.tensors {
-            let boundary = tensor.kind == TensorKind::Boundary;
-            number(&mut bytes, tensor.kind as u64);
-            number(&mut bytes, tensor.count() as u64);
-            number(&mut bytes, u64::from(tensor.bits));
-            // Where features differ, the layout digest alone has them.
-            let feature = tensor.single().unwrap_or(FeatureEntry { offset: 0, scale: 0 });
-            number(&mut bytes, feature.offset.unsigned_abs());
-            number(&mut bytes, feature.scale);
-            number(&mut bytes, if boundary { 0 } else { DECIMALS });
-            if !boundary {
-                layout.end = bytes.len();
-            }
-        }
-        for slice in &manifest.slices {
-            let slots = slots(manifest, slice);
-            number(&mut bytes, slots.len() as u64);
-            slots.iter().for_each(|slot| number(&mut bytes, slot.code()));
-            let words: Vec<usize> =
-                slice.reads.iter().chain(&slice.writes).filter(|t| manifest.tensors[**t].kind.is_public()).copied().collect();
-            number(&mut bytes, words.len() as u64);
-            words.iter().for_each(|t| number(&mut bytes, *t as u64));
-        }
-        let header = bytes.len();
+        let header = KeyBlobHeader {
+            coverage_policy: bitmap(&manifest.coverage_policy),
+            setup_digest: keys.first().map(VerifyingKey::setup_digest).unwrap_or_default(),
+            dev,
+            layout_digest: layout_digest(&manifest.tensors),
+            vk_hashes: keys.iter().map(VerifyingKey::hash).collect(),
+            tensors: manifest.tensors.iter().map(tensor_record).collect(),
+            slices: manifest.slices.iter().map(|slice| slice_record(manifest, slice)).collect(),
+        };
+        let mut bytes = header.to_bytes();
         keys.iter().for_each(|key| bytes.extend_from_slice(&key.record()));
-        Self { bytes, header, layout, setup, keys }
+        Self { bytes, header, keys }
     }
 
     /// The whole blob.
@@ -158,21 +100,21 @@ impl KeyBlob {
 
     /// The blob in chunks that fit a contract's code.
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes.chunks(MAX_CHUNK_BYTES)
+        chunks(&self.bytes)
     }
 
     /// The model's id.
     pub fn model_digest(&self) -> [u8; 32] {
-        keccak(&self.bytes[..self.header])
+        self.header.digest()
     }
 
     /// The records of inputs and outputs, which come before those of boundaries: all that a contract knows of how they are packed.
     pub fn layout(&self) -> &[u8] {
-        &self.bytes[self.layout.clone()]
+        &self.bytes[self.header.layout()]
     }
 
     /// Digest of the setup.
     pub fn setup_digest(&self) -> &[u8; 32] {
-        &self.setup
+        &self.header.setup_digest
     }
 }

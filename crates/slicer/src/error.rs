@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use zkslice_circuit::CircuitError;
+use zkslice_formats::VersionError;
 use zkslice_graph::GraphError;
 use zkslice_groth16::KeyError;
 
@@ -31,15 +32,16 @@ pub enum PackageError {
         /// The file.
         path: PathBuf,
     },
-    /// A format version from the future.
-    #[error("{} has format version {found}, this build reads up to {known}: upgrade zkslice", path.display())]
-    NewerVersion {
+    /// A format version that is not read.
+    #[error(
+        "{} {error}{}", path.display(),
+        if let VersionError::Older { .. } = error { ": make it again, with zkslice compile or zkslice setup --force" } else { "" }
+    )]
+    Version {
         /// The file.
         path: PathBuf,
-        /// Version found.
-        found: u32,
-        /// Newest known.
-        known: u32,
+        /// Why.
+        error: VersionError,
     },
     /// The coverage policy is none of this model.
     #[error("{0}")]
@@ -84,13 +86,16 @@ pub enum PackageError {
     },
     /// One slice would exceed the limit whatever the cut.
     #[error(
-        "no cut keeps every slice below {limit} constraints: the smallest possible largest slice has {smallest}; raise --max-constraints"
+        "no cut keeps every slice at or below {limit} constraints: node `{node}` stands in the way, in parts too; \
+         raise --max-constraints, {smallest} would do"
     )]
     TooLarge {
         /// The limit.
         limit: usize,
-        /// What is possible.
+        /// A limit that would do; not much less would.
         smallest: usize,
+        /// The node that fits no slice, behind those that do.
+        node: String,
     },
     /// The output folder is in the way.
     #[error("{}: already exists and is not an earlier package or part of one; choose another folder, or move it away", path.display())]

@@ -1,26 +1,33 @@
-//! Cost model, partition of an integer graph into slices, the model package and its manifest.
+//! Partition of an integer graph into slices, the model package and its manifest.
 //!
 //! ```text
-//! cost       rows of a slice, boundaries included, without building its circuit
 //! partition  where to cut: fewest rows in the largest slice
+//! split      a node in parts, for graphs with nodes that no slice holds
+//! fit        which nodes to compute in parts, so that slices stay below a limit
 //! slices     sub-graphs, their borders and the wiring between them
 //! package    the folder on disk: manifest, slices, keys
-//! blob       key blob and model digest: what contracts read
+//! size       bytes of a key, time and memory of a proof
+//! blob       key blob and model digest, of a package: what contracts read
 //! ```
 
 mod blob;
-mod cost;
 mod error;
+mod fit;
 mod package;
 mod partition;
+mod size;
 mod slices;
+mod split;
 
-pub use blob::{KeyBlob, MAX_CHUNK_BYTES, Slot, bitmap, layout_digest, slots};
-pub use cost::{Cost, key_bytes, prove_estimate, rows};
+pub use blob::{KeyBlob, layout_digest, slots};
 pub use error::PackageError;
+pub use fit::fit;
 pub use package::{
-    FeatureEntry, InputMode, KeyManifest, Manifest, Package, PackageOptions, SliceEntry, SliceKeyEntry, TensorEntry, TensorKind, setup,
-    setup_again,
+    FeatureEntry, InputMode, KeyManifest, Manifest, Package, PackageOptions, SliceEntry, SliceKeyEntry, TensorEntry, setup, setup_again,
 };
 pub use partition::{Partition, Strategy, partition};
+pub use size::{key_bytes, prove_estimate};
 pub use slices::{Slice, SliceModel, Wiring, WiringTensor, slice};
+pub use split::{Split, split};
+pub use zkslice_formats::key_blob::{Slot, TensorKind};
+pub use zkslice_graph::cost::{Cost, rows};

@@ -20,20 +20,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::Circuit;
-use zkslice_files::{FolderLock, NewFolder, Readers};
-use zkslice_graph::{Binding, Encoding, ExecuteError, Feature, Graph, Input, Port, Scale, ValueError, build_circuit, encode_tensors};
-use zkslice_groth16::{Form, KeyError, ProvingKey, Setup, VerifyingKey, WordGroup, check_deltas, keccak};
+use zkslice_formats::key_blob::{MAX_SLICES, TensorKind};
+use zkslice_formats::{FolderLock, NewFolder, Readers, check_version, hex, hex0x, json_version, keccak, to_json};
+use zkslice_graph::{
+    Binding, Encoding, ExecuteError, Feature, Graph, Input, InputSlot, Kind, Port, Scale, ValueError, build_circuit, cost, encode_tensors,
+};
+use zkslice_groth16::{Form, KeyError, ProvingKey, Setup, VerifyingKey, WordGroup, check_deltas};
 
+use crate::PackageError;
 use crate::blob::KeyBlob;
-use crate::partition::{Strategy, partition};
+use crate::fit::fit;
+use crate::partition::Strategy;
 use crate::slices::{Slice, SliceModel, WiringTensor, slice};
-use crate::{PackageError, cost};
 
 const VERSION: u32 = 2;
 const MANIFEST: &str = "manifest.json";
 const KEYS: &str = "keys.json";
-/// A coverage is a bitmap of slices in one word.
-const MAX_SLICES: usize = 256;
 /// Version of `keys.json`; until 1 the keys lay beside the graphs.
 const KEYS_VERSION: u32 = 2;
 const KEYS_FOLDER: &str = "keys";
@@ -57,32 +59,13 @@ impl InputMode {
     }
 }
 
-/// What a tensor at a slice's border is. The numbers are those of the key blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TensorKind {
-    /// A model input, public words.
-    PublicInput = 1,
-    /// A model input, committed.
-    PrivateInput = 2,
-    /// A model output, public words.
-    Output = 3,
-    /// Between slices, committed.
-    Boundary = 4,
+/// How the circuit of a slice binds a tensor at its border.
+pub(crate) trait Bound {
+    fn binding(self) -> Binding;
 }
 
-impl TensorKind {
-    /// Whether it is an input of the model.
-    pub fn is_input(self) -> bool {
-        matches!(self, Self::PublicInput | Self::PrivateInput)
-    }
-
-    /// Whether it is bound by public words; by a commitment otherwise.
-    pub fn is_public(self) -> bool {
-        matches!(self, Self::PublicInput | Self::Output)
-    }
-
-    pub(crate) fn binding(self) -> Binding {
+impl Bound for TensorKind {
+    fn binding(self) -> Binding {
         match self {
             Self::PublicInput | Self::Output => Binding::Words,
             Self::PrivateInput => Binding::Commitment { owner: true },
@@ -223,8 +206,15 @@ pub struct Manifest {
     /// Slices that a partial bundle must prove at least, ascending; none where only whole bundles are served.
     #[serde(default)]
     pub coverage_policy: Vec<usize>,
-    /// Accuracy and options, as compiled: for people, not read back.
+    /// Accuracy and options, as compiled: for people. Nothing that is proven follows from it.
     pub report: serde_json::Value,
+}
+
+impl Manifest {
+    /// What the numbers of an input or output are: real ones, unless the report says that they are exact.
+    pub fn kind_of(&self, tensor: &TensorEntry) -> Kind {
+        Kind::deserialize(&self.report["exact"][&tensor.name]).unwrap_or_default()
+    }
 }
 
 /// A slice's keys.
@@ -279,16 +269,6 @@ pub struct Package {
     keys: Mutex<Option<KeyManifest>>,
 }
 
-fn hex0x(bytes: &[u8]) -> String {
-    format!("0x{}", hex::encode(bytes))
-}
-
-fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
-    let mut bytes = serde_json::to_vec_pretty(value)?;
-    bytes.push(b'\n');
-    Ok(bytes)
-}
-
 impl Package {
     /// Cuts a graph and writes the package. Rows are counted from the circuits themselves.
     ///
@@ -316,8 +296,8 @@ impl Package {
         lose_keys: bool,
     ) -> Result<Self, PackageError> {
         check_replaceable(folder)?;
-        let partition = partition(graph, options.strategy, options.inputs)?;
-        let SliceModel { wiring, slices } = slice(graph, &partition.cuts, options.inputs)?;
+        let (graph, partition) = fit(graph, options.strategy, options.inputs)?;
+        let SliceModel { wiring, slices } = slice(&graph, &partition.cuts, options.inputs)?;
         let mut files = BTreeMap::new();
         let mut entries = Vec::with_capacity(slices.len());
         for (k, slice) in slices.iter().enumerate() {
@@ -330,12 +310,12 @@ impl Package {
             });
             files.insert(graph_file(k), bytes);
         }
-        let tensors = wiring.tensors.iter().map(|t| entry(graph, t)).collect();
+        let tensors = wiring.tensors.iter().map(|t| entry(&graph, t)).collect();
         let (name, coverage_policy) = (options.name.clone(), options.coverage_policy.clone());
         let manifest = Manifest { version: VERSION, name, tensors, slices: entries, coverage_policy, report };
         check_wiring(&manifest).map_err(|reason| PackageError::malformed(folder, reason))?;
         check_policy(&manifest).map_err(PackageError::CoveragePolicy)?;
-        let bytes = json(&manifest).map_err(|e| PackageError::malformed(&folder.join(MANIFEST), e))?;
+        let bytes = to_json(&manifest).map_err(|e| PackageError::malformed(&folder.join(MANIFEST), e))?;
         files.insert(PathBuf::from(MANIFEST), bytes);
         put(folder, &files, lose_keys)?;
         Self::open(folder)
@@ -348,7 +328,7 @@ impl Package {
     pub fn open(folder: &Path) -> Result<Self, PackageError> {
         let path = folder.join(MANIFEST);
         let bytes = fs::read(&path).map_err(PackageError::io(&path))?;
-        check_version(&path, &bytes, VERSION)?;
+        check_stated_version(&path, &bytes, VERSION)?;
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| PackageError::malformed(&path, e))?;
         let kinds: Vec<TensorKind> = manifest.tensors.iter().map(|t| t.kind).collect();
         let mut slices = Vec::with_capacity(manifest.slices.len());
@@ -393,8 +373,13 @@ impl Package {
     pub fn encode(&self, input: &Input) -> Result<Vec<Vec<i64>>, ValueError> {
         let inputs: Vec<&TensorEntry> = self.manifest.tensors.iter().filter(|tensor| tensor.kind.is_input()).collect();
         let encodings: Vec<Encoding> = inputs.iter().map(|tensor| tensor.encoding()).collect();
-        let tensors = inputs.iter().zip(&encodings).map(|(tensor, encoding)| (tensor.name.as_str(), tensor.shape.as_slice(), encoding));
-        encode_tensors(tensors, input)
+        let slots = inputs.iter().zip(&encodings).map(|(tensor, encoding)| InputSlot {
+            name: &tensor.name,
+            shape: &tensor.shape,
+            encoding,
+            kind: self.manifest.kind_of(tensor),
+        });
+        encode_tensors(slots, input)
     }
 
     /// Runs the model on integers of its inputs, without proving anything; gives those of its outputs.
@@ -457,15 +442,13 @@ impl Package {
             return Err(PackageError::NoKeys { path: self.folder.clone() });
         }
         let bytes = fs::read(&path).map_err(PackageError::io(&path))?;
-        check_version(&path, &bytes, KEYS_VERSION)?;
+        check_stated_version(&path, &bytes, KEYS_VERSION)?;
         let keys: KeyManifest = serde_json::from_slice(&bytes).map_err(|e| PackageError::malformed(&path, e))?;
         if keys.package != hex0x(&self.digest) || keys.slices.len() != self.slices.len() {
             return Err(PackageError::malformed(&path, "the keys are for another package; run `zkslice setup` again"));
         }
         // It names a folder.
-        let is_digest =
-            |text: &str| text.strip_prefix("0x").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
-        if !is_digest(&keys.setup) {
+        if hex::word(&keys.setup).is_none() {
             return Err(PackageError::malformed(&path, "`setup` is no digest; run `zkslice setup` again"));
         }
         Ok(known.insert(keys).clone())
@@ -616,7 +599,7 @@ fn make_keys(
             }
             key.save(&package.folder.join(proving_key_file(&setup, k)))?;
             let path = package.folder.join(verifying_key_file(&setup, k));
-            zkslice_files::write(&path, Readers::Umask, &key.verifying_key().record()).map_err(PackageError::io(&path))?;
+            zkslice_formats::write(&path, Readers::Umask, &key.verifying_key().record()).map_err(PackageError::io(&path))?;
             entries.push(SliceKeyEntry { verifying_key: hex0x(key.verifying_key_hash()), proving_key: hex0x(&key.digest()) });
             keys.push(key.verifying_key().clone());
             done += 1;
@@ -638,7 +621,7 @@ fn make_keys(
             slices,
         };
         let path = package.folder.join(KEYS);
-        let bytes = json(&manifest).map_err(|e| PackageError::malformed(&path, e))?;
+        let bytes = to_json(&manifest).map_err(|e| PackageError::malformed(&path, e))?;
         manifests.push((path, bytes));
         folders.push(files);
     }
@@ -654,14 +637,14 @@ fn make_keys(
 fn name_keys(manifests: &[(PathBuf, Vec<u8>)], folders: &mut [NewKeys]) -> Result<(), PackageError> {
     let earlier: Vec<Option<Vec<u8>>> = manifests.iter().map(|(path, _)| fs::read(path).ok()).collect();
     for (path, bytes) in manifests {
-        let Err(error) = zkslice_files::write(path, Readers::Umask, bytes) else { continue };
+        let Err(error) = zkslice_formats::write(path, Readers::Umask, bytes) else { continue };
         for (((path, bytes), earlier), folder) in manifests.iter().zip(&earlier).zip(folders) {
             // A write may fail when the file is in its place already.
             if fs::read(path).ok().as_ref() != Some(bytes) {
                 continue;
             }
             let back = match earlier {
-                Some(earlier) => zkslice_files::write(path, Readers::Umask, earlier),
+                Some(earlier) => zkslice_formats::write(path, Readers::Umask, earlier),
                 None => fs::remove_file(path),
             };
             if back.is_err() {
@@ -743,21 +726,9 @@ fn verifying_key_file(setup: &str, slice: usize) -> PathBuf {
     keys_folder(setup).join(format!("{slice}.verifying.key"))
 }
 
-fn check_version(path: &Path, bytes: &[u8], known: u32) -> Result<(), PackageError> {
-    #[derive(Deserialize)]
-    struct Version {
-        version: u32,
-    }
-    let Version { version } = serde_json::from_slice(bytes).map_err(|e| PackageError::malformed(path, e))?;
-    match version {
-        _ if version == known => Ok(()),
-        _ if version > known => Err(PackageError::NewerVersion { path: path.into(), found: version, known }),
-        0 => Err(PackageError::malformed(path, "there is no format version 0")),
-        _ => Err(PackageError::malformed(
-            path,
-            format!("its format version {version} is no longer read: make it again, with zkslice compile or zkslice setup --force"),
-        )),
-    }
+fn check_stated_version(path: &Path, bytes: &[u8], known: u32) -> Result<(), PackageError> {
+    let stated = json_version(bytes).map_err(|e| PackageError::malformed(path, e))?;
+    check_version(stated, known).map_err(|error| PackageError::Version { path: path.into(), error })
 }
 
 fn entry(graph: &Graph, tensor: &WiringTensor) -> TensorEntry {
@@ -914,7 +885,7 @@ fn put(folder: &Path, files: &BTreeMap<PathBuf, Vec<u8>>, lose_keys: bool) -> Re
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(PackageError::io(parent))?;
         }
-        zkslice_files::write(&path, Readers::Umask, bytes).map_err(PackageError::io(&path))
+        zkslice_formats::write(&path, Readers::Umask, bytes).map_err(PackageError::io(&path))
     };
     let manifest = folder.join(MANIFEST);
     // Held until the new package is in its place, with a lock of its own.

@@ -5,11 +5,12 @@
 //! boundaries included; of equals the one with the fewest rows in all. That cuts where tensors are narrow. Constants cross no cut:
 //! each slice has those that it reads.
 
+use zkslice_formats::key_blob::TensorKind;
+use zkslice_graph::cost::{Border, Work, cost, rows};
 use zkslice_graph::{Graph, Interval, TensorId};
 
 use crate::PackageError;
-use crate::cost::{Border, Work, cost, rows};
-use crate::package::{InputMode, TensorKind};
+use crate::package::{Bound, InputMode};
 use crate::slices::{boundary_encoding, is_constant, is_output, sub_graph, wiring};
 
 /// How many slices to make.
@@ -49,7 +50,7 @@ pub fn partition(graph: &Graph, strategy: Strategy, mode: InputMode) -> Result<P
     let segments = Segments::new(graph, &intervals, mode);
     let points = segments.points();
     let count = points.len();
-    let segment: Vec<Vec<Option<usize>>> = (0..count).map(|i| segments.rows_from(points[i], &points)).collect();
+    let segment: Vec<Vec<Option<usize>>> = (0..count).map(|i| segments.rows_from(points[i], &points, usize::MAX)).collect();
     // steps[k − 1][j] = (largest, total, where the last slice begins) over partitions of nodes before points[j] into k slices.
     let mut steps: Vec<Vec<Option<(usize, usize, usize)>>> = vec![(0..count).map(|j| segment[0][j].map(|rows| (rows, rows, 0))).collect()];
     let most = match strategy {
@@ -87,12 +88,16 @@ pub fn partition(graph: &Graph, strategy: Strategy, mode: InputMode) -> Result<P
     }
     Err(match strategy {
         Strategy::Slices(wanted) => PackageError::Slices { wanted, possible },
-        Strategy::MaxConstraints(limit) => PackageError::TooLarge { limit, smallest },
+        Strategy::MaxConstraints(limit) => {
+            let reach = segments.reach(&points, limit);
+            let node = segments.stuck(&points, &reach).first().map_or(String::new(), |position| graph.nodes[*position].name.clone());
+            PackageError::TooLarge { limit, smallest, node }
+        }
     })
 }
 
 /// What is asked of a graph for every slice that it could have.
-struct Segments<'a> {
+pub(crate) struct Segments<'a> {
     graph: &'a Graph,
     /// Intervals in the whole graph.
     intervals: &'a [Interval],
@@ -105,7 +110,7 @@ struct Segments<'a> {
 }
 
 impl<'a> Segments<'a> {
-    fn new(graph: &'a Graph, intervals: &'a [Interval], mode: InputMode) -> Self {
+    pub(crate) fn new(graph: &'a Graph, intervals: &'a [Interval], mode: InputMode) -> Self {
         let mut work = vec![Work::none(graph)];
         let (mut producer, mut last_read) = (vec![None; graph.tensors.len()], vec![None; graph.tensors.len()]);
         for (position, node) in graph.nodes.iter().enumerate() {
@@ -118,7 +123,7 @@ impl<'a> Segments<'a> {
 
     /// Where a slice may begin or end: at the graph's ends, and wherever no tensor crosses that cannot be a boundary. Of more points than
     /// can be tried in pairs the narrowest of each stretch of equal work.
-    fn points(&self) -> Vec<usize> {
+    pub(crate) fn points(&self) -> Vec<usize> {
         const MOST: usize = 512;
         let last = self.graph.nodes.len();
         // What crosses before each node is what crossed before the one before it, and what begins or ends there: bits, and tensors that cannot cross.
@@ -152,9 +157,41 @@ impl<'a> Segments<'a> {
         std::iter::once(0).chain(possible.into_iter().map(|(.., at)| at)).chain([last]).collect()
     }
 
+    /// Rows of the nodes before one, borders and tables not counted.
+    pub(crate) fn work_before(&self, position: usize) -> usize {
+        self.work[position].rows()
+    }
+
+    /// How far slices of at most so many rows lead: for each of the points up to which they do, how few they are and what they have together.
+    pub(crate) fn reach(&self, points: &[usize], limit: usize) -> Vec<Option<(usize, usize)>> {
+        let mut reach = vec![None; points.len()];
+        reach[0] = Some((0, 0));
+        for from in 0..points.len() {
+            let Some((slices, total)) = reach[from] else { continue };
+            for (to, rows) in self.rows_from(points[from], points, limit).into_iter().enumerate() {
+                let Some(rows) = rows.filter(|rows| *rows <= limit) else { continue };
+                let new = (slices + 1, total + rows);
+                reach[to] = Some(reach[to].map_or(new, |old| new.min(old)));
+            }
+        }
+        reach
+    }
+
+    /// The nodes behind the last point that was reached, up to the next with work between; the most expensive first. There is one unless the
+    /// end was reached.
+    pub(crate) fn stuck(&self, points: &[usize], reach: &[Option<(usize, usize)>]) -> Vec<usize> {
+        let last = reach.iter().rposition(Option::is_some).unwrap_or(0);
+        let (from, before) = (points[last], self.work_before(points[last]));
+        let to = points[last..].iter().find(|point| self.work_before(**point) > before).or(points.last()).copied().unwrap_or(from);
+        let rows = |position: usize| self.work_before(position + 1) - self.work_before(position);
+        let mut nodes: Vec<usize> = (from..to).collect();
+        nodes.sort_by_key(|position| std::cmp::Reverse(rows(*position)));
+        nodes
+    }
+
     /// For each of the points the rows of the slice of the nodes from `from` to there; none where there is no such slice, or it
-    /// would have no row, no input or no output.
-    fn rows_from(&self, from: usize, points: &[usize]) -> Vec<Option<usize>> {
+    /// would have no row, no input or no output, or where its nodes alone have more rows than `most`.
+    fn rows_from(&self, from: usize, points: &[usize], most: usize) -> Vec<Option<usize>> {
         let tensors = self.graph.tensors.len();
         let mut walk = Walk { from, local: self.intervals.to_vec(), read: vec![false; tensors], reads: Vec::new(), made: Vec::new() };
         let mut at = from;
@@ -164,6 +201,7 @@ impl<'a> Segments<'a> {
                 possible = self.take(at, &mut walk).is_some();
                 at += 1;
             }
+            possible = possible && self.work_before(to).saturating_sub(self.work_before(from)) <= most;
             (possible && from < to).then(|| self.rows_to(to, &mut walk)).flatten()
         };
         points.iter().map(rows).collect()

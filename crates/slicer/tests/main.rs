@@ -6,3 +6,4 @@
 mod network;
 mod packages;
 mod slices;
+mod split;

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
+use zkslice_formats::key_blob::bitmap;
+use zkslice_formats::{hex0x, keccak};
 use zkslice_graph::{Graph, VERSION};
-use zkslice_groth16::{VerifyingKey, keccak};
+use zkslice_groth16::VerifyingKey;
 use zkslice_slicer::{
     FeatureEntry, InputMode, Package, PackageError, PackageOptions, Strategy, TensorEntry, TensorKind, layout_digest, partition, setup,
     setup_again,
@@ -69,7 +71,7 @@ fn edit_manifest(folder: &Path, edit: impl FnOnce(&mut Value)) {
     let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     edit(&mut manifest);
     let bytes = serde_json::to_vec_pretty(&manifest).unwrap();
-    edit_keys(folder, |keys| keys["package"] = json!(format!("0x{}", hex::encode(keccak(&bytes)))));
+    edit_keys(folder, |keys| keys["package"] = json!(hex0x(&keccak(&bytes))));
     fs::write(path, bytes).unwrap();
 }
 
@@ -163,7 +165,7 @@ fn a_newer_graph_is_refused_by_name() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[8] = VERSION as u8 + 1;
     fs::write(&path, &bytes).unwrap();
-    edit_manifest(&folder, |manifest| manifest["slices"][1]["graph"] = json!(format!("0x{}", hex::encode(keccak(&bytes)))));
+    edit_manifest(&folder, |manifest| manifest["slices"][1]["graph"] = json!(hex0x(&keccak(&bytes))));
     let error = use_all(&folder).unwrap_err().to_string();
     assert!(error.contains("slices/1/graph.bin") && error.contains(&format!("version {}", VERSION + 1)), "{error}");
 }
@@ -191,7 +193,7 @@ fn keys_of_another_setup_or_circuit_are_refused() {
     // Keys of two setups in one package, the manifest of the keys agreeing: one setup digest would stand for both.
     let theirs = fs::read(of(&other, 1, "verifying")).unwrap();
     fs::write(of(&ours, 1, "verifying"), &theirs).unwrap();
-    edit_keys(&ours, |keys| keys["slices"][1]["verifying_key"] = json!(format!("0x{}", hex::encode(keccak(&theirs)))));
+    edit_keys(&ours, |keys| keys["slices"][1]["verifying_key"] = json!(hex0x(&keccak(&theirs))));
     let error = Package::open(&ours).unwrap().verifying_keys().expect_err("keys of two setups").to_string();
     assert!(error.contains("setup"), "{error}");
 }
@@ -207,7 +209,7 @@ fn attack_b10_a_plain_key_is_no_key_of_a_slice() {
     let ic = committed.ic.iter().cycle().take(1 + committed.publics).copied().collect();
     let plain = VerifyingKey { delta1: None, ic, ..committed };
     fs::write(key_file(&package, 1, "verifying"), plain.record()).unwrap();
-    edit_keys(&folder, |keys| keys["slices"][1]["verifying_key"] = json!(format!("0x{}", hex::encode(plain.hash()))));
+    edit_keys(&folder, |keys| keys["slices"][1]["verifying_key"] = json!(hex0x(&plain.hash())));
     let error = Package::open(&folder).unwrap().verifying_keys().expect_err("a plain key").to_string();
     assert!(error.contains("1.verifying.key"), "{error}");
 }
@@ -222,12 +224,12 @@ fn attack_b9_keys_that_prove_anything_are_refused_by_name() {
     for negative in [false, true] {
         for (k, key) in keys.iter().enumerate() {
             let bad = VerifyingKey { beta: if negative { -key.gamma } else { key.gamma }, ..key.clone() };
-            let setup = format!("0x{}", hex::encode(bad.setup_digest()));
+            let setup = hex0x(&bad.setup_digest());
             let place = folder.join("keys").join(&setup[2..18]);
             fs::create_dir_all(&place).unwrap();
             fs::write(place.join(format!("{k}.verifying.key")), bad.record()).unwrap();
             edit_keys(&folder, |keys| {
-                keys["slices"][k]["verifying_key"] = json!(format!("0x{}", hex::encode(bad.hash())));
+                keys["slices"][k]["verifying_key"] = json!(hex0x(&bad.hash()));
                 keys["setup"] = json!(setup);
             });
         }
@@ -316,13 +318,13 @@ fn coverage_policies() {
     let whole = with(&[]).unwrap();
     let output_slices: Vec<usize> = (0..3).filter(|k| kinds(&whole, *k).contains(&TensorKind::Output)).collect();
     assert!(output_slices.contains(&2) && output_slices.len() < 3);
-    for (policy, word) in [(output_slices.clone(), zkslice_slicer::bitmap(&output_slices)), (Vec::new(), [0; 32])] {
+    for (policy, word) in [(output_slices.clone(), bitmap(&output_slices)), (Vec::new(), [0; 32])] {
         let package = with(&policy).unwrap();
         setup_again(std::slice::from_ref(&package), &mut StdRng::seed_from_u64(7), |_, _| ()).unwrap();
         assert_eq!(package.key_blob().unwrap().bytes()[96..128], word);
         assert_eq!(Package::open(&folder).unwrap().manifest().coverage_policy, policy);
     }
-    assert_eq!(zkslice_slicer::bitmap(&[0, 9, 255])[..], [&[0x80][..], &[0; 29], &[2, 1]].concat());
+    assert_eq!(bitmap(&[0, 9, 255])[..], [&[0x80][..], &[0; 29], &[2, 1]].concat());
     let before = files(&folder);
     for refused in [&[0][..], &[0, 1], &[0, 1, 2], &[2, 2], &[2, 1], &[2, 3], &[2, usize::MAX]] {
         assert!(matches!(with(refused), Err(PackageError::CoveragePolicy(_))), "{refused:?}");
@@ -513,7 +515,7 @@ fn keys_of_two_setups_do_not_mix() {
     let first = reader.proving_key(0).unwrap();
     again(&folder, 2).unwrap();
     // A key that is open stays what it was.
-    assert_eq!(first.verifying_key().hash()[..], hex::decode(&reader.keys().unwrap().slices[0].verifying_key[2..]).unwrap());
+    assert_eq!(hex0x(&first.verifying_key().hash()), reader.keys().unwrap().slices[0].verifying_key);
     for error in [reader.proving_key(1).unwrap_err(), reader.key_blob().unwrap_err()] {
         assert!(matches!(&error, PackageError::KeysReplaced { path } if *path == folder), "{error}");
     }

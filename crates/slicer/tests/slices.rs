@@ -7,10 +7,10 @@ use crate::network::{Random, bindings, inputs};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use zkslice_graph::{
-    Affine, BoundGraph, Constant, Function, Graph, GraphError, Maximum, Node, Op, Port, Product, Relu, Requant, Table, Tensor,
-    build_circuit, execute,
+    Affine, BoundGraph, Constant, Conv, Dense, Function, Graph, GraphError, MaxPool, Maximum, Node, Op, Port, Product, Relu, Requant,
+    Reshape, Table, Tensor, Window, build_circuit, execute,
 };
-use zkslice_slicer::{InputMode, PackageError, SliceModel, Strategy, TensorKind, partition, rows, slice};
+use zkslice_slicer::{InputMode, PackageError, SliceModel, Strategy, TensorKind, fit, partition, rows, slice};
 
 fn run(cases: u32, test: impl Fn(u64) -> Result<(), TestCaseError>) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
@@ -340,4 +340,101 @@ fn graphs_of_many_nodes_are_cut_evenly() {
     let chosen = partition(&graph, Strategy::Slices(4), InputMode::Public).unwrap();
     let (least, most) = (chosen.rows.iter().min().unwrap(), chosen.rows.iter().max().unwrap());
     assert!(most - least < most / 20, "{:?}", chosen.rows);
+}
+
+/// Two convolutions of eight channels, a max pool between them, and a dense layer.
+fn convolutions() -> Graph {
+    let random = &mut Random(77);
+    let tensor = |name: &str, shape: &[usize]| Tensor { name: name.into(), shape: shape.to_vec() };
+    let node = |name: &str, op: Op, input| Node { name: name.into(), op, inputs: vec![input], output: input + 1 };
+    let window = |channels, size, output, kernel, stride| Window {
+        input: [channels, size, size],
+        output: [output; 2],
+        kernel: [kernel; 2],
+        strides: [stride; 2],
+        dilations: [1; 2],
+        pads: [kernel / 3; 2],
+    };
+    let mut conv = |channels: usize, size| {
+        let (weights, bias) = (random.integers(8 * channels * 9, 40), random.integers(8, 500));
+        Op::Conv(Conv { window: window(channels, size, size, 3, 1), groups: 1, weights, bias })
+    };
+    let (first, second) = (conv(2, 16), conv(8, 8));
+    let dense = Dense { rows: 1, k: 512, n: 4, weights: random.integers(2048, 9), bias: vec![0; 4] };
+    Graph {
+        table_bits: 8,
+        tensors: vec![
+            tensor("x", &[1, 2, 16, 16]),
+            tensor("conv1", &[1, 8, 16, 16]),
+            tensor("relu1", &[1, 8, 16, 16]),
+            tensor("pool", &[1, 8, 8, 8]),
+            tensor("conv2", &[1, 8, 8, 8]),
+            tensor("relu2", &[1, 8, 8, 8]),
+            tensor("flat", &[1, 512]),
+            tensor("dense", &[1, 4]),
+            tensor("y", &[1, 4]),
+        ],
+        nodes: vec![
+            node("conv1", first, 0),
+            node("relu1", Op::Relu(Relu { shift: 8 }), 1),
+            node("pool", Op::MaxPool(MaxPool { window: window(8, 16, 8, 2, 2), limbs: 1 }), 2),
+            node("conv2", second, 3),
+            node("relu2", Op::Relu(Relu { shift: 8 }), 4),
+            node("flatten", Op::Reshape(Reshape), 5),
+            node("dense", Op::Dense(dense), 6),
+            node("y", Op::Requant(Requant { shift: 8 }), 7),
+        ],
+        inputs: vec![Port { tensor: 0, encoding: network::encoding(0, 127) }],
+        outputs: vec![Port { tensor: 8, encoding: network::encoding(-128, 127) }],
+        functions: Vec::new(),
+    }
+}
+
+/// Nodes too large for any slice are computed in parts, as few of them as the limit asks for, and what the slices compute is what the
+/// graph computes. A graph that can be cut is left as it is.
+#[test]
+fn limits_below_a_node_are_met_by_parts() {
+    let graph = convolutions();
+    graph.validate().unwrap();
+    let whole = partition(&graph, Strategy::MaxConstraints(usize::MAX), InputMode::Public).unwrap().rows[0];
+    let Err(PackageError::TooLarge { smallest, node, .. }) = partition(&graph, Strategy::MaxConstraints(4000), InputMode::Public) else {
+        panic!("a slice holds the first activation");
+    };
+    assert_eq!(node, "relu1");
+    for limit in [whole, smallest] {
+        let (same, chosen) = fit(&graph, Strategy::MaxConstraints(limit), InputMode::Public).unwrap();
+        assert!(std::ptr::eq(&*same, &raw const graph), "{limit}: {chosen:?}");
+        assert!(chosen.rows.iter().all(|rows| *rows <= limit));
+    }
+    let given: Vec<i64> = Random(5).integers(512, 63).into_iter().map(|x| x + 64).collect();
+    let executed = execute(&graph, std::slice::from_ref(&given)).unwrap();
+    let mut slices = Vec::new();
+    for mode in [InputMode::Public, InputMode::Private] {
+        for limit in [7000, 6000, 5200] {
+            let (parts, chosen) = fit(&graph, Strategy::MaxConstraints(limit), mode).unwrap();
+            assert_eq!(fit(&graph, Strategy::MaxConstraints(limit), mode).unwrap().1, chosen, "the same every time");
+            let model = slice(&parts, &chosen.cuts, mode).unwrap();
+            let built: Vec<usize> = model.slices.iter().map(|s| build_circuit(s.bound()).unwrap().layout().constraints()).collect();
+            assert_eq!(built, chosen.rows);
+            assert!(built.iter().all(|rows| *rows <= limit), "{limit}: {built:?}");
+            let known = compose(&model, std::slice::from_ref(&given));
+            assert_eq!(known[1].as_ref(), Some(&executed[8]), "{limit}");
+            slices.push(built.len());
+        }
+    }
+    assert!(slices[0] > 1 && slices[..3].is_sorted() && slices[3..].is_sorted(), "{slices:?}");
+}
+
+/// What stands in the way of a limit is named, with a limit that does.
+#[test]
+fn limits_that_no_parts_meet_say_what_would_do() {
+    let graph = convolutions();
+    let Err(PackageError::TooLarge { limit: 600, smallest, node }) = fit(&graph, Strategy::MaxConstraints(600), InputMode::Public) else {
+        panic!("a slice reads the input with less");
+    };
+    assert!(node.starts_with("relu1"), "{node}");
+    let (_, chosen) = fit(&graph, Strategy::MaxConstraints(smallest), InputMode::Public).unwrap();
+    assert!(chosen.rows.iter().all(|rows| *rows <= smallest));
+    let refused = fit(&graph, Strategy::MaxConstraints(smallest * 97 / 100), InputMode::Public).map(|(_, chosen)| chosen);
+    assert!(matches!(refused, Err(PackageError::TooLarge { .. })), "{smallest}: {refused:?}");
 }

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tera::Context;
-use zkslice_files::{FolderLock, NewFolder, Replaced};
-use zkslice_groth16::{VerifyingKey, check_rows, keccak};
+use zkslice_formats::{FolderLock, NewFolder, Replaced, hex0x, keccak, to_json};
+use zkslice_graph::Scale;
+use zkslice_groth16::{VerifyingKey, check_rows};
 use zkslice_slicer::{FeatureEntry, KeyBlob, Package, Slot, TensorEntry, TensorKind, slots};
 
-use crate::names::{LONGEST, comment, hex0x, is_identifier, number, package as package_name};
+use crate::names::{LONGEST, comment, is_identifier, number, package as package_name};
 use crate::verifier::{render, selector};
 use crate::{ExportError, SliceVerifier, type_name};
 
@@ -29,8 +30,6 @@ const VERSION: u32 = 1;
 /// project of any licence. It holds for the text that this crate writes and for the decoder it copies.
 pub const DEFAULT_LICENSE: &str = "CC0-1.0";
 const LICENSE_LINE: &str = "// SPDX-License-Identifier: ";
-/// Decimals in which the key blob states scales.
-const DECIMALS: u32 = 18;
 
 /// What an export consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +208,7 @@ fn model_library(package: &Package, title: &str, checked: &Checked) -> Result<(S
             bits: tensor.bits,
             offset: number(single.offset.unsigned_abs()),
             scale: number(single.scale),
-            decimals: DECIMALS,
+            decimals: Scale::DECIMALS,
             features: tensor.single().is_none().then(|| hex::encode(&features)),
             feature_count: tensor.features.len(),
             axis: tensor.axis,
@@ -316,9 +315,7 @@ fn files(package: &Package, options: &ExportOptions, checked: &Checked) -> Resul
         chunks: checked.blob.chunks().map(hex0x).collect(),
         files: files.iter().map(|(name, bytes)| (name.clone(), hex0x(&keccak(bytes)))).collect(),
     };
-    let mut bytes = serde_json::to_vec_pretty(&index)?;
-    bytes.push(b'\n');
-    files.insert(INDEX.into(), bytes);
+    files.insert(INDEX.into(), to_json(&index)?);
     Ok(files)
 }
 

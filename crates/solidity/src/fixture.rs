@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use tera::Context;
+use zkslice_formats::hex0x;
 
 use crate::ExportError;
 use crate::export::is_license;
-use crate::names::{comment, hex0x, number};
+use crate::names::{comment, number};
 use crate::type_name;
 use crate::verifier::render;
 

@@ -1,6 +1,6 @@
 //! Names and numbers as Solidity and `forge fmt` want them.
 
-use zkslice_groth16::keccak;
+use zkslice_formats::keccak;
 
 pub(crate) const LONGEST: usize = 64;
 
@@ -59,10 +59,6 @@ pub(crate) fn number(n: impl Into<u128>) -> String {
     }
     let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
     groups.iter().map(|group| String::from_utf8_lossy(group)).collect::<Vec<_>>().join("_")
-}
-
-pub(crate) fn hex0x(bytes: &[u8]) -> String {
-    format!("0x{}", hex::encode(bytes))
 }
 
 #[cfg(test)]

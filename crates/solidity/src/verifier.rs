@@ -3,18 +3,16 @@
 use ark_bn254::{G1Affine, G2Affine};
 use serde::Serialize;
 use tera::{Context, Tera};
-use zkslice_groth16::{Form, VerifyingKey, g1_to_words, g2_to_words, keccak, tag};
+use zkslice_formats::{digits_per_word, hex0x, keccak, tag};
+use zkslice_groth16::{Form, VerifyingKey, g1_to_words, g2_to_words};
 
 use crate::ExportError;
-use crate::names::{comment, hex0x, is_identifier, line, number};
+use crate::names::{comment, is_identifier, line, number};
 
 const TEMPLATE: &str = include_str!("../../../templates/SliceVerifier.sol.tera");
 
 /// Up to so many public inputs of a plain key the points of IC are named constants; more of them are one constant, read in a loop.
 const MOST_UNROLLED: usize = 8;
-
-/// Bits of a word that digits fill.
-const WORD_BITS: u32 = 253;
 
 /// What a verifier contract is made from.
 #[derive(Clone, Debug)]
@@ -60,7 +58,7 @@ struct Group {
     words: usize,
     count: String,
     bits: u32,
-    per_word: u32,
+    per_word: usize,
 }
 
 /// Words `first..end` of equal width.
@@ -148,7 +146,7 @@ impl SliceVerifier<'_> {
                     words,
                     count: number(group.count as u64),
                     bits: group.bits,
-                    per_word: WORD_BITS / group.bits,
+                    per_word: digits_per_word(group.bits),
                 }
             })
             .collect();

@@ -10,9 +10,9 @@ use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::{AffineRepr, CurveGroup};
 use tempfile::TempDir;
 use zkslice_compiler::{FloatGraph, FloatNode, FloatOp, Options, Value as FloatValue, compile_float};
-use zkslice_files::{FolderLock, NewFolder};
+use zkslice_formats::{FolderLock, NewFolder, hex0x, keccak};
 use zkslice_graph::{Input, Samples};
-use zkslice_groth16::{Form, KeyError, VerifyingKey, keccak};
+use zkslice_groth16::{Form, KeyError, VerifyingKey};
 use zkslice_slicer::{InputMode, Package, PackageError, PackageOptions, Slot, Strategy, setup, slots};
 use zkslice_solidity::{ExportError, ExportOptions, KeyBlobIndex, Layout, SliceVerifier, export, export_with, folder_in, slice_verifier};
 
@@ -185,8 +185,8 @@ fn exports_are_reproducible_and_say_what_they_hold() {
     let chunks: Vec<Vec<u8>> = index.chunks.iter().map(|chunk| hex::decode(&chunk[2..]).unwrap()).collect();
     assert_eq!(chunks.concat(), blob.bytes());
     assert_eq!(written[Path::new("key-blob.bin")], blob.bytes());
-    assert_eq!(index.chunk_hashes, chunks.iter().map(|chunk| format!("0x{}", hex::encode(keccak(chunk)))).collect::<Vec<_>>());
-    assert_eq!(index.model_digest, format!("0x{}", hex::encode(blob.model_digest())));
+    assert_eq!(index.chunk_hashes, chunks.iter().map(|chunk| hex0x(&keccak(chunk))).collect::<Vec<_>>());
+    assert_eq!(index.model_digest, hex0x(&blob.model_digest()));
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn another_models_export_is_not_replaced() {
         replace,
         ..ExportOptions::default()
     };
-    let digest = |package: &Package| format!("0x{}", hex::encode(package.key_blob().unwrap().model_digest()));
+    let digest = |package: &Package| hex0x(&package.key_blob().unwrap().model_digest());
     let place = folder_in(project.path(), &model.package, None).unwrap();
     assert_eq!(folder_in(project.path(), &other.package, None).unwrap(), place);
     export_with(&model.package, &place, &options(None, false)).unwrap();

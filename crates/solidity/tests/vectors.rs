@@ -1,4 +1,4 @@
-//! `tests/vectors/vectors.json`: what Rust computes is what is written there, and what other implementations compute.
+//! `tests/vectors/vectors.json`: what Rust computes, as `make generate` writes it, is what other implementations compute.
 
 use crate::common;
 use std::fs;
@@ -6,7 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 use zkslice_circuit::gadgets::unpack_values;
-use zkslice_groth16::{VerifyingKey, fr_from_word, keccak};
+use zkslice_formats::keccak;
+use zkslice_groth16::{VerifyingKey, fr_from_word};
 
 fn committed() -> Value {
     serde_json::from_slice(&fs::read(common::root().join(common::VECTORS)).unwrap()).unwrap()
@@ -14,15 +15,6 @@ fn committed() -> Value {
 
 fn bytes(value: &Value) -> Vec<u8> {
     hex::decode(value.as_str().unwrap().strip_prefix("0x").unwrap()).unwrap()
-}
-
-#[test]
-fn rust_computes_the_vectors() {
-    let (committed, computed) = (committed(), common::vectors());
-    for (section, value) in computed.as_object().unwrap() {
-        assert_eq!(&committed[section], value, "{section}");
-    }
-    assert_eq!(committed.as_object().unwrap().len(), computed.as_object().unwrap().len());
 }
 
 #[test]

@@ -1,10 +1,9 @@
-//! Generated verifiers: committed sources, then each one compiled and run in an EVM on a real proof, and attacked.
+//! Generated verifiers: each one compiled and run in an EVM on a real proof, and attacked.
 //!
 //! The compilers are npm's solc behind `script/solc`, the newest that is supported and the oldest; nothing is fetched.
 
 use crate::common;
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -161,15 +160,6 @@ fn widths(case: &Case) -> Vec<u32> {
 }
 
 // ------------------------------------------------------------------------------------------------ sources
-
-/// Sources, the example export and the fixtures are what is committed: `cargo run -p zkslice-solidity --example generate`.
-#[test]
-fn committed_files_are_what_is_generated() {
-    for (path, bytes) in common::committed_files() {
-        let committed = fs::read(common::root().join(&path)).unwrap_or_default();
-        assert!(committed == bytes, "{} differs: run the example `generate` and look at the change", path.display());
-    }
-}
 
 /// Of every form there is one case.
 #[test]

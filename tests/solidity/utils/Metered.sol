@@ -5,7 +5,7 @@ import {console2} from "forge-std/console2.sol";
 import {Vm, VmSafe} from "forge-std/Vm.sol";
 import {Jobs} from "./Jobs.sol";
 
-/// @notice Measures whole transactions or counts what in them the price list has a price for; `script/gas.mjs` makes the
+/// @notice Measures whole transactions or counts what in them the price list has a price for; `script/generate/gas.mjs` makes the
 /// tables of docs/gas.md of both. For isolated tests only.
 /// @dev Never both in one test: forge's recorder of state warms slots and accounts, for every later call too.
 abstract contract Metered is Jobs {

@@ -6,8 +6,9 @@
 
 use ark_bn254::Fr;
 use ark_ff::Zero;
+use zkslice_formats::digits_per_word;
 
-use super::{digits_per_word, hash, poseidon::MAX_INPUTS};
+use super::{hash, poseidon::MAX_INPUTS};
 use crate::{Builder, CircuitError, WitnessBuilder};
 
 /// Words a permutation of the chain takes.

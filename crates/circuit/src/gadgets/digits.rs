@@ -5,21 +5,9 @@
 
 use ark_bn254::Fr;
 use ark_ff::{One, PrimeField, Zero};
+use zkslice_formats::{digits_per_word, words_of};
 
 use crate::{Builder, CircuitError, Interval};
-
-/// Bits of a field element that packing may use: r > 2^253.
-const WORD_BITS: u32 = 253;
-
-/// Digits a word holds at a pitch of `bits`.
-pub fn digits_per_word(bits: u32) -> usize {
-    (WORD_BITS / bits.clamp(1, WORD_BITS)) as usize
-}
-
-/// Words that `count` digits of `bits` bits take.
-pub fn words_of(count: usize, bits: u32) -> usize {
-    count.div_ceil(digits_per_word(bits))
-}
 
 /// Which widths have a table of their own, besides the model's table.
 ///

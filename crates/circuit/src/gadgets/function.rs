@@ -30,7 +30,7 @@ impl<'a> FunctionTable<'a> {
         let last = i128::from(first) + values.len() as i128 - 1;
         let farthest = i128::from(first).abs().max(last.abs());
         let largest = i128::from(lo).abs().max(i128::from(hi).abs());
-        if i128::from(stride) <= 2 * farthest || farthest + i128::from(stride) * largest >= 1 << 62 {
+        if i128::from(stride) <= 2 * farthest || farthest + i128::from(stride) * largest >= Interval::LIMIT {
             return Err(unsupported(format!("stride {stride} for arguments in [{first}, {last}] and values in [{lo}, {hi}]")));
         }
         let entries: Vec<i64> = values.iter().zip(first..).map(|(value, argument)| argument + stride * value).collect();

@@ -12,7 +12,7 @@ mod requant;
 
 pub use arithmetic::{Division, Root, divide, multiply, sqrt};
 pub use commit::{CHAIN_WORDS, commitment, commitment_of, tensor_tag};
-pub use digits::{DigitTables, digit, digits_per_word, pack, pack_values, unpack_values, words_of};
+pub use digits::{DigitTables, digit, pack, pack_values, unpack_values};
 pub use function::{FunctionTable, function};
 pub use max::{clip, max, one_hot, step};
 pub use poseidon::{hash, hash_of};

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde_json::json;
-use zkslice_compiler::{CompileError, ImportError, ImportOptions, InputRange, InputScales, Options, Reference, import};
+use zkslice_compiler::{CompileError, ImportError, ImportOptions, InputRange, InputScales, MaxError, Options, Reference, Report, import};
+use zkslice_formats::hex0x;
 use zkslice_graph::Samples;
+use zkslice_graph::cost::{Cost, rows};
 use zkslice_inputs::Slot;
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy};
 
@@ -56,6 +58,62 @@ fn shape(text: &str) -> Result<(String, Vec<usize>), String> {
     Ok((name.to_owned(), dims.ok_or_else(wrong)?))
 }
 
+/// A number, or a part of a hundred: whether it is one.
+fn number_or_percent(text: &str) -> Result<(f64, bool), String> {
+    let (number, percent) = text.strip_suffix('%').map_or((text, false), |number| (number, true));
+    let number: f64 = number.trim().parse().map_err(|_| format!("'{text}' is no number and no percentage"))?;
+    Ok((if percent { number / 100.0 } else { number }, percent))
+}
+
+fn max_error(text: &str) -> Result<MaxError, String> {
+    number_or_percent(text).map(|(number, percent)| if percent { MaxError::Share(number) } else { MaxError::Absolute(number) })
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number_or_percent(text).map(|(share, _)| share)
+}
+
+/// Nodes that are shown unless all are asked for.
+const SHOWN: usize = 12;
+/// Characters of a node's name that are shown.
+const NAME: usize = 40;
+
+/// The table of nodes, in their order: the costliest and the one that is off most, or all. Then what no node has: borders and tables.
+fn table(report: &Report, costs: &[Cost], all: bool) -> Vec<String> {
+    let nodes = &report.nodes;
+    let mut shown: Vec<usize> = (0..nodes.len()).collect();
+    if !all && nodes.len() > SHOWN {
+        shown.sort_by_key(|&index| std::cmp::Reverse(nodes[index].rows));
+        shown.truncate(SHOWN);
+        shown.extend((0..nodes.len()).max_by(|&a, &b| nodes[a].error.total_cmp(&nodes[b].error).then(b.cmp(&a))));
+        shown.sort_unstable();
+        shown.dedup();
+    }
+    let line = |name: &str, range: &str, bits: &str, rows: usize, error: &str| {
+        let name: String = name.chars().take(NAME).collect();
+        format!("  {name:<NAME$} {range:>12} {bits:>5} {rows:>10} {error:>10}").trim_end().to_owned()
+    };
+    let mut lines = vec![format!("  {:<NAME$} {:>12} {:>5} {:>10} {:>10}", "node", "range", "bits", "rows", "error")];
+    lines.extend(shown.iter().map(|&index| {
+        let of = &nodes[index];
+        line(&of.node, &significant(of.range), &of.bits.to_string(), of.rows, &format!("{:.3} %", 100.0 * of.error))
+    }));
+    let hidden = nodes.len() - shown.len();
+    if hidden > 0 {
+        let others = nodes.iter().enumerate().filter(|(index, _)| !shown.contains(index)).map(|(_, of)| of.rows);
+        lines.push(line(&format!("{hidden} others (--nodes)"), "", "", others.sum(), ""));
+    }
+    let bits = report.table_bits;
+    let functions: Vec<String> = report.functions.iter().map(|function| format!("{} {}", function.name, function.entries)).collect();
+    let functions = if functions.is_empty() { String::new() } else { format!("; {}", functions.join(", ")) };
+    let cut = if costs.len() > 1 { " and between slices" } else { "" };
+    lines.push(line(&format!("inputs, outputs{cut}"), "", "", costs.iter().map(|cost| cost.borders).sum(), ""));
+    lines.push(line(&format!("tables (2^{bits}{functions})"), "", "", costs.iter().map(|cost| cost.tables).sum(), ""));
+    lines.push(line("all", "", "", costs.iter().map(Cost::total).sum(), ""));
+    lines.push(format!("  most of the error arises at {}", report.dominant_node));
+    lines
+}
+
 /// Compile an ONNX model into a package of slices.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -64,7 +122,7 @@ fn shape(text: &str) -> Result<(String, Vec<usize>), String> {
 pub(crate) struct Args {
     /// The model.
     model: PathBuf,
-    /// Calibration samples: JSON {"samples": [{"input_data": […]}, …]}, .npy, .npz, .csv, an image, or a folder of them.
+    /// Calibration samples: JSON {"samples": [{"input_data": […]}, …]}, .npy, .npz, .pb, .csv, an image, or a folder of them, or of folders with input_0.pb and so on.
     #[arg(long)]
     samples: PathBuf,
     #[command(flatten)]
@@ -84,18 +142,18 @@ pub(crate) struct Args {
     /// Bits of an input's digit; chosen by accuracy and cost when not given. Integers take what their range needs.
     #[arg(long)]
     input_bits: Option<u32>,
-    /// Width of the range table; chosen by accuracy and cost when not given.
+    /// Bits of inner values, 8 to 16, and so the width of the range table; chosen by accuracy and cost when not given.
     #[arg(long)]
-    table_bits: Option<u32>,
-    /// How far beyond the samples inner values may go, as a factor; at least 2, more for few samples, when not given.
-    #[arg(long)]
+    bits: Option<u32>,
+    /// How far beyond the samples inputs may go, as a factor about their middle; chosen by the number of samples when not given.
+    #[arg(long, value_name = "FACTOR")]
     margin: Option<f64>,
+    /// The same for inner values' magnitudes; at least 2, more for few samples or a larger --margin, when not given.
+    #[arg(long, value_name = "FACTOR")]
+    inner_margin: Option<f64>,
     /// Clamp inner values at this quantile of the samples (0.9 to 1) instead of refusing inputs that go beyond; costs constraints.
     #[arg(long, value_name = "QUANTILE")]
     clamp: Option<f64>,
-    /// How far beyond the samples inputs may go, as a factor about their middle; chosen by the number of samples when not given.
-    #[arg(long)]
-    input_margin: Option<f64>,
     /// Range of inputs instead of what the samples show: lo,hi or name=lo,hi or name[feature]=lo,hi; may be repeated.
     #[arg(long, value_name = "RANGE", value_parser = input_range, allow_hyphen_values = true)]
     input_range: Vec<InputRange>,
@@ -108,16 +166,20 @@ pub(crate) struct Args {
     /// Size of open leading axes, whatever their name.
     #[arg(long, value_parser = at_least_one)]
     batch: Option<usize>,
-    /// Fail when an output on a sample differs by more than this from the float model's, instead of by 5 % of the output's range.
-    #[arg(long)]
-    max_error: Option<f64>,
-    /// Write the package whatever its error and however often its largest output is another one than the float model's.
+    /// Take the cheapest setting that keeps every output on the samples this near to the float model's, or fail: a number in the output's
+    /// unit, or 1% of its largest magnitude.
+    #[arg(long, value_name = "ERROR", value_parser = max_error, allow_hyphen_values = true)]
+    max_error: Option<MaxError>,
+    /// Take the cheapest setting whose largest output is the float model's on this share of the samples, or fail: 0 to 1, or 99%.
+    #[arg(long, value_name = "SHARE", value_parser = share, allow_hyphen_values = true)]
+    min_agreement: Option<f64>,
+    /// Write the package whatever its error and however often its largest output is another one, but for what is stated.
     #[arg(long)]
     allow_error: bool,
     /// Leave a Softmax at the end out, whose arg max is that of its argument, instead of computing it.
     #[arg(long)]
     drop_final_softmax: bool,
-    /// Print what each node of the model costs and how accurate its result is; JSON output always has it.
+    /// Print what every node costs and how accurate its result is, not only the costliest; JSON output always has all.
     #[arg(long)]
     nodes: bool,
     /// The folder to write. The same package there stays, with its keys.
@@ -135,11 +197,11 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let samples = read_samples(&args, &import)?;
     let options = Options {
         import,
-        table_bits: args.table_bits,
+        bits: args.bits,
         input_bits: args.input_bits,
         margin: args.margin,
+        inner_margin: args.inner_margin,
         clamp: args.clamp,
-        input_margin: args.input_margin,
         input_ranges: args.input_range,
         input_scales: match args.input_scales {
             InputScalesArg::Auto => InputScales::Auto,
@@ -147,6 +209,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
             InputScalesArg::Feature => InputScales::Feature,
         },
         max_error: args.max_error,
+        min_agreement: args.min_agreement,
         allow_error: args.allow_error,
     };
     let spinner = output.spinner("quantising");
@@ -186,15 +249,18 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let slices: Vec<_> =
         manifest.slices.iter().map(|s| json!({ "constraints": s.constraints, "reads": s.reads, "writes": s.writes })).collect();
     let keys = package.keys().ok().map(|keys| keys.model);
+    let costs: Vec<Cost> = package.slices().iter().map(|slice| rows(slice.bound())).collect();
     let value = json!({
         "package": args.output,
         "kept_keys_of": keys,
         "name": manifest.name,
         "constraints": constraints,
         "slices": slices,
-        "digest": format!("0x{}", hex::encode(package.digest())),
+        "digest": hex0x(&package.digest()),
         "report": manifest.report,
         "nodes": report.nodes,
+        "borders": costs.iter().map(|cost| cost.borders).sum::<usize>(),
+        "tables": costs.iter().map(|cost| cost.tables).sum::<usize>(),
         "seconds": started.elapsed().as_secs_f64(),
     });
     for warning in &report.warnings {
@@ -235,14 +301,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     ];
     let sites: Vec<String> = sites.iter().filter(|(count, _)| *count > 0).map(|(count, name)| format!("{count} {name}")).collect();
     lines.push(format!("  what costs: {}", sites.join(", ")));
-    if args.nodes {
-        lines.push(format!("  {:<40} {:>12} {:>5} {:>10} {:>8}", "node", "range", "bits", "rows", "error"));
-        lines.extend(report.nodes.iter().map(|of| {
-            let name: String = of.node.chars().take(40).collect();
-            format!("  {name:<40} {:>12} {:>5} {:>10} {:>7.3} %", significant(of.range), of.bits, of.rows, 100.0 * of.error)
-        }));
-        lines.push(format!("  most of the error arises at {}", report.dominant_node));
-    }
+    lines.extend(table(&report, &costs, args.nodes));
     lines.extend(manifest.slices.iter().enumerate().map(|(k, s)| format!("  slice {k}: {} constraints", s.constraints)));
     lines.extend(keys.map(|model| format!("  the same package was there: its keys stay, of model {model}")));
     output.result(&value, &lines);

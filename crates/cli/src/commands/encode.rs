@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use zkslice_chain::bindings::{InferenceOracle, Request};
 use zkslice_chain::constants::VERIFIER_SELECTOR;
 use zkslice_chain::context;
-use zkslice_prover::{Bound, Inference, encode_request};
-use zkslice_slicer::{Package, TensorKind, bitmap};
+use zkslice_formats::key_blob::bitmap;
+use zkslice_prover::{Bound, Inference, encode_request, opening_file};
+use zkslice_slicer::{Package, TensorKind};
 
 use super::request::{Deadline, deadline};
 use super::{Reading, amount, integers, write_secret};
@@ -27,7 +28,7 @@ use crate::output::Output;
 pub(crate) struct Args {
     /// The package.
     package: PathBuf,
-    /// The input: JSON {"input_data": [one list per input]}, a .npy, .npz or .csv of one sample, or an image.
+    /// The input: JSON {"input_data": [one list per input]}, a .npy, .npz, .pb or .csv of one sample, a folder with input_0.pb and so on, or an image.
     #[arg(long)]
     input: PathBuf,
     #[command(flatten)]
@@ -211,7 +212,7 @@ pub(crate) fn min_coverage(package: &Package, slices: &[usize]) -> Result<U256, 
 /// Writes the opening of a commitment where [`zkslice_prover::LocalProver`] looks for it.
 pub(crate) fn write_opening<T: serde::Serialize>(folder: &Path, commitment: &[u8; 32], opening: Option<&T>) -> Result<PathBuf, CliError> {
     std::fs::create_dir_all(folder).map_err(|e| CliError::failed(format!("{}: {e}", folder.display())))?;
-    let path = folder.join(format!("{}.json", hex::encode(commitment)));
+    let path = folder.join(opening_file(commitment));
     write_secret(&path, &serde_json::to_vec(&opening).map_err(|e| CliError::failed(e.to_string()))?)?;
     Ok(path)
 }

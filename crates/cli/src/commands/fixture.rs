@@ -33,7 +33,7 @@ const TIME: u64 = 1_800_000_000;
 pub(crate) struct Args {
     /// The package, with keys.
     package: PathBuf,
-    /// The input: JSON {"input_data": [one list per input]}, a .npy, .npz or .csv of one sample, or an image.
+    /// The input: JSON {"input_data": [one list per input]}, a .npy, .npz, .pb or .csv of one sample, a folder with input_0.pb and so on, or an image.
     #[arg(long)]
     input: PathBuf,
     #[command(flatten)]

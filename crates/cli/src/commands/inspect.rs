@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use zkslice_compiler::{FloatNode, ImportOptions, import};
+use zkslice_formats::hex0x;
 use zkslice_prover::{Bound, Bundle};
 use zkslice_slicer::{Package, key_bytes, prove_estimate};
 
@@ -87,7 +88,6 @@ fn package(path: &Path) -> Result<(Value, Vec<String>), CliError> {
 
 fn bundle(path: &Path) -> Result<(Value, Vec<String>), CliError> {
     let bundle = Bundle::from_json(&read(path)?).map_err(|e| CliError::from(e).in_file(path))?;
-    let hex0x = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
     let mut lines = vec![format!("{}: model {}, context {}", path.display(), hex0x(&bundle.model), hex0x(&bundle.context))];
     for (i, bound) in bundle.tensors.iter().enumerate() {
         lines.push(match bound {

@@ -13,7 +13,7 @@ use crate::output::Output;
 
 /// Join bundles of single slices, proven apart of one inference, into one bundle. It is written only if it verifies.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  zkslice join pkg slice0.json slice1.json slice2.json -o bundle.json")]
+#[command(after_help = "Examples:\n  zkslice join pkg slice0.json slice1.json slice2.json -o bundle.json")]
 pub(crate) struct Args {
     /// The package, with keys (verifying keys suffice).
     package: PathBuf,

@@ -26,7 +26,7 @@ use std::path::Path;
 use std::process::Command;
 
 use alloy::primitives::U256;
-use zkslice_files::Readers;
+use zkslice_formats::Readers;
 use zkslice_inputs::{Pixels, Slot};
 use zkslice_slicer::Package;
 
@@ -58,7 +58,7 @@ pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 }
 
 fn write_for(readers: Readers, path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    zkslice_files::write(path, readers, bytes).map_err(|error| CliError::failed(format!("{}: {error}", path.display())))
+    zkslice_formats::write(path, readers, bytes).map_err(|error| CliError::failed(format!("{}: {error}", path.display())))
 }
 
 /// How files of inputs are read.

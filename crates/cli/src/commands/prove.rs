@@ -12,7 +12,7 @@ use zkslice_slicer::{Package, TensorKind};
 
 use super::{Reading, check_replaceable, field_word, integers, limit_threads, read, write, write_secret};
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{Numbers, Output};
 
 /// Prove an inference, or one slice of it.
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ use crate::output::Output;
 pub(crate) struct Args {
     /// The package, with keys.
     package: PathBuf,
-    /// The input: JSON {"input_data": [one list per input]}, a .npy, .npz or .csv of one sample, or an image.
+    /// The input: JSON {"input_data": [one list per input]}, a .npy, .npz, .pb or .csv of one sample, a folder with input_0.pb and so on, or an image.
     #[arg(long, required_unless_present = "boundary")]
     input: Option<PathBuf>,
     #[command(flatten)]
@@ -102,7 +102,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let bytes = proven.bundle.to_json()?;
     let (bundle, verifier) = (Bundle::from_json(&bytes)?, Verifier::new(&package)?);
     let outputs = match args.slice {
-        None => Some(package.decode(&verifier.verify(&bundle)?)),
+        None => Some(Numbers::of_outputs(&package, package.decode(&verifier.verify(&bundle)?))),
         Some(_) => {
             verifier.verify_slices(&bundle)?;
             None
@@ -115,7 +115,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let value = json!({ "seconds": seconds, "outputs": outputs, "bundle": args.output, "slices": proven.bundle.proofs.len(), "peak_bytes": super::peak_bytes() });
     let mut lines = vec![format!("{}: {} slice proofs in {seconds:.3} s", args.output.display(), proven.bundle.proofs.len())];
     let names = tensors.iter().filter(|t| t.kind == TensorKind::Output).map(|t| &t.name);
-    lines.extend(outputs.iter().flatten().zip(names).map(|(values, name)| format!("  {name}: {values:?}")));
+    lines.extend(outputs.iter().flatten().zip(names).map(|(values, name)| format!("  {name}: {values}")));
     output.result(&value, &lines);
     Ok(ExitCode::SUCCESS)
 }

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// The model's package, with keys.
     #[arg(long, value_name = "PACKAGE")]
     model: PathBuf,
-    /// The input: JSON {"input_data": [one list per input]}, a .npy, .npz or .csv of one sample, or an image.
+    /// The input: JSON {"input_data": [one list per input]}, a .npy, .npz, .pb or .csv of one sample, a folder with input_0.pb and so on, or an image.
     #[arg(long)]
     input: PathBuf,
     #[command(flatten)]

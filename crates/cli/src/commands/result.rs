@@ -13,7 +13,7 @@ use zkslice_slicer::{Package, TensorKind};
 use super::encode::{word_hex, word_list};
 use super::runtime;
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{Numbers, Output};
 
 /// Say what became of a request: its state, and its outputs once it is fulfilled.
 #[derive(Debug, clap::Args)]
@@ -80,9 +80,9 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         lines.push(format!("  answered in block {} by transaction {}, for {}", result.block, result.tx_hash, event.beneficiary));
         if let Some(package) = &package {
             let raw: Vec<[u8; 32]> = event.outputWords.iter().map(U256::to_be_bytes).collect();
-            let decoded = package.decode(&unpack_outputs(package, &raw)?);
+            let decoded = Numbers::of_outputs(package, package.decode(&unpack_outputs(package, &raw)?));
             let names = package.manifest().tensors.iter().filter(|t| t.kind == TensorKind::Output).map(|t| &t.name);
-            lines.extend(decoded.iter().zip(names).map(|(values, name)| format!("  {name}: {values:?}")));
+            lines.extend(decoded.iter().zip(names).map(|(values, name)| format!("  {name}: {values}")));
             outputs = Some(decoded);
         } else {
             lines.push(format!("  output words (--model decodes them): {}", word_list(&event.outputWords)));

@@ -12,7 +12,7 @@ use zkslice_slicer::{Package, TensorKind};
 
 use super::{Reading, limit_threads, slots};
 use crate::error::CliError;
-use crate::output::{Output, significant};
+use crate::output::{Numbers, Output, significant};
 
 /// Refusals whose reason is told.
 const REASONS: usize = 5;
@@ -27,7 +27,7 @@ const SHOWN: usize = 10;
 pub(crate) struct Args {
     /// The package; it needs no keys.
     package: PathBuf,
-    /// The inputs: JSON, .npy, .npz, .csv, an image, or a folder of them.
+    /// The inputs: JSON, .npy, .npz, .pb, .csv, an image, or a folder of them, or of folders with input_0.pb and so on.
     #[arg(long)]
     inputs: PathBuf,
     #[command(flatten)]
@@ -98,7 +98,8 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let reference = model.map(|model| model.compare(&lists)).transpose().map_err(|e| CliError::input(e.to_string()))?;
     spinner.finish_and_clear();
 
-    let refusals: Vec<(usize, &String)> = answers.iter().enumerate().filter_map(|(k, answer)| Some((k, answer.as_ref().err()?))).collect();
+    let refusals: Vec<(usize, String)> =
+        answers.iter().enumerate().filter_map(|(k, answer)| Some((k, answer.as_ref().err()?.clone()))).collect();
     let done = inputs.len() - refusals.len();
     let share = |part: usize| (done > 0).then(|| part as f64 / done as f64);
     let percent = |part: usize| share(part).map_or("none".to_owned(), |share| format!("{:.2} %", 100.0 * share));
@@ -156,10 +157,11 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     if reference == Some(Reference::Own) {
         lines.push("  the model's outputs are by our reading alone: tract cannot run the model".into());
     }
+    let answers: Vec<Option<Vec<Numbers>>> = answers.into_iter().map(|answer| Some(Numbers::of_outputs(&package, answer.ok()?))).collect();
     if expected.is_none() {
-        let shown = answers.iter().enumerate().filter_map(|(sample, answer)| Some((sample, answer.as_ref().ok()?)));
+        let shown = answers.iter().enumerate().filter_map(|(sample, answer)| Some((sample, answer.as_ref()?)));
         for (sample, answer) in shown.take(SHOWN) {
-            lines.extend(names.iter().zip(answer).map(|(name, values)| format!("  input {sample}, {name}: {values:?}")));
+            lines.extend(names.iter().zip(answer).map(|(name, values)| format!("  input {sample}, {name}: {values}")));
         }
         if done > SHOWN {
             lines.push(format!("  and {} more, which --json prints; --model compares them with the model's", done - SHOWN));
@@ -168,7 +170,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let value = json!({
         "inputs": inputs.len(), "refused": refusals.len(),
         "refusals": refusals.iter().take(REASONS).map(|(sample, reason)| json!({ "input": sample, "reason": reason })).collect::<Vec<_>>(),
-        "reference": reference, "outputs": outputs, "labels": judged, "answers": answers.iter().map(|answer| answer.as_ref().ok()).collect::<Vec<_>>(),
+        "reference": reference, "outputs": outputs, "labels": judged, "answers": answers,
         "seconds": started.elapsed().as_secs_f64(),
     });
     output.result(&value, &lines);

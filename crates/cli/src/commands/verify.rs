@@ -9,7 +9,7 @@ use zkslice_slicer::{Package, TensorKind};
 
 use super::read;
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{Numbers, Output};
 
 /// Verify a bundle: every slice, every word, the wiring. Exit code 1 for one that is not valid, 2 for a file that is no bundle.
 #[derive(Debug, clap::Args)]
@@ -29,10 +29,10 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     match verifier.verify(&bundle) {
         Ok(integers) => {
             let seconds = started.elapsed().as_secs_f64();
-            let outputs = package.decode(&integers);
+            let outputs = Numbers::of_outputs(&package, package.decode(&integers));
             let names = package.manifest().tensors.iter().filter(|t| t.kind == TensorKind::Output).map(|t| &t.name);
             let mut lines = vec![format!("{}: valid, {} slices in {:.1} ms", args.bundle.display(), bundle.proofs.len(), 1e3 * seconds)];
-            lines.extend(outputs.iter().zip(names).map(|(values, name)| format!("  {name}: {values:?}")));
+            lines.extend(outputs.iter().zip(names).map(|(values, name)| format!("  {name}: {values}")));
             output.result(&json!({ "valid": true, "outputs": outputs, "integers": integers, "seconds": seconds }), &lines);
             Ok(ExitCode::SUCCESS)
         }

@@ -64,7 +64,7 @@ impl Importer<'_> {
     }
 
     /// A quotient of reals; by a constant it is linear, and a constant's is a function of the divisor.
-    fn real_quotient(&mut self, c: &Context<'_>, x: &Known, y: &Known) -> Result<Known, ImportError> {
+    pub(super) fn real_quotient(&mut self, c: &Context<'_>, x: &Known, y: &Known) -> Result<Known, ImportError> {
         check_divisor(c, y)?;
         match (x, y) {
             (_, Known::Constant(divisor)) => {

@@ -1,6 +1,7 @@
 //! Attention, and the rotary embedding of positions.
 
 use super::attributes::Attributes;
+use super::cast::width;
 use super::constant::{Constant, Elements};
 use super::context::Context;
 use super::mask::{MASKED, Mask, mask_numbers};
@@ -12,6 +13,8 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("Attention", "three or four axes, shared keys, masks, earlier keys and values", |i, c, a| i.attention(c, a)),
     operator("RotaryEmbedding", "constant caches and positions", |i, c, a| i.rotary(c, a).map(one)),
 ];
+
+const INTEGER_MASK: &str = "its mask is of integers where truth values or floats are needed";
 
 impl Importer<'_> {
     /// Heads as an axis: `[batch, heads, length, size]`.
@@ -149,6 +152,9 @@ impl Importer<'_> {
             }
             match &known {
                 Known::Constant(constant) => {
+                    if self.stated_type([c.input_name(3)].into_iter()).and_then(width).is_some() {
+                        return Err(c.wrong(INTEGER_MASK));
+                    }
                     let mut list = mask_numbers(c, constant)?;
                     // Integers are truth values, where they can be.
                     if matches!(constant.elements, Elements::Ints(_)) && list.iter().all(|&x| x == 0.0 || x == 1.0) {
@@ -162,7 +168,7 @@ impl Importer<'_> {
                     match self.kind(&known) {
                         Kind::Boolean => mask.keep = Some(wide),
                         Kind::Real => added = Some(wide),
-                        Kind::Integer => return Err(c.wrong("its mask is of integers where truth values or floats are needed")),
+                        Kind::Integer => return Err(c.wrong(INTEGER_MASK)),
                     }
                 }
             }
@@ -174,6 +180,9 @@ impl Importer<'_> {
                 );
             }
             hide(&mut mask, &|e| e % columns > e / columns % rows + past);
+        }
+        if causal && c.optional(6).is_some() {
+            return Err(c.wrong("its `is_causal` beside lengths of keys is read differently by runtimes; give a mask instead"));
         }
         match c.optional(6) {
             Some(known) if self.shape(known) != [batch] => {

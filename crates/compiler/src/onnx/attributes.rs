@@ -83,6 +83,11 @@ impl<'a> Attributes<'a> {
         if value.is_finite() { Ok(value.into()) } else { Err(self.wrong(name, "is not a finite number")) }
     }
 
+    /// A float that may be infinite or no number, which stands for what is missing.
+    pub(super) fn any_float(&mut self, name: &str) -> Result<Option<f64>, ImportError> {
+        Ok(self.take(name, AttributeType::Float)?.map(|attribute| attribute.f.into()))
+    }
+
     pub(super) fn floats(&mut self, name: &str) -> Result<Option<&'a [f32]>, ImportError> {
         Ok(self.take(name, AttributeType::Floats)?.map(|attribute| attribute.floats.as_slice()))
     }

@@ -427,18 +427,19 @@ impl Importer<'_> {
             return Ok(filled.first().map_or_else(|| self.empty_like(&parts[0], &shape), |&known| known.clone()));
         }
         c.elements(&shape)?;
-        // Integers of 64 bits stay what they are.
-        let ints: Option<Vec<&[i64]>> = filled
-            .iter()
-            .map(|known| match known.constant().map(|constant| &constant.elements) {
-                Some(Elements::Ints(list)) => Some(list.as_slice()),
-                _ => None,
-            })
-            .collect();
-        match ints {
-            Some(ints) => Ok(Known::Constant(Constant::ints(shape, concat(axis, &shapes, &ints)))),
-            None => self.push(c, FloatOp::Concat { axis }, &filled, &shape),
+        // Constants stay what they are: integers of 64 bits, and a mask's infinite numbers.
+        let constants: Option<Vec<&Constant>> = filled.iter().map(|known| known.constant()).collect();
+        if let Some(constants) = constants {
+            let ints: Option<Vec<&[i64]>> = constants.iter().map(|constant| constant.elements.ints()).collect();
+            if let Some(ints) = ints {
+                return Ok(Known::Constant(Constant::ints(shape, concat(axis, &shapes, &ints))));
+            }
+            let floats: Option<Vec<&[f64]>> = constants.iter().map(|constant| constant.elements.floats()).collect();
+            if let Some(floats) = floats {
+                return Ok(Known::Constant(Constant::floats(shape, concat(axis, &shapes, &floats))));
+            }
         }
+        self.push(c, FloatOp::Concat { axis }, &filled, &shape)
     }
 }
 

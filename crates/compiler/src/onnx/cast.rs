@@ -1,5 +1,6 @@
 //! Types that the model states, and casts between them.
 
+use half::{bf16, f16};
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::DataType;
 
@@ -70,6 +71,22 @@ impl Importer<'_> {
         self.map(c, x, "Trunc", Vec::new(), |x, _| libm::trunc(x))
     }
 
+    /// Numbers without their fractions, as integers of a type. What the type does not hold has no value: runtimes and processors differ
+    /// in what they make of it.
+    fn whole(&mut self, c: &Context<'_>, x: &Known, to: DataType) -> Result<Known, ImportError> {
+        let output = match width(to) {
+            Some((bits, signed)) if bits <= 16 || !signed => {
+                let (least, count) = (if signed { -(2_f64.powi(bits as i32 - 1)) } else { 0.0 }, 2_f64.powi(bits as i32));
+                self.map(c, x, "Cast", vec![least, least + count - 1.0], |x, p| {
+                    let whole = libm::trunc(x);
+                    if (p[0]..=p[1]).contains(&whole) { whole } else { f64::NAN }
+                })?
+            }
+            _ => self.truncated(c, x)?,
+        };
+        Ok(self.of_kind(output, Kind::Integer))
+    }
+
     /// Cast and CastLike.
     fn cast(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {
         a.ignore("saturate");
@@ -95,13 +112,21 @@ impl Importer<'_> {
             return Err(c.wrong("it casts to a type that is not supported; floats of 16 to 64 bits, integers and truth values are"));
         };
         if let Known::Constant(constant) = x {
+            let rounded = |&x: &f64| match to {
+                DataType::Float16 => f16::from_f64(x).to_f64(),
+                DataType::Bfloat16 => bf16::from_f64(x).to_f64(),
+                _ => f64::from(x as f32),
+            };
             // An infinite bound stays one, and integers of 64 bits stay exact.
             let elements = match (&constant.elements, to) {
                 (Elements::Floats(list), DataType::Double) => Some(Elements::Floats(list.clone())),
-                (Elements::Floats(list), _) if kind == Kind::Real => {
-                    Some(Elements::Floats(list.iter().map(|&x| f64::from(x as f32)).collect()))
-                }
+                (Elements::Floats(list), _) if kind == Kind::Real => Some(Elements::Floats(list.iter().map(rounded).collect())),
                 (Elements::Ints(list), DataType::Int64) => Some(Elements::Ints(list.clone())),
+                (Elements::Ints(list), DataType::Float | DataType::Float16 | DataType::Bfloat16) => {
+                    Some(Elements::Floats(list.iter().map(|&x| x as f64).map(|x| rounded(&x)).collect()))
+                }
+                (Elements::Ints(list), DataType::Int32) => Some(Elements::Ints(list.iter().map(|&x| i64::from(x as i32)).collect())),
+                (Elements::Ints(list), DataType::Uint32) => Some(Elements::Ints(list.iter().map(|&x| i64::from(x as u32)).collect())),
                 _ => None,
             };
             if let Some(elements) = elements {
@@ -117,10 +142,7 @@ impl Importer<'_> {
                 let output = self.sum(c, &[(&first, -1.0), (&second, -1.0)], 2.0)?;
                 Ok(self.of_kind(output, kind))
             }
-            (Kind::Real, Kind::Integer) => {
-                let output = self.truncated(c, x)?;
-                Ok(self.of_kind(output, kind))
-            }
+            (Kind::Real, Kind::Integer) => self.whole(c, x, to),
             (Kind::Integer, Kind::Integer) => self.narrowed(c, x, to),
             // The same numbers under another type.
             _ => self.push_as(c, FloatOp::Reshape, &[x], &shape, kind),
@@ -134,7 +156,7 @@ impl Importer<'_> {
             return Ok(x.clone());
         };
         let fits = from.is_some_and(|(old, sign)| (old, sign) == (bits, signed) || (old < bits && (signed || !sign)));
-        if fits || bits > 16 {
+        if fits || bits > 32 {
             // Numbers of more than 32 bits have no place in a proof.
             return Ok(x.clone());
         }

@@ -18,6 +18,24 @@ pub(super) enum Elements {
     Ints(Vec<i64>),
 }
 
+impl Elements {
+    /// The list, if they are floats.
+    pub(super) fn floats(&self) -> Option<&[f64]> {
+        match self {
+            Elements::Floats(list) => Some(list),
+            Elements::Ints(_) => None,
+        }
+    }
+
+    /// The list, if they are integers.
+    pub(super) fn ints(&self) -> Option<&[i64]> {
+        match self {
+            Elements::Floats(_) => None,
+            Elements::Ints(list) => Some(list),
+        }
+    }
+}
+
 /// A tensor known at compile time.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Constant {
@@ -58,6 +76,14 @@ impl Constant {
         match &self.elements {
             Elements::Floats(list) => list.first().copied().filter(|first| list.iter().all(|x| x == first)),
             Elements::Ints(list) => list.first().filter(|first| list.iter().all(|x| x == *first)).map(|&x| x as f64),
+        }
+    }
+
+    /// Whether 32 bits hold each of its floats; nothing where it is of integers.
+    pub(super) fn are_single(&self) -> Option<bool> {
+        match &self.elements {
+            Elements::Floats(list) => Some(list.iter().all(|&x| f64::from(x as f32) == x)),
+            Elements::Ints(_) => None,
         }
     }
 

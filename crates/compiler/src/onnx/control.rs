@@ -1,4 +1,4 @@
-//! If and Loop, which constants decide, and their subgraphs.
+//! If, Loop and Scan, whose course is constant, and their subgraphs.
 
 use std::collections::HashSet;
 
@@ -13,6 +13,7 @@ use super::{ImportError, Importer, Known};
 pub(super) const OPERATORS: &[Operator] = &[
     operator("If", "a constant condition", |i, c, a| i.branch(c, a)),
     operator("Loop", "a constant number of iterations", |i, c, a| i.unroll(c, a)),
+    operator("Scan", "any number of states and of inputs to scan; from operator set 9 on", |i, c, a| i.scan(c, a)),
 ];
 
 impl Importer<'_> {
@@ -65,6 +66,66 @@ impl Importer<'_> {
         Ok(carried)
     }
 
+    /// The body once for each slice of what is scanned.
+    fn scan(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Vec<Known>, ImportError> {
+        c.since(9)?;
+        let body = a.graph("body")?.ok_or_else(|| a.wrong("body", "is missing"))?;
+        let scanned = a.int("num_scan_inputs")?.unwrap_or(0);
+        let states = usize::try_from(scanned).ok().filter(|&n| n > 0).and_then(|n| c.inputs.len().checked_sub(n));
+        let states = states.ok_or_else(|| a.wrong("num_scan_inputs", format!("is {scanned} of {} inputs", c.inputs.len())))?;
+        let kept = body.output.len().checked_sub(states).ok_or_else(|| c.wrong("its body has too few outputs"))?;
+        let mut list = |name: &str, count: usize| match a.ints(name)? {
+            None => Ok(vec![0; count]),
+            Some(list) if list.len() == count => Ok(list.to_vec()),
+            Some(list) => Err(a.wrong(name, format!("has {} numbers where {count} are needed", list.len()))),
+        };
+        let inputs = c.inputs.len() - states;
+        let (axes, directions) = (list("scan_input_axes", inputs)?, list("scan_input_directions", inputs)?);
+        let (output_axes, output_directions) = (list("scan_output_axes", kept)?, list("scan_output_directions", kept)?);
+        let mut carried = (0..states).map(|index| c.known(index).cloned()).collect::<Result<Vec<_>, _>>()?;
+        let mut sources = Vec::with_capacity(inputs);
+        for (index, axis) in axes.into_iter().enumerate() {
+            let known = c.known(states + index)?;
+            let axis = c.axis(axis, self.shape(known).len())?;
+            sources.push((known, axis, self.shape(known)[axis]));
+        }
+        let length = sources[0].2;
+        if sources.iter().any(|source| source.2 != length) {
+            return Err(c.wrong("the inputs that it scans differ in length"));
+        }
+        let mut collected: Vec<Vec<Known>> = vec![Vec::new(); kept];
+        for iteration in 0..length {
+            self.count_import()?;
+            let mut given = std::mem::take(&mut carried);
+            for (&(known, axis, _), &direction) in sources.iter().zip(&directions) {
+                let index = if direction == 0 { iteration } else { length - 1 - iteration };
+                let part = self.gathered(c, known, axis, &[index])?;
+                let mut shape = self.shape(&part).to_vec();
+                shape.remove(axis);
+                given.push(self.reshaped(c, &part, &shape)?);
+            }
+            let mut results = self.subgraph(c, body, given)?.into_iter();
+            carried.extend(results.by_ref().take(states));
+            for (list, known) in collected.iter_mut().zip(results) {
+                list.push(known);
+            }
+        }
+        for ((mut list, axis), direction) in collected.into_iter().zip(output_axes).zip(output_directions) {
+            let Some(first) = list.first() else { return Err(c.wrong("it scans nothing")) };
+            let axis = c.axis(axis, self.shape(first).len() + 1)?;
+            for known in &mut list {
+                let mut shape = self.shape(known).to_vec();
+                shape.insert(axis, 1);
+                *known = self.reshaped(c, known, &shape)?;
+            }
+            if direction != 0 {
+                list.reverse();
+            }
+            carried.push(self.joined(c, &list, axis)?);
+        }
+        Ok(carried)
+    }
+
     /// Imports a subgraph whose inputs stand for `given`; gives what its outputs stand for. Its names end with it.
     fn subgraph(&mut self, c: &Context<'_>, graph: &pb::GraphProto, given: Vec<Known>) -> Result<Vec<Known>, ImportError> {
         if graph.input.len() != given.len() || !graph.sparse_initializer.is_empty() {
@@ -81,10 +142,14 @@ impl Importer<'_> {
         let hidden: Vec<(&String, Known)> = inner.iter().filter_map(|&name| Some((name, self.known.remove(name)?))).collect();
         for tensor in &graph.initializer {
             let constant = Constant::decode(&tensor.name, tensor, self.folder)?;
+            self.count_read(constant.len())?;
             self.known.insert(tensor.name.clone(), Known::Constant(constant));
         }
         self.known.extend(graph.input.iter().map(|input| input.name.clone()).zip(given));
+        // Which values are scores is known of the model's own names, which a subgraph may use again.
+        let scores = std::mem::take(&mut self.scores);
         self.nodes(&graph.node, &graph.output.iter().map(|output| output.name.as_str()).collect(), false)?;
+        self.scores = scores;
         let mut results = Vec::with_capacity(graph.output.len());
         for output in &graph.output {
             let made = self.known(&output.name)?;

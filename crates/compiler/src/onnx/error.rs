@@ -89,7 +89,6 @@ pub enum ImportError {
 
 /// Operators that are not supported, by family, and the nearest thing to do. A name that ends in `*` stands for all that begin with it.
 const ADVICE: &[(&[&str], &str)] = &[
-    (&["TopK"], "ArgMax and ReduceMax give the first of the largest; for more of them end the model before it and sort its outputs"),
     (
         &["Unique", "NonMaxSuppression"],
         "how much it gives depends on the input, and shapes must be fixed: end the model before it, and do this step on its outputs",
@@ -114,10 +113,14 @@ const ADVICE: &[(&[&str], &str)] = &[
         &["Sequence*", "SplitToSequence", "ConcatFromSequence", "Optional*"],
         "there are tensors alone here: export the model without lists, with its loops unrolled",
     ),
-    (&["Scan"], "export the model with its loop unrolled, or as a Loop of constant length"),
     (
         &["ai.onnx.ml.TreeEnsemble*"],
         "hummingbird-ml converts trees to tensor operators: convert the model with it, with the `gemm` strategy, and export that",
+    ),
+    (
+        &["ai.onnx.ml.ZipMap"],
+        "it makes maps of its input, which is a matrix of numbers: convert the model without it, in skl2onnx with \
+         options={id(model): {'zipmap': False}}",
     ),
     (&["ai.onnx.ml.*"], "write the model in tensor operators, as hummingbird-ml does, and give its inputs as numbers"),
     (
@@ -186,11 +189,11 @@ mod tests {
     #[test]
     fn each_missing_operator_has_something_to_do() {
         for (operator, words) in [
-            ("TopK", "ArgMax"),
             ("QLinearConv", "model of floats"),
             ("com.microsoft.QLinearAdd", "model of floats"),
             ("com.microsoft.FusedMatMul", "ONNX Runtime"),
             ("ai.onnx.ml.TreeEnsembleClassifier", "gemm"),
+            ("ai.onnx.ml.ZipMap", "'zipmap': False"),
             ("RandomNormalLike", "end the model before it"),
             ("Softmaxx", "Softmax is"),
             ("SofMax", "Softmax is"),

@@ -14,9 +14,13 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("GatherElements", "constant or computed indices, along any axis", |i, c, a| i.gather_elements(c, a).map(one)),
     operator("GatherND", "constant indices; computed ones without `batch_dims`", |i, c, a| i.gather_nd(c, a).map(one)),
     operator("OneHot", "a constant depth and constant values, along any axis", |i, c, a| i.one_hot(c, a).map(one)),
-    operator("Scatter", "constant indices", |i, c, a| i.scatter_elements(c, a).map(one)),
-    operator("ScatterElements", "constant indices; all reductions", |i, c, a| i.scatter_elements(c, a).map(one)),
-    operator("ScatterND", "constant indices; all reductions", |i, c, a| i.scatter_nd(c, a).map(one)),
+    operator("Scatter", "constant or computed indices", |i, c, a| i.scatter_elements(c, a).map(one)),
+    operator("ScatterElements", "constant indices and all reductions; computed indices alone or with `add`", |i, c, a| {
+        i.scatter_elements(c, a).map(one)
+    }),
+    operator("ScatterND", "constant indices and all reductions; computed indices alone or with `add`", |i, c, a| {
+        i.scatter_nd(c, a).map(one)
+    }),
     operator("TensorScatter", "constant places", |i, c, a| i.tensor_scatter(c, a).map(one)),
 ];
 
@@ -49,8 +53,19 @@ impl Importer<'_> {
         Ok(self.of_kind(cut, Kind::Integer))
     }
 
+    /// The places `[count, 1]` in row-major order that so many tuples of computed indices name under a shape.
+    fn flat_positions(&mut self, c: &Context<'_>, indices: &Known, shape: &[usize], count: usize) -> Result<Known, ImportError> {
+        let indices = self.integers(c, indices)?;
+        let flat = self.reshaped(c, &indices, &[count, shape.len()])?;
+        // Each index on its own may be negative.
+        let sizes: Vec<f64> = shape.iter().map(|&n| n as f64).collect();
+        let wrapped = self.wrapped(c, &flat, &sizes)?;
+        let weights = steps(shape).into_iter().map(|n| n as f64).collect();
+        self.dense(c, &wrapped, weights, vec![0.0], &[count, 1])
+    }
+
     /// Rows of a table `[count, rest]` at computed indices: `[indices.., rest]`.
-    fn table_rows(&mut self, c: &Context<'_>, table: &Known, indices: &Known) -> Result<Known, ImportError> {
+    pub(super) fn table_rows(&mut self, c: &Context<'_>, table: &Known, indices: &Known) -> Result<Known, ImportError> {
         let [count, rest] = *self.shape(table) else {
             return Err(c.wrong("its table has not two axes"));
         };
@@ -157,14 +172,7 @@ impl Importer<'_> {
                 self.moved(c, &[data], &positions, &shape)
             }
             Known::Value(_) if batch == 0 => {
-                let count: usize = rows.iter().product();
-                let indices = self.integers(c, indices)?;
-                let flat = self.reshaped(c, &indices, &[count, depth])?;
-                // Each index on its own may be negative.
-                let sizes: Vec<f64> = from[..depth].iter().map(|&n| n as f64).collect();
-                let wrapped = self.wrapped(c, &flat, &sizes)?;
-                let weights = steps(&from[..depth]).into_iter().map(|n| n as f64).collect();
-                let position = self.dense(c, &wrapped, weights, vec![0.0], &[count, 1])?;
+                let position = self.flat_positions(c, indices, &from[..depth], rows.iter().product())?;
                 let table = self.reshaped(c, data, &[from[..depth].iter().product(), inner])?;
                 let picked = self.table_rows(c, &table, &position)?;
                 self.reshaped(c, &picked, &shape)
@@ -178,13 +186,98 @@ impl Importer<'_> {
         a.exists("reduction", 16..=i64::MAX)?;
         let from = self.shape(c.known(0)?).to_vec();
         let axis = c.axis(a.int("axis")?.unwrap_or(0), from.len())?;
-        let indices = c.constant(1)?;
-        let updates = self.shape(c.known(2)?);
-        if indices.shape != updates || updates.len() != from.len() || (0..from.len()).any(|i| i != axis && updates[i] > from[i]) {
-            return Err(c.wrong(format!("its indices of shape {:?} and updates of {updates:?} do not fit data of {from:?}", indices.shape)));
+        let indices = c.known(1)?;
+        let (shape, updates) = (self.shape(indices).to_vec(), self.shape(c.known(2)?));
+        if shape != updates || shape.len() != from.len() || (0..from.len()).any(|i| i != axis && shape[i] > from[i]) {
+            return Err(c.wrong(format!("its indices of shape {shape:?} and updates of {updates:?} do not fit data of {from:?}")));
         }
-        let targets = positions_along(c, &from, &indices.shape, axis, c.ints(indices)?)?;
-        self.scattered(c, a, &targets)
+        match indices {
+            Known::Constant(constant) => {
+                let targets = positions_along(c, &from, &shape, axis, c.ints(constant)?)?;
+                self.scattered(c, a, &targets)
+            }
+            Known::Value(_) => self.scatter_lines(c, a, axis),
+        }
+    }
+
+    /// ScatterElements of computed indices: each line along the axis by itself.
+    fn scatter_lines(&mut self, c: &Context<'_>, a: &mut Attributes<'_>, axis: usize) -> Result<Known, ImportError> {
+        let (data, updates) = (c.known(0)?, c.known(2)?);
+        let (from, shape) = (self.shape(data).to_vec(), self.shape(updates).to_vec());
+        // Lines beyond those of the indices stay as they are.
+        let mut part = shape.clone();
+        part[axis] = from[axis];
+        let rank = from.len();
+        let reached = self.sliced(c, data, &vec![0; rank], &part, &vec![1; rank])?;
+        let of = self.rows(c, &reached, &[axis])?;
+        let (lines, count) = self.row_sizes(&of.rows);
+        let indices = self.rows(c, c.known(1)?, &[axis])?.rows;
+        let updates = self.rows(c, updates, &[axis])?.rows;
+        let length = shape[axis];
+        c.checked(&[lines, length, count], "places of its updates")?;
+        let hot = self.selectors(c, &indices, count)?;
+        let table = self.reshaped(c, &of.rows, &[lines, count, 1])?;
+        let updates = self.reshaped(c, &updates, &[lines, length, 1])?;
+        let written = self.written(c, a, &table, &updates, &hot)?;
+        let written = self.reshaped(c, &written, &[lines, count])?;
+        let written = self.restored(c, &of, &written)?;
+        let (steps, mut sources) = (steps(&from), (0..from.iter().product()).collect::<Vec<usize>>());
+        let mut next = sources.len();
+        each_index(&part, |at| {
+            sources[at.iter().zip(&steps).map(|(i, step)| i * step).sum::<usize>()] = next;
+            next += 1;
+            Ok(())
+        })?;
+        self.moved(c, &[data, &written], &sources, &from)
+    }
+
+    /// Data `[batch, count, inner]` with updates `[batch, length, inner]` at the places of which truth values `[batch, length, count]`
+    /// say which; of several at one place the last one stays, or they are added.
+    fn written(
+        &mut self,
+        c: &Context<'_>,
+        a: &mut Attributes<'_>,
+        data: &Known,
+        updates: &Known,
+        hot: &Known,
+    ) -> Result<Known, ImportError> {
+        let reduction = a.string("reduction")?.unwrap_or_else(|| "none".into());
+        let (shape, kind) = (self.shape(data).to_vec(), self.kind(data));
+        let [batch, count, inner] = shape[..] else { return Err(c.missing(0)) };
+        let length = self.shape(updates)[1];
+        let by_place = self.rearranged(c, hot, &[batch, length, count], &[0, 2, 1], &[batch, count, length])?;
+        let op = FloatOp::MatMul { batch, m: count, k: length, n: inner };
+        let output = match reduction.as_str() {
+            "add" => {
+                let added = self.push(c, op, &[&by_place, updates], &shape)?;
+                self.plus(c, data, &added)?
+            }
+            "none" => {
+                let column = |i: &mut Self, update: usize| i.sliced(c, &by_place, &[0, 0, update], &[batch, count, 1], &[1, 1, 1]);
+                // From the last one on: an update stays where no later one stands.
+                let mut taken = column(self, length - 1)?;
+                let mut kept = vec![taken.clone()];
+                for update in (0..length - 1).rev() {
+                    let (own, free) = (column(self, update)?, self.not(c, &taken)?);
+                    let own = self.product(c, &own, &free)?;
+                    let own = self.of_kind(own, Kind::Boolean);
+                    taken = self.plus(c, &taken, &own)?;
+                    taken = self.of_kind(taken, Kind::Boolean);
+                    kept.push(own);
+                }
+                kept.reverse();
+                let kept = self.joined(c, &kept, 2)?;
+                let new = self.push(c, op, &[&kept, updates], &shape)?;
+                let free = self.not(c, &taken)?;
+                let old = self.product(c, &free, data)?;
+                self.plus(c, &old, &new)?
+            }
+            other => {
+                let reason = format!("is `{other}`, and its indices are computed: for these, `none` and `add` are supported");
+                return Err(a.wrong("reduction", reason));
+            }
+        };
+        Ok(self.of_kind(output, kind))
     }
 
     /// A cache with new elements written along an axis, from each batch's own place on.
@@ -228,16 +321,25 @@ impl Importer<'_> {
         c.arity(3, 3)?;
         a.exists("reduction", 16..=i64::MAX)?;
         let from = self.shape(c.known(0)?).to_vec();
-        let indices = c.constant(1)?;
-        let updates = self.shape(c.known(2)?);
-        let Some((&depth, rows)) = indices
-            .shape
-            .split_last()
-            .filter(|(depth, rows)| (1..=from.len()).contains(*depth) && updates == [rows, &from[**depth..]].concat())
+        let known = c.known(1)?;
+        let (shape, updates) = (self.shape(known).to_vec(), self.shape(c.known(2)?));
+        let Some((&depth, rows)) =
+            shape.split_last().filter(|(depth, rows)| (1..=from.len()).contains(*depth) && updates == [rows, &from[**depth..]].concat())
         else {
-            return Err(c.wrong(format!("its indices of shape {:?} and updates of {updates:?} do not fit data of {from:?}", indices.shape)));
+            return Err(c.wrong(format!("its indices of shape {shape:?} and updates of {updates:?} do not fit data of {from:?}")));
         };
         let inner: usize = from[depth..].iter().product();
+        let Known::Constant(indices) = known else {
+            let (count, length): (usize, usize) = (from[..depth].iter().product(), rows.iter().product());
+            c.checked(&[length, count], "places of its updates")?;
+            let position = self.flat_positions(c, known, &from[..depth], length)?;
+            let hot = self.selectors(c, &position, count)?;
+            let hot = self.reshaped(c, &hot, &[1, length, count])?;
+            let table = self.reshaped(c, c.known(0)?, &[1, count, inner])?;
+            let updates = self.reshaped(c, c.known(2)?, &[1, length, inner])?;
+            let written = self.written(c, a, &table, &updates, &hot)?;
+            return self.reshaped(c, &written, &from);
+        };
         let steps = steps(&from);
         let mut targets = Vec::with_capacity(rows.iter().product::<usize>() * inner);
         for tuple in c.ints(indices)?.chunks_exact(depth) {

@@ -19,6 +19,7 @@
 //! | `pointwise` | functions of each element, clips and powers |
 //! | `reduce` | rows and what is made of each: sums, extremes, positions of extremes |
 //! | `linear`, `einsum` | matrix products, and Einsum in terms of them |
+//! | `sort` | the first of a row in order: TopK |
 //! | `norm`, `softmax` | normalisations, and soft max with what a mask leaves |
 //! | `mask`, `attention` | masks of scores before a soft max, and Attention |
 //! | `recurrent` | RNN, GRU and LSTM, unrolled |
@@ -27,7 +28,8 @@
 //! | `shape` | moves of elements, whose places are constant |
 //! | `index` | elements picked and set by index: Gather, Scatter, OneHot |
 //! | `generator` | constants: ranges, fills, shapes of tensors |
-//! | `control` | If and Loop, which constants decide, and their subgraphs |
+//! | `control` | If, Loop and Scan, whose course is constant, and their subgraphs |
+//! | `learned` | the domain `ai.onnx.ml`: linear models, support vectors, features |
 //! | `reference` | tract's reading of the model, which ours is held against |
 
 mod arithmetic;
@@ -44,7 +46,10 @@ mod conv;
 mod einsum;
 mod error;
 mod generator;
+#[cfg(test)]
+mod hostile;
 mod index;
+mod learned;
 mod linear;
 mod logic;
 mod mask;
@@ -59,6 +64,7 @@ mod resize;
 mod shape;
 mod sign;
 mod softmax;
+mod sort;
 mod window;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -69,10 +75,11 @@ use tract_onnx::prelude::Framework as _;
 
 use crate::float::{FloatGraph, FloatNode, FloatOp, Kind, Value, ValueId};
 pub(crate) use build::along;
-use constant::Constant;
+use constant::{Constant, Elements};
 use context::Context;
 pub use error::ImportError;
 use mask::Mask;
+use operators::is_standard;
 pub use operators::{Operator, operators};
 use reference::Runtime;
 pub use reference::{Mismatch, Reference};
@@ -80,6 +87,11 @@ use zkslice_graph::{checked_elements, limits};
 
 /// Oldest and newest version of the ONNX operator set whose operators are read as they are defined there.
 pub const OPSETS: (i64, i64) = (7, 28);
+
+/// Newest version of the operator set `ai.onnx.ml`.
+const LEARNED_OPSET: i64 = 5;
+/// Elements of constants that nodes may read, each counted as often as it is read: reading copies.
+const MOST_READ: usize = 1 << 31;
 
 /// How to import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,7 +153,7 @@ impl Imported {
     }
 
     pub(crate) fn new(bytes: &[u8], folder: Option<&Path>, options: &ImportOptions) -> Result<Imported, ImportError> {
-        zkslice_files::guard(|| {
+        zkslice_formats::guard(|| {
             let mut model = decode(bytes)?;
             drop_dead_nodes(&mut model);
             let graph = Importer::new(&model, folder, options)?.run()?;
@@ -215,6 +227,13 @@ impl Known {
             Known::Constant(constant) => Some(constant),
         }
     }
+
+    /// Rounds a constant's floats to 32 bits.
+    fn round_to_single(&mut self) {
+        if let Known::Constant(Constant { elements: Elements::Floats(list), .. }) = self {
+            list.iter_mut().for_each(|x| *x = f64::from(*x as f32));
+        }
+    }
 }
 
 struct Importer<'a> {
@@ -226,8 +245,10 @@ struct Importer<'a> {
     initialisers: HashMap<&'a str, &'a pb::TensorProto>,
     known: HashMap<String, Known>,
     graph: FloatGraph,
-    /// Elements of all values so far.
+    /// Elements of all values, and of constants that nodes made, so far.
     elements: usize,
+    /// Elements of constants that nodes have read so far.
+    read: usize,
     /// Nodes imported so far.
     imported: usize,
     /// Names of scores on their way to a soft max: nothing else reads them, but Add and Where on that way.
@@ -242,14 +263,22 @@ impl<'a> Importer<'a> {
         if model.ir_version <= 0 || model.opset_import.is_empty() {
             return Err(ImportError::NotOnnx("it states no version".into()));
         }
-        let opset = model
-            .opset_import
-            .iter()
-            .find(|set| set.domain.is_empty() || set.domain == "ai.onnx")
-            .map(|set| set.version)
-            .ok_or_else(|| ImportError::Unsupported("uses no operator of the ONNX domain".into()))?;
+        let version = |is: fn(&str) -> bool| model.opset_import.iter().find(|set| is(&set.domain)).map(|set| set.version);
+        let opset = match version(is_standard) {
+            Some(opset) => opset,
+            // What states no version has no operator of it.
+            None if proto.node.iter().any(|node| is_standard(&node.domain)) => {
+                return Err(ImportError::NotOnnx("it states no version of the ONNX operator set".into()));
+            }
+            None => OPSETS.1,
+        };
         if !(OPSETS.0..=OPSETS.1).contains(&opset) {
             return Err(ImportError::Opset(opset));
+        }
+        if let Some(learned) = version(|domain| domain == "ai.onnx.ml").filter(|learned| !(1..=LEARNED_OPSET).contains(learned)) {
+            return Err(ImportError::Unsupported(format!(
+                "uses version {learned} of the operator set ai.onnx.ml; versions 1 to {LEARNED_OPSET} can be read"
+            )));
         }
         if !proto.sparse_initializer.is_empty() {
             return Err(ImportError::Unsupported("has sparse initialisers, which are not supported".into()));
@@ -265,13 +294,14 @@ impl<'a> Importer<'a> {
         }
         let graph = FloatGraph { values: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
         let (known, scores, masks) = (HashMap::new(), mask::scores(proto), HashMap::new());
-        Ok(Importer { proto, folder, options, opset, initialisers, known, graph, elements: 0, imported: 0, scores, masks })
+        Ok(Importer { proto, folder, options, opset, initialisers, known, graph, elements: 0, read: 0, imported: 0, scores, masks })
     }
 
     /// What a name stands for, if anything made it yet.
     fn known(&mut self, name: &str) -> Result<Option<Known>, ImportError> {
-        if let Some(known) = self.known.get(name) {
-            return Ok(Some(known.clone()));
+        if let Some(known) = self.known.get(name).cloned() {
+            self.count_read(known.constant().map_or(0, Constant::len))?;
+            return Ok(Some(known));
         }
         let Some(tensor) = self.initialisers.get(name) else {
             return Ok(None);
@@ -335,6 +365,7 @@ impl<'a> Importer<'a> {
             let is_read = |name: &String| !name.is_empty() && (read.contains(name.as_str()) || outputs.contains(name.as_str()));
             let results = self.node(node, is_final, node.output.iter().map(is_read).collect())?;
             for (name, result) in node.output.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
+                self.count_elements(result.constant().map_or(0, Constant::len))?;
                 if let Known::Value(id) = &result
                     && let Some(value) = self.graph.values.get_mut(*id)
                     && value.name.is_empty()
@@ -361,6 +392,24 @@ impl<'a> Importer<'a> {
                 "takes more than {} nodes, those in its loops counted each time",
                 limits::MAX_NODES
             )));
+        }
+        Ok(())
+    }
+
+    /// Counts the elements of all that nodes make.
+    fn count_elements(&mut self, elements: usize) -> Result<(), ImportError> {
+        self.elements = self.elements.saturating_add(elements);
+        if self.elements > limits::MAX_TOTAL_ELEMENTS {
+            return Err(ImportError::Unsupported(format!("has more than {} elements in all its tensors", limits::MAX_TOTAL_ELEMENTS)));
+        }
+        Ok(())
+    }
+
+    /// Counts the elements of a constant that is read.
+    fn count_read(&mut self, elements: usize) -> Result<(), ImportError> {
+        self.read = self.read.saturating_add(elements);
+        if self.read > MOST_READ {
+            return Err(ImportError::Unsupported(format!("reads more than {MOST_READ} elements of constants, each time counted")));
         }
         Ok(())
     }
@@ -415,10 +464,7 @@ impl<'a> Importer<'a> {
         if self.graph.nodes.len() >= limits::MAX_NODES {
             return Err(c.wrong(format!("it makes the model take more than {} steps", limits::MAX_NODES)));
         }
-        self.elements = self.elements.saturating_add(elements);
-        if self.elements > limits::MAX_TOTAL_ELEMENTS {
-            return Err(ImportError::Unsupported(format!("has more than {} elements in all its tensors", limits::MAX_TOTAL_ELEMENTS)));
-        }
+        self.count_elements(elements)?;
         let output = self.new_value(String::new(), shape, kind);
         self.graph.nodes.push(FloatNode { name: c.name.clone(), op, inputs, output });
         Ok(output)
@@ -504,6 +550,11 @@ fn check_declared(output: &pb::ValueInfoProto, shape: &[usize]) -> Result<(), Im
     if agrees {
         Ok(())
     } else {
-        Err(port("output", &output.name, format!("is declared with another shape than {shape:?}, which its operators give")))
+        let dims: Vec<String> = dims.iter().map(|dim| dim.as_ref().map_or_else(|name| name.clone(), i64::to_string)).collect();
+        let reason = format!(
+            "is declared with shape [{}], but its operators give {shape:?}; correct the declaration, or leave its shape out",
+            dims.join(", ")
+        );
+        Err(port("output", &output.name, reason))
     }
 }

@@ -7,7 +7,7 @@ use super::{ImportError, Importer, Known, broadcast};
 use crate::float::{FloatOp, Kind};
 
 pub(super) const OPERATORS: &[Operator] = &[
-    operator("BatchNormalization", "inference, with constant parameters", |i, c, a| i.batch_norm(c, a).map(one)),
+    operator("BatchNormalization", "inference, with parameters that are constant or computed", |i, c, a| i.batch_norm(c, a).map(one)),
     operator("GroupNormalization", "any tensor", |i, c, a| i.group_norm(c, a).map(one)),
     operator("InstanceNormalization", "any tensor", |i, c, a| i.instance_norm(c, a).map(one)),
     operator("LRN", "any tensor", |i, c, a| i.lrn(c, a).map(one)),
@@ -111,6 +111,9 @@ impl Importer<'_> {
         let Some(&channels) = self.shape(x).get(1) else {
             return Err(c.wrong("its input must have a channel axis"));
         };
+        if (1..5).any(|index| c.optional(index).is_some_and(|known| known.constant().is_none())) {
+            return self.computed_batch_norm(c, x, channels, epsilon);
+        }
         let list = |index: usize| -> Result<&[f64], ImportError> {
             let constant = c.constant(index)?;
             if constant.shape != [channels] {
@@ -131,6 +134,18 @@ impl Importer<'_> {
         }
         let output = self.weighted_along(c, 1, &[(x, factors)], bias)?;
         Ok(self.of_kind(output, Kind::Real))
+    }
+
+    /// With parameters that the model computes, as converters write a layer norm: `scale·(x − mean) / √(variance + ε) + shift`.
+    fn computed_batch_norm(&mut self, c: &Context<'_>, x: &Known, channels: usize, epsilon: f64) -> Result<Known, ImportError> {
+        let rank = self.shape(x).len();
+        let mut parameter = |index: usize| self.by_channel(c, index, channels, rank);
+        let (scale, shift, mean, variance) = (parameter(1)?, parameter(2)?, parameter(3)?, parameter(4)?);
+        let variance = self.sum(c, &[(&variance, 1.0)], epsilon)?;
+        let deviation = self.each(c, FloatOp::Sqrt, &[&variance])?;
+        let centred = self.minus(c, x, &mean)?;
+        let x = self.real_quotient(c, &centred, &deviation)?;
+        self.scaled(c, &x, &scale, Some(&shift))
     }
 
     /// The shape of an input with batch, channels and more axes.
@@ -207,26 +222,31 @@ impl Importer<'_> {
         self.scaled(c, &x, c.known(1)?, None)
     }
 
-    /// A row of zeros stays one.
     fn lp_norm(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {
         c.arity(1, 1)?;
         let power = a.int("p")?.unwrap_or(2);
         let x = c.known(0)?;
         let axis = c.axis(a.int("axis")?.unwrap_or(-1), self.shape(x).len())?;
         let of = self.rows(c, x, &[axis])?;
-        let norm = match power {
-            1 => {
-                let magnitude = self.magnitude(c, &of.rows)?;
-                self.row_sums(c, &magnitude, 1.0)?
-            }
-            2 => self.root_of_squares(c, &of.rows, 1.0, 0.0)?,
-            _ => return Err(a.wrong("p", format!("is {power} where 1 or 2 is needed"))),
+        if !matches!(power, 1 | 2) {
+            return Err(a.wrong("p", format!("is {power} where 1 or 2 is needed")));
+        }
+        let output = self.unit_rows(c, &of.rows, power)?;
+        self.restored(c, &of, &output)
+    }
+
+    /// Each row divided by its sum of magnitudes (1) or its length (2); a row of zeros stays one.
+    pub(super) fn unit_rows(&mut self, c: &Context<'_>, rows: &Known, power: i64) -> Result<Known, ImportError> {
+        let norm = if power == 1 {
+            let magnitude = self.magnitude(c, rows)?;
+            self.row_sums(c, &magnitude, 1.0)?
+        } else {
+            self.root_of_squares(c, rows, 1.0, 0.0)?
         };
         let negative = self.negated(c, &norm)?;
         let is_zero = self.step(c, &negative)?;
         let norm = self.plus(c, &norm, &is_zero)?;
-        let output = self.ratio(c, &of.rows, &norm, 0.0)?;
-        self.restored(c, &of, &output)
+        self.ratio(c, rows, &norm, 0.0)
     }
 
     fn mean_variance(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {

@@ -149,6 +149,14 @@ impl Importer<'_> {
         self.map(c, x, "Exp", Vec::new(), formula::exp)
     }
 
+    pub(super) fn sigmoid(&mut self, c: &Context<'_>, x: &Known) -> Result<Known, ImportError> {
+        self.map(c, x, "Sigmoid", Vec::new(), formula::sigmoid)
+    }
+
+    pub(super) fn tanh(&mut self, c: &Context<'_>, x: &Known) -> Result<Known, ImportError> {
+        self.map(c, x, "Tanh", Vec::new(), formula::tanh)
+    }
+
     pub(super) fn log(&mut self, c: &Context<'_>, x: &Known) -> Result<Known, ImportError> {
         self.map(c, x, "Log", Vec::new(), formula::log)
     }

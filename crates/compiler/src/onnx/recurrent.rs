@@ -86,7 +86,8 @@ fn activation(name: &str, alpha: Option<f64>, beta: Option<f64>) -> Option<Point
         "sigmoid" => with("Sigmoid", &[], formula::sigmoid),
         "affine" => with("Affine", &[None, None], |x, p| p[0] * x + p[1]),
         "leakyrelu" => with("LeakyRelu", &[Some(0.01)], formula::leaky_relu),
-        "thresholdedrelu" => with("ThresholdedRelu", &[Some(1.0)], formula::thresholded_relu),
+        // Its usual threshold is another one to ONNX Runtime.
+        "thresholdedrelu" => with("ThresholdedRelu", &[None], formula::thresholded_relu),
         "scaledtanh" => with("ScaledTanh", &[None, None], |x, p| p[0] * libm::tanh(p[1] * x)),
         "hardsigmoid" => with("HardSigmoid", &[Some(0.2), Some(0.5)], formula::hard_sigmoid),
         "elu" => with("Elu", &[Some(1.0)], formula::elu),

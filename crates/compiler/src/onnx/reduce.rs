@@ -32,6 +32,13 @@ pub(super) struct Rows {
     shape: Vec<usize>,
 }
 
+impl Rows {
+    /// Says that rows of another length are put back: of an axis that they were taken along.
+    pub(super) fn resize(&mut self, axis: usize, length: usize) {
+        self.shape[axis] = length;
+    }
+}
+
 /// What is made of rows `[n, k]`.
 impl Importer<'_> {
     /// A tensor as rows along some axes (ascending), the other axes before them.
@@ -75,7 +82,7 @@ impl Importer<'_> {
     }
 
     /// The largest (or smallest) element of each row: `[n, 1]`.
-    fn row_extremes(&mut self, c: &Context<'_>, rows: &Known, largest: bool) -> Result<Known, ImportError> {
+    pub(super) fn row_extremes(&mut self, c: &Context<'_>, rows: &Known, largest: bool) -> Result<Known, ImportError> {
         if largest {
             return self.row_tree(c, rows, |i, x, y| i.maximum(c, x, y));
         }
@@ -119,7 +126,7 @@ impl Importer<'_> {
     /// The position of each row's largest element, `[n, 1]`; of equal ones the first or the last.
     ///
     /// A tournament: each round keeps of two neighbours the larger one and its position, so that there is always exactly one winner.
-    fn row_winners(&mut self, c: &Context<'_>, rows: &Known, last: bool) -> Result<Known, ImportError> {
+    pub(super) fn row_winners(&mut self, c: &Context<'_>, rows: &Known, last: bool) -> Result<Known, ImportError> {
         let (n, k) = self.row_sizes(rows);
         let mut rows = rows.clone();
         // The same for all rows, until a round has decided.

@@ -12,7 +12,7 @@ use tract_onnx::prelude::*;
 
 use super::{ImportError, port};
 use crate::float::{FloatGraph, Value};
-use zkslice_files::guard;
+use zkslice_formats::guard;
 
 /// Difference of two readings that rounding explains, relative to the largest element of the tensor.
 const ROUNDING: f64 = 1e-3;

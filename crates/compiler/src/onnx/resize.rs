@@ -325,7 +325,8 @@ impl Resize {
         let exists = match coordinates.as_str() {
             "half_pixel" | "pytorch_half_pixel" | "align_corners" | "asymmetric" | "tf_crop_and_resize" => true,
             "half_pixel_symmetric" => opset >= 19,
-            "tf_half_pixel_for_nn" => opset < 13,
+            // Gone from operator set 13 on, but converters still write it, and runtimes read it as it was.
+            "tf_half_pixel_for_nn" => true,
             _ => false,
         };
         if !exists {

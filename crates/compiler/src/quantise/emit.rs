@@ -43,7 +43,7 @@ pub(super) struct Builder<'a> {
     /// The same with one scale, in as many bits as the range table has, where something needed that.
     pub(super) narrowed: Vec<Option<Emitted>>,
     pub(super) scales: Vec<TensorScale>,
-    /// For each node of the float graph what was emitted for it.
+    /// For each node of the float graph, and then for each output, what was emitted for it.
     pub(super) nodes: Vec<std::ops::Range<usize>>,
     /// For each node that is a function its table.
     pub(super) functions: Vec<Option<Tabulated>>,
@@ -96,7 +96,12 @@ impl<'a> Builder<'a> {
             }
             self.nodes.push(first..self.graph.nodes.len());
         }
-        (0..self.float().outputs.len()).try_for_each(|position| self.emit_output(position))
+        for position in 0..self.float().outputs.len() {
+            let first = self.graph.nodes.len();
+            self.emit_output(position)?;
+            self.nodes.push(first..self.graph.nodes.len());
+        }
+        Ok(())
     }
 
     /// An output's port: as it stands where its integers fit digits, requantised to a scale of its own otherwise.
@@ -278,7 +283,10 @@ impl<'a> Builder<'a> {
     pub(super) fn rescale(&mut self, name: &str, value: &Emitted, scales: &[f64]) -> Result<Emitted, QuantiseError> {
         let count = self.graph.tensors[value.tensor].len();
         let factors: Vec<f64> = (0..count).map(|e| at(&value.scales, e) / at(scales, e)).collect();
-        let lost = factors.iter().fold(0.0_f64, |lost, factor| lost.max((factor.round() / factor - 1.0).abs()));
+        // Elements that come to one scale are parts of one range: what rounding loses of a small one is little of that.
+        let largest = most(&factors);
+        let whole = |factor: f64| if scales.len() == 1 { largest } else { factor };
+        let lost = factors.iter().fold(0.0_f64, |lost, &factor| lost.max((factor.round() - factor).abs() / whole(factor)));
         self.check_lost(name, lost)?;
         self.combine(name, name, &[value.tensor], &[factors], &vec![0.0; count], scales)
     }

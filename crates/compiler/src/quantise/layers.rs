@@ -91,8 +91,11 @@ impl Builder<'_> {
         coefficients: &[Vec<f64>],
         bias: &[f64],
     ) -> Result<Emitted, QuantiseError> {
-        let (name, tensor, shape, scales) = self.linear(node);
+        let (name, tensor, shape, mut scales) = self.linear(node);
         let (name, count) = (&name, shape.iter().product::<usize>());
+        if let Some(unit) = self.compared_unit(node, coefficients)?.filter(|unit| *unit >= scales[0]) {
+            scales = vec![unit / (unit / scales[0]).floor()];
+        }
         let inner: usize = shape[axis + 1..].iter().product();
         let channel = |e: usize| e / inner % shape[axis];
         let mut inputs = Vec::new();
@@ -135,6 +138,27 @@ impl Builder<'_> {
         self.check_lost(name, lost)?;
         let bias: Vec<f64> = (0..count).map(|e| pick(bias, channel(e)) / at(&scales, e)).collect();
         self.combine(name, &tensor, &inputs, &factors, &bias, &scales)
+    }
+
+    /// What a step of each of some fixed values adds to a sum whose sign alone is looked at, if that is one number. Factors are whole then
+    /// at a scale that divides it, and what is equal in the model stays equal: whole numbers and a bound that is one, say.
+    fn compared_unit(&mut self, node: &FloatNode, coefficients: &[Vec<f64>]) -> Result<Option<f64>, QuantiseError> {
+        if self.plan.target[node.output] != Some(Target::Sign) {
+            return Ok(None);
+        }
+        let mut units = Vec::with_capacity(node.inputs.len());
+        for (&id, list) in node.inputs.iter().zip(coefficients) {
+            if self.constant(id).is_some() {
+                return Ok(None);
+            }
+            let value = self.value(id)?;
+            match (&list[..], &value.scales[..]) {
+                ([factor], [scale]) if value.bounds.is_some() && !value.product => units.push(factor.abs() * scale),
+                _ => return Ok(None),
+            }
+        }
+        let first = units.first().copied().filter(|unit| *unit > 0.0);
+        Ok(first.filter(|first| units.iter().all(|unit| (unit / first - 1.0).abs() < FINE_ROUNDING * FINE_ROUNDING)))
     }
 
     /// `factor·x + shift` of a fixed value of one scale, where the result would be requantised at once: the same integers at another scale,

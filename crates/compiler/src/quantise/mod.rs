@@ -39,9 +39,10 @@ mod plan;
 mod scales;
 
 use crate::calibrate::Statistics;
-use crate::compile::MOST_ERROR;
 use crate::float::{FloatGraph, FloatNode, FloatOp, Value, ValueId, pick};
+use crate::goal::MOST_ERROR;
 use emit::Builder;
+pub(crate) use plan::functions;
 use plan::{Plan, Target};
 use zkslice_graph::{Encoding, Graph, GraphError, TensorId};
 
@@ -76,7 +77,7 @@ pub enum QuantiseError {
     },
     /// Constants are lost when they become integers.
     #[error(
-        "node `{node}`: rounding its constants to integers loses {:.1} % of its result, more than {:.2} %: its input is written finer than the table's {table_bits} bits can follow; use a wider table (--table-bits) or fewer input bits (--input-bits)",
+        "node `{node}`: rounding its constants to integers loses {:.1} % of its result, more than {:.2} %: its input is written finer than {table_bits} bits can follow; use more bits (--bits) or fewer input bits (--input-bits)",
         100.0 * lost,
         100.0 * MOST_LOST
     )]
@@ -90,7 +91,7 @@ pub enum QuantiseError {
     },
     /// A function is too steep for its table.
     #[error(
-        "node `{node}`: its function is so steep where the samples go that a table of {table_bits} bits loses {:.1} % of its result, more than {:.1} %; use a wider table (--table-bits) or samples that stay away from there",
+        "node `{node}`: its function is so steep where the samples go that a table of {table_bits} bits loses {:.1} % of its result, more than {:.1} %; use more bits (--bits) or samples that stay away from there",
         100.0 * lost,
         50.0 * MOST_ERROR
     )]
@@ -135,10 +136,11 @@ pub enum QuantiseError {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings<'a> {
     pub(crate) table_bits: u32,
-    /// By how many bits arguments of functions are finer than the range table.
-    pub(crate) function_bits: u32,
-    /// What was asked for; `None` leaves it to what the samples show.
+    /// Widths of functions' tables, in the order of [`functions`].
+    pub(crate) function_bits: &'a [u32],
+    /// How far beyond the samples inputs and inner values may go, where that was asked for.
     pub(crate) margin: Option<f64>,
+    pub(crate) inner_margin: Option<f64>,
     pub(crate) inputs: &'a [Encoding],
 }
 
@@ -146,7 +148,7 @@ pub(crate) struct Settings<'a> {
 pub(crate) struct Quantised {
     pub(crate) graph: Graph,
     pub(crate) scales: Vec<TensorScale>,
-    /// For each node of the float graph the nodes of the integer graph that it became.
+    /// For each node of the float graph, and then for each output, the nodes of the integer graph that it became.
     pub(crate) nodes: Vec<std::ops::Range<usize>>,
     /// For each value of the float graph its tensor, and its scales: one for all elements or one per element.
     pub(crate) values: Vec<Option<(TensorId, Vec<f64>)>>,

@@ -24,6 +24,12 @@ impl Builder<'_> {
                 _ => self.value(id)?,
             });
         }
+        if inputs.windows(2).any(|pair| pair[0].scales != pair[1].scales) {
+            // Products of several scales are narrow enough to be brought to one, later, one by one alone.
+            for (position, input) in inputs.iter_mut().enumerate().filter(|(_, input)| input.product) {
+                *input = self.narrow(node.inputs[position])?;
+            }
+        }
         let target = target.filter(|_| inputs.iter().any(|input| input.bounds.is_none()));
         if let Some(target) = &target {
             // Fixed inputs among accumulators take the accumulators' scale.

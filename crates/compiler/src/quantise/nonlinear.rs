@@ -187,8 +187,19 @@ impl Builder<'_> {
         let w = self.settings.table_bits;
         let (least_seen, most_seen) = self.plan.statistics.extremes(node.output);
         if self.kind(node.output) != Kind::Real {
-            let (x, y) = (self.value(node.inputs[0])?, self.value(node.inputs[1])?);
+            let x = self.value(node.inputs[0])?;
             let (min, max) = x.bounds.unwrap_or_default();
+            if let Some(&[divisor, ref others @ ..]) = self.constant(node.inputs[1])
+                && others.iter().all(|other| *other == divisor)
+                && divisor >= 1.0
+                && min.div_euclid(divisor as i64) == max.div_euclid(divisor as i64)
+            {
+                // Whatever the dividend is, the quotient is one number.
+                let quotient = min.div_euclid(divisor as i64);
+                let op = Op::Constant(zkslice_graph::Constant { values: vec![quotient] });
+                return Ok(Emitted::fixed(self.node(name.clone(), op, Vec::new(), tensor, shape), vec![1.0], (quotient, quotient)));
+            }
+            let y = self.value(node.inputs[1])?;
             let least = if max.saturating_sub(min) < 1 << w {
                 // The quotient is no larger than the dividend.
                 min.min(0)

@@ -164,7 +164,7 @@ impl<'a> Plan<'a> {
             let functions: Option<Vec<_>> = readers.iter().map(|reader| self.function_behind(*reader)).collect();
             return match (functions.as_deref(), readers.first()) {
                 (Some([(one, factor), others @ ..]), Some(Consumer::Node(first)))
-                    if others.iter().all(|(other, by)| self.same_function(*one, *other) && factor == by) =>
+                    if others.iter().all(|(other, by)| same_function(self.float, *one, *other) && factor == by) =>
                 {
                     Target::Through(*first)
                 }
@@ -233,13 +233,6 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Whether two nodes look one function up.
-    pub(super) fn same_function(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (&self.float.nodes[a], &self.float.nodes[b]);
-        let real = |id: ValueId| self.float.values[id].kind == Kind::Real;
-        a.op == b.op && real(a.inputs[0]) == real(b.inputs[0]) && real(a.output) == real(b.output)
-    }
-
     /// Whether a requant point on `value` may have one scale per channel: everything that it takes its accumulators from
     /// can write them by channel.
     pub(super) fn made_by_channel(&self, value: ValueId) -> bool {
@@ -258,6 +251,25 @@ impl<'a> Plan<'a> {
             _ => false,
         }
     }
+}
+
+/// Whether two nodes look one function up.
+fn same_function(float: &FloatGraph, a: usize, b: usize) -> bool {
+    let (a, b) = (&float.nodes[a], &float.nodes[b]);
+    let real = |id: ValueId| float.values[id].kind == Kind::Real;
+    a.op == b.op && real(a.inputs[0]) == real(b.inputs[0]) && real(a.output) == real(b.output)
+}
+
+/// The nodes that look functions up, those of one function together.
+pub(crate) fn functions(float: &FloatGraph) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for index in (0..float.nodes.len()).filter(|&index| matches!(float.nodes[index].op, FloatOp::Map(_))) {
+        match groups.iter_mut().find(|group| same_function(float, group[0], index)) {
+            Some(group) => group.push(index),
+            None => groups.push(vec![index]),
+        }
+    }
+    groups
 }
 
 /// See [`Plan::foldable`].

@@ -1,11 +1,12 @@
 //! Scales: from requant points back to what their accumulators are made of.
 
 use super::emit::Builder;
-use super::plan::{Consumer, Target};
+use super::plan::{Consumer, Target, functions};
 use super::{MOST_LOST, QuantiseError, Scales, at, common_count, compact, most};
 use crate::calibrate::channels;
-use crate::compile::{DEFAULT_MARGIN, MOST_ERROR};
+use crate::compile::{BITS, DEFAULT_MARGIN};
 use crate::float::{FloatGraph, FloatNode, FloatOp, Kind, Pointwise, ValueId, pick};
+use crate::goal::MOST_ERROR;
 use crate::ranges::widening;
 use zkslice_graph::Scale;
 
@@ -18,6 +19,9 @@ const MAX_MARGIN: f64 = 4.0;
 
 /// Part of a function's values on the samples that rounding its argument may lose: half of what a package may be off by.
 const MOST_STEEPNESS: f64 = MOST_ERROR / 2.0;
+/// Steps of a function's argument that leaps at whole numbers are no coarser than this, so that tenths and thirds of whole numbers stay
+/// on their sides, where a table has so many.
+const COARSEST_LEAP: f64 = 1.0 / 16.0;
 /// Halvings after which what is left of a steep slope is none.
 const LEAP_HALVINGS: usize = 20;
 
@@ -36,11 +40,13 @@ impl<'a> Builder<'a> {
 
     /// How far beyond the largest of some numbers on the samples the range goes. `channels` of the value's are looked at apart.
     pub(super) fn margin(&self, value: ValueId, channels: usize) -> f64 {
-        self.settings.margin.unwrap_or_else(|| {
+        self.settings.inner_margin.unwrap_or_else(|| {
             let elements = self.float().values[value].len();
             // Neighbours in a plane go together: it shows as much as the root of its size of numbers that do not.
             let apart = if channels == 1 { elements } else { (elements / channels).isqrt() };
-            widening(self.plan.statistics.samples * apart, elements).clamp(DEFAULT_MARGIN, MAX_MARGIN)
+            let shown = widening(self.plan.statistics.samples * apart, elements).clamp(DEFAULT_MARGIN, MAX_MARGIN);
+            // Inputs that go further take inner values along.
+            self.settings.margin.map_or(shown, |margin| shown.max(margin))
         })
     }
 
@@ -241,22 +247,22 @@ impl<'a> Builder<'a> {
 
     /// Tabulates every function, one table for all nodes that have the same one.
     pub(super) fn set_functions(&mut self) -> Result<(), QuantiseError> {
-        let mut groups: Vec<Vec<usize>> = Vec::new();
-        let is_function = |index: &usize| matches!(self.float().nodes[*index].op, FloatOp::Map(_));
-        for index in (0..self.float().nodes.len()).filter(is_function) {
-            match groups.iter_mut().find(|group| self.plan.same_function(group[0], index)) {
-                Some(group) => group.push(index),
-                None => groups.push(vec![index]),
-            }
-        }
-        for group in groups {
+        for (group, bits) in functions(self.float()).into_iter().zip(self.settings.function_bits) {
             let argument = self.argument(&group);
             let tabulated = if self.kind(self.float().nodes[group[0]].inputs[0]) == Kind::Real {
-                let entries = self.limit() * f64::from(1_u32 << self.settings.function_bits) - 2.0;
-                let first = self.tabulate(&argument, (argument.reach.1 - argument.reach.0) / entries)?;
+                let entries = f64::from(1_u32 << bits) - 2.0;
+                let step = |reach: f64| if leaps(argument.functions) { dyadic(reach / entries) } else { reach / entries };
+                let coarsest = step(argument.reach.1 - argument.reach.0);
+                if leaps(argument.functions) && coarsest > COARSEST_LEAP && bits < BITS.end() {
+                    // What is near a leap would leap with it: a wider table may tell them apart.
+                    let range = self.plan.statistics.largest(self.float().nodes[group[0]].output).max(f64::MIN_POSITIVE);
+                    let node = self.float().nodes[group[0]].name.clone();
+                    return Err(QuantiseError::Steep { node, lost: 0.5 * coarsest / range, table_bits: *bits });
+                }
+                let first = self.tabulate(&argument, coarsest)?;
                 // What the function has no value for, or too large ones, is left out; the rest may be finer.
                 let (least, most) = first.reach();
-                self.tabulate(&argument, (most - least).max(f64::MIN_POSITIVE) / entries)?
+                self.tabulate(&argument, step((most - least).max(f64::MIN_POSITIVE)))?
             } else {
                 self.tabulate(&argument, 1.0)?
             };
@@ -335,6 +341,7 @@ impl<'a> Builder<'a> {
         let steps = self.limit() - 2.0;
         let output_scale = match (exact, max - min) {
             (true, _) => 1.0,
+            (_, spread) if leaps(functions) && spread > 0.0 => dyadic(spread / steps),
             (_, spread) if spread > 0.0 => spread / steps,
             _ => max.abs().max(f64::MIN_POSITIVE) / steps,
         };
@@ -345,6 +352,19 @@ impl<'a> Builder<'a> {
         let values = super::integers(&node.name, list.into_iter().map(|y| y / output_scale))?;
         Ok(Tabulated { scale, first, values, output_scale, shared: false })
     }
+}
+
+/// Whether a function leaps at whole numbers, or at multiples of one. On which side of a leap it is at an argument that is one of these,
+/// as integers make them, must not be a matter of rounding.
+fn leaps(functions: &[Pointwise]) -> bool {
+    functions.iter().any(|function| matches!(function.name, "Cast" | "Ceil" | "Floor" | "Mod" | "Round" | "Trunc"))
+}
+
+/// The least power of two that is not below a positive number: whole numbers are multiples of it where it is at most 1.
+fn dyadic(x: f64) -> f64 {
+    let x = x.max(f64::MIN_POSITIVE);
+    let power = f64::from_bits(x.to_bits() >> 52 << 52);
+    if power < x { 2.0 * power } else { power }
 }
 
 /// How far a function moves between `x` and half a step beside it. Leaps beyond `allowed` are left out: a finer table moves a leap, but takes

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::linear::{Rows, bounded, linear_primitive};
-use super::{Checked, Primitive, Site};
+use super::{Checked, Part, Primitive, Site, Stretch};
 use crate::check::Interval;
 
 /// `out[e] = Σ_k coefficients[k][c(e)]·in_k[e] + bias[c(e)]`, c(e) being e's index along `axis`.
@@ -24,6 +24,14 @@ impl Rows for Affine {
         }
         let work = (site.output.len() as u128).saturating_mul(inputs.len() as u128);
         Ok(Checked { interval: interval(self, &site.output.shape, inputs)?, work })
+    }
+
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        let of_list = |list: &Vec<i64>| {
+            if list.len() > 1 && of.axis == self.axis { list[of.range.clone()].to_vec() } else { list.clone() }
+        };
+        let affine = Affine { axis: self.axis, coefficients: self.coefficients.iter().map(of_list).collect(), bias: of_list(&self.bias) };
+        Some(Part::element_wise(affine.into(), site, of))
     }
 
     fn row(&self, site: &Site<'_>, e: usize, mut term: impl FnMut(usize, usize, i64)) -> i64 {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Builder, CircuitError, gadgets};
 
 use super::linear::bounded;
-use super::{Checked, Primitive, Site};
+use super::{Checked, Part, Primitive, Site, Stretch};
 use crate::check::Interval;
 use crate::execute::ExecuteError;
 use crate::matrix::{exact_as_floats, multiply_matrices};
@@ -38,6 +38,10 @@ impl Primitive for Product {
 
     fn products(&self, site: &Site<'_>) -> usize {
         site.output.len()
+    }
+
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        Some(Part::element_wise(self.clone().into(), site, of))
     }
 
     fn evaluate(&self, _: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
@@ -88,6 +92,20 @@ impl Primitive for MatMul {
 
     fn products(&self, site: &Site<'_>) -> usize {
         site.output.len() * self.k
+    }
+
+    /// Some of the products, or the same products of some rows or some columns.
+    fn part(&self, _: &Site<'_>, of: &Stretch) -> Option<Part> {
+        let MatMul { batch, m, k, n } = *self;
+        let (left, right) = ([batch, m, k], [batch, k, n]);
+        let Stretch { axis, range, .. } = of.under(&[batch, m, n])?;
+        let (count, of_axis) = (range.len(), |shape: &[usize], axis| Stretch::along(shape, axis, range.clone()));
+        let (op, inputs) = match axis {
+            0 => (MatMul { batch: count, ..*self }, [of_axis(&left, 0), of_axis(&right, 0)]),
+            1 => (MatMul { m: count, ..*self }, [of_axis(&left, 1), Stretch::whole(&right)]),
+            _ => (MatMul { n: count, ..*self }, [Stretch::whole(&left), of_axis(&right, 2)]),
+        };
+        Some(Part { op: op.into(), inputs: inputs.into_iter().enumerate().collect() })
     }
 
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
@@ -179,6 +197,10 @@ impl Primitive for Divide {
         site.output.len() * (1 + wide * self.limbs as usize)
     }
 
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        Some(Part::element_wise(self.clone().into(), site, of))
+    }
+
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
         let (w, division) = (site.table_bits, self.division());
         let (min, max) = (self.least, self.least + (1 << w) - 1);
@@ -239,6 +261,10 @@ impl Primitive for Sqrt {
     /// The root above the least; how far its square is below x, and how far x is below the next square.
     fn lookups(&self, site: &Site<'_>) -> usize {
         3 * site.output.len()
+    }
+
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        Some(Part::element_wise(self.clone().into(), site, of))
     }
 
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {

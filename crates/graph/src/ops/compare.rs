@@ -6,7 +6,7 @@ use zkslice_circuit::{Builder, CircuitError, gadgets};
 use super::arithmetic::limbs;
 use super::linear::bounded;
 use super::window::Window;
-use super::{Checked, Primitive, Site};
+use super::{Checked, Part, Primitive, Site, Stretch};
 use crate::check::Interval;
 use crate::execute::ExecuteError;
 
@@ -53,6 +53,10 @@ impl Primitive for Clip {
 
     fn lookups(&self, site: &Site<'_>) -> usize {
         self.products(site) * self.limbs as usize
+    }
+
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        Some(Part::element_wise(self.clone().into(), site, of))
     }
 
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
@@ -108,6 +112,11 @@ impl Primitive for MaxPool {
         self.products(site) * self.limbs as usize
     }
 
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        let (window, input) = self.window.part(site.inputs[0], of)?;
+        Some(Part::reading(MaxPool { window, limbs: self.limbs }, input))
+    }
+
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
         let max = farthest(site, self.limbs);
         let check = |(element, (difference, most)): (usize, (i64, i64))| {
@@ -161,6 +170,10 @@ impl Primitive for Maximum {
         self.products(site) * self.limbs as usize
     }
 
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        Some(Part::element_wise(self.clone().into(), site, of))
+    }
+
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
         let max = farthest(site, self.limbs);
         let larger = |(element, (&x, &y)): (usize, (&i64, &i64))| {
@@ -202,6 +215,10 @@ impl Primitive for Step {
         site.output.len() * self.limbs as usize
     }
 
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        Some(Part::element_wise(self.clone().into(), site, of))
+    }
+
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
         let max = farthest(site, self.limbs);
         let step = |(element, &x): (usize, &i64)| {
@@ -238,6 +255,12 @@ impl Primitive for OneHot {
     /// That each is a bit; that one of them is set; that it stands at x.
     fn products(&self, site: &Site<'_>) -> usize {
         site.output.len() + 2 * site.inputs[0].len()
+    }
+
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        // The bits of one element stand together.
+        let shape = &site.inputs[0].shape;
+        (of.axis < shape.len()).then(|| Part::reading(self.clone(), Stretch::along(shape, of.axis, of.range.clone())))
     }
 
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {

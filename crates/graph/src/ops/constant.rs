@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Builder, CircuitError};
 
 use super::linear::bounded;
-use super::{Checked, Primitive, Site};
+use super::view::view;
+use super::{Checked, Part, Primitive, Site, Stretch, View};
 use crate::check::Interval;
 use crate::execute::ExecuteError;
 
@@ -32,6 +33,12 @@ impl Primitive for Constant {
         let interval = intervals.reduce(Interval::join).ok_or("it has no element")?;
         bounded(interval.magnitude())?;
         Ok(Checked { interval, work: site.output.len() as u128 })
+    }
+
+    fn part(&self, _: &Site<'_>, of: &Stretch) -> Option<Part> {
+        let View { dims, strides, first } = of.view();
+        let values = if self.values.len() == 1 { self.values.clone() } else { view(&dims, &strides, first, &self.values) };
+        Some(Part { op: Constant { values }.into(), inputs: Vec::new() })
     }
 
     fn evaluate(&self, site: &Site<'_>, _: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::linear::{Rows, linear_primitive, row_interval};
 use super::window::{Window, inside};
-use super::{Checked, Primitive, Site};
+use super::{Checked, Part, Primitive, Site, Stretch};
 use crate::check::Interval;
 use crate::matrix::{Columns, Number, Weight, exact_as_floats, multiply};
 
@@ -35,6 +35,28 @@ impl Rows for Conv {
         self.window.check(site.inputs[0], site.output, self.bias.len(), false)?;
         let interval = interval(self, inputs[0])?;
         Ok(Checked { interval, work: (site.output.len() as u128).saturating_mul(self.window.work(self.channels())) })
+    }
+
+    /// Some of the rows of every channel, whole groups, or channels of one group.
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        let input = site.inputs[0];
+        let [out_height, out_width] = self.window.output;
+        let Stretch { axis, range, .. } = of.under(&[self.bias.len(), out_height, out_width])?;
+        if axis > 0 {
+            let (window, input) = if axis == 1 { self.window.rows(input, range)? } else { return None };
+            return Some(Part::reading(Conv { window, ..self.clone() }, input));
+        }
+        let (of_group, channels) = (self.bias.len() / self.groups, self.channels());
+        let first = range.start / of_group;
+        let groups = if range.start.is_multiple_of(of_group) && range.end.is_multiple_of(of_group) {
+            range.len() / of_group
+        } else {
+            (range.end <= (first + 1) * of_group).then_some(1)?
+        };
+        let weights = self.weights.len() / self.bias.len();
+        let (window, input) = self.window.channels(input, first * channels..(first + groups) * channels);
+        let weights = self.weights[range.start * weights..range.end * weights].to_vec();
+        Some(Part::reading(Conv { window, groups, weights, bias: self.bias[range].to_vec() }, input))
     }
 
     fn row(&self, _: &Site<'_>, e: usize, mut term: impl FnMut(usize, usize, i64)) -> i64 {

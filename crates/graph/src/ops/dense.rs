@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::linear::{Rows, linear_primitive, row_interval};
-use super::{Checked, Primitive, Site};
+use super::{Checked, Part, Primitive, Site, Stretch};
 use crate::check::Interval;
 use crate::matrix::{Columns, Number, Weight, exact_as_floats, multiply};
 use crate::model::Tensor;
@@ -29,6 +29,21 @@ impl Rows for Dense {
     fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
         let interval = interval(self, site.inputs[0], site.output, inputs[0])?;
         Ok(Checked { interval, work: (self.rows as u128).saturating_mul(self.k as u128).saturating_mul(self.n as u128) })
+    }
+
+    /// Some of the rows, or some of the columns.
+    fn part(&self, _: &Site<'_>, of: &Stretch) -> Option<Part> {
+        let Dense { rows, k, n, weights, bias } = self;
+        let input = [*rows, *k];
+        let Stretch { axis, range, .. } = of.under(&[*rows, *n])?;
+        Some(if axis == 0 {
+            let dense = Dense { rows: range.len(), ..self.clone() };
+            Part::reading(dense, Stretch::along(&input, 0, range))
+        } else {
+            let weights = weights[range.start * k..range.end * k].to_vec();
+            let dense = Dense { rows: *rows, k: *k, n: range.len(), weights, bias: bias[range].to_vec() };
+            Part::reading(dense, Stretch::whole(&input))
+        })
     }
 
     fn row(&self, _: &Site<'_>, e: usize, mut term: impl FnMut(usize, usize, i64)) -> i64 {

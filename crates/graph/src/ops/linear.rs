@@ -2,13 +2,16 @@
 
 use zkslice_circuit::Linear;
 
-use super::{Checked, Site};
+use super::{Checked, Part, Site, Stretch};
 use crate::check::{Interval, limits};
 
 /// A linear operator, stated once: evaluation and constraints follow from its rows.
 pub(crate) trait Rows: Sync {
     /// See [`super::Primitive::check`].
     fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String>;
+
+    /// See [`super::Primitive::part`].
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part>;
 
     /// States output `e`: calls `term(input, element, weight)` for each of its terms, and gives its constant.
     fn row(&self, site: &Site<'_>, e: usize, term: impl FnMut(usize, usize, i64)) -> i64;
@@ -51,6 +54,10 @@ macro_rules! linear_primitive {
 
             fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
                 Rows::check(self, site, inputs)
+            }
+
+            fn part(&self, site: &Site<'_>, of: &super::Stretch) -> Option<super::Part> {
+                Rows::part(self, site, of)
             }
 
             fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, crate::execute::ExecuteError> {

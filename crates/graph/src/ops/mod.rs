@@ -10,6 +10,7 @@ mod constant;
 mod conv;
 mod dense;
 mod linear;
+mod part;
 mod requant;
 mod sum_pool;
 mod table;
@@ -25,6 +26,7 @@ pub use compare::{Clip, MaxPool, Maximum, OneHot, Step};
 pub use constant::Constant;
 pub use conv::{Conv, convolve};
 pub use dense::{Dense, multiply_rows};
+pub use part::{Part, Stretch};
 pub use requant::{Relu, Requant};
 pub use sum_pool::SumPool;
 pub use table::Table;
@@ -103,6 +105,12 @@ pub(crate) trait Primitive {
         None
     }
 
+    /// The operator that computes a stretch of its output and nothing else, if there is one; the stretch's shape is the output's. All of
+    /// them together look up and multiply what it does.
+    fn part(&self, _: &Site<'_>, _: &Stretch) -> Option<Part> {
+        None
+    }
+
     /// The definition: its output's integers, or why no circuit proves them.
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError>;
 
@@ -117,6 +125,14 @@ macro_rules! operators {
         pub enum Op {
             $(#[doc = $doc] $name($name),)*
         }
+
+        $(
+            impl From<$name> for Op {
+                fn from(op: $name) -> Self {
+                    Self::$name(op)
+                }
+            }
+        )*
 
         /// Each operator's number in graph files: never reused, never changed.
         #[cfg(test)]
@@ -149,6 +165,11 @@ macro_rules! operators {
             /// The function that its circuit looks up, and how often.
             pub fn function(&self, site: &Site<'_>) -> Option<(usize, usize)> {
                 match self { $(Self::$name(op) => Primitive::function(op, site),)* }
+            }
+
+            /// The operator that computes a stretch of its output and nothing else, if there is one; the stretch's shape is the output's.
+            pub fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+                match self { $(Self::$name(op) => Primitive::part(op, site, of),)* }
             }
 
             /// Applies it at a node of a validated graph.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Builder, CircuitError, gadgets};
 
-use super::{Checked, Primitive, Site};
+use super::{Checked, Part, Primitive, Site, Stretch};
 use crate::check::Interval;
 use crate::execute::ExecuteError;
 
@@ -26,6 +26,10 @@ impl Primitive for Requant {
 
     fn lookups(&self, site: &Site<'_>) -> usize {
         2 * site.output.len()
+    }
+
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        Some(Part::element_wise(self.clone().into(), site, of))
     }
 
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
@@ -60,6 +64,10 @@ impl Primitive for Relu {
 
     fn lookups(&self, site: &Site<'_>) -> usize {
         site.output.len() * if self.shift == 0 { 1 } else { 2 }
+    }
+
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        Some(Part::element_wise(self.clone().into(), site, of))
     }
 
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {

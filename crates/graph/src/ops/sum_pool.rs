@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::linear::{Rows, bounded, linear_primitive};
 use super::window::Window;
-use super::{Checked, Primitive, Site};
+use super::{Checked, Part, Primitive, Site, Stretch};
 use crate::check::Interval;
 
 /// Window sums of each channel, times a constant for each output position.
@@ -26,6 +26,17 @@ impl Rows for SumPool {
     fn check(&self, site: &Site<'_>, inputs: &[Interval]) -> Result<Checked, String> {
         self.window.check(site.inputs[0], site.output, self.window.input[0], true)?;
         Ok(Checked { interval: interval(self, inputs[0])?, work: (site.output.len() as u128).saturating_mul(self.window.work(1)) })
+    }
+
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        let (window, input) = self.window.part(site.inputs[0], of)?;
+        let [height, width] = self.window.output;
+        let rows = match of.under(&[self.window.input[0], height, width])? {
+            Stretch { axis: 1, range, .. } => range,
+            _ => 0..height,
+        };
+        let multipliers = self.multipliers.get(rows.start * width..rows.end * width).unwrap_or_default().to_vec();
+        Some(Part::reading(SumPool { window, multipliers }, input))
     }
 
     fn row(&self, _: &Site<'_>, e: usize, mut term: impl FnMut(usize, usize, i64)) -> i64 {

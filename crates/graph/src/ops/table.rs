@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Builder, CircuitError, gadgets};
 
-use super::{Checked, Primitive, Site};
+use super::{Checked, Part, Primitive, Site, Stretch};
 use crate::check::{Interval, limits};
 use crate::execute::ExecuteError;
 use crate::model::Function;
@@ -87,6 +87,10 @@ impl Primitive for Table {
 
     fn function(&self, site: &Site<'_>) -> Option<(usize, usize)> {
         Some((self.function, site.output.len()))
+    }
+
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        Some(Part::element_wise(self.clone().into(), site, of))
     }
 
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {

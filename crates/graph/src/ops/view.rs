@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::{Builder, CircuitError};
 
-use super::{Checked, Primitive, Site};
+use super::{Checked, Part, Primitive, Site, Stretch};
 use crate::check::{Interval, limits};
 use crate::execute::ExecuteError;
 
@@ -17,6 +17,10 @@ impl Primitive for Reshape {
             return Err(format!("{} elements cannot take shape {:?}", site.inputs[0].len(), site.output.shape));
         }
         Ok(Checked { interval: inputs[0], work: site.output.len() as u128 })
+    }
+
+    fn part(&self, _: &Site<'_>, of: &Stretch) -> Option<Part> {
+        Some(Part::reading(Reshape, of.clone()))
     }
 
     fn evaluate(&self, _: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
@@ -50,6 +54,12 @@ impl Primitive for Transpose {
         }
         site.output_is(&perm.iter().map(|&axis| shape[axis]).collect::<Vec<_>>())?;
         Ok(Checked { interval: inputs[0], work: site.output.len() as u128 })
+    }
+
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        // The same axes, all but one of them whole.
+        let input = Stretch::along(&site.inputs[0].shape, *self.perm.get(of.axis)?, of.range.clone());
+        Some(Part::reading(self.clone(), input))
     }
 
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
@@ -90,6 +100,25 @@ impl Primitive for Concat {
         }
         site.output_is(&shape)?;
         Ok(Checked { interval: joined, work: site.output.len() as u128 })
+    }
+
+    /// Of each input what the stretch has of it.
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        if of.axis != self.axis {
+            let of_input = |(input, shape): (usize, &[usize])| (input, Stretch::along(shape, of.axis, of.range.clone()));
+            return Some(Part { op: self.clone().into(), inputs: site.input_shapes().into_iter().enumerate().map(of_input).collect() });
+        }
+        let mut inputs = Vec::new();
+        let mut first = 0;
+        for (input, shape) in site.input_shapes().into_iter().enumerate() {
+            let end = first + shape[self.axis];
+            let range = of.range.start.max(first)..of.range.end.min(end);
+            if range.start < range.end {
+                inputs.push((input, Stretch::along(shape, self.axis, range.start - first..range.end - first)));
+            }
+            first = end;
+        }
+        Some(Part { op: self.clone().into(), inputs })
     }
 
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {
@@ -170,6 +199,15 @@ impl Primitive for Gather {
         shape[self.axis] = self.indices.len();
         site.output_is(&shape)?;
         Ok(Checked { interval: inputs[0], work: site.output.len() as u128 })
+    }
+
+    fn part(&self, site: &Site<'_>, of: &Stretch) -> Option<Part> {
+        let shape = &site.inputs[0].shape;
+        Some(if of.axis == self.axis {
+            Part::reading(Gather { axis: self.axis, indices: self.indices[of.range.clone()].to_vec() }, Stretch::whole(shape))
+        } else {
+            Part::reading(self.clone(), Stretch::along(shape, of.axis, of.range.clone()))
+        })
     }
 
     fn evaluate(&self, site: &Site<'_>, inputs: &[&[i64]]) -> Result<Vec<i64>, ExecuteError> {

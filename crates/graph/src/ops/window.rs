@@ -1,7 +1,10 @@
 //! Windows that slide over the two last axes of a tensor.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
+use super::Stretch;
 use crate::check::limits;
 use crate::model::Tensor;
 
@@ -49,6 +52,42 @@ impl Window {
     /// Multiplications of one output element that reads so many channels.
     pub(crate) fn work(&self, channels: usize) -> u128 {
         (self.kernel[0] as u128).saturating_mul(self.kernel[1] as u128).saturating_mul(channels as u128)
+    }
+
+    /// The windows of some input channels, with what they read.
+    pub(crate) fn channels(&self, input: &Tensor, range: Range<usize>) -> (Window, Stretch) {
+        let [_, height, width] = self.input;
+        (Window { input: [range.len(), height, width], ..self.clone() }, Stretch::along(&input.shape, 1, range))
+    }
+
+    /// The windows of some output rows, with the input rows that they read; none where they read none.
+    pub(crate) fn rows(&self, input: &Tensor, range: Range<usize>) -> Option<(Window, Stretch)> {
+        // A tensor may leave out the axis of height 1: then there is one row.
+        let [channels, height, width] = self.input;
+        if input.shape.len() < 4 {
+            return None;
+        }
+        let top = range.start * self.strides[0];
+        let first = top.saturating_sub(self.pads[0]);
+        let end =
+            ((range.end - 1) * self.strides[0] + (self.kernel[0] - 1) * self.dilations[0] + 1).saturating_sub(self.pads[0]).min(height);
+        let window = Window {
+            input: [channels, end.checked_sub(first).filter(|rows| *rows > 0)?, width],
+            output: [range.len(), self.output[1]],
+            pads: [self.pads[0] + first - top, self.pads[1]],
+            ..self.clone()
+        };
+        Some((window, Stretch::along(&input.shape, 2, first..end)))
+    }
+
+    /// The windows of a stretch of a pool's output, with what they read: some channels, or some rows.
+    pub(crate) fn part(&self, input: &Tensor, of: &Stretch) -> Option<(Window, Stretch)> {
+        let Stretch { axis, range, .. } = of.under(&[self.input[0], self.output[0], self.output[1]])?;
+        match axis {
+            0 => Some(self.channels(input, range)),
+            1 => self.rows(input, range),
+            _ => None,
+        }
     }
 
     /// Checks it against the tensors it moves over; `covered` asks that every window holds an element of the input.

@@ -22,7 +22,9 @@ use ark_ff::{BigInteger, Field, One, PrimeField, Zero};
 use tempfile::TempDir;
 use zkslice_chain::bindings::{BundleVerifier, Fulfilment, InferenceOracle, ModelRegistry, Request};
 use zkslice_chain::constants::VERIFIER_SELECTOR;
-use zkslice_chain::{Chain, Contracts, DeployPlan, Deployer, KeyBlobHeader, ModelKeys, TensorKind, context};
+use zkslice_chain::{Chain, Contracts, DeployPlan, Deployer, ModelKeys, context};
+use zkslice_formats::KeyBlobHeader;
+use zkslice_formats::key_blob::TensorKind;
 use zkslice_prover::{BUNDLE_VERSION, Bound, Bundle, BundleSource, Job, JobInput, ProverError, SliceProof, Word};
 use zkslice_relayer::{Config, RelayError, RelayEvent, Relayer, State};
 
@@ -64,7 +66,7 @@ impl Simulator {
 
 impl BundleSource for Simulator {
     fn models(&self) -> Vec<Word> {
-        self.models.iter().map(|model| model.header.digest.0).collect()
+        self.models.iter().map(|model| model.header.digest()).collect()
     }
 
     async fn bundle(&self, job: Job) -> Result<Bundle, ProverError> {
@@ -73,7 +75,7 @@ impl BundleSource for Simulator {
         if let Some(error) = self.failures.lock().unwrap().pop_front() {
             return Err(error);
         }
-        let model = self.models.iter().find(|model| model.header.digest.0 == job.model).unwrap();
+        let model = self.models.iter().find(|model| model.header.digest() == job.model).unwrap();
         let mut bundle = model.simulate(&job);
         if self.tamper {
             // Another output.
@@ -100,14 +102,14 @@ pub fn keys(name: &str) -> ModelKeys {
     }
     let mut blob = model(name).blob;
     blob[96..128].copy_from_slice(&U256::from(POLICY).to_be_bytes::<32>());
-    ModelKeys::from_blob(KeyBlobHeader::of(&blob).unwrap().digest, blob).unwrap()
+    ModelKeys::from_blob(KeyBlobHeader::read(&blob).unwrap().digest().into(), blob).unwrap()
 }
 
 impl Model {
     fn new(name: &str) -> Self {
         let keys = keys(name);
         Self {
-            header: KeyBlobHeader::parse(keys.digest, &keys.blob).unwrap(),
+            header: KeyBlobHeader::read(&keys.blob).unwrap(),
             blob: keys.blob,
             fixture: fixture(&format!("{name}.json")),
             trapdoor: fixture(&format!("{name}.trapdoor.json")),
@@ -117,8 +119,8 @@ impl Model {
     fn simulate(&self, job: &Job) -> Bundle {
         let mut inputs = job.inputs.iter();
         let mut outputs = {
-            let inputs: u64 = self.header.inputs().filter(|t| t.kind == TensorKind::PublicInput).map(|t| t.words()).sum();
-            words(&self.fixture["words"]).into_iter().skip(inputs as usize)
+            let inputs: usize = self.header.inputs().filter(|t| t.kind == TensorKind::PublicInput).map(|t| t.words()).sum();
+            words(&self.fixture["words"]).into_iter().skip(inputs)
         };
         let mut boundaries = {
             let private = self.header.inputs().filter(|t| t.kind == TensorKind::PrivateInput).count();
@@ -133,7 +135,7 @@ impl Model {
                     JobInput::Words(words) => Bound::Words(words.clone()),
                     JobInput::Commitment(commitment) => Bound::Commitment(*commitment),
                 },
-                TensorKind::Output => Bound::Words((&mut outputs).take(tensor.words() as usize).map(|w| w.0).collect()),
+                TensorKind::Output => Bound::Words((&mut outputs).take(tensor.words()).map(|w| w.0).collect()),
                 TensorKind::Boundary => Bound::Commitment(boundaries.next().unwrap().0),
             })
             .collect();
@@ -292,10 +294,10 @@ impl World {
 
     pub fn request_of(&self, name: &str, fee: u64, deadline: u64) -> (Request, Vec<U256>) {
         let value = fixture(&format!("{name}.json"));
-        let header = KeyBlobHeader::of(&keys(name).blob).unwrap();
-        let count: u64 = header.inputs().filter(|t| t.kind == TensorKind::PublicInput).map(|t| t.words()).sum();
+        let header = KeyBlobHeader::read(&keys(name).blob).unwrap();
+        let count: usize = header.inputs().filter(|t| t.kind == TensorKind::PublicInput).map(|t| t.words()).sum();
         let request = Request {
-            modelDigest: header.digest,
+            modelDigest: header.digest().into(),
             inputs: words(&value["request"]["inputs"]),
             verifier: VERIFIER_SELECTOR,
             minCoverage: U256::ZERO,
@@ -305,7 +307,7 @@ impl World {
             callback: Address::ZERO,
             callbackGas: 0,
         };
-        (request, words(&value["words"]).into_iter().take(count as usize).map(Into::into).collect())
+        (request, words(&value["words"]).into_iter().take(count).map(Into::into).collect())
     }
 
     /// Account 2 asks; returns the request's id.

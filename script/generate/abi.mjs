@@ -1,19 +1,12 @@
 #!/usr/bin/env node
-// Writes contracts/abi/<Name>.json ({"abi", "bytecode"}) from forge's out/, and each error's selector into the
-// natspec above it, and contracts/standard-input.json, from which explorers verify sources. `--check` writes nothing and
-// fails if anything would change. Run `script/forge build` first.
+// contracts/abi/<Name>.json ({"abi", "bytecode"}) from forge's out/, and contracts/standard-input.json, from which explorers
+// verify sources.
 //
 // A call can end with an error of any contract that is called on the way, so each ABI holds these too; and
 // ZksliceErrors.json holds every error of contracts/, for consumers, whose ABIs users make themselves.
-import { readFileSync, writeFileSync, readdirSync, existsSync, mkdirSync } from "node:fs";
-import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-
-const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const { keccak256 } = createRequire(join(root, "package.json"))("js-sha3");
-const check = process.argv.includes("--check");
-const stale = [];
+import { put, root } from "./put.mjs";
 
 const DEPLOYABLE = [
   "ModelRegistry", "BundleVerifier", "InferenceOracle", "InferenceFeed", "InferenceSubscription",
@@ -23,12 +16,6 @@ const INTERFACES = [
   "IModelRegistry", "IBundleVerifier", "IInferenceOracle", "IInferenceConsumer", "IInferenceFeed",
   "IInferenceSubscription",
 ];
-
-function put(path, text) {
-  if (existsSync(path) && readFileSync(path, "utf8") === text) return;
-  if (check) stale.push(path);
-  else writeFileSync(path, text);
-}
 
 const artifact = (name, file = name) =>
   JSON.parse(readFileSync(join(root, "out", `${file}.sol`, `${name}.json`), "utf8"));
@@ -84,47 +71,20 @@ function reached(name, found = new Set()) {
 }
 const exported = (name) => withErrors(artifact(name).abi, [...reached(name)].sort().flatMap(errorsOf));
 
-mkdirSync(join(root, "contracts/abi"), { recursive: true });
 for (const name of DEPLOYABLE) {
   const { bytecode } = artifact(name);
   if (Object.keys(bytecode.linkReferences).length !== 0) throw new Error(`${name} has unlinked libraries`);
-  put(join(root, "contracts/abi", `${name}.json`), JSON.stringify({ abi: exported(name), bytecode: bytecode.object }) + "\n");
+  put(`contracts/abi/${name}.json`, JSON.stringify({ abi: exported(name), bytecode: bytecode.object }) + "\n");
 }
 for (const name of INTERFACES) {
-  put(join(root, "contracts/abi", `${name}.json`), JSON.stringify({ abi: exported(name) }) + "\n");
+  put(`contracts/abi/${name}.json`, JSON.stringify({ abi: exported(name) }) + "\n");
 }
 const everywhere = readdirSync(join(root, "contracts"), { recursive: true })
   .filter((entry) => entry.endsWith(".sol"))
   .sort()
   .map((entry) => basename(entry, ".sol"))
   .filter((name) => existsSync(join(root, "out", `${name}.sol`, `${name}.json`))); // Not Run.sol: a type and its library.
-put(join(root, "contracts/abi/ZksliceErrors.json"), JSON.stringify({ abi: withErrors([], everywhere.flatMap(errorsOf)) }) + "\n");
-
-// Natspec: each `error Name(type name, …);` is preceded by `/// @dev Selector 0x…`.
-const CANONICAL = {
-  Status: "uint8", WiringFault: "uint8", EquivocationFault: "uint8", State: "uint8", "IInferenceOracle.Status": "uint8",
-};
-function selectorOf(declaration) {
-  const [, name, params] = declaration.match(/error (\w+)\(([^)]*)\)/);
-  const types = params.split(",").map((p) => p.trim().split(/\s+/)[0]).filter(Boolean);
-  return keccak256(`${name}(${types.map((t) => CANONICAL[t] ?? t).join(",")})`).slice(0, 8);
-}
-function sources(folder) {
-  return readdirSync(join(root, folder), { withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".sol"))
-    .map((entry) => join(root, folder, entry.name));
-}
-for (const path of [
-  "contracts/interfaces", "contracts/libraries", "contracts/consumers", "contracts/testing", "contracts/examples",
-].flatMap(sources)) {
-  const lines = readFileSync(path, "utf8").split("\n").filter((line) => !/^\s*\/\/\/ @dev [Ss]elector/.test(line));
-  const out = lines.flatMap((line) =>
-    /^\s*error \w+\(.*\);/.test(line)
-      ? [`${line.match(/^\s*/)[0]}/// @dev Selector 0x${selectorOf(line)}.`, line]
-      : [line],
-  );
-  put(path, out.join("\n"));
-}
+put("contracts/abi/ZksliceErrors.json", JSON.stringify({ abi: withErrors([], everywhere.flatMap(errorsOf)) }) + "\n");
 
 // What explorers verify sources from: one standard JSON input with all that the deployable contracts import, and the
 // settings of foundry.toml. `script/check-standard-input.mjs` compiles it.
@@ -142,9 +102,4 @@ const standardInput = {
     outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
   },
 };
-put(join(root, "contracts/standard-input.json"), JSON.stringify(standardInput) + "\n");
-
-if (stale.length !== 0) {
-  console.error(`out of date (run script/forge build && script/abi.mjs):\n  ${stale.join("\n  ")}`);
-  process.exitCode = 1;
-}
+put("contracts/standard-input.json", JSON.stringify(standardInput) + "\n");

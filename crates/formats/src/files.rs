@@ -1,4 +1,4 @@
-//! A file is written whole and durably, or not at all; and so is a folder, by one process at a time.
+//! A file is written whole and durably, or not at all.
 //!
 //! [`write`] puts the bytes into a new file beside their place, `<name>.<random>.partial`, and renames that. So a reader sees the
 //! earlier file or the new one, also where several processes write the same file, and a failure leaves the earlier one. The
@@ -7,15 +7,6 @@
 //!
 //! Not guaranteed: that a file which was there keeps its owner, its mode or its other hard links. A symbolic link is replaced,
 //! not followed.
-//!
-//! [`NewFolder`] does for a folder what [`write`] does for a file, and [`FolderLock`] keeps other processes from writing it. A lock
-//! is the system's, on the file `.lock` in the folder: it ends with its process, however that ends, so none is ever stale.
-
-mod folder;
-mod panics;
-
-pub use folder::{FolderLock, NewFolder, Replaced};
-pub use panics::guard;
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write};

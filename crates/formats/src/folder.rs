@@ -1,66 +1,14 @@
-//! Folders: one writer at a time, and put in place whole.
+//! [`NewFolder`] does for a folder what [`crate::write`] does for a file.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
+#[cfg(unix)]
+use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
+use crate::FolderLock;
+
 const LOCK: &str = FolderLock::FILE;
-
-/// The right to write a folder. Dropping it gives it back.
-#[derive(Debug)]
-pub struct FolderLock {
-    _file: File,
-}
-
-impl FolderLock {
-    /// Name of the file, in the folder, that is locked.
-    pub const FILE: &'static str = ".lock";
-
-    /// Takes the lock of a folder that is there; `None` while another has it.
-    ///
-    /// # Errors
-    /// Of the system: the folder is not there or not writable, or its file system has no locks.
-    pub fn take(folder: &Path) -> Result<Option<Self>> {
-        let path = folder.join(LOCK);
-        loop {
-            let file = File::options().create(true).truncate(false).write(true).open(&path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
-            // Between its opening and its locking, the folder may have been replaced.
-            if is_at(&file, &path)? {
-                return Ok(Some(Self { _file: file }));
-            }
-        }
-    }
-
-    /// Gives the right back and leaves no file of its own in the folder.
-    ///
-    /// # Errors
-    /// Of the system.
-    pub fn remove(self, folder: &Path) -> Result<()> {
-        fs::remove_file(folder.join(LOCK))
-    }
-}
-
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let held = file.metadata()?;
-    match fs::metadata(path) {
-        Ok(found) => Ok((held.dev(), held.ino()) == (found.dev(), found.ino())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Elsewhere a folder with an open file in it cannot be moved.
-#[cfg(not(unix))]
-fn is_at(_: &File, _: &Path) -> Result<bool> {
-    Ok(true)
-}
 
 /// A folder in the making, `<name>.partial` beside its place. Dropping it removes it.
 #[derive(Debug)]
@@ -203,16 +151,6 @@ mod tests {
         let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
-    }
-
-    #[test]
-    fn a_folder_has_one_writer() {
-        let folder = tempfile::tempdir().unwrap();
-        let lock = FolderLock::take(folder.path()).unwrap().unwrap();
-        assert!(FolderLock::take(folder.path()).unwrap().is_none());
-        drop(lock);
-        FolderLock::take(folder.path()).unwrap().unwrap();
-        assert_eq!(FolderLock::take(&folder.path().join("missing")).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::ops::{Add, Sub};
 
-use zkslice_circuit::Layout;
-use zkslice_circuit::gadgets::{CHAIN_WORDS, DigitTables, words_of};
-use zkslice_graph::{Binding, BoundGraph, Graph, Node, Port};
+use zkslice_circuit::gadgets::{CHAIN_WORDS, DigitTables};
+use zkslice_formats::words_of;
+
+use crate::{Binding, BoundGraph, Graph, Node, Port};
 
 /// Rows of a circuit by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Cost {
 
 /// What nodes cost by themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Work {
+pub struct Work {
     /// Product rows.
     products: usize,
     /// Lookups in the model's range table.
@@ -37,7 +38,7 @@ pub(crate) struct Work {
 
 impl Work {
     /// Of one node of a validated graph.
-    pub(crate) fn of(graph: &Graph, node: &Node) -> Self {
+    pub fn of(graph: &Graph, node: &Node) -> Self {
         let site = graph.site(node);
         let mut functions = vec![0; graph.functions.len()];
         if let Some((function, lookups)) = node.op.function(&site) {
@@ -47,11 +48,12 @@ impl Work {
     }
 
     /// Of no node.
-    pub(crate) fn none(graph: &Graph) -> Self {
+    pub fn none(graph: &Graph) -> Self {
         Self { functions: vec![0; graph.functions.len()], ..Self::default() }
     }
 
-    pub(crate) fn rows(&self) -> usize {
+    /// Rows of the work, tables not counted.
+    pub fn rows(&self) -> usize {
         self.products + self.lookups + self.functions.iter().sum::<usize>()
     }
 
@@ -79,10 +81,13 @@ impl Sub for &Work {
 
 /// A tensor at a slice's border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Border {
-    pub(crate) binding: Binding,
-    pub(crate) count: usize,
-    pub(crate) bits: u32,
+pub struct Border {
+    /// What binds it.
+    pub binding: Binding,
+    /// Its elements.
+    pub count: usize,
+    /// Bits of each one's digit.
+    pub bits: u32,
 }
 
 /// Rows that bind a packed tensor, its digits not counted.
@@ -111,7 +116,7 @@ pub fn rows(slice: BoundGraph<'_>) -> Cost {
 }
 
 /// Rows of a slice of a graph that does so much work between these borders.
-pub(crate) fn cost(graph: &Graph, work: &Work, inputs: &[Border], outputs: &[Border]) -> Cost {
+pub fn cost(graph: &Graph, work: &Work, inputs: &[Border], outputs: &[Border]) -> Cost {
     let w = graph.table_bits;
     let digits: Vec<_> = inputs.iter().map(|border| (border.count, border.bits)).collect();
     let tables = DigitTables::choose(&digits, w);
@@ -127,19 +132,4 @@ pub(crate) fn cost(graph: &Graph, work: &Work, inputs: &[Border], outputs: &[Bor
         borders: reads + bound + 1 + usize::from(has_owner),
         tables: widths.iter().map(|bits| (1 << bits) + 1).sum::<usize>() + functions.sum::<usize>(),
     }
-}
-
-/// Bytes of a proving key of the committed form, from its layout: 64 a G1 point, 128 a G2 point.
-pub fn key_bytes(layout: &Layout) -> usize {
-    let early = layout.public_wires() + layout.committed_wires();
-    let g1 = layout.wires() + early + layout.committed_wires() + layout.second_round_wires() + layout.rows().next_power_of_two();
-    64 * g1 + 128 * early
-}
-
-/// Rough seconds on two cores and bytes of memory to prove a circuit of that layout (measured: `docs/benchmarks.md`).
-pub fn prove_estimate(layout: &Layout) -> (f64, usize) {
-    const SECONDS_A_ROW: f64 = 6e-6;
-    const BYTES_A_DOMAIN_ROW: usize = 1000;
-    let domain = layout.rows().next_power_of_two();
-    (domain as f64 * SECONDS_A_ROW, key_bytes(layout) + domain * BYTES_A_DOMAIN_ROW)
 }

@@ -1,0 +1,33 @@
+//! What more than one crate writes or reads, and how it gets to disk.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `files` | a file is written whole and durably, or not at all: [`write`] |
+//! | `folder` | so is a folder: [`NewFolder`] |
+//! | `lock` | one process at a time writes a file or a folder: [`FileLock`], [`FolderLock`] |
+//! | `version` | the version that a format states: read first, and refused if this build does not read it |
+//! | `json` | files of JSON as they are written: [`to_json`] |
+//! | [`hex`](mod@hex) | bytes and words as hexadecimal text |
+//! | `words` | 32-byte words: numbers, hashes, and how many digits fit |
+//! | [`key_blob`] | the header of a model's key blob, written and read |
+//! | `panics` | a boundary for what others' libraries may do to others' files: [`guard`] |
+
+mod files;
+mod folder;
+pub mod hex;
+mod json;
+pub mod key_blob;
+mod lock;
+mod panics;
+mod version;
+mod words;
+
+pub use crate::hex::hex0x;
+pub use files::{Readers, write};
+pub use folder::{NewFolder, Replaced};
+pub use json::to_json;
+pub use key_blob::KeyBlobHeader;
+pub use lock::{FileLock, FolderLock};
+pub use panics::guard;
+pub use version::{VersionError, check_version, json_version};
+pub use words::{WORD_BITS, Word, digits_per_word, keccak, push_number, tag, words_of};
