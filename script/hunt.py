@@ -961,9 +961,11 @@ class Case:
         for name, array in feed.items():
             if array.dtype == F:
                 span = NEAR * max(np.abs(a).max() for a in self.inputs[name])
-                # What a digit cannot tell from 0 may be 0.
-                near = self.rng("moved", neighbour, name).uniform(-1, 1, array.shape) if neighbour else np.where(np.abs(array) < span, -array / span, 0)
-                array = np.asarray(array + span * near, F)
+                if neighbour == 0:
+                    # What a digit cannot tell from 0 may be 0.
+                    array = np.where(np.abs(array) < span, F.type(0), array)
+                else:
+                    array = np.asarray(array + span * self.rng("moved", neighbour, name).uniform(-1, 1, array.shape), F)
             moved[name] = array
         return moved
 

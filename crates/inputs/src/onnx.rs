@@ -85,7 +85,12 @@ fn numbers(tensor: &TensorProto) -> Result<Vec<f64>, String> {
         (10, raw) => whole(raw, |x| f16::from_le_bytes(x).into())?,
         (11, []) => tensor.double_data.clone(),
         (11, raw) => whole(raw, f64::from_le_bytes)?,
-        (12 | 13, []) => tensor.uint64_data.iter().map(|x| *x as f64).collect(),
+        (12, []) => {
+            let wide =
+                |x: &u64| u32::try_from(*x).map(f64::from).map_err(|_| format!("{x} does not fit the type of the tensor's elements"));
+            tensor.uint64_data.iter().map(wide).collect::<Result<_, _>>()?
+        }
+        (13, []) => tensor.uint64_data.iter().map(|x| *x as f64).collect(),
         (12, raw) => whole(raw, |x| u32::from_le_bytes(x).into())?,
         (13, raw) => whole(raw, |x| u64::from_le_bytes(x) as f64)?,
         (16, []) => narrow(tensor, |x: u16| bf16::from_bits(x).into())?,

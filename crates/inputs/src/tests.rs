@@ -380,6 +380,8 @@ fn onnx_tensors_of_all_types_are_read() {
         assert!(needs_slots(&path));
     }
     refused(&folder.write("a.pb", &hex("080210073a0203054200")), &[slot("x", &[3])], &["does not fit"]);
+    // 2^32 as a number of 32 bits.
+    refused(&folder.write("a.pb", &hex("0801100c5a058080808010")), &[slot("x", &[1])], &["4294967296 does not fit the type"]);
     // Two samples along a first axis.
     assert_eq!(samples(&folder.write("b.PB", &hex("080210073a0203054200")), &[slot("x", &[1])], Pixels::Unit).unwrap().0.len(), 2);
 }
