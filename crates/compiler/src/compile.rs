@@ -22,6 +22,8 @@ use zkslice_graph::{Encoding, ExecuteError, Graph, Input, Port, Samples, Tensor,
 pub(crate) const DEFAULT_MARGIN: f64 = 2.0;
 /// Bits that the precision of inner values may be asked for in.
 pub(crate) const BITS: std::ops::RangeInclusive<u32> = 8..=16;
+/// Most bits that an input's digit may be asked for in.
+const MOST_INPUT_BITS: u32 = 16;
 /// Samples made up from stated input ranges when there are none.
 const MADE_UP_SAMPLES: usize = 64;
 
@@ -333,11 +335,15 @@ fn check_accuracy(report: &Report, goal: &Goal, options: &Options, samples: usiz
             bits: report.table_bits,
             input_bits: report.input_bits,
             node: report.dominant_node.clone(),
-            advice: match (options.bits.is_some_and(|bits| bits < *BITS.end()), options.input_bits) {
-                (true, None) => "Try more bits (--bits) or other samples",
-                (true, Some(_)) => "Try more bits (--bits), more input bits (--input-bits) or other samples",
-                (false, Some(_)) => "Try more input bits (--input-bits) or other samples",
-                (false, None) => "Try other samples",
+            // What was left open, or stated at its most, has nothing more to give.
+            advice: match (
+                options.bits.is_some_and(|bits| bits < *BITS.end()),
+                options.input_bits.is_some_and(|bits| bits < MOST_INPUT_BITS),
+            ) {
+                (true, false) => "Try more bits (--bits) or other samples",
+                (true, true) => "Try more bits (--bits), more input bits (--input-bits) or other samples",
+                (false, true) => "Try more input bits (--input-bits) or other samples",
+                (false, false) => "Try other samples",
             },
         })
     };
@@ -379,7 +385,7 @@ fn check_options(options: &Options) -> Result<(), CompileError> {
     if let Some(bits) = options.bits.filter(|bits| !BITS.contains(bits)) {
         return wrong(format!("{bits} bits of inner values (--bits) are outside {} to {}", BITS.start(), BITS.end()));
     }
-    if let Some(bits) = options.input_bits.filter(|bits| !(1..=16).contains(bits)) {
+    if let Some(bits) = options.input_bits.filter(|bits| !(1..=MOST_INPUT_BITS).contains(bits)) {
         return wrong(format!("{bits} input bits are outside 1 to 16"));
     }
     for (name, margin) in [("margin", options.margin), ("inner margin", options.inner_margin)] {

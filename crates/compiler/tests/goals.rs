@@ -143,7 +143,13 @@ fn a_goal_that_is_missed_says_by_how_much() {
     }
     let fixed = Options { bits: Some(8), input_bits: Some(8), ..within(MaxError::Share(0.001)) };
     let text = compile(&path, Some(&samples), &Options { allow_error: true, ..fixed }).unwrap_err().to_string();
-    assert!(text.contains("comes nearer than 8 bits with inputs of 8") && text.contains("Try more bits (--bits)"), "{text}");
+    assert!(
+        text.contains("comes nearer than 8 bits with inputs of 8") && text.contains("Try more bits (--bits), more input bits"),
+        "{text}"
+    );
+    let most = Options { bits: Some(16), input_bits: Some(16), ..within(MaxError::Absolute(1e-9)) };
+    let text = compile(&path, Some(&samples), &most).unwrap_err().to_string();
+    assert!(text.contains("Try other samples") && !text.contains("--input-bits"), "{text}");
 }
 
 #[test]

@@ -9,7 +9,9 @@ use tract_onnx::pb::{
     type_proto,
 };
 
-use super::{ImportError, ImportOptions, Importer};
+use prost::Message;
+
+use super::{ImportError, ImportOptions, Imported, Importer, Reference};
 use crate::float::FloatGraph;
 
 fn node(operator: &str, inputs: &[&str], output: &str, attributes: Vec<AttributeProto>) -> NodeProto {
@@ -57,11 +59,16 @@ fn import(
     nodes: Vec<NodeProto>,
     initialisers: Vec<TensorProto>,
 ) -> Result<FloatGraph, ImportError> {
+    Importer::new(&model(opset, inputs, nodes, initialisers), None, &ImportOptions::default())?.run()
+}
+
+/// A model of nodes on inputs; the last node makes the output.
+fn model(opset: i64, inputs: Vec<ValueInfoProto>, nodes: Vec<NodeProto>, initialisers: Vec<TensorProto>) -> ModelProto {
     let output = ValueInfoProto { name: nodes.last().unwrap().output[0].clone(), ..ValueInfoProto::default() };
     let graph = GraphProto { node: nodes, initializer: initialisers, input: inputs, output: vec![output], ..GraphProto::default() };
-    let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: opset }];
-    let model = ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..ModelProto::default() };
-    Importer::new(&model, None, &ImportOptions::default())?.run()
+    let set = |domain: &str, version: i64| OperatorSetIdProto { domain: domain.into(), version };
+    let opset_import = vec![set("", opset), set("ai.onnx.ml", 3)];
+    ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..ModelProto::default() }
 }
 
 fn x(count: i64) -> Vec<ValueInfoProto> {
@@ -88,6 +95,100 @@ fn constants_count_among_a_models_elements() {
     let loops = node("Loop", &["times", "", "x"], "y", vec![graph("body", body)]);
     let error = import(13, x(1), vec![loops], initialisers).unwrap_err().to_string();
     assert!(error.contains("elements in all its tensors"), "{error}");
+}
+
+/// tract reads the channels of a shape without asking whether it has some: beyond its memory where it has none.
+#[test]
+fn what_has_no_channels_is_not_shown_to_tract() {
+    let reference = |model: ModelProto| {
+        let imported = Imported::new(&model.encode_to_vec(), None, &ImportOptions::default()).unwrap();
+        imported.compare(&[vec![vec![0.5, -1.5]]]).unwrap()
+    };
+    // What it makes of this is a row to us, and a list to tract.
+    let picked = NodeProto { domain: "ai.onnx.ml".into(), ..node("ArrayFeatureExtractor", &["x", "first"], "row", Vec::new()) };
+    let names = ["scale", "shift", "mean", "variance"];
+    let norm = |x: &str| node("BatchNormalization", &[x, names[0], names[1], names[2], names[3]], "y", Vec::new());
+    let mut initialisers = names.map(|name| floats(name, &[1.5, 2.5])).to_vec();
+    initialisers.push(ints("first", DataType::Int64, &[1, 0]));
+    assert_eq!(reference(model(15, x(2), vec![picked, norm("row")], initialisers.clone())), Reference::Own);
+    // Where both read the same shape tract answers.
+    let matrix = || vec![value("x", DataType::Float, &[1, 2])];
+    assert_eq!(reference(model(15, matrix(), vec![norm("x")], initialisers.clone())), Reference::Tract);
+    let negated = node("Neg", &["x"], "row", Vec::new());
+    assert_eq!(reference(model(15, matrix(), vec![negated, norm("row")], initialisers)), Reference::Tract);
+    // A branch that is never taken we do not look at, but tract does.
+    let branch = |of: NodeProto| {
+        let output = vec![ValueInfoProto { name: of.output[0].clone(), ..ValueInfoProto::default() }];
+        GraphProto { node: vec![of], output, ..GraphProto::default() }
+    };
+    let pool = branch(node("GlobalMaxPool", &["x"], "s", Vec::new()));
+    let taken = branch(node("Neg", &["x"], "t", Vec::new()));
+    let decided = node("If", &["yes"], "y", vec![graph("then_branch", taken), graph("else_branch", pool)]);
+    assert_eq!(reference(model(15, x(2), vec![decided], vec![ints("yes", DataType::Bool, &[1])])), Reference::Own);
+}
+
+/// Models of `ai.onnx.ml` that say one thing twice, or what runtimes leave out.
+#[test]
+fn learned_models_mean_one_thing() {
+    let list = |name: &str, ints: &[i64]| AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Ints as i32,
+        ints: ints.to_vec(),
+        ..AttributeProto::default()
+    };
+    let numbers = |name: &str, floats: &[f32]| AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Floats as i32,
+        floats: floats.to_vec(),
+        ..AttributeProto::default()
+    };
+    let text = |name: &str, s: &str| AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::String as i32,
+        s: s.into(),
+        ..AttributeProto::default()
+    };
+    let of = |input: ValueInfoProto, operator: &str, attributes: Vec<AttributeProto>| {
+        let learned = NodeProto { domain: "ai.onnx.ml".into(), ..node(operator, &["x"], "y", attributes) };
+        import(17, vec![input], vec![learned], Vec::new())
+    };
+    let refused = |result: Result<FloatGraph, ImportError>, reason: &str| {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    };
+    let integers = || value("x", DataType::Int64, &[3]);
+    // Both values of a key that is there twice would be added.
+    let labels = |keys: &[i64]| of(integers(), "LabelEncoder", vec![list("keys_int64s", keys), list("values_int64s", &[5, 6, 7])]);
+    assert_eq!(labels(&[1, 4, 2]).unwrap().outputs(&[vec![1.0, 2.0, 3.0]]), [[5.0, 7.0, -1.0]]);
+    refused(labels(&[1, 1, 2]), "`keys_int64s` has 1 twice");
+    refused(of(integers(), "OneHotEncoder", vec![list("cats_int64s", &[3, 9, 3])]), "`cats_int64s` has 3 twice");
+    let row = || value("x", DataType::Float, &[1, 2]);
+    let classes = |labels: &[i64]| {
+        let attributes = vec![numbers("coefficients", &[1.0, 2.0]), numbers("intercepts", &[-5.5]), list("classlabels_ints", labels)];
+        of(row(), "LinearClassifier", attributes)
+    };
+    assert_eq!(classes(&[3, -7]).unwrap().outputs(&[vec![1.0, 2.0]]), [[3.0]]);
+    assert_eq!(classes(&[3, -7]).unwrap().outputs(&[vec![1.0, 3.0]]), [[-7.0]]);
+    refused(classes(&[i64::MIN, i64::MAX]), "which 32 bits do not hold");
+    let regressor = |weights: &[f32]| {
+        let attributes = vec![
+            numbers("coefficients", weights),
+            AttributeProto { i: weights.len() as i64 / 2, ..int("targets", 0) },
+            text("post_transform", "LOGISTIC"),
+        ];
+        of(row(), "LinearRegressor", attributes)
+    };
+    let outputs = regressor(&[1.0, 2.0, 0.5, -1.0]).unwrap().outputs(&[vec![1.0, 2.0]]);
+    assert!((outputs[0][0] - 0.993_307).abs() < 1e-6 && (outputs[0][1] - 0.182_426).abs() < 1e-6, "{outputs:?}");
+    refused(regressor(&[1.0, 2.0]), "read differently for one number");
+    let vectors = vec![
+        numbers("coefficients", &[1.0]),
+        numbers("support_vectors", &[1.0, 2.0]),
+        numbers("rho", &[0.5]),
+        int("n_supports", 1),
+        text("post_transform", "SOFTMAX"),
+    ];
+    refused(of(row(), "SVMRegressor", vectors), "read differently for one number");
 }
 
 /// A name of the model's scores that a subgraph uses for something else.

@@ -1,5 +1,7 @@
 //! The domain `ai.onnx.ml`: linear models, support vectors, and what prepares their features.
 
+use std::collections::HashSet;
+
 use super::attributes::Attributes;
 use super::constant::Constant;
 use super::context::Context;
@@ -14,14 +16,16 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("ai.onnx.ml.FeatureVectorizer", "any number of matrices", |i, c, a| i.side_by_side(c, a).map(one)),
     operator("ai.onnx.ml.Imputer", "any tensor; no number is missing", |i, c, a| i.impute(c, a).map(one)),
     operator("ai.onnx.ml.LabelEncoder", "integers for integers or floats", |i, c, a| i.relabel(c, a).map(one)),
-    operator("ai.onnx.ml.LinearClassifier", "integer labels; all transforms but `PROBIT` and `SOFTMAX_ZERO`", |i, c, a| i.classify(c, a)),
-    operator("ai.onnx.ml.LinearRegressor", "all transforms but `PROBIT` and `SOFTMAX_ZERO`", |i, c, a| i.regress(c, a).map(one)),
+    operator("ai.onnx.ml.LinearClassifier", "integer labels; transforms `NONE`, `LOGISTIC`, `SOFTMAX`", |i, c, a| i.classify(c, a)),
+    operator("ai.onnx.ml.LinearRegressor", "transforms `NONE`, `LOGISTIC`, `SOFTMAX`; `NONE` for one target", |i, c, a| {
+        i.regress(c, a).map(one)
+    }),
     operator("ai.onnx.ml.Normalizer", "`L1`, `L2`, `MAX`", |i, c, a| i.normalize(c, a).map(one)),
     operator("ai.onnx.ml.OneHotEncoder", "integer categories", |i, c, a| i.one_of(c, a).map(one)),
     operator("ai.onnx.ml.SVMClassifier", "support vectors without probabilities, integer labels; all kernels", |i, c, a| {
         i.support_classes(c, a)
     }),
-    operator("ai.onnx.ml.SVMRegressor", "all kernels", |i, c, a| i.support_regress(c, a).map(one)),
+    operator("ai.onnx.ml.SVMRegressor", "all kernels, without a transform", |i, c, a| i.support_regress(c, a).map(one)),
     operator("ai.onnx.ml.Scaler", "any tensor", |i, c, a| i.scale_features(c, a).map(one)),
 ];
 
@@ -93,14 +97,10 @@ impl Importer<'_> {
         if let Some(stated) = a.int("targets")?.filter(|&stated| stated != targets) {
             return Err(a.wrong("targets", format!("is {stated} where the coefficients are for {targets}")));
         }
-        // ONNX Runtime leaves some of the others out.
-        match a.string("post_transform")? {
-            Some(transform) if transform != "NONE" => Err(a.wrong(
-                "post_transform",
-                format!("is `{transform}`, which runtimes read differently for a regressor; apply it to the scores"),
-            )),
-            _ => Ok(scores),
+        if targets == 1 {
+            untransformed(a)?;
         }
+        self.transformed(c, a, &scores, false)
     }
 
     fn classify(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Vec<Known>, ImportError> {
@@ -235,11 +235,12 @@ impl Importer<'_> {
         a.flag("zeros", true)?;
         no_text(a, "cats_strings")?;
         let categories = a.ints("cats_int64s")?.filter(|list| !list.is_empty()).ok_or_else(|| a.wrong("cats_int64s", "is missing"))?;
+        no_twins(a, "cats_int64s", categories)?;
         let output = self.among(c, categories)?;
         Ok(self.of_kind(output, Kind::Real))
     }
 
-    /// The truth values of each element being each of a list of integers.
+    /// For each element and each integer of a list whether the one is the other, along a new last axis.
     fn among(&mut self, c: &Context<'_>, list: &[i64]) -> Result<Known, ImportError> {
         let x = c.known(0)?;
         let shape = self.shape(x).to_vec();
@@ -259,6 +260,7 @@ impl Importer<'_> {
         a.ignore("default_string");
         let keys = a.ints("keys_int64s")?.filter(|list| !list.is_empty());
         let keys = keys.ok_or_else(|| a.wrong("keys_int64s", "is missing; integers alone can be encoded"))?;
+        no_twins(a, "keys_int64s", keys)?;
         let (ints, floats) = (a.ints("values_int64s")?, numbers(a, "values_floats")?);
         let (default_int, default_float) = (a.int("default_int64")?.unwrap_or(-1), a.float("default_float", 0.0)?);
         let (values, default, kind) = match (ints, floats) {
@@ -379,7 +381,8 @@ impl Importer<'_> {
             let output = self.sum(c, &[(&outside, -2.0)], 1.0)?;
             return Ok(self.of_kind(output, Kind::Real));
         }
-        self.transformed(c, a, &scores, false)
+        untransformed(a)?;
+        Ok(scores)
     }
 
     /// Each pair of classes has a score, and votes for one of the two.
@@ -461,6 +464,26 @@ fn no_text(a: &mut Attributes<'_>, name: &str) -> Result<(), ImportError> {
     }
 }
 
+/// Refuses a transform of one number: ONNX Runtime leaves it out.
+fn untransformed(a: &mut Attributes<'_>) -> Result<(), ImportError> {
+    match a.string("post_transform")? {
+        Some(name) if name != "NONE" => {
+            let reason = format!("is `{name}`, which runtimes read differently for one number; take it out, and apply it behind the node");
+            Err(a.wrong("post_transform", reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a list in which a number is there twice: which of the two counts, runtimes decide.
+fn no_twins(a: &Attributes<'_>, name: &str, list: &[i64]) -> Result<(), ImportError> {
+    let mut seen = HashSet::new();
+    match list.iter().find(|number| !seen.insert(**number)) {
+        Some(twin) => Err(a.wrong(name, format!("has {twin} twice; leave one out"))),
+        None => Ok(()),
+    }
+}
+
 /// The integer labels of so many classes; none where the labels are text and nothing reads them.
 fn labels(c: &Context<'_>, a: &mut Attributes<'_>, count: usize) -> Result<Option<Vec<i64>>, ImportError> {
     let (ints, text) = (a.ints("classlabels_ints")?, a.strings("classlabels_strings")?.unwrap_or_default());
@@ -472,6 +495,10 @@ fn labels(c: &Context<'_>, a: &mut Attributes<'_>, count: usize) -> Result<Optio
     };
     if labels.len() != count {
         return Err(a.wrong("classlabels_ints", format!("has {} labels for {count} classes", labels.len())));
+    }
+    // An output has 32 bits, and labels are counted from one to the next.
+    if let Some(label) = labels.iter().find(|label| label.unsigned_abs() > u32::MAX.into()) {
+        return Err(a.wrong("classlabels_ints", format!("has label {label}, which 32 bits do not hold; number the classes from 0")));
     }
     Ok(Some(labels))
 }

@@ -255,9 +255,7 @@ impl Importer<'_> {
             if self.graph.values[at].kind != Kind::Real {
                 found = Some((factor, added, at, moves.len()));
             }
-            // Values are numbered as nodes make them.
-            let Ok(position) = self.graph.nodes.binary_search_by_key(&at, |node| node.output) else { break };
-            let node = &self.graph.nodes[position];
+            let Some(node) = self.graph.nodes.iter().rev().find(|node| node.output == at) else { break };
             match (&node.op, &node.inputs[..]) {
                 (FloatOp::Affine { coefficients, bias, .. }, &[input]) => {
                     let ([scale], [shift]) = (&coefficients[0][..], &bias[..]) else { break };

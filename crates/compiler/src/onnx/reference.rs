@@ -55,8 +55,8 @@ pub(super) struct Runtime {
 impl Runtime {
     /// `None` where tract cannot read the model.
     pub(super) fn new(model: &pb::ModelProto, folder: Option<&Path>, graph: &FloatGraph) -> Option<Runtime> {
-        let nodes = model.graph.iter().flat_map(|graph| &graph.node);
-        if let Some(node) = nodes.into_iter().find(|node| is_misread(node)) {
+        let proto = model.graph.as_ref()?;
+        if let Some(node) = misread(proto, false) {
             tracing::debug!("tract misreads node `{}` ({})", node.name, node.op_type);
             return None;
         }
@@ -65,6 +65,13 @@ impl Runtime {
             for (position, &id) in graph.inputs.iter().enumerate() {
                 let kind = datum_type(model, &graph.values[id].name)?;
                 inferred.set_input_fact(position, kind.fact(&graph.values[id].shape).into()).ok()?;
+            }
+            // Windows are given the shapes that we read: where tract finds others before them, it stops there.
+            let inputs = proto.node.iter().filter(|node| has_channels(node)).filter_map(|node| node.input.first());
+            for name in inputs.filter(|name| graph.inputs.iter().all(|&id| graph.values[id].name != **name)) {
+                let value = graph.values.iter().find(|value| value.name == *name)?;
+                let shape = InferenceFact::shape(value.shape.iter().map(|&size| TDim::from(size)).collect::<TVec<_>>());
+                inferred.set_outlet_fact(inferred.find_outlet_label(name)?, shape).ok()?;
             }
             inferred.into_typed().ok()
         };
@@ -175,6 +182,21 @@ impl Runtime {
             }
         }
     }
+}
+
+/// A node that tract is known to read wrongly, or in a subgraph one of whose data nobody says the shape.
+fn misread(graph: &pb::GraphProto, inner: bool) -> Option<&pb::NodeProto> {
+    graph.node.iter().find_map(|node| {
+        let below = node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()).find_map(|graph| misread(graph, true));
+        below.or_else(|| (is_misread(node) || inner && has_channels(node)).then_some(node))
+    })
+}
+
+/// Whether tract looks for channels in a node's data: along axis 1, without asking whether there is one. Of data of fewer axes it reads
+/// beyond the shape's memory, which no one can catch; we refuse such data, and tract must not come to other shapes than we did.
+fn has_channels(node: &pb::NodeProto) -> bool {
+    let operator = node.op_type.as_str();
+    operator == "BatchNormalization" || operator.contains("Conv") || operator.contains("Pool")
 }
 
 /// What tract is known to compute wrongly; the ONNX node tests stand in for it there. It drops directions, functions, clips and lengths
