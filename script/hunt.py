@@ -35,7 +35,7 @@ NEAR, NEIGHBOURS = 0.01, 24
 LEAST_RANGE = 1e-5
 # Fewer answers than this share of models would show little.
 LEAST_ANSWERED = 0.5
-MOST_ELEMENTS, MOST_MAGNITUDE, MOST_INPUTS = 160, 1e4, 4
+MOST_ELEMENTS, MOST_MAGNITUDE, MOST_INTEGER, MOST_INPUTS = 160, 1e4, 2.0**40, 4
 
 onnxruntime.set_default_logger_severity(4)
 F, I, B = np.dtype(np.float32), np.dtype(np.int64), np.dtype(bool)
@@ -101,7 +101,9 @@ class Model:
 
     def input(self, shape, low=None, high=None, kind=F):
         if low is None:
-            low, high = self.any([(-1, 1), (-3, 3), (0, 1), (0.25, 4), (-0.01, 0.01), (-50, 50), (9, 11)]) if kind == F else (-9, 9)
+            reals = [(-1, 1), (-3, 3), (0, 1), (0.25, 4), (-0.01, 0.01), (-50, 50), (9, 11)]
+            # Sums and products of some integers leave their type.
+            low, high = self.any(reals if kind == F else [*[(-9, 9)] * 4, (-(10**5), 10**5), (-(2**31), 2**31 - 1)])
         if len(self.inputs) >= MOST_INPUTS or (self.inputs and self.chance(0.15)):
             return self.constant(self.numbers(shape, low, high, kind))
         name = self.name("x")
@@ -190,7 +192,8 @@ def helper_has(operator, opset):
 
 
 def fine(array):
-    return array.dtype == B or bool(np.isfinite(array).all() and np.abs(array.astype(np.float64)).max() <= MOST_MAGNITUDE)
+    most = MOST_MAGNITUDE if array.dtype.kind == "f" else MOST_INTEGER
+    return array.dtype == B or bool(np.isfinite(array).all() and np.abs(array.astype(np.float64)).max() <= most)
 
 
 def info(name, array):
@@ -931,8 +934,25 @@ class Case:
             self.answers.append(answer)
             self.bounds.append([(np.min(a, 0), np.max(a, 0)) for a in zip(answer, *near)])
         self.shapes = [list(a.shape) for a in self.answers[0]]
+        self.rounded = [self.is_rounded(name) for name in outputs]
         made = [info(name, a) for name, a in zip(outputs, self.answers[0])]
         self.proto = proto(self.nodes, first, made, self.constants, model.opset)
+
+    def is_rounded(self, output):
+        """Whether an output is of integers that real numbers were cast to, or were worked out of such: no more exact than these."""
+        kind = lambda name: self.model.values[name][0].dtype.kind  # noqa: E731
+        behind, seen = [output], set()
+        while behind:
+            name = behind.pop()
+            node = next((node for node in self.nodes if name in node.output), None)
+            if name in seen or node is None or kind(name) not in "iu":
+                continue
+            seen.add(name)
+            inputs = [name for name in node.input if name]
+            if node.op_type in ("Cast", "CastLike") and kind(inputs[0]) == "f":
+                return True
+            behind += inputs
+        return False
 
     def rng(self, *of):
         """A generator that is the same in a smaller model."""
@@ -990,8 +1010,9 @@ class Case:
                 if check < SAMPLES:
                     return "wrong", f"sample {check} is refused: {answer['refused']}"
                 continue
-            for name, given, exactly, (low, high), largest in zip(self.outputs, answer["outputs"], exact, bounds, ranges):
-                allowed = MOST_ERROR * largest if low.dtype.kind == "f" else 0.0
+            all_of = zip(self.outputs, self.rounded, answer["outputs"], exact, bounds, ranges)
+            for name, rounded, given, exactly, (low, high), largest in all_of:
+                allowed = MOST_ERROR * largest if rounded or low.dtype.kind == "f" else 0.0
                 given = np.array(given).reshape(low.shape)
                 if (np.abs(given - exactly.astype(np.float64)) > allowed).any():
                     verdict = "near"

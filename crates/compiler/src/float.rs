@@ -210,11 +210,26 @@ pub enum FloatOp {
     Maximum,
     /// 1 where an element is not negative, else 0.
     Step,
+    /// Integers of so many bits, in two's complement where they have a sign.
+    Hold {
+        /// Number of bits, at most 64.
+        bits: u32,
+        /// Whether there are negative ones.
+        signed: bool,
+        /// Whether what is beyond them wraps; it has no value otherwise.
+        wraps: bool,
+    },
     /// For each element (an integer from 0) `count` truth values along a new last axis, the one at its value set.
     OneHot {
         /// Number of values.
         count: usize,
     },
+}
+
+/// The least integer of so many bits, and how many integers there are.
+pub(crate) fn held_range(bits: u32, signed: bool) -> (f64, f64) {
+    let size = 2_f64.powi(bits as i32);
+    (if signed { -size / 2.0 } else { 0.0 }, size)
 }
 
 /// `list[index]`, or the only element of a list of one.
@@ -353,6 +368,15 @@ impl FloatGraph {
             FloatOp::Sqrt => input.iter().map(|x| x.sqrt()).collect(),
             FloatOp::Maximum => input.iter().zip(inputs[1]).map(|(&x, &y)| if y > x { y } else { x }).collect(),
             FloatOp::Step => input.iter().map(|&x| if x >= 0.0 { 1.0 } else { 0.0 }).collect(),
+            &FloatOp::Hold { bits, signed, wraps } => {
+                let (least, size) = held_range(bits, signed);
+                let hold = |x: f64| match ((x - least) / size).floor() {
+                    0.0 => x,
+                    turns if wraps => x - turns * size,
+                    _ => f64::NAN,
+                };
+                input.iter().map(|&x| hold(x)).collect()
+            }
             FloatOp::OneHot { count } => {
                 input.iter().flat_map(|&x| (0..*count).map(move |i| if x == i as f64 { 1.0 } else { 0.0 })).collect()
             }

@@ -315,6 +315,7 @@ fn feature_axes(float: &FloatGraph) -> Vec<usize> {
             | FloatOp::Sqrt
             | FloatOp::Maximum
             | FloatOp::Step
+            | FloatOp::Hold { .. }
             | FloatOp::OneHot { .. } => None,
         };
         if axis.is_some() {

@@ -172,6 +172,35 @@ fn integers_are_exact() {
     }
 }
 
+/// Integers wrap where their type ends, and cost nothing where they never reach it.
+#[test]
+fn integers_wrap_at_their_type() {
+    let hold = |bits, signed, wraps| FloatOp::Hold { bits, signed, wraps };
+    let held = |of: FloatOp, most: i64| {
+        let float = graph(Kind::Integer, vec![(FloatOp::Product, vec![0, 0]), (of, vec![1])], &[1, 2]);
+        let numbers = move |i: usize| ((i as i64 * 37) % (2 * most + 1) - most) as f64;
+        compile_float(float, Some(&samples(numbers)), &Options::default()).map(|(graph, _)| graph)
+    };
+    let divisions = |graph: &Graph| graph.nodes.iter().filter(|node| matches!(node.op, Op::Divide(_))).count();
+    let narrow = held(hold(8, true, true), 50).unwrap();
+    assert_eq!(divisions(&narrow), 1);
+    for x in -50..=50_i64 {
+        assert_eq!(run(&narrow, &[x as f64; 4]), [f64::from((x * x) as i8); 4], "{x}");
+    }
+    let unsigned = held(hold(8, false, true), 50).unwrap();
+    for x in -50..=50_i64 {
+        assert_eq!(run(&unsigned, &[x as f64; 4]), [f64::from((x * x) as u8); 4], "{x}");
+    }
+    // What wraps all over 32 bits has no digits that hold it.
+    let error = held(hold(32, true, true), 90_000).unwrap_err().to_string();
+    assert!(error.contains("do not fit"), "{error}");
+    // Within its type, a held integer is what it was.
+    assert_eq!(divisions(&held(hold(32, true, true), 10_000).unwrap()), 0);
+    assert_eq!(divisions(&held(hold(16, true, false), 20).unwrap()), 0);
+    let error = held(hold(16, true, false), 300).unwrap_err().to_string();
+    assert!(error.contains("their type holds -32768 to 32767; state how far its inputs go (--input-range)"), "{error}");
+}
+
 /// A product is as wide as both factors; what comes after it is as accurate as the table allows, and never wraps.
 #[test]
 fn products_of_products_stay_accurate() {

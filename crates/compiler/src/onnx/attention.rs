@@ -1,11 +1,11 @@
 //! Attention, and the rotary embedding of positions.
 
 use super::attributes::Attributes;
-use super::cast::width;
 use super::constant::{Constant, Elements};
 use super::context::Context;
 use super::mask::{MASKED, Mask, mask_numbers};
 use super::operators::{Operator, one, operator};
+use super::types::width;
 use super::{ImportError, Importer, Known, broadcast};
 use crate::float::Kind;
 
@@ -152,7 +152,7 @@ impl Importer<'_> {
             }
             match &known {
                 Known::Constant(constant) => {
-                    if self.stated_type([c.input_name(3)].into_iter()).and_then(width).is_some() {
+                    if c.element(3).and_then(width).is_some() {
                         return Err(c.wrong(INTEGER_MASK));
                     }
                     let mut list = mask_numbers(c, constant)?;

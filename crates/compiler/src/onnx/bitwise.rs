@@ -1,27 +1,25 @@
 //! Integers bit by bit.
 
 use super::attributes::Attributes;
-use super::cast::width;
 use super::constant::Constant;
 use super::context::Context;
 use super::operators::{Operator, one, operator};
+use super::types::width;
 use super::{ImportError, Importer, Known, broadcast};
 
 pub(super) const OPERATORS: &[Operator] = &[
-    operator("BitShift", "of integers whose type is declared, by constants", |i, c, a| i.bit_shift(c, a).map(one)),
-    operator("BitwiseAnd", "of integers whose type is declared; broadcast", |i, c, _| i.bitwise(c).map(one)),
-    operator("BitwiseNot", "of integers whose type is declared", |i, c, _| i.bitwise_not(c).map(one)),
-    operator("BitwiseOr", "of integers whose type is declared; broadcast", |i, c, _| i.bitwise(c).map(one)),
-    operator("BitwiseXor", "of integers whose type is declared; broadcast", |i, c, _| i.bitwise(c).map(one)),
+    operator("BitShift", "of integers, by constants", |i, c, a| i.bit_shift(c, a).map(one)),
+    operator("BitwiseAnd", "of integers; broadcast", |i, c, _| i.bitwise(c).map(one)),
+    operator("BitwiseNot", "of integers", |i, c, _| i.bitwise_not(c).map(one)),
+    operator("BitwiseOr", "of integers; broadcast", |i, c, _| i.bitwise(c).map(one)),
+    operator("BitwiseXor", "of integers; broadcast", |i, c, _| i.bitwise(c).map(one)),
 ];
 
 impl Importer<'_> {
     /// Bits of the integers that a node reads and gives, and whether they have a sign.
-    fn integer_type(&self, c: &Context<'_>) -> Result<(u32, bool), ImportError> {
-        let names = (0..c.inputs.len()).map(|index| c.input_name(index)).chain(c.outputs.iter().map(String::as_str));
-        self.stated_type(names)
-            .and_then(width)
-            .ok_or_else(|| c.wrong("its inputs have no integer type that the model states; add it with onnx.shape_inference.infer_shapes"))
+    fn integer_type(c: &Context<'_>) -> Result<(u32, bool), ImportError> {
+        (c.element(0).and_then(width))
+            .ok_or_else(|| c.wrong("the type of its integers is not known; state it with onnx.shape_inference.infer_shapes"))
     }
 
     fn bit_shift(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {
@@ -29,7 +27,7 @@ impl Importer<'_> {
         c.arity(2, 2)?;
         let direction = a.string("direction")?.ok_or_else(|| a.wrong("direction", "is missing"))?;
         let (x, constant) = (c.known(0)?, c.constant(1)?);
-        let (bits, _) = self.integer_type(c)?;
+        let (bits, _) = Self::integer_type(c)?;
         let by = c.ints(constant)?.iter().map(|&by| u32::try_from(by).ok().filter(|by| *by < bits.min(53))).collect::<Option<Vec<u32>>>();
         let by = by.ok_or_else(|| c.wrong(format!("it shifts {bits} bits by more than they are or can be")))?;
         let powers = |power: &dyn Fn(u32) -> u32| {
@@ -54,7 +52,7 @@ impl Importer<'_> {
     fn bitwise_not(&mut self, c: &Context<'_>) -> Result<Known, ImportError> {
         c.since(18)?;
         c.arity(1, 1)?;
-        let most = match self.integer_type(c)? {
+        let most = match Self::integer_type(c)? {
             (_, true) => -1.0,
             (bits @ 0..=32, false) => (1_u64 << bits) as f64 - 1.0,
             (bits, false) => return Err(c.wrong(format!("its result needs {bits} bits, which are not supported"))),
@@ -67,7 +65,7 @@ impl Importer<'_> {
         c.since(18)?;
         c.arity(2, 2)?;
         let (x, y) = (c.known(0)?, c.known(1)?);
-        let (bits, signed) = self.integer_type(c)?;
+        let (bits, signed) = Self::integer_type(c)?;
         // No number here is as large as 2^52.
         let bits = bits.min(53);
         let shape = self.common_shape(c, &[x, y])?;

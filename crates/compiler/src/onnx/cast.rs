@@ -1,13 +1,13 @@
 //! Types that the model states, and casts between them.
 
 use half::{bf16, f16};
-use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::attributes::Attributes;
 use super::constant::{Constant, Elements};
 use super::context::Context;
 use super::operators::{Operator, one, operator};
+use super::types::{kind_of, type_of, width};
 use super::{ImportError, Importer, Known};
 use crate::float::{FloatOp, Kind};
 
@@ -16,56 +16,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     operator("CastLike", "as Cast, to the type of a tensor whose type is declared", |i, c, a| i.cast(c, a).map(one)),
 ];
 
-/// Bits of an integer type, and whether it has a sign.
-pub(super) fn width(kind: DataType) -> Option<(u32, bool)> {
-    Some(match kind {
-        DataType::Int8 => (8, true),
-        DataType::Int16 => (16, true),
-        DataType::Int32 => (32, true),
-        DataType::Int64 => (64, true),
-        DataType::Uint8 => (8, false),
-        DataType::Uint16 => (16, false),
-        DataType::Uint32 => (32, false),
-        DataType::Uint64 => (64, false),
-        _ => return None,
-    })
-}
-
-/// The kind of numbers of a type, if it is one of numbers or truth values.
-pub(super) fn kind_of(kind: DataType) -> Option<Kind> {
-    match kind {
-        DataType::Float | DataType::Double | DataType::Float16 | DataType::Bfloat16 => Some(Kind::Real),
-        DataType::Bool => Some(Kind::Boolean),
-        _ => width(kind).map(|_| Kind::Integer),
-    }
-}
-
-/// The type of a number in an attribute.
-pub(super) fn type_of(number: i64) -> Option<DataType> {
-    i32::try_from(number).ok().and_then(|number| DataType::try_from(number).ok())
-}
-
-/// The element type that a list of values states for a name.
-pub(super) fn declared_type(list: &[pb::ValueInfoProto], name: &str) -> Option<DataType> {
-    list.iter().find(|info| !name.is_empty() && info.name == name).and_then(element_type)
-}
-
-/// The element type that a value states.
-pub(super) fn element_type(info: &pb::ValueInfoProto) -> Option<DataType> {
-    let pb::type_proto::Value::TensorType(tensor) = info.r#type.as_ref()?.value.as_ref()?;
-    DataType::try_from(tensor.elem_type).ok().filter(|kind| *kind != DataType::Undefined)
-}
-
 impl Importer<'_> {
-    /// The element type that the model states for the first of some values that it states one for.
-    pub(super) fn stated_type<'n>(&self, mut names: impl Iterator<Item = &'n str>) -> Option<DataType> {
-        let lists = [&self.proto.input, &self.proto.value_info, &self.proto.output];
-        names.find_map(|name| {
-            let stated = lists.into_iter().find_map(|list| declared_type(list, name));
-            stated.or_else(|| self.initialisers.get(name).and_then(|tensor| DataType::try_from(tensor.data_type).ok()))
-        })
-    }
-
     /// Numbers without their fractions.
     pub(super) fn truncated(&mut self, c: &Context<'_>, x: &Known) -> Result<Known, ImportError> {
         self.map(c, x, "Trunc", Vec::new(), |x, _| libm::trunc(x))
@@ -94,14 +45,7 @@ impl Importer<'_> {
         let to = if c.operator == "CastLike" {
             c.since(15)?;
             c.arity(2, 2)?;
-            let like = c.known(1)?;
-            let stated = self.stated_type([c.input_name(1), c.outputs.first().map_or("", String::as_str)].into_iter());
-            stated.or_else(|| match self.kind(like) {
-                Kind::Real => Some(DataType::Float),
-                Kind::Boolean => Some(DataType::Bool),
-                // A constant of integers may be of truth values.
-                Kind::Integer => like.constant().is_none().then_some(DataType::Int64),
-            })
+            c.element(1)
         } else {
             c.arity(1, 1)?;
             a.int("to")?.and_then(type_of)
@@ -143,27 +87,15 @@ impl Importer<'_> {
                 Ok(self.of_kind(output, kind))
             }
             (Kind::Real, Kind::Integer) => self.whole(c, x, to),
-            (Kind::Integer, Kind::Integer) => self.narrowed(c, x, to),
+            (Kind::Integer, Kind::Integer) => {
+                let (from, into) = (c.element(0).and_then(width), width(to));
+                let fits = from
+                    .zip(into)
+                    .is_some_and(|((from, sign), (into, signed))| (from, sign) == (into, signed) || (from < into && (signed || !sign)));
+                if fits { Ok(x.clone()) } else { self.held(c, x, to, true) }
+            }
             // The same numbers under another type.
             _ => self.push_as(c, FloatOp::Reshape, &[x], &shape, kind),
         }
-    }
-
-    /// Integers in a narrower type, which keeps their lowest bits.
-    fn narrowed(&mut self, c: &Context<'_>, x: &Known, to: DataType) -> Result<Known, ImportError> {
-        let from = self.stated_type([c.input_name(0)].into_iter()).and_then(width);
-        let Some((bits, signed)) = width(to) else {
-            return Ok(x.clone());
-        };
-        let fits = from.is_some_and(|(old, sign)| (old, sign) == (bits, signed) || (old < bits && (signed || !sign)));
-        if fits || bits > 32 {
-            // Numbers of more than 32 bits have no place in a proof.
-            return Ok(x.clone());
-        }
-        let half = if signed { (1_i64 << (bits - 1)) as f64 } else { 0.0 };
-        let moved = self.sum(c, &[(x, 1.0)], half)?;
-        let size = 1_i64 << bits;
-        let turns = self.whole_quotient(c, &moved, &Known::Constant(Constant::ints(Vec::new(), vec![size])), false)?;
-        self.sum(c, &[(x, 1.0), (&turns, -(size as f64))], 0.0)
     }
 }

@@ -1,5 +1,7 @@
 //! A node under import: its inputs, and errors about it.
 
+use tract_onnx::pb::tensor_proto::DataType;
+
 use super::attributes::Attributes;
 use super::constant::{Constant, Elements};
 use super::{ImportError, Known};
@@ -12,6 +14,8 @@ pub(super) struct Context<'a> {
     /// The model's operator set.
     pub(super) opset: i64,
     pub(super) inputs: Vec<Option<Known>>,
+    /// Their element types, where they are known.
+    pub(super) types: Vec<Option<DataType>>,
     pub(super) input_names: &'a [String],
     /// Its outputs' names, empty where one is left out.
     pub(super) outputs: &'a [String],
@@ -29,6 +33,7 @@ impl<'a> Context<'a> {
             operator: "output",
             opset: 0,
             inputs: Vec::new(),
+            types: Vec::new(),
             input_names: &[],
             outputs: &[],
             read: Vec::new(),
@@ -69,6 +74,11 @@ impl<'a> Context<'a> {
 
     pub(super) fn known(&self, index: usize) -> Result<&Known, ImportError> {
         self.optional(index).ok_or_else(|| self.missing(index))
+    }
+
+    /// The element type of an input, where it is known.
+    pub(super) fn element(&self, index: usize) -> Option<DataType> {
+        self.types.get(index).copied().flatten()
     }
 
     /// All inputs, none of which may be missing.

@@ -8,7 +8,8 @@ use super::attributes::Attributes;
 use super::constant::Constant;
 use super::context::Context;
 use super::operators::{Operator, operator};
-use super::{ImportError, Importer, Known};
+use super::types::{element_type, tensor_type};
+use super::{ImportError, Importer, Known, Named};
 
 pub(super) const OPERATORS: &[Operator] = &[
     operator("If", "a constant condition", |i, c, a| i.branch(c, a)),
@@ -139,24 +140,27 @@ impl Importer<'_> {
             .chain(graph.initializer.iter().map(|tensor| &tensor.name))
             .chain(graph.node.iter().flat_map(|node| &node.output))
             .collect();
-        let hidden: Vec<(&String, Known)> = inner.iter().filter_map(|&name| Some((name, self.known.remove(name)?))).collect();
+        let hidden: Vec<(&String, Named)> = inner.iter().filter_map(|&name| Some((name, self.names.remove(name)?))).collect();
         for tensor in &graph.initializer {
             let constant = Constant::decode(&tensor.name, tensor, self.folder)?;
             self.count_read(constant.len())?;
-            self.known.insert(tensor.name.clone(), Known::Constant(constant));
+            let named = Named { known: Known::Constant(constant), of: tensor_type(tensor.data_type) };
+            self.names.insert(tensor.name.clone(), named);
         }
-        self.known.extend(graph.input.iter().map(|input| input.name.clone()).zip(given));
+        for (input, known) in graph.input.iter().zip(given) {
+            self.names.insert(input.name.clone(), Named { known, of: element_type(input) });
+        }
         // Which values are scores is known of the model's own names, which a subgraph may use again.
         let scores = std::mem::take(&mut self.scores);
         self.nodes(&graph.node, &graph.output.iter().map(|output| output.name.as_str()).collect(), false)?;
         self.scores = scores;
         let mut results = Vec::with_capacity(graph.output.len());
         for output in &graph.output {
-            let made = self.known(&output.name)?;
+            let made = self.named(&output.name)?.map(|named| named.known);
             results.push(made.ok_or_else(|| c.wrong(format!("its subgraph's output `{}` is made by no node", output.name)))?);
         }
-        self.known.retain(|name, _| !inner.contains(name));
-        self.known.extend(hidden.into_iter().map(|(name, known)| (name.clone(), known)));
+        self.names.retain(|name, _| !inner.contains(name));
+        self.names.extend(hidden.into_iter().map(|(name, named)| (name.clone(), named)));
         Ok(results)
     }
 }

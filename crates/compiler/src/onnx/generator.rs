@@ -2,10 +2,10 @@
 
 use super::attributes::Attributes;
 use super::build::steps;
-use super::cast::{kind_of, type_of};
 use super::constant::{Constant, Elements};
 use super::context::Context;
 use super::operators::{Operator, one, operator};
+use super::types::{kind_of, type_of};
 use super::{ImportError, Importer, Known};
 use crate::float::Kind;
 use zkslice_graph::limits;

@@ -11,7 +11,7 @@ use tract_onnx::pb::{
 
 use prost::Message;
 
-use super::{ImportError, ImportOptions, Imported, Importer, Reference};
+use super::{ImportError, ImportOptions, Imported, Importer, MOST_READ, Reference};
 use crate::float::FloatGraph;
 
 fn node(operator: &str, inputs: &[&str], output: &str, attributes: Vec<AttributeProto>) -> NodeProto {
@@ -39,9 +39,13 @@ fn floats(name: &str, list: &[f32]) -> TensorProto {
 
 fn ints(name: &str, kind: DataType, list: &[i64]) -> TensorProto {
     let (data_type, dims) = (kind as i32, vec![list.len() as i64]);
-    let narrow = if kind == DataType::Int64 { Vec::new() } else { list.iter().map(|&x| x as i32).collect() };
-    let wide = if kind == DataType::Int64 { list.to_vec() } else { Vec::new() };
-    TensorProto { name: name.into(), data_type, dims, int32_data: narrow, int64_data: wide, ..TensorProto::default() }
+    let mut tensor = TensorProto { name: name.into(), data_type, dims, ..TensorProto::default() };
+    match kind {
+        DataType::Int64 => tensor.int64_data = list.to_vec(),
+        DataType::Uint64 => tensor.uint64_data = list.iter().map(|&x| x as u64).collect(),
+        _ => tensor.int32_data = list.iter().map(|&x| x as i32).collect(),
+    }
+    tensor
 }
 
 fn value(name: &str, kind: DataType, shape: &[i64]) -> ValueInfoProto {
@@ -95,6 +99,23 @@ fn constants_count_among_a_models_elements() {
     let loops = node("Loop", &["times", "", "x"], "y", vec![graph("body", body)]);
     let error = import(13, x(1), vec![loops], initialisers).unwrap_err().to_string();
     assert!(error.contains("elements in all its tensors"), "{error}");
+}
+
+/// Reading copies: what nodes read of constants is counted each time, however few elements there are.
+#[test]
+fn what_is_read_of_constants_is_counted() {
+    let add = |from: &'static str, to: &str| node("Add", &[from, "w"], to, Vec::new());
+    let model = model(17, x(3), vec![add("x", "a"), add("a", "y")], vec![floats("w", &[1.0, 2.0, 3.0])]);
+    let options = ImportOptions::default();
+    let read_so_far = |read: usize| {
+        let mut importer = Importer::new(&model, None, &options).unwrap();
+        importer.read = read;
+        importer.run()
+    };
+    // The first node decodes the constant, the second one reads it.
+    read_so_far(MOST_READ - 3).unwrap();
+    let error = read_so_far(MOST_READ - 2).unwrap_err().to_string();
+    assert!(error.contains("elements of constants, each time counted"), "{error}");
 }
 
 /// tract reads the channels of a shape without asking whether it has some: beyond its memory where it has none.
@@ -189,6 +210,42 @@ fn learned_models_mean_one_thing() {
         text("post_transform", "SOFTMAX"),
     ];
     refused(of(row(), "SVMRegressor", vectors), "read differently for one number");
+}
+
+/// What leaves an integer's type wraps as in a processor, where all runtimes agree; elsewhere it has no value.
+#[test]
+fn integers_leave_their_types_as_in_runtimes() {
+    let typed = |kind: DataType| value("x", kind, &[2]);
+    let run = |kind: DataType, nodes: Vec<NodeProto>, initialisers: Vec<TensorProto>, x: [f64; 2]| {
+        let graph = import(17, vec![typed(kind)], nodes, initialisers).unwrap();
+        graph.outputs(&[x.to_vec()]).remove(0)
+    };
+    let binary = |operator: &str| vec![node(operator, &["x", "x"], "y", Vec::new())];
+    assert_eq!(run(DataType::Int8, binary("Add"), Vec::new(), [100.0, -100.0]), [-56.0, 56.0]);
+    assert_eq!(run(DataType::Int32, binary("Mul"), Vec::new(), [65_537.0, -46_341.0]), [131_073.0, -2_147_479_015.0]);
+    assert_eq!(run(DataType::Uint16, binary("Mul"), Vec::new(), [300.0, 2.0]), [24_464.0, 4.0]);
+    assert_eq!(run(DataType::Int64, binary("Mul"), Vec::new(), [65_537.0, -46_341.0]), [4_295_098_369.0, 2_147_488_281.0]);
+    let unary = |operator: &str| vec![node(operator, &["x"], "y", Vec::new())];
+    assert_eq!(run(DataType::Int8, unary("Neg"), Vec::new(), [-128.0, 127.0]), [-128.0, -127.0]);
+    assert_eq!(run(DataType::Int8, unary("Abs"), Vec::new(), [-128.0, -127.0]), [-128.0, 127.0]);
+    assert_eq!(run(DataType::Int32, unary("ReduceSum"), Vec::new(), [2_147_483_647.0, 1.0]), [-2_147_483_648.0]);
+    // A type is known of what is in between too, and of constants.
+    let cast = |to: DataType| int("to", i64::from(to as i32));
+    let chain = vec![node("Cast", &["x"], "narrow", vec![cast(DataType::Int8)]), node("Add", &["narrow", "k"], "y", Vec::new())];
+    let constant = vec![ints("k", DataType::Int8, &[100])];
+    assert_eq!(run(DataType::Int64, chain.clone(), constant.clone(), [100.0, 300.0]), [-56.0, -112.0]);
+    let shifted = vec![node("Cast", &["x"], "narrow", vec![cast(DataType::Uint8)]), node("BitwiseNot", &["narrow"], "y", Vec::new())];
+    assert_eq!(import(18, vec![typed(DataType::Int64)], shifted, Vec::new()).unwrap().outputs(&[vec![256.0, 7.0]]), [[255.0, 248.0]]);
+    let folded = vec![node("Add", &["k", "k"], "twice", Vec::new()), node("Add", &["x", "twice"], "y", Vec::new())];
+    assert_eq!(run(DataType::Int8, folded, constant, [0.0, 1.0]), [-56.0, -55.0]);
+    // Neither a sum below 0 of 64 bits without a sign nor a power beyond its type has a value.
+    let below = vec![node("Sub", &["k", "x"], "y", Vec::new())];
+    let one = vec![ints("k", DataType::Uint64, &[1])];
+    let answer = run(DataType::Uint64, below, one, [2.0, 1.0]);
+    assert!(answer[0].is_nan() && answer[1] == 0.0, "{answer:?}");
+    let power = vec![node("Pow", &["x", "k"], "y", Vec::new())];
+    let answer = run(DataType::Int32, power, vec![ints("k", DataType::Int32, &[2])], [46_341.0, 46_340.0]);
+    assert!(answer[0].is_nan() && answer[1] == 2_147_395_600.0, "{answer:?}");
 }
 
 /// A name of the model's scores that a subgraph uses for something else.

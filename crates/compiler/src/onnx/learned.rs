@@ -115,11 +115,11 @@ impl Importer<'_> {
                 let below = self.negated(c, &scores)?;
                 let below = self.step(c, &below)?;
                 let above = self.not(c, &below)?;
-                Some(self.named(c, &above, &labels)?)
+                Some(self.labelled(c, &above, &labels)?)
             }
             Some(labels) => {
                 let winners = self.row_winners(c, &scores, false)?;
-                Some(self.named(c, &winners, &labels)?)
+                Some(self.labelled(c, &winners, &labels)?)
             }
         };
         let output = self.transformed(c, a, &scores, count == 1)?;
@@ -128,7 +128,7 @@ impl Importer<'_> {
     }
 
     /// The labels `[n]` of classes by their positions `[n, 1]`.
-    fn named(&mut self, c: &Context<'_>, positions: &Known, labels: &[i64]) -> Result<Known, ImportError> {
+    fn labelled(&mut self, c: &Context<'_>, positions: &Known, labels: &[i64]) -> Result<Known, ImportError> {
         let n = self.row_sizes(positions).0;
         let positions = self.reshaped(c, positions, &[n])?;
         let step = labels[1] - labels[0];
@@ -441,7 +441,7 @@ impl Importer<'_> {
                 }
                 let votes = self.dense(c, &below, votes, bias, &[n, classes])?;
                 let winners = self.row_winners(c, &votes, false)?;
-                self.named(c, &winners, &labels)?
+                self.labelled(c, &winners, &labels)?
             }
         };
         Ok(vec![label, scores])

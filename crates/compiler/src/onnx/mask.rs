@@ -13,10 +13,11 @@ use super::attributes::Attributes;
 use super::constant::{Constant, Elements};
 use super::context::Context;
 use super::{ImportError, Importer, Known, broadcast};
-use crate::float::{FloatOp, Kind, ValueId};
+use crate::float::{FloatOp, Kind, ValueId, held_range};
 
 /// A sum so far below its row's largest leaves a soft max nothing: it is a mask's, not a score's.
-pub(super) const MASKED: f64 = -1e3;
+/// The classic number is −10,000, and scores are smaller by far.
+pub(super) const MASKED: f64 = -9e3;
 
 /// What is left out of a soft max, and what is added to its scores.
 #[derive(Clone, Default)]
@@ -39,6 +40,8 @@ pub(super) enum Empty {
     Even,
     /// As if it kept everything: all its scores are lower by one number.
     Whole,
+    /// No proof: two masks together hide it, and which of them hides more decides what is left.
+    Refused,
 }
 
 /// A number below this and a score have the same sum as the number alone, in floats of 32 bits.
@@ -230,7 +233,7 @@ impl Importer<'_> {
                     self.mask_of(c, known, shape)?
                 }
             };
-            all = self.both(c, all, mask)?;
+            all = self.one_after_other(c, all, mask)?;
         }
         let mut sum = if let [x, y] = &values[..] { self.plus(c, x, y)? } else { values[0].clone() };
         // Floats of 32 bits lose a score beside such a number: where a row has nothing else, all its scores are even.
@@ -251,6 +254,7 @@ impl Importer<'_> {
         let (mut factor, mut added, mut at) = (1.0, 0.0, id);
         let mut found = None;
         let mut moves: Vec<(FloatOp, usize, Vec<usize>)> = Vec::new();
+        let mut held = Vec::new();
         loop {
             if self.graph.values[at].kind != Kind::Real {
                 found = Some((factor, added, at, moves.len()));
@@ -260,6 +264,10 @@ impl Importer<'_> {
                 (FloatOp::Affine { coefficients, bias, .. }, &[input]) => {
                     let ([scale], [shift]) = (&coefficients[0][..], &bias[..]) else { break };
                     (factor, added, at) = (factor * scale, added + factor * shift, input);
+                }
+                (&FloatOp::Hold { bits, signed, .. }, &[input]) => {
+                    held.push((held_range(bits, signed), factor, added));
+                    at = input;
                 }
                 (
                     FloatOp::Reshape | FloatOp::Transpose { .. } | FloatOp::View { .. } | FloatOp::Gather { .. } | FloatOp::Concat { .. },
@@ -273,7 +281,11 @@ impl Importer<'_> {
         }
         let Some((factor, added, bits, count)) = found else { return Ok(None) };
         let (low, high) = (added, factor + added);
-        if low.min(high) >= MASKED || low.max(high) < MASKED {
+        // What a type of integers holds must hold both numbers: none of them wraps.
+        let fits = |&((least, size), factor, added): &((f64, f64), f64, f64)| {
+            [low, high].iter().all(|number| (0.0..size).contains(&((number - added) / factor - least)))
+        };
+        if low.min(high) >= MASKED || low.max(high) < MASKED || !held.iter().all(fits) {
             return Ok(None);
         }
         let mut keep = Known::Value(bits);
@@ -301,9 +313,17 @@ impl Importer<'_> {
         };
         let before = self.mask_of(c, scores, &shape)?;
         let mask = self.expanded_mask(c, mask, &from, &shape)?;
-        let all = self.both(c, mask, before)?;
+        let all = self.one_after_other(c, mask, before)?;
         let scores = self.expanded(c, scores, &shape)?;
         self.with_mask(c, &scores, all).map(Some)
+    }
+
+    /// What two masks of numbers that add up leave.
+    fn one_after_other(&mut self, c: &Context<'_>, x: Mask, y: Mask) -> Result<Mask, ImportError> {
+        let hides = |mask: &Mask| mask.keep.is_some() || mask.bias.iter().flatten().any(|&x| x < MASKED);
+        let refused = hides(&x) && hides(&y) && (x.keep.is_some() || y.keep.is_some());
+        let both = self.both(c, x, y)?;
+        Ok(if refused { Mask { empty: Empty::Refused, ..both } } else { both })
     }
 
     /// What two masks leave.
@@ -386,7 +406,7 @@ impl Importer<'_> {
             keep = self.not(c, &keep)?;
         }
         let before = self.mask_of(c, scores, shape)?;
-        let mask = self.both(c, Mask { bias: None, keep: Some(keep), empty }, before)?;
+        let mask = self.one_after_other(c, Mask { bias: None, keep: Some(keep), empty }, before)?;
         let scores = self.expanded(c, scores, shape)?;
         self.with_mask(c, &scores, mask).map(Some)
     }

@@ -65,12 +65,14 @@ mod shape;
 mod sign;
 mod softmax;
 mod sort;
+mod types;
 mod window;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use tract_onnx::pb;
+use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::prelude::Framework as _;
 
 use crate::float::{FloatGraph, FloatNode, FloatOp, Kind, Value, ValueId};
@@ -220,6 +222,13 @@ enum Known {
     Constant(Constant),
 }
 
+/// What a name stands for, and the type of its elements where that is known.
+#[derive(Clone)]
+struct Named {
+    known: Known,
+    of: Option<DataType>,
+}
+
 impl Known {
     fn constant(&self) -> Option<&Constant> {
         match self {
@@ -243,7 +252,7 @@ struct Importer<'a> {
     opset: i64,
     /// Initialisers, decoded when a node reads them: what nothing reads may be of any type.
     initialisers: HashMap<&'a str, &'a pb::TensorProto>,
-    known: HashMap<String, Known>,
+    names: HashMap<String, Named>,
     graph: FloatGraph,
     /// Elements of all values, and of constants that nodes made, so far.
     elements: usize,
@@ -293,22 +302,23 @@ impl<'a> Importer<'a> {
             }
         }
         let graph = FloatGraph { values: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
-        let (known, scores, masks) = (HashMap::new(), mask::scores(proto), HashMap::new());
-        Ok(Importer { proto, folder, options, opset, initialisers, known, graph, elements: 0, read: 0, imported: 0, scores, masks })
+        let (names, scores, masks) = (HashMap::new(), mask::scores(proto), HashMap::new());
+        Ok(Importer { proto, folder, options, opset, initialisers, names, graph, elements: 0, read: 0, imported: 0, scores, masks })
     }
 
     /// What a name stands for, if anything made it yet.
-    fn known(&mut self, name: &str) -> Result<Option<Known>, ImportError> {
-        if let Some(known) = self.known.get(name).cloned() {
-            self.count_read(known.constant().map_or(0, Constant::len))?;
-            return Ok(Some(known));
+    fn named(&mut self, name: &str) -> Result<Option<Named>, ImportError> {
+        if let Some(named) = self.names.get(name).cloned() {
+            self.count_read(named.known.constant().map_or(0, Constant::len))?;
+            return Ok(Some(named));
         }
         let Some(tensor) = self.initialisers.get(name) else {
             return Ok(None);
         };
         let known = Known::Constant(Constant::decode(name, tensor, self.folder)?);
-        self.known.insert(name.to_owned(), known.clone());
-        Ok(Some(known))
+        let named = Named { known, of: types::tensor_type(tensor.data_type) };
+        self.names.insert(name.to_owned(), named.clone());
+        Ok(Some(named))
     }
 
     fn run(mut self) -> Result<FloatGraph, ImportError> {
@@ -321,7 +331,8 @@ impl<'a> Importer<'a> {
         for input in inputs {
             let (shape, kind) = input_shape(input, self.options)?;
             let id = self.new_value(input.name.clone(), shape, kind);
-            if self.known.insert(input.name.clone(), Known::Value(id)).is_some() {
+            let named = Named { known: Known::Value(id), of: types::element_type(input) };
+            if self.names.insert(input.name.clone(), named).is_some() {
                 return Err(port("input", &input.name, "is there twice"));
             }
             self.graph.inputs.push(id);
@@ -334,7 +345,7 @@ impl<'a> Importer<'a> {
         self.nodes(&proto.node, &outputs, true)?;
         for output in &self.proto.output {
             let context = Context::output(&output.name);
-            let Some(known) = self.known(&output.name)? else {
+            let Some(Named { known, .. }) = self.named(&output.name)? else {
                 return Err(port("output", &output.name, "is made by no node"));
             };
             let mut id = self.value(&context, &known)?;
@@ -365,14 +376,14 @@ impl<'a> Importer<'a> {
             let is_read = |name: &String| !name.is_empty() && (read.contains(name.as_str()) || outputs.contains(name.as_str()));
             let results = self.node(node, is_final, node.output.iter().map(is_read).collect())?;
             for (name, result) in node.output.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
-                self.count_elements(result.constant().map_or(0, Constant::len))?;
-                if let Known::Value(id) = &result
+                self.count_elements(result.known.constant().map_or(0, Constant::len))?;
+                if let Known::Value(id) = &result.known
                     && let Some(value) = self.graph.values.get_mut(*id)
                     && value.name.is_empty()
                 {
                     value.name.clone_from(name);
                 }
-                if self.initialisers.contains_key(name.as_str()) || self.known.insert(name.clone(), result).is_some() {
+                if self.initialisers.contains_key(name.as_str()) || self.names.insert(name.clone(), result).is_some() {
                     return Err(ImportError::Operator {
                         node: node_name(node),
                         operator: node.op_type.clone(),
@@ -491,7 +502,7 @@ fn declared(info: &pb::ValueInfoProto) -> Option<Vec<Result<i64, String>>> {
 }
 
 fn input_shape(input: &pb::ValueInfoProto, options: &ImportOptions) -> Result<(Vec<usize>, Kind), ImportError> {
-    let Some(kind) = cast::element_type(input).and_then(cast::kind_of) else {
+    let Some(kind) = types::element_type(input).and_then(types::kind_of) else {
         return Err(port("input", &input.name, "is not a tensor of numbers or truth values; export the model with such inputs"));
     };
     let given = options.shapes.get(&input.name);

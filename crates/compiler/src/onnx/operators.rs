@@ -5,7 +5,7 @@ use tract_onnx::pb::NodeProto;
 use super::attributes::Attributes;
 use super::constant::Constant;
 use super::context::Context;
-use super::{ImportError, Importer, Known, node_name};
+use super::{ImportError, Importer, Known, Named, node_name};
 
 /// An ONNX operator that a model may use.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +70,7 @@ pub(super) fn is_standard(domain: &str) -> bool {
 
 impl Importer<'_> {
     /// Imports one node; gives what its outputs stand for. `read` says which of them others read.
-    pub(super) fn node(&mut self, node: &NodeProto, is_final: bool, read: Vec<bool>) -> Result<Vec<Known>, ImportError> {
+    pub(super) fn node(&mut self, node: &NodeProto, is_final: bool, read: Vec<bool>) -> Result<Vec<Named>, ImportError> {
         let name = node_name(node);
         let full = if is_standard(&node.domain) { node.op_type.clone() } else { format!("{}.{}", node.domain, node.op_type) };
         let Some(operator) = FAMILIES.iter().copied().flatten().find(|operator| operator.name == full) else {
@@ -83,18 +83,21 @@ impl Importer<'_> {
                 if input.is_empty() {
                     return Ok(None);
                 }
-                self.known(input)?.map(Some).ok_or_else(|| ImportError::Operator {
+                self.named(input)?.map(Some).ok_or_else(|| ImportError::Operator {
                     node: name.clone(),
                     operator: node.op_type.clone(),
                     reason: format!("its input `{input}` is made by no node before it"),
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
+        let types = inputs.iter().map(|named: &Option<Named>| named.as_ref().and_then(|named| named.of)).collect();
+        let inputs = inputs.into_iter().map(|named| named.map(|named| named.known)).collect();
         let c = Context {
             name,
             operator: &node.op_type,
             opset: self.opset,
             inputs,
+            types,
             input_names: &node.input,
             outputs: &node.output,
             read,
@@ -114,7 +117,11 @@ impl Importer<'_> {
         if let Some(missing) = (outputs.len()..c.read.len()).find(|&output| c.read[output]) {
             return Err(c.wrong(format!("its further output `{}` is not supported", c.outputs[missing])));
         }
-        Ok(outputs)
+        let hold = |(index, known): (usize, Known)| {
+            let of = self.typed(node, &c, index, &known);
+            Ok(Named { known: self.within_type(&c, known, of)?, of })
+        };
+        outputs.into_iter().enumerate().map(hold).collect()
     }
 }
 

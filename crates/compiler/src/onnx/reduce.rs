@@ -173,6 +173,7 @@ impl Importer<'_> {
             "ReduceMean" if kind == Kind::Real => self.row_sums(c, &rows, 1.0 / k as f64)?,
             "ReduceMean" => {
                 let sum = self.row_sums(c, &rows, 1.0)?;
+                let sum = c.element(0).map_or(Ok(sum.clone()), |of| self.held(c, &sum, of, false))?;
                 let count = self.number_like(&sum, k as f64);
                 self.whole_quotient(c, &sum, &count, true)?
             }

@@ -1,7 +1,7 @@
 //! What is certain of a value's numbers by what makes them.
 
-use super::cast::{declared_type, width};
 use super::constant::Elements;
+use super::types::{element_type, width};
 use super::{Importer, Known};
 use crate::float::{FloatOp, Kind, Pointwise, ValueId};
 
@@ -59,7 +59,8 @@ impl Importer<'_> {
         let least = if value.kind == Kind::Boolean { Sign::NonNegative } else { Sign::Any };
         // Values are numbered as nodes make them.
         let Ok(position) = self.graph.nodes.binary_search_by_key(&id, |node| node.output) else {
-            let is_unsigned = declared_type(&self.proto.input, &value.name).and_then(width).is_some_and(|(_, signed)| !signed);
+            let stated = self.proto.input.iter().find(|input| input.name == value.name).and_then(element_type);
+            let is_unsigned = stated.and_then(width).is_some_and(|(_, signed)| !signed);
             return if is_unsigned { Sign::NonNegative } else { least };
         };
         let node = &self.graph.nodes[position];
@@ -71,6 +72,13 @@ impl Importer<'_> {
                 _ => Sign::NonNegative,
             },
             FloatOp::Step | FloatOp::OneHot { .. } => Sign::NonNegative,
+            FloatOp::Hold { signed, .. } => {
+                if *signed {
+                    Sign::Any
+                } else {
+                    Sign::NonNegative
+                }
+            }
             FloatOp::Clip { min, max } => Sign::of_number(*min).max(input(0, budget)).min(Sign::of_number(*max)),
             FloatOp::Affine { coefficients, bias, .. } => {
                 let mut parts = vec![Sign::of_list(bias)];

@@ -144,7 +144,7 @@ impl Importer<'_> {
         let keep = mask.keep.as_ref().map(|keep| among(self, keep)).transpose()?;
         let inner = self.shape(&x).to_vec();
         let mut kept = keep.clone();
-        if let Some(keep) = keep.as_ref().filter(|_| mask.empty != Empty::Zeros) {
+        if let Some(keep) = keep.as_ref().filter(|_| matches!(mask.empty, Empty::Even | Empty::Whole)) {
             let count = self.sum_by_row(c, keep, &rows)?;
             let none = self.negated(c, &count)?;
             let none = self.step(c, &none)?;
@@ -174,6 +174,9 @@ impl Importer<'_> {
             let shape = self.shape(&sum).to_vec();
             let ones = self.expanded(c, &ones, &shape)?;
             sum = self.each(c, FloatOp::Maximum, &[&sum, &ones])?;
+        }
+        if logarithm && mask.empty == Empty::Refused {
+            return Err(c.wrong("two masks hide its scores, one of them computed; join them before they are applied"));
         }
         let output = if logarithm {
             let sum = self.log(c, &sum)?;

@@ -3,8 +3,11 @@
 use super::emit::{Builder, Emitted};
 use super::plan::{Consumer, is_move};
 use super::{MOST_LOST, QuantiseError, Scales, compact, integers};
-use crate::float::{FloatNode, FloatOp, Kind, ValueId};
-use zkslice_graph::{Clip, Divide, Function, MatMul, MaxPool, Maximum, OneHot, Op, Product, Relu, Rounding, Sqrt, Step, Table, Window};
+use crate::float::{FloatNode, FloatOp, Kind, ValueId, held_range};
+use zkslice_graph::{
+    Affine, Clip, Constant, Divide, Function, MatMul, MaxPool, Maximum, OneHot, Op, Product, Relu, Reshape, Rounding, Sqrt, Step, Table,
+    Window,
+};
 
 /// A divisor that is rounded to a whole number from here on loses too little of the quotient to matter.
 const FINE_DIVISOR: f64 = 1.0 / MOST_LOST;
@@ -41,6 +44,7 @@ impl Builder<'_> {
             FloatOp::Sqrt => self.sqrt(node, tensor, shape),
             FloatOp::Maximum => self.maximum(node, tensor, shape),
             FloatOp::Step => self.step(node, tensor, shape),
+            &FloatOp::Hold { bits, signed, wraps } => self.hold(node, held_range(bits, signed), wraps, tensor, shape),
             FloatOp::OneHot { count } => {
                 let input = self.value(node.inputs[0])?;
                 let tensor = self.node(name.clone(), Op::OneHot(OneHot { count: *count }), vec![input.tensor], tensor, shape);
@@ -82,7 +86,7 @@ impl Builder<'_> {
         }
         if let Some((min, max)) = input.bounds.filter(|(min, max)| self.kind(node.output) != Kind::Real && (*min < -top || *max > top)) {
             // Integers beyond the table: the larger one of them and zero.
-            let zero = Op::Constant(zkslice_graph::Constant { values: vec![0] });
+            let zero = Op::Constant(Constant { values: vec![0] });
             let zero = self.node(format!("{name}/zero"), zero, Vec::new(), format!("{name}/zero"), shape.clone());
             let limbs = self.limbs_of(max.max(min.saturating_neg())).min(3);
             let output = self.node(name.clone(), Op::Maximum(Maximum { limbs }), vec![input.tensor, zero], tensor, shape);
@@ -196,7 +200,7 @@ impl Builder<'_> {
             {
                 // Whatever the dividend is, the quotient is one number.
                 let quotient = min.div_euclid(divisor as i64);
-                let op = Op::Constant(zkslice_graph::Constant { values: vec![quotient] });
+                let op = Op::Constant(Constant { values: vec![quotient] });
                 return Ok(Emitted::fixed(self.node(name.clone(), op, Vec::new(), tensor, shape), vec![1.0], (quotient, quotient)));
             }
             let y = self.value(node.inputs[1])?;
@@ -238,23 +242,11 @@ impl Builder<'_> {
             _ => 1,
         };
         if whole[1] > 1 {
-            let op = zkslice_graph::Affine { axis: 0, coefficients: vec![vec![whole[1]]], bias: vec![0] };
+            let op = Affine { axis: 0, coefficients: vec![vec![whole[1]]], bias: vec![0] };
             let flat = vec![shape.iter().product()];
-            let reshaped = self.node(
-                format!("{name}/flat"),
-                Op::Reshape(zkslice_graph::Reshape),
-                vec![y.tensor],
-                format!("{name}/flat"),
-                flat.clone(),
-            );
+            let reshaped = self.node(format!("{name}/flat"), Op::Reshape(Reshape), vec![y.tensor], format!("{name}/flat"), flat.clone());
             let scaled = self.node(format!("{name}/by"), Op::Affine(op), vec![reshaped], format!("{name}/by"), flat);
-            y.tensor = self.node(
-                format!("{name}/shape"),
-                Op::Reshape(zkslice_graph::Reshape),
-                vec![scaled],
-                format!("{name}/divisor"),
-                shape.clone(),
-            );
+            y.tensor = self.node(format!("{name}/shape"), Op::Reshape(Reshape), vec![scaled], format!("{name}/divisor"), shape.clone());
         }
         let limbs = self.limbs_of(most.saturating_mul(whole[1]).saturating_mul(2));
         let least = if signed { -(1_i64 << (w - 1)) } else { 0 };
@@ -356,6 +348,62 @@ impl Builder<'_> {
         let limbs = if limbs * self.settings.table_bits > 60 { 60 / self.settings.table_bits } else { limbs };
         let tensor = self.node(node.name.clone(), Op::Step(Step { limbs }), vec![x.tensor], tensor, shape);
         Ok(Emitted::fixed(tensor, vec![1.0], (0, 1)))
+    }
+
+    /// Integers of a type. Those that it holds whatever the input is stand as they are; of others the turns are taken away.
+    fn hold(
+        &mut self,
+        node: &FloatNode,
+        (least, size): (f64, f64),
+        wraps: bool,
+        tensor: String,
+        shape: Vec<usize>,
+    ) -> Result<Emitted, QuantiseError> {
+        let name = &node.name;
+        let x = self.value(node.inputs[0])?;
+        let (min, max) = x.bounds.unwrap_or((i64::MIN, i64::MAX));
+        let turns = |x: i64| ((x as f64 - least) / size).floor();
+        let (first, last) = (turns(min), turns(max));
+        if (first, last) == (0.0, 0.0) {
+            return Ok(x);
+        }
+        let wrong = |reason: String| QuantiseError::Exact { node: name.clone(), reason };
+        let exact = 2_f64.powi(53);
+        if !wraps || (min as f64) < -exact || max as f64 > exact || last - first >= self.limit() {
+            return Err(wrong(format!(
+                "its integers may be {min} to {max}, and their type holds {least} to {}; state how far its inputs go (--input-range)",
+                least + size - 1.0
+            )));
+        }
+        let limbs = self.limbs_of(size as i64 - 1);
+        if limbs > 3 {
+            return Err(wrong(format!(
+                "its integers may wrap, which takes three numbers of {} bits or more bits (--bits)",
+                self.settings.table_bits
+            )));
+        }
+        let flat = vec![shape.iter().product()];
+        let reshape = |builder: &mut Self, from, part: &str, shape: &[usize]| {
+            builder.node(format!("{name}/{part}"), Op::Reshape(Reshape), vec![from], format!("{tensor}/{part}"), shape.to_vec())
+        };
+        let from = reshape(self, x.tensor, "flat", &flat);
+        let affine = |coefficients: Vec<Vec<i64>>, bias: f64| Op::Affine(Affine { axis: 0, coefficients, bias: vec![bias as i64] });
+        let moved = self.node(format!("{name}/moved"), affine(vec![vec![1]], -least), vec![from], format!("{tensor}/moved"), flat.clone());
+        let divisor = Op::Constant(Constant { values: vec![size as i64; flat[0]] });
+        let divisor = self.node(format!("{name}/size"), divisor, Vec::new(), format!("{tensor}/size"), flat.clone());
+        let divide = Op::Divide(Divide { factor: 1, rounding: Rounding::Down, least: first as i64, limbs, least_divisor: 1 });
+        let turned = self.node(format!("{name}/turns"), divide, vec![moved, divisor], format!("{tensor}/turns"), flat.clone());
+        let held = affine(vec![vec![1], vec![-(size as i64)]], 0.0);
+        let held = self.node(format!("{name}/held"), held, vec![from, turned], format!("{tensor}/held"), flat);
+        let output = self.node(name.clone(), Op::Reshape(Reshape), vec![held], tensor.clone(), shape);
+        // That a quotient is the whole one shows in no other way: for whoever reads this, it may be any that fits its table.
+        let most = first as i64 + (1 << self.settings.table_bits) - 1;
+        let (size, first) = (size as i64, first as i64);
+        Ok(Emitted::fixed(
+            output,
+            vec![1.0],
+            (min.saturating_sub(size.saturating_mul(most)), max.saturating_sub(size.saturating_mul(first))),
+        ))
     }
 
     /// Bounds as integers of the value's scale; values that cannot reach them pass.

@@ -112,6 +112,7 @@ impl<'a> Plan<'a> {
                 | FloatOp::Sqrt
                 | FloatOp::Maximum
                 | FloatOp::Step
+                | FloatOp::Hold { .. }
                 | FloatOp::OneHot { .. } => false,
             };
             if linear[output] || !(is_move(&node.op) || matches!(node.op, FloatOp::AveragePool { .. })) {
@@ -146,6 +147,7 @@ impl<'a> Plan<'a> {
                 | FloatOp::Sqrt
                 | FloatOp::Maximum
                 | FloatOp::Step
+                | FloatOp::Hold { .. }
                 | FloatOp::OneHot { .. } => outputs,
             };
             for &input in &node.inputs {
@@ -295,6 +297,7 @@ fn foldable(float: &FloatGraph) -> Vec<[bool; 2]> {
             | FloatOp::Sqrt
             | FloatOp::Maximum
             | FloatOp::Step
+            | FloatOp::Hold { .. }
             | FloatOp::OneHot { .. } => [false; 2],
         };
         for &input in &node.inputs {
