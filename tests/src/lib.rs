@@ -28,11 +28,11 @@ pub fn samples(name: &str) -> Samples {
 /// Held-out inputs of a model and their labels.
 pub fn heldout(name: &str) -> Vec<(Input, usize)> {
     let file = std::fs::File::open(model(name).join("heldout.npz")).unwrap();
-    let mut archive = npyz::npz::NpzArchive::new(std::io::BufReader::new(file)).unwrap();
-    let array = archive.by_name("x").unwrap().unwrap();
+    let mut archive = zip::ZipArchive::new(std::io::BufReader::new(file)).unwrap();
+    let array = npyz::NpyFile::new(archive.by_name("x.npy").unwrap()).unwrap();
     let size = array.shape()[1..].iter().product::<u64>() as usize;
     let values: Vec<f32> = array.into_vec().unwrap();
-    let labels: Vec<i64> = archive.by_name("y").unwrap().unwrap().into_vec().unwrap();
+    let labels: Vec<i64> = npyz::NpyFile::new(archive.by_name("y.npy").unwrap()).unwrap().into_vec().unwrap();
     assert_eq!(values.len(), labels.len() * size);
     let input = |chunk: &[f32]| Input(vec![chunk.iter().map(|x| f64::from(*x)).collect()]);
     values.chunks_exact(size).map(input).zip(labels.into_iter().map(|label| label as usize)).collect()

@@ -42,8 +42,8 @@ fn infer(graph: &Graph, input: &Input) -> Vec<Vec<f64>> {
 
 fn heldout(model: &str) -> Vec<Input> {
     let file = std::fs::File::open(folder(model).join("heldout.npz")).unwrap();
-    let mut archive = npyz::npz::NpzArchive::new(std::io::BufReader::new(file)).unwrap();
-    let array = archive.by_name("x").unwrap().unwrap();
+    let mut archive = zip::ZipArchive::new(std::io::BufReader::new(file)).unwrap();
+    let array = npyz::NpyFile::new(archive.by_name("x.npy").unwrap()).unwrap();
     let size: usize = array.shape()[1..].iter().map(|&n| n as usize).product();
     let flat: Vec<f32> = array.into_vec().unwrap();
     flat.chunks_exact(size).map(|chunk| Input(vec![chunk.iter().map(|&x| f64::from(x)).collect()])).collect()
@@ -175,10 +175,10 @@ fn a_residual_network_takes_honest_images() {
     let (graph, report) = compiled("resnet20");
     assert!(report.largest_error <= 0.01 * report.largest_output, "{report:?}");
     let file = std::fs::File::open(folder("resnet20").join("heldout.npz")).unwrap();
-    let mut archive = npyz::npz::NpzArchive::new(std::io::BufReader::new(file)).unwrap();
+    let mut archive = zip::ZipArchive::new(std::io::BufReader::new(file)).unwrap();
     // 128 times the pixels, as whole numbers.
-    let flat: Vec<i16> = archive.by_name("x").unwrap().unwrap().into_vec().unwrap();
-    let labels: Vec<i64> = archive.by_name("y").unwrap().unwrap().into_vec().unwrap();
+    let flat: Vec<i16> = npyz::NpyFile::new(archive.by_name("x.npy").unwrap()).unwrap().into_vec().unwrap();
+    let labels: Vec<i64> = npyz::NpyFile::new(archive.by_name("y.npy").unwrap()).unwrap().into_vec().unwrap();
     let count = std::env::var("ZKSLICE_HELDOUT").map_or(100, |_| labels.len());
     let (mut refused, mut right) = (0, 0);
     for (image, label) in flat.chunks_exact(3 * 32 * 32).zip(&labels).take(count) {

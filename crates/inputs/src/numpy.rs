@@ -2,8 +2,8 @@
 
 use std::io::{Cursor, Read};
 
-use npyz::npz::{NpzArchive, file_name_from_array_name};
 use npyz::{DType, NpyFile, Order, TypeChar};
+use zip::ZipArchive;
 
 use crate::array::{self, Array};
 use crate::{MAX_BYTES, Slot};
@@ -89,14 +89,17 @@ fn check_header(bytes: &[u8]) -> Result<usize, String> {
     Ok(start + length)
 }
 
-type Archive<'a> = NpzArchive<Cursor<&'a [u8]>>;
+/// A zip of `.npy` files, each under its array's name.
+type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
+
+const SUFFIX: &str = ".npy";
 
 fn open(bytes: &[u8]) -> Result<Archive<'_>, String> {
-    NpzArchive::new(Cursor::new(bytes)).map_err(|e| format!("it is no .npz archive: {e}"))
+    ZipArchive::new(Cursor::new(bytes)).map_err(|e| format!("it is no .npz archive: {e}"))
 }
 
 fn names(archive: &Archive<'_>) -> Vec<String> {
-    let mut names: Vec<String> = archive.array_names().map(str::to_owned).collect();
+    let mut names: Vec<String> = archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(SUFFIX)?.to_owned())).collect();
     names.sort();
     names
 }
@@ -104,7 +107,7 @@ fn names(archive: &Archive<'_>) -> Vec<String> {
 /// An array of an archive, unpacked no further than an array may be long.
 fn named(archive: &mut Archive<'_>, name: &str) -> Result<Array, String> {
     let at = |reason: String| format!("array `{name}`: {reason}");
-    let entry = archive.zip_archive().by_name(&file_name_from_array_name(name)).map_err(|e| at(e.to_string()))?;
+    let entry = archive.by_name(&format!("{name}{SUFFIX}")).map_err(|e| at(e.to_string()))?;
     let mut bytes = Vec::new();
     entry.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| at(e.to_string()))?;
     if bytes.len() as u64 > MAX_BYTES {

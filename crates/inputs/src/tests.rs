@@ -1,8 +1,10 @@
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use npyz::WriterBuilder as _;
-use npyz::npz::NpzWriter;
 use proptest::prelude::*;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 use super::*;
 
@@ -40,13 +42,14 @@ fn ordered<T: npyz::AutoSerialize + Clone>(shape: &[u64], order: npyz::Order, va
 
 fn npz(arrays: &[(&str, &[u64], Vec<f32>)]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut archive = NpzWriter::new(std::io::Cursor::new(&mut bytes));
-    for (name, shape, values) in arrays {
-        let mut writer = archive.array(name, Default::default()).unwrap().default_dtype().shape(shape).begin_nd().unwrap();
-        writer.extend(values.iter().copied()).unwrap();
-        writer.finish().unwrap();
+    let mut archive = ZipWriter::new(std::io::Cursor::new(&mut bytes));
+    // As NumPy's `savez` and `savez_compressed` write them.
+    let methods = [CompressionMethod::Stored, CompressionMethod::Deflated].into_iter().cycle();
+    for ((name, shape, values), method) in arrays.iter().zip(methods) {
+        archive.start_file(format!("{name}.npy"), SimpleFileOptions::default().compression_method(method)).unwrap();
+        archive.write_all(&npy(shape, values)).unwrap();
     }
-    drop(archive);
+    archive.finish().unwrap();
     bytes
 }
 
