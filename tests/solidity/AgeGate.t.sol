@@ -4,6 +4,7 @@ pragma solidity ^0.8.24;
 import {InferenceConsumer} from "../../contracts/consumers/InferenceConsumer.sol";
 import {AgeGate} from "../../contracts/examples/AgeGate.sol";
 import {Mocked} from "./utils/Mocked.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 contract AgeGateTest is Mocked {
     uint256 private constant FEE = 1000;
@@ -20,7 +21,7 @@ contract AgeGateTest is Mocked {
         super.setUp();
         (attester, attesterKey) = makeAddrAndKey("attester");
         setModel(true, 784, 1, 1, 0);
-        gate = new AgeGate(oracle, MODEL, VERIFIER, attester, 1);
+        gate = AgeGate(deploy("AgeGate", abi.encode(oracle, MODEL, VERIFIER, attester, 1)));
         expiry = uint64(block.timestamp + 60);
         vm.deal(alice, 10 * FEE);
         vm.deal(mallory, 10 * FEE);
@@ -81,7 +82,7 @@ contract AgeGateTest is Mocked {
 
     function test_ThresholdCountsIntegers() public {
         setModel(true, 784, 1, 16, 100);
-        gate = new AgeGate(oracle, MODEL, VERIFIER, attester, 18);
+        gate = AgeGate(deploy("AgeGate", abi.encode(oracle, MODEL, VERIFIER, attester, 18)));
         oracle.answer(_enter(alice), list(117));
         assertFalse(gate.isOfAge(alice));
         oracle.answer(_enter(alice), list(118));
@@ -110,7 +111,7 @@ contract AgeGateTest is Mocked {
     /// The same attestation is worth nothing to another gate or on another chain.
     function test_RevertWhen_AttestationIsForAnotherGate() public {
         bytes memory signature = _sign(attesterKey, alice, COMMITMENT);
-        AgeGate other = new AgeGate(oracle, MODEL, VERIFIER, attester, 1);
+        AgeGate other = AgeGate(deploy("AgeGate", abi.encode(oracle, MODEL, VERIFIER, attester, 1)));
         vm.startPrank(alice);
         vm.expectRevert(abi.encodeWithSelector(AgeGate.InvalidAttestation.selector, alice, COMMITMENT));
         other.enter{value: FEE}(COMMITMENT, expiry, signature);

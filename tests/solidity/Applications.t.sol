@@ -18,6 +18,7 @@ import {Puller} from "./Consumers.t.sol";
 import {Source} from "./InferenceSubscription.t.sol";
 import {Jobs} from "./utils/Jobs.sol";
 import {Token} from "./utils/Tokens.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 /// Each application on registry, verifier and oracle as they are, with simulated proofs. Their own logic has tests of
 /// its own, on the mock oracle.
@@ -32,19 +33,24 @@ contract ApplicationsTest is Jobs {
     // ------------------------------------------------------------------------------------------------ subscription
 
     function _subscription(bytes32 digest, Source source, address feeToken) private returns (InferenceSubscription) {
-        return new InferenceSubscription(
-            IInferenceSubscription.Config({
-                oracle: oracle,
-                modelDigest: digest,
-                verifier: VERIFIER,
-                source: source,
-                interval: 3600,
-                window: 600,
-                capacity: 4,
-                feeToken: feeToken,
-                fee: FEE
-            }),
-            address(this)
+        return InferenceSubscription(
+            deploy(
+                "InferenceSubscription",
+                abi.encode(
+                    IInferenceSubscription.Config({
+                        oracle: oracle,
+                        modelDigest: digest,
+                        verifier: VERIFIER,
+                        source: source,
+                        interval: 3600,
+                        window: 600,
+                        capacity: 4,
+                        feeToken: feeToken,
+                        fee: FEE
+                    }),
+                    address(this)
+                )
+            )
         );
     }
 
@@ -155,7 +161,8 @@ contract ApplicationsTest is Jobs {
         vm.prank(source);
         oracle.openFeed(model.digest, VERIFIER, 4, 600);
         (Token collateral, Token loan) = (new Token(), new Token());
-        LendingMarket market = new LendingMarket(collateral, loan, _riskFeed(model.digest, source), 300);
+        LendingMarket market =
+            LendingMarket(deploy("LendingMarket", abi.encode(collateral, loan, _riskFeed(model.digest, source), 300)));
         collateral.mint(alice, 1000e18);
         loan.mint(address(market), 1000e18);
 
@@ -191,19 +198,24 @@ contract ApplicationsTest is Jobs {
     }
 
     function _riskFeed(bytes32 digest, address source) private returns (IInferenceFeed) {
-        return new InferenceFeed(
-            IInferenceFeed.Config({
-                oracle: oracle,
-                modelDigest: digest,
-                source: source,
-                verifier: VERIFIER,
-                outputIndex: 1,
-                decimals: 8,
-                maxAge: 600,
-                description: "risk",
-                sequencerUptimeFeed: AggregatorV3Interface(address(0)),
-                gracePeriod: 0
-            })
+        return InferenceFeed(
+            deploy(
+                "InferenceFeed",
+                abi.encode(
+                    IInferenceFeed.Config({
+                        oracle: oracle,
+                        modelDigest: digest,
+                        source: source,
+                        verifier: VERIFIER,
+                        outputIndex: 1,
+                        decimals: 8,
+                        maxAge: 600,
+                        description: "risk",
+                        sequencerUptimeFeed: AggregatorV3Interface(address(0)),
+                        gracePeriod: 0
+                    })
+                )
+            )
         );
     }
 
@@ -216,8 +228,12 @@ contract ApplicationsTest is Jobs {
             if ((word >> (25 * i)) % 2 ** 25 > (word >> (25 * class)) % 2 ** 25) class = i;
         }
         for (uint256 i = 0; i < 2; ++i) {
-            InsuranceClaim insurance =
-                new InsuranceClaim(oracle, model.digest, VERIFIER, i == 0 ? class : (class + 1) % 10, alice);
+            InsuranceClaim insurance = InsuranceClaim(
+                deploy(
+                    "InsuranceClaim",
+                    abi.encode(oracle, model.digest, VERIFIER, i == 0 ? class : (class + 1) % 10, alice)
+                )
+            );
             uint256 policyId = insurance.insure{value: 1 ether}(alice, uint64(block.timestamp) + 60);
             uint256[] memory photo = inputWords(job);
             vm.prank(alice);
@@ -244,7 +260,7 @@ contract ApplicationsTest is Jobs {
         model.digest = rehash(model.blob);
         register(model.blob);
         (address attester, uint256 key) = makeAddrAndKey("attester");
-        AgeGate gate = new AgeGate(oracle, model.digest, VERIFIER, attester, 18);
+        AgeGate gate = AgeGate(deploy("AgeGate", abi.encode(oracle, model.digest, VERIFIER, attester, 18)));
 
         for (uint256 i = 0; i < 2; ++i) {
             Job memory job = draft("private");

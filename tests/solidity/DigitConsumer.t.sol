@@ -9,6 +9,7 @@ import {AggregatorV3Interface, IInferenceFeed} from "../../contracts/interfaces/
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
 import {PublicWords} from "../../contracts/libraries/PublicWords.sol";
 import {Jobs} from "./utils/Jobs.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 contract DigitConsumerTest is Jobs {
     uint256 private constant FEE = 1e15;
@@ -21,7 +22,7 @@ contract DigitConsumerTest is Jobs {
     /// feed.
     function test_ClassifiesPublicWords() public {
         Model memory model = install("chain");
-        DigitConsumer consumer = new DigitConsumer(oracle, model.digest, VERIFIER);
+        DigitConsumer consumer = DigitConsumer(deploy("DigitConsumer", abi.encode(oracle, model.digest, VERIFIER)));
         assertEq(consumer.classes(), 10);
         assertEq(consumer.bits(), 25);
         Job memory job = _job("chain", consumer);
@@ -33,19 +34,24 @@ contract DigitConsumerTest is Jobs {
 
         _fulfilAndCheck(model, job, consumer);
         uint256[] memory words = outputWords(job);
-        InferenceFeed feed = new InferenceFeed(
-            IInferenceFeed.Config({
-                oracle: oracle,
-                modelDigest: model.digest,
-                source: address(consumer),
-                verifier: VERIFIER,
-                outputIndex: 3,
-                decimals: 6,
-                maxAge: 60,
-                description: "score of 3",
-                sequencerUptimeFeed: AggregatorV3Interface(address(0)),
-                gracePeriod: 0
-            })
+        InferenceFeed feed = InferenceFeed(
+            deploy(
+                "InferenceFeed",
+                abi.encode(
+                    IInferenceFeed.Config({
+                        oracle: oracle,
+                        modelDigest: model.digest,
+                        source: address(consumer),
+                        verifier: VERIFIER,
+                        outputIndex: 3,
+                        decimals: 6,
+                        maxAge: 60,
+                        description: "score of 3",
+                        sequencerUptimeFeed: AggregatorV3Interface(address(0)),
+                        gracePeriod: 0
+                    })
+                )
+            )
         );
         (, int256 answer,,,) = feed.latestRoundData();
         assertEq(answer, PublicWords.toInt(PublicWords.digit(words, 3, 25), 2 ** 24) * 37);
@@ -53,7 +59,7 @@ contract DigitConsumerTest is Jobs {
 
     function test_ClassifiesByCommitment() public {
         Model memory model = install("private");
-        DigitConsumer consumer = new DigitConsumer(oracle, model.digest, VERIFIER);
+        DigitConsumer consumer = DigitConsumer(deploy("DigitConsumer", abi.encode(oracle, model.digest, VERIFIER)));
         Job memory job = _job("private", consumer);
         job.id = consumer.classifyCommitted{value: FEE}(bytes32(job.bundle.commitments[0]), job.request.deadline);
         _fulfilAndCheck(model, job, consumer);
@@ -68,7 +74,7 @@ contract DigitConsumerTest is Jobs {
         setWord(model.blob, record + 3, 100);
         model.digest = rehash(model.blob);
         register(model.blob);
-        DigitConsumer consumer = new DigitConsumer(oracle, model.digest, VERIFIER);
+        DigitConsumer consumer = DigitConsumer(deploy("DigitConsumer", abi.encode(oracle, model.digest, VERIFIER)));
 
         Job memory job = _job("chain", consumer);
         job.request.modelDigest = model.digest;
@@ -87,7 +93,7 @@ contract DigitConsumerTest is Jobs {
 
     function test_RefundsAreCollected() public {
         Model memory model = install("chain");
-        DigitConsumer consumer = new DigitConsumer(oracle, model.digest, VERIFIER);
+        DigitConsumer consumer = DigitConsumer(deploy("DigitConsumer", abi.encode(oracle, model.digest, VERIFIER)));
         Job memory job = _job("chain", consumer);
         consumer.classify{value: FEE}(inputWords(job), job.request.deadline);
         vm.warp(job.request.deadline + 1);
@@ -98,7 +104,8 @@ contract DigitConsumerTest is Jobs {
     }
 
     function test_RevertWhen_CallerIsNotTheOwner() public {
-        DigitConsumer consumer = new DigitConsumer(oracle, install("chain").digest, VERIFIER);
+        DigitConsumer consumer =
+            DigitConsumer(deploy("DigitConsumer", abi.encode(oracle, install("chain").digest, VERIFIER)));
         bytes memory unauthorized = abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, alice);
         vm.startPrank(alice);
         vm.expectRevert(unauthorized);
@@ -110,7 +117,8 @@ contract DigitConsumerTest is Jobs {
     }
 
     function test_RevertWhen_CallbackIsNotTheOracles() public {
-        DigitConsumer consumer = new DigitConsumer(oracle, install("chain").digest, VERIFIER);
+        DigitConsumer consumer =
+            DigitConsumer(deploy("DigitConsumer", abi.encode(oracle, install("chain").digest, VERIFIER)));
         vm.expectRevert(abi.encodeWithSelector(InferenceConsumer.NotOracle.selector, address(this)));
         consumer.onInference(0, 0, new uint256[](1));
     }
@@ -118,7 +126,7 @@ contract DigitConsumerTest is Jobs {
     /// Anyone may name the consumer as the target of a request of theirs: it is recorded as a failed callback.
     function test_OthersRequestsAreRefused() public {
         Model memory model = install("chain");
-        DigitConsumer consumer = new DigitConsumer(oracle, model.digest, VERIFIER);
+        DigitConsumer consumer = DigitConsumer(deploy("DigitConsumer", abi.encode(oracle, model.digest, VERIFIER)));
         Job memory job = draft("chain");
         (job.request.callback, job.request.callbackGas) = (address(consumer), 200_000);
         job = prove(model, open(job));
@@ -138,7 +146,8 @@ contract DigitConsumerTest is Jobs {
     }
 
     function test_RevertWhen_EtherIsSent() public {
-        DigitConsumer consumer = new DigitConsumer(oracle, install("chain").digest, VERIFIER);
+        DigitConsumer consumer =
+            DigitConsumer(deploy("DigitConsumer", abi.encode(oracle, install("chain").digest, VERIFIER)));
         (bool ok,) = address(consumer).call{value: 1}("");
         assertFalse(ok);
     }

@@ -8,6 +8,7 @@ import {MlpDigitsSlice0Verifier} from "../../contracts/generated/mlp_digits/src/
 import {PublicWords} from "../../contracts/libraries/PublicWords.sol";
 import {BN254} from "../../contracts/libraries/BN254.sol";
 import {Deployed} from "./utils/Deployed.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 /// @notice External, so that reverts can be expected.
 contract ModelHarness {
@@ -151,7 +152,7 @@ contract GeneratedTest is Deployed {
 
     function test_GeneratedVerifierAccepts() public {
         (uint256[1] memory publics, uint256[4] memory words, uint256[10] memory proof) = _arguments();
-        MlpDigitsSlice0Verifier generated = new MlpDigitsSlice0Verifier();
+        MlpDigitsSlice0Verifier generated = MlpDigitsSlice0Verifier(deploy("MlpDigitsSlice0Verifier", ""));
         generated.verifyProof(publics, words, proof);
         assertEq(generated.VK_HASH(), bytes32(wordAt(vm.parseJsonBytes(readFixture("rust-single"), ".blob"), 7)));
     }
@@ -160,7 +161,7 @@ contract GeneratedTest is Deployed {
     /// forge-config: ci.fuzz.runs = 300
     function testFuzz_RevertWhen_AnyBitIsFlipped(uint256 word, uint8 bit) public {
         (uint256[1] memory publics, uint256[4] memory words, uint256[10] memory proof) = _arguments();
-        MlpDigitsSlice0Verifier generated = new MlpDigitsSlice0Verifier();
+        MlpDigitsSlice0Verifier generated = MlpDigitsSlice0Verifier(deploy("MlpDigitsSlice0Verifier", ""));
         word = bound(word, 0, 14);
         if (word == 0) publics[0] ^= 1 << bit;
         else if (word < 5) words[word - 1] ^= 1 << bit;
@@ -172,7 +173,7 @@ contract GeneratedTest is Deployed {
 
     function test_RevertWhen_OutOfRange() public {
         (uint256[1] memory publics, uint256[4] memory words, uint256[10] memory proof) = _arguments();
-        MlpDigitsSlice0Verifier generated = new MlpDigitsSlice0Verifier();
+        MlpDigitsSlice0Verifier generated = MlpDigitsSlice0Verifier(deploy("MlpDigitsSlice0Verifier", ""));
         publics[0] += BN254.R;
         vm.expectRevert(abi.encodeWithSelector(MlpDigitsSlice0Verifier.PublicInputOutOfRange.selector, 0));
         generated.verifyProof(publics, words, proof);
@@ -189,7 +190,7 @@ contract GeneratedTest is Deployed {
     /// P13: a call to nothing succeeds, with no answer.
     function test_RevertWhen_PairingIsMissing() public {
         (uint256[1] memory publics, uint256[4] memory words, uint256[10] memory proof) = _arguments();
-        MlpDigitsSlice0Verifier generated = new MlpDigitsSlice0Verifier();
+        MlpDigitsSlice0Verifier generated = MlpDigitsSlice0Verifier(deploy("MlpDigitsSlice0Verifier", ""));
         vm.mockCall(address(8), "", "");
         vm.expectRevert(abi.encodeWithSelector(MlpDigitsSlice0Verifier.PrecompileFailed.selector, address(8)));
         generated.verifyProof(publics, words, proof);

@@ -6,6 +6,7 @@ import {AggregatorV3Interface, IInferenceFeed} from "../../contracts/interfaces/
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
 import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {Jobs} from "./utils/Jobs.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 /// A feed over proven rounds; `InferenceFeedReads.t.sol` has the edges of reading.
 contract InferenceFeedTest is Jobs {
@@ -20,19 +21,24 @@ contract InferenceFeedTest is Jobs {
     }
 
     function _feed(uint256 index, uint8 decimals, bytes4 verifier_) private returns (InferenceFeed) {
-        return new InferenceFeed(
-            IInferenceFeed.Config({
-                oracle: oracle,
-                modelDigest: digest,
-                source: alice,
-                verifier: verifier_,
-                outputIndex: index,
-                decimals: decimals,
-                maxAge: MAX_AGE,
-                description: "a feed",
-                sequencerUptimeFeed: AggregatorV3Interface(address(0)),
-                gracePeriod: 0
-            })
+        return InferenceFeed(
+            deploy(
+                "InferenceFeed",
+                abi.encode(
+                    IInferenceFeed.Config({
+                        oracle: oracle,
+                        modelDigest: digest,
+                        source: alice,
+                        verifier: verifier_,
+                        outputIndex: index,
+                        decimals: decimals,
+                        maxAge: MAX_AGE,
+                        description: "a feed",
+                        sequencerUptimeFeed: AggregatorV3Interface(address(0)),
+                        gracePeriod: 0
+                    })
+                )
+            )
         );
     }
 

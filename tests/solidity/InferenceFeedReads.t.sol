@@ -8,6 +8,7 @@ import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {KeyBlob} from "../../contracts/libraries/KeyBlob.sol";
 import {ModelLayout} from "../../contracts/libraries/ModelLayout.sol";
 import {Aggregator, Mocked} from "./utils/Mocked.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 /// What a feed makes of whatever rounds an oracle has; `InferenceFeed.t.sol` reads proven ones.
 contract InferenceFeedReadsTest is Mocked {
@@ -44,13 +45,13 @@ contract InferenceFeedReadsTest is Mocked {
     }
 
     function _feed(uint256 index, uint8 decimals) private returns (InferenceFeed) {
-        return new InferenceFeed(_config(index, decimals));
+        return InferenceFeed(deploy("InferenceFeed", abi.encode(_config(index, decimals))));
     }
 
     function _sequencedFeed() private returns (InferenceFeed) {
         IInferenceFeed.Config memory config = _config(0, 0);
         config.sequencerUptimeFeed = sequencer;
-        return new InferenceFeed(config);
+        return InferenceFeed(deploy("InferenceFeed", abi.encode(config)));
     }
 
     function _words(uint256 first, uint256 second, uint256 third) private pure returns (uint256[] memory words) {
@@ -263,11 +264,11 @@ contract InferenceFeedReadsTest is Mocked {
 
     function test_RevertWhen_ElementOrDecimalsAreOutOfRange() public {
         vm.expectRevert(abi.encodeWithSelector(ModelLayout.OutputIndexOutOfRange.selector, 5, 5));
-        _feed(5, 8);
+        new InferenceFeed(_config(5, 8));
         vm.expectRevert(abi.encodeWithSelector(ModelLayout.OutputIndexOutOfRange.selector, 1000, 5));
-        _feed(1000, 8);
+        new InferenceFeed(_config(1000, 8));
         vm.expectRevert(abi.encodeWithSelector(IInferenceFeed.DecimalsOutOfRange.selector, 37));
-        _feed(0, 37);
+        new InferenceFeed(_config(0, 37));
         _feed(4, 36);
     }
 

@@ -9,6 +9,7 @@ import {BN254} from "../../contracts/libraries/BN254.sol";
 import {PausedConsumer, RecordingConsumer, ReenteringConsumer, RevertingConsumer} from "./utils/Consumers.sol";
 import {Jobs} from "./utils/Jobs.sol";
 import {Token} from "./utils/Tokens.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 /// @notice Takes any sum, and forgets it when told to.
 contract BoundlessToken {
@@ -216,7 +217,7 @@ contract InferenceOracleBatchTest is Jobs {
     /// The lane is that of the first item that counts.
     function test_StoppedVerifiersArePassedOver() public {
         Model memory model = install("single");
-        registry.addVerifier(0x00000002, address(new BundleVerifier(registry, 0x00000002)));
+        registry.addVerifier(0x00000002, deploy("BundleVerifier", abi.encode(registry, bytes4(0x00000002))));
         Job[] memory jobs = new Job[](3);
         for (uint256 i = 0; i < 3; ++i) {
             jobs[i] = _varied("single", i);
@@ -317,7 +318,7 @@ contract InferenceOracleBatchTest is Jobs {
 
     function test_RevertWhen_VerifiersDiffer() public {
         Model memory model = install("single");
-        registry.addVerifier(0x00000002, address(new BundleVerifier(registry, 0x00000002)));
+        registry.addVerifier(0x00000002, deploy("BundleVerifier", abi.encode(registry, bytes4(0x00000002))));
         Job[] memory jobs = new Job[](3);
         for (uint256 i = 0; i < 3; ++i) {
             jobs[i] = _varied("single", i);

@@ -8,6 +8,7 @@ import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {BN254} from "../../contracts/libraries/BN254.sol";
 import {ContractSource} from "./utils/Consumers.sol";
 import {Jobs} from "./utils/Jobs.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 /// @notice B7: feeds that their source publishes, and what others might publish in its name.
 contract InferenceOraclePublishTest is Jobs {
@@ -294,7 +295,7 @@ contract InferenceOraclePublishTest is Jobs {
         _refuse(prove(loadModel("single"), publication), signature, notSource);
         vm.chainId(31_337);
 
-        oracle = new InferenceOracle(registry);
+        oracle = InferenceOracle(deploy("InferenceOracle", abi.encode(registry)));
         vm.prank(source);
         oracle.openFeed(digest, VERIFIER, 4, WINDOW);
         _refuse(prove(loadModel("single"), publication), signature, notSource);
@@ -339,8 +340,9 @@ contract InferenceOraclePublishTest is Jobs {
             if (i == 5) other.source = prover;
             if (i == 6) other.verifier = OTHER_VERIFIER;
             if (i == 7) vm.chainId(31_338);
-            contexts[i] =
-                i == 8 ? new InferenceOracle(registry).publicationContextOf(other) : oracle.publicationContextOf(other);
+            contexts[i] = i == 8
+                ? InferenceOracle(deploy("InferenceOracle", abi.encode(registry))).publicationContextOf(other)
+                : oracle.publicationContextOf(other);
             vm.chainId(31_337);
         }
         for (uint256 i = 0; i < contexts.length; ++i) {

@@ -6,6 +6,7 @@ import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol";
 import {RecordingConsumer} from "./utils/Consumers.sol";
 import {Jobs} from "./utils/Jobs.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 /// @notice What mutants of the oracle got away with, before these.
 contract InferenceOracleRecordsTest is Jobs {
@@ -86,7 +87,7 @@ contract InferenceOracleRecordsTest is Jobs {
     function test_RevertWhen_VerifiersDifferInAnyOrder() public {
         Model memory model = install("single");
         bytes4 second = 0x00000002;
-        registry.addVerifier(second, address(new BundleVerifier(registry, second)));
+        registry.addVerifier(second, deploy("BundleVerifier", abi.encode(registry, second)));
         Job[] memory jobs = new Job[](2);
         for (uint256 i = 0; i < 2; ++i) {
             jobs[i] = draft("single");

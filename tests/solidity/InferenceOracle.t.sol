@@ -9,6 +9,7 @@ import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {BN254} from "../../contracts/libraries/BN254.sol";
 import {GreedyReceiver, RefusingReceiver} from "./utils/Consumers.sol";
 import {Jobs} from "./utils/Jobs.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 contract InferenceOracleTest is Jobs {
     string[5] internal names = ["single", "chain", "private", "skip", "mixed"];
@@ -142,7 +143,7 @@ contract InferenceOracleTest is Jobs {
     function test_RevertWhen_BundleIsReplayedAtAnotherOracle() public {
         Model memory model = install("chain");
         Job memory job = prove(model, open(draft("chain")));
-        oracle = new InferenceOracle(registry);
+        oracle = InferenceOracle(deploy("InferenceOracle", abi.encode(registry)));
         Job memory there = open(draft("chain"));
         assertEq(there.id, job.id, "the same request");
         vm.expectRevert(IBundleVerifier.InvalidBundle.selector);
@@ -514,7 +515,7 @@ contract InferenceOracleTest is Jobs {
     function test_RequestsStayWithTheirVerifier() public {
         Model memory model = install("single");
         Job memory job = prove(model, open(draft("single")));
-        registry.addVerifier(0x00000002, address(new BundleVerifier(registry, 0x00000002)));
+        registry.addVerifier(0x00000002, deploy("BundleVerifier", abi.encode(registry, bytes4(0x00000002))));
         registry.tombstoneVerifier(VERIFIER);
         vm.expectPartialRevert(IModelRegistry.VerifierNotActive.selector);
         fulfil(job);

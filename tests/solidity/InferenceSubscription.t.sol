@@ -11,6 +11,7 @@ import {KeyBlob} from "../../contracts/libraries/KeyBlob.sol";
 import {ModelLayout} from "../../contracts/libraries/ModelLayout.sol";
 import {Mocked} from "./utils/Mocked.sol";
 import {HookedToken} from "./utils/Tokens.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 contract Source is IInputSource {
     uint256[] private _words;
@@ -79,7 +80,7 @@ contract InferenceSubscriptionTest is Mocked {
         registry.setModel(MODEL, tensors);
         source = new Source();
         source.set(_words());
-        subscription = new InferenceSubscription(_config(), address(this));
+        subscription = InferenceSubscription(deploy("InferenceSubscription", abi.encode(_config(), address(this))));
         vm.deal(alice, 1 ether);
     }
 
@@ -202,7 +203,7 @@ contract InferenceSubscriptionTest is Mocked {
     function test_RunsOnTokens() public {
         IInferenceSubscription.Config memory config = _config();
         config.feeToken = address(token);
-        subscription = new InferenceSubscription(config, address(this));
+        subscription = InferenceSubscription(deploy("InferenceSubscription", abi.encode(config, address(this))));
         _fund(FEE); // Ether is not its currency.
         assertFalse(subscription.canTrigger());
         vm.expectRevert(abi.encodeWithSelector(IInferenceSubscription.Underfunded.selector, FEE, 0));
@@ -295,7 +296,7 @@ contract InferenceSubscriptionTest is Mocked {
         EvilSource evil = new EvilSource();
         IInferenceSubscription.Config memory config = _config();
         config.source = evil;
-        subscription = new InferenceSubscription(config, address(this));
+        subscription = InferenceSubscription(deploy("InferenceSubscription", abi.encode(config, address(this))));
         _fund(2 * FEE);
         evil.set(EvilSource.Mode.Burn, subscription);
         (bool ok,) = address(subscription).call{gas: 3_000_000}(abi.encodeCall(InferenceSubscription.trigger, ()));
@@ -319,7 +320,7 @@ contract InferenceSubscriptionTest is Mocked {
         HookedToken hooked = new HookedToken();
         IInferenceSubscription.Config memory config = _config();
         config.feeToken = address(hooked);
-        subscription = new InferenceSubscription(config, address(this));
+        subscription = InferenceSubscription(deploy("InferenceSubscription", abi.encode(config, address(this))));
         hooked.mint(address(subscription), 10 * FEE);
         hooked.set(address(subscription), abi.encodeCall(InferenceSubscription.trigger, ()));
         subscription.trigger();
@@ -364,7 +365,7 @@ contract InferenceSubscriptionTest is Mocked {
     }
 
     function test_FactoryAnnouncesAndFunds() public {
-        InferenceSubscriptionFactory factory = new InferenceSubscriptionFactory();
+        InferenceSubscriptionFactory factory = InferenceSubscriptionFactory(deploy("InferenceSubscriptionFactory", ""));
         vm.expectEmit(false, true, true, true);
         emit SubscriptionCreated(address(0), MODEL, alice, source, _config());
         vm.prank(alice);

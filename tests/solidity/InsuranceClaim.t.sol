@@ -8,6 +8,7 @@ import {IInferenceOracle} from "../../contracts/interfaces/IInferenceOracle.sol"
 import {KeyBlob} from "../../contracts/libraries/KeyBlob.sol";
 import {ModelLayout} from "../../contracts/libraries/ModelLayout.sol";
 import {Mocked} from "./utils/Mocked.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 contract RefusingHolder {}
 
@@ -26,7 +27,7 @@ contract InsuranceClaimTest is Mocked {
     function setUp() public override {
         super.setUp();
         setModel(false, 31, 3, 8, 128); // Three classes; the second is covered.
-        insurance = new InsuranceClaim(oracle, MODEL, VERIFIER, 1, inspector);
+        insurance = InsuranceClaim(deploy("InsuranceClaim", abi.encode(oracle, MODEL, VERIFIER, 1, inspector)));
         end = uint64(block.timestamp + 30 days);
         vm.deal(inspector, 10 * FEE);
     }

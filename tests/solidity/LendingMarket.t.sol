@@ -11,6 +11,7 @@ import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {KeyBlob} from "../../contracts/libraries/KeyBlob.sol";
 import {Mocked} from "./utils/Mocked.sol";
 import {Token} from "./utils/Tokens.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 contract LendingMarketTest is Mocked {
     uint256 private constant MAX_AGE = 300;
@@ -30,22 +31,27 @@ contract LendingMarketTest is Mocked {
         registry.setModel(MODEL, tensors);
         vm.prank(source);
         oracle.openFeed(MODEL, VERIFIER, 4, 600);
-        IInferenceFeed feed = new InferenceFeed(
-            IInferenceFeed.Config({
-                oracle: oracle,
-                modelDigest: MODEL,
-                source: source,
-                verifier: VERIFIER,
-                outputIndex: 0,
-                decimals: 8,
-                maxAge: 600,
-                description: "risk",
-                sequencerUptimeFeed: AggregatorV3Interface(address(0)),
-                gracePeriod: 0
-            })
+        IInferenceFeed feed = InferenceFeed(
+            deploy(
+                "InferenceFeed",
+                abi.encode(
+                    IInferenceFeed.Config({
+                        oracle: oracle,
+                        modelDigest: MODEL,
+                        source: source,
+                        verifier: VERIFIER,
+                        outputIndex: 0,
+                        decimals: 8,
+                        maxAge: 600,
+                        description: "risk",
+                        sequencerUptimeFeed: AggregatorV3Interface(address(0)),
+                        gracePeriod: 0
+                    })
+                )
+            )
         );
         collateral = new Token();
-        market = new LendingMarket(collateral, token, feed, MAX_AGE);
+        market = LendingMarket(deploy("LendingMarket", abi.encode(collateral, token, feed, MAX_AGE)));
         token.mint(address(market), 1e24);
         collateral.mint(alice, 1000e18);
         vm.startPrank(alice);

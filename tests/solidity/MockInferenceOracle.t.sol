@@ -8,6 +8,7 @@ import {KeyBlob} from "../../contracts/libraries/KeyBlob.sol";
 import {MockInferenceOracle} from "../../contracts/testing/MockInferenceOracle.sol";
 import {MockModelRegistry} from "../../contracts/testing/MockModelRegistry.sol";
 import {Mocked} from "./utils/Mocked.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 contract Callee is IInferenceConsumer {
     uint256 public gasSeen;
@@ -81,7 +82,7 @@ contract MockInferenceOracleTest is Mocked {
         uint256[3] memory local = [uint256(1337), 31_337, 31_346];
         for (uint256 i = 0; i < local.length; ++i) {
             vm.chainId(local[i]);
-            new MockInferenceOracle();
+            MockInferenceOracle(deploy("MockInferenceOracle", ""));
         }
     }
 

@@ -8,6 +8,7 @@ import {MockInferenceOracle} from "../../contracts/testing/MockInferenceOracle.s
 import {PausedConsumer} from "./utils/Consumers.sol";
 import {Jobs} from "./utils/Jobs.sol";
 import {Token} from "./utils/Tokens.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 /// What a consumer sees of the mock is what it sees of the oracle: one scenario on both, step by step.
 contract MockParityTest is Jobs {
@@ -22,7 +23,7 @@ contract MockParityTest is Jobs {
     }
 
     function _useMock() private {
-        MockInferenceOracle mock = new MockInferenceOracle();
+        MockInferenceOracle mock = MockInferenceOracle(deploy("MockInferenceOracle", ""));
         KeyBlob.Tensor[] memory tensors = new KeyBlob.Tensor[](2);
         tensors[0] = KeyBlob.Tensor(1, 784, 8, 0, 1, 0);
         tensors[1] = KeyBlob.Tensor(3, 10, 25, 2 ** 24, 37, 6);

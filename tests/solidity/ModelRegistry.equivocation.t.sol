@@ -5,6 +5,7 @@ import {BundleVerifier} from "../../contracts/BundleVerifier.sol";
 import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {Registered} from "./utils/Registered.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 /// @notice G10: pairs of bundles that the verifier accepts, made with the setup's trapdoor, which is what stopping a
 /// model is for.
@@ -16,7 +17,7 @@ contract ModelRegistryEquivocationTest is Registered {
 
     function setUp() public override {
         super.setUp();
-        verifier = new BundleVerifier(registry, VERIFIER);
+        verifier = BundleVerifier(deploy("BundleVerifier", abi.encode(registry, VERIFIER)));
         registry.addVerifier(VERIFIER, address(verifier));
     }
 

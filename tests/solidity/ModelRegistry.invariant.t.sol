@@ -5,6 +5,7 @@ import {BundleVerifier} from "../../contracts/BundleVerifier.sol";
 import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {ModelRegistry} from "../../contracts/ModelRegistry.sol";
 import {Registered} from "./utils/Registered.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 /// @notice Owner and guardian doing whatever they may, in any order and at any time, and a record of what they did.
 contract RegistryHandler is Registered {
@@ -31,7 +32,7 @@ contract RegistryHandler is Registered {
 
     constructor() {
         vm.warp(1_800_000_000);
-        registry = new ModelRegistry(OWNER, GUARDIAN, DELAY);
+        registry = ModelRegistry(deploy("ModelRegistry", abi.encode(OWNER, GUARDIAN, DELAY)));
         string[2] memory names = ["single", "private"];
         for (uint256 i = 0; i < 2; ++i) {
             Model memory model = loadModel(names[i]);
@@ -43,7 +44,7 @@ contract RegistryHandler is Registered {
             _blobs.push(model.blob);
         }
         for (uint256 i = 0; i < SELECTORS; ++i) {
-            _verifiers.push(new BundleVerifier(registry, bytes4(uint32(i + 1))));
+            _verifiers.push(BundleVerifier(deploy("BundleVerifier", abi.encode(registry, bytes4(uint32(i + 1))))));
         }
     }
 

@@ -8,6 +8,7 @@ import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {ModelRegistry} from "../../contracts/ModelRegistry.sol";
 import {Registered} from "./utils/Registered.sol";
+import {deploy} from "./utils/Deploy.sol";
 
 /// @notice Who may add and stop what, and when it serves. Owner is the test.
 contract ModelRegistryLifecycleTest is Registered {
@@ -22,8 +23,8 @@ contract ModelRegistryLifecycleTest is Registered {
 
     function setUp() public override {
         super.setUp();
-        registry = new ModelRegistry(address(this), GUARDIAN, DELAY);
-        verifier = new BundleVerifier(registry, SELECTOR);
+        registry = ModelRegistry(deploy("ModelRegistry", abi.encode(address(this), GUARDIAN, DELAY)));
+        verifier = BundleVerifier(deploy("BundleVerifier", abi.encode(registry, SELECTOR)));
     }
 
     // ------------------------------------------------------------------------------------------------ deployment
@@ -43,12 +44,14 @@ contract ModelRegistryLifecycleTest is Registered {
                 vm.expectRevert(abi.encodeWithSelector(IModelRegistry.DelayTooShort.selector, delay, 1 days));
                 new ModelRegistry(address(this), GUARDIAN, delay);
             }
-            assertEq(new ModelRegistry(address(this), GUARDIAN, 1 days).delay(), 1 days);
+            assertEq(
+                ModelRegistry(deploy("ModelRegistry", abi.encode(address(this), GUARDIAN, 1 days))).delay(), 1 days
+            );
         }
         uint256[3] memory local = [uint256(1337), 31_337, 31_346];
         for (uint256 i = 0; i < local.length; ++i) {
             vm.chainId(local[i]);
-            assertEq(new ModelRegistry(address(this), GUARDIAN, 0).delay(), 0);
+            assertEq(ModelRegistry(deploy("ModelRegistry", abi.encode(address(this), GUARDIAN, 0))).delay(), 0);
         }
     }
 
@@ -265,7 +268,7 @@ contract ModelRegistryLifecycleTest is Registered {
 
     /// A selector in somebody's calldata must never come to mean another contract: pending, active or stopped.
     function test_RevertWhen_SelectorIsReused() public {
-        address other = address(new BundleVerifier(registry, SELECTOR));
+        address other = deploy("BundleVerifier", abi.encode(registry, SELECTOR));
         bytes memory fault = abi.encodeWithSelector(IModelRegistry.SelectorNotAvailable.selector, SELECTOR);
         registry.addVerifier(SELECTOR, address(verifier));
         vm.expectRevert(fault);
@@ -300,15 +303,15 @@ contract ModelRegistryLifecycleTest is Registered {
 
     /// No code, code that is no verifier, precompiles that answer everything, a verifier of another registry or selector.
     function test_RevertWhen_VerifierIsNotOfThisRegistry() public {
-        ModelRegistry foreign = new ModelRegistry(address(this), GUARDIAN, DELAY);
+        ModelRegistry foreign = ModelRegistry(deploy("ModelRegistry", abi.encode(address(this), GUARDIAN, DELAY)));
         address[7] memory wrong = [
             STRANGER,
             address(0),
             address(2),
             address(4),
             address(registry),
-            address(new BundleVerifier(foreign, SELECTOR)),
-            address(new BundleVerifier(registry, 0x00000002))
+            deploy("BundleVerifier", abi.encode(foreign, SELECTOR)),
+            deploy("BundleVerifier", abi.encode(registry, bytes4(0x00000002)))
         ];
         for (uint256 i = 0; i < wrong.length; ++i) {
             vm.expectRevert(abi.encodeWithSelector(IModelRegistry.InvalidVerifier.selector, wrong[i]));
@@ -377,7 +380,7 @@ contract ModelRegistryLifecycleTest is Registered {
         IBundleVerifier.Bundle memory bundle = _bundle(model);
         skip(DELAY);
         verifier.verifyBundle(bundle);
-        verifier = new BundleVerifier(registry, SELECTOR);
+        verifier = BundleVerifier(deploy("BundleVerifier", abi.encode(registry, SELECTOR)));
         _requireNotServing(bundle, IModelRegistry.Status.None);
         // Nor is anybody else.
         vm.expectRevert(
@@ -577,7 +580,7 @@ contract ModelRegistryLifecycleTest is Registered {
 
     function _addVerifiers(uint32 count) private {
         for (uint32 i = 1; i <= count; ++i) {
-            registry.addVerifier(bytes4(i), address(new BundleVerifier(registry, bytes4(i))));
+            registry.addVerifier(bytes4(i), deploy("BundleVerifier", abi.encode(registry, bytes4(i))));
         }
     }
 

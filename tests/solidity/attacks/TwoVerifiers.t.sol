@@ -6,6 +6,7 @@ import {IBundleVerifier} from "../../../contracts/interfaces/IBundleVerifier.sol
 import {IInferenceOracle} from "../../../contracts/interfaces/IInferenceOracle.sol";
 import {IModelRegistry} from "../../../contracts/interfaces/IModelRegistry.sol";
 import {Jobs} from "../utils/Jobs.sol";
+import {deploy} from "../utils/Deploy.sol";
 
 /// @notice Two verifiers of one code under two selectors: neither is told what the other is, and to stop one leaves the
 /// other as it was.
@@ -18,7 +19,7 @@ contract TwoVerifiersTest is Jobs {
     function setUp() public override {
         super.setUp();
         digest = install("single").digest;
-        other = new BundleVerifier(registry, OTHER);
+        other = BundleVerifier(deploy("BundleVerifier", abi.encode(registry, OTHER)));
         registry.addVerifier(OTHER, address(other));
     }
 

@@ -5,6 +5,7 @@ import {BundleVerifier} from "../../../contracts/BundleVerifier.sol";
 import {InferenceOracle} from "../../../contracts/InferenceOracle.sol";
 import {IBundleVerifier} from "../../../contracts/interfaces/IBundleVerifier.sol";
 import {Registered} from "./Registered.sol";
+import {deploy} from "./Deploy.sol";
 
 /// @notice Registry and verifier, and the oracle at the address that fixtures are bound to.
 abstract contract Deployed is Registered {
@@ -15,11 +16,11 @@ abstract contract Deployed is Registered {
 
     function setUp() public virtual override {
         super.setUp();
-        verifier = new BundleVerifier(registry, VERIFIER);
+        verifier = BundleVerifier(deploy("BundleVerifier", abi.encode(registry, VERIFIER)));
         registry.addVerifier(VERIFIER, address(verifier));
         oracle = InferenceOracle(vm.parseJsonAddress(readFixture("single"), ".oracle"));
         // The oracle's constructor writes immutables only, so its code is all there is to it.
-        vm.etch(address(oracle), address(new InferenceOracle(registry)).code);
+        vm.etch(address(oracle), deploy("InferenceOracle", abi.encode(registry)).code);
     }
 
     function verify(bytes32 digest, Bundle memory bundle) internal view {

@@ -5,6 +5,7 @@ import {BundleVerifier} from "../../../contracts/BundleVerifier.sol";
 import {IInferenceOracle} from "../../../contracts/interfaces/IInferenceOracle.sol";
 import {Deployed} from "./Deployed.sol";
 import {SilentToken} from "./Tokens.sol";
+import {deploy} from "./Deploy.sol";
 
 /// @notice Requests, publications and their bundles, simulated for whatever context they have.
 abstract contract Jobs is Deployed {
@@ -27,7 +28,7 @@ abstract contract Jobs is Deployed {
 
     /// @notice A second verifier, which takes the same proofs.
     function addOtherVerifier() internal {
-        registry.addVerifier(OTHER_VERIFIER, address(new BundleVerifier(registry, OTHER_VERIFIER)));
+        registry.addVerifier(OTHER_VERIFIER, deploy("BundleVerifier", abi.encode(registry, OTHER_VERIFIER)));
     }
 
     // ------------------------------------------------------------------------------------------------ requests

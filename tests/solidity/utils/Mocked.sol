@@ -7,6 +7,7 @@ import {KeyBlob} from "../../../contracts/libraries/KeyBlob.sol";
 import {MockInferenceOracle} from "../../../contracts/testing/MockInferenceOracle.sol";
 import {MockModelRegistry} from "../../../contracts/testing/MockModelRegistry.sol";
 import {Token} from "./Tokens.sol";
+import {deploy} from "./Deploy.sol";
 
 /// @notice An aggregator that answers whatever the test says.
 contract Aggregator is AggregatorV3Interface {
@@ -59,7 +60,7 @@ abstract contract Mocked is Test {
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
-        oracle = new MockInferenceOracle();
+        oracle = MockInferenceOracle(deploy("MockInferenceOracle", ""));
         registry = oracle.mockRegistry();
         token = new Token();
     }

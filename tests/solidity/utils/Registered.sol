@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {ModelRegistry} from "../../../contracts/ModelRegistry.sol";
 import {Simulator} from "./Simulator.sol";
+import {deploy} from "./Deploy.sol";
 
 /// @notice A registry in which everything serves at once, owned and guarded by the test.
 abstract contract Registered is Simulator {
@@ -13,7 +14,7 @@ abstract contract Registered is Simulator {
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
-        registry = new ModelRegistry(address(this), address(this), 0);
+        registry = ModelRegistry(deploy("ModelRegistry", abi.encode(address(this), address(this), 0)));
     }
 
     function install(string memory name) internal returns (Model memory model) {
