@@ -12,13 +12,16 @@ demo: toolchain build  ## The main job, end to end, on a chain of its own. PRIVA
 	target/release/zkslice demo --folder $(DEMO) $(if $(PRIVATE),--private)
 
 # All parts at once: much of each is one thread, and waits.
-test: toolchain tools  ## Every test: forge, Rust, end to end, other people's models.
+test: toolchain  ## Every test: forge, Rust, end to end, other people's models.
 	script/package.mjs
 	$(MAKE) --jobs=4 --output-sync=line nice-test-forge nice-test-package nice-test-analysis test-rust test-models test-generated
 
 # Rust has the longer way to go: the contracts take what it leaves.
 nice-%:
 	nice $(MAKE) $*
+
+# Installed once, while Rust builds.
+nice-test-forge nice-test-analysis: tools
 
 test-forge: toolchain tools
 	script/check-forge-fails.sh

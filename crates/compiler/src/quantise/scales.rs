@@ -1,5 +1,7 @@
 //! Scales: from requant points back to what their accumulators are made of.
 
+use std::cell::Cell;
+
 use super::emit::Builder;
 use super::plan::{Consumer, Target, functions};
 use super::{MOST_LOST, QuantiseError, Scales, at, common_count, compact, most};
@@ -325,12 +327,28 @@ impl<'a> Builder<'a> {
         // What rounding an argument to the table's steps may change, as a part of what the function gives on the samples.
         let range = self.plan.statistics.largest(node.output);
         let rounds = !exact && self.kind(node.inputs[0]) == Kind::Real && range > 0.0;
-        let lost = |j: i64| if rounds { steepness(apply, j as f64 * scale, scale / 2.0, MOST_STEEPNESS * range) / range } else { 0.0 };
-        let worst = (from..=to).map(lost).fold(0.0, f64::max);
+        // A neighbour's half step is this one's too.
+        let halfway = [Cell::new((i64::MIN, 0.0)), Cell::new((i64::MIN, 0.0))];
+        let after = |j: i64| {
+            let kept = &halfway[j.rem_euclid(2) as usize];
+            if kept.get().0 != j {
+                kept.set((j, apply(j as f64 * scale + scale / 2.0)));
+            }
+            kept.get().1
+        };
+        let lost = |j: i64, y: f64| {
+            if !rounds {
+                return 0.0;
+            }
+            let moved = (after(j - 1) - y).abs().max((after(j) - y).abs());
+            let allowed = MOST_STEEPNESS * range;
+            if moved <= allowed { moved / range } else { steepness(apply, j as f64 * scale, scale / 2.0, allowed) / range }
+        };
+        let worst = (from..=to).zip(&list).map(|(j, &y)| lost(j, y)).fold(0.0, f64::max);
         if worst > MOST_STEEPNESS {
             return Err(QuantiseError::Steep { node: node.name.clone(), lost: worst, table_bits: self.settings.table_bits });
         }
-        let fits = |(j, y): &(i64, f64)| y.is_finite() && y.abs() <= cap && lost(*j) <= MOST_STEEPNESS;
+        let fits = |&(j, y): &(i64, f64)| y.is_finite() && y.abs() <= cap && lost(j, y) <= MOST_STEEPNESS;
         let at = |j: i64| (j, value(j));
         let below: Vec<f64> = (least..from).rev().map(at).take_while(fits).map(|(_, y)| y).collect();
         let above = (to + 1..=greatest).map(at).take_while(fits).map(|(_, y)| y);
