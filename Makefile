@@ -111,7 +111,7 @@ tools: .venv/.installed  ## slither, halmos, onnx and ONNX Runtime.
 
 .venv/.installed: script/requirements.txt
 	python3 -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r script/requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r script/requirements.txt
 	touch $@
 
 clean:

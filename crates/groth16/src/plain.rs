@@ -6,7 +6,7 @@ use ark_ff::{One, UniformRand};
 use ark_groth16::{Groth16, Proof as ArkProof, ProvingKey as ArkProvingKey, VerifyingKey as ArkVerifyingKey};
 use ark_relations::gr1cs::{ConstraintSynthesizer, ConstraintSystemRef, LinearCombination, SynthesisError, Variable};
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
-use ark_std::rand::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 use zkslice_circuit::Circuit;
 
 use crate::key_file::same_exponents;
@@ -62,7 +62,7 @@ pub(crate) fn columns(circuit: &Circuit, tau: Fr) -> Result<[Vec<Fr>; 3], KeyErr
 }
 
 /// ark-groth16's key, with α, β and δ given and γ = 1. Its τ is drawn by ark-groth16.
-pub(crate) fn setup(circuit: &Circuit, [alpha, beta, delta]: [Fr; 3], rng: &mut (impl RngCore + CryptoRng)) -> Result<ArkKey, KeyError> {
+pub(crate) fn setup(circuit: &Circuit, [alpha, beta, delta]: [Fr; 3], mut rng: &mut dyn CryptoRngCore) -> Result<ArkKey, KeyError> {
     Groth16::<Bn254>::generate_parameters_with_qap(
         Synthesis { circuit, assignment: None },
         alpha,
@@ -71,7 +71,7 @@ pub(crate) fn setup(circuit: &Circuit, [alpha, beta, delta]: [Fr; 3], rng: &mut 
         delta,
         G1Projective::generator(),
         G2Projective::generator(),
-        rng,
+        &mut rng,
     )
     .map_err(arkworks)
 }
@@ -99,7 +99,7 @@ pub(crate) fn prove(
     file: &ProvingKey,
     circuit: &Circuit,
     assignment: &[Fr],
-    rng: &mut (impl RngCore + CryptoRng),
+    rng: &mut dyn CryptoRngCore,
 ) -> Result<ArkProof<Bn254>, KeyError> {
     // Unchecked: the file's digest was verified on opening, and the proof is verified before it leaves the prover.
     let key = ArkKey::deserialize_uncompressed_unchecked(file.plain()).map_err(arkworks)?;

@@ -9,7 +9,7 @@ use ark_ec::scalar_mul::variable_base::VariableBaseMSM;
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{FftField, One, UniformRand, Zero};
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
-use ark_std::rand::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 use rayon::prelude::*;
 use zkslice_circuit::{Circuit, Layout, SecondRound, Table, Witness};
 
@@ -77,16 +77,21 @@ pub fn prove(
     key: &ProvingKey,
     witness: &Witness,
     circuit: impl FnOnce() -> Result<Circuit, zkslice_circuit::CircuitError>,
-    rng: &mut (impl RngCore + CryptoRng),
+    rng: &mut dyn CryptoRngCore,
 ) -> Result<Proof, ProveError> {
+    let circuit = if key.verifying_key().form() == Form::Plain { Some(circuit()?) } else { None };
+    prove_on(key, witness, circuit.as_ref(), rng)
+}
+
+// Not generic, so that it is compiled here, with this crate's settings, and once.
+fn prove_on(key: &ProvingKey, witness: &Witness, circuit: Option<&Circuit>, rng: &mut dyn CryptoRngCore) -> Result<Proof, ProveError> {
     fits(key.layout(), witness)?;
-    let proof = match key.verifying_key().form() {
-        Form::Committed => committed(key, witness, rng),
-        Form::Plain => {
-            let circuit = circuit()?;
+    let proof = match circuit {
+        None => committed(key, witness, rng),
+        Some(circuit) => {
             let assignment = circuit.assignment(witness, Fr::zero()).unwrap_or_default();
             circuit.check(&assignment).map_err(|_| ProveError::SelfCheck)?;
-            let proof = plain::prove(key, &circuit, &assignment, rng)?;
+            let proof = plain::prove(key, circuit, &assignment, rng)?;
             Proof { a: proof.a, b: proof.b, c1: None, c2: proof.c }
         }
     };
@@ -120,7 +125,7 @@ fn fits(layout: &Layout, witness: &Witness) -> Result<(), ProveError> {
     Ok(())
 }
 
-fn committed(key: &ProvingKey, witness: &Witness, rng: &mut (impl RngCore + CryptoRng)) -> Proof {
+fn committed(key: &ProvingKey, witness: &Witness, rng: &mut dyn CryptoRngCore) -> Proof {
     let layout = key.layout();
     let multiplicities = witness.multiplicities();
     // Small wires and multiplicities lie side by side in S1.

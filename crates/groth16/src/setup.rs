@@ -6,7 +6,7 @@ use ark_ec::{CurveGroup, PrimeGroup};
 use ark_ff::{Field, One, UniformRand, Zero};
 use ark_groth16::ProvingKey as ArkProvingKey;
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
-use ark_std::rand::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use zkslice_circuit::{Circuit, Layout, Matrix};
 
@@ -36,7 +36,7 @@ struct Deltas {
 }
 
 /// A secret that is neither 0, 1 nor −1.
-fn secret(rng: &mut impl RngCore) -> Fr {
+fn secret(rng: &mut dyn CryptoRngCore) -> Fr {
     loop {
         let value = Fr::rand(rng);
         if !value.is_zero() && !value.square().is_one() {
@@ -47,7 +47,7 @@ fn secret(rng: &mut impl RngCore) -> Fr {
 
 impl Setup {
     /// Draws a setup. Pass the operating system's generator; anything else is for tests.
-    pub fn dev(rng: &mut (impl RngCore + CryptoRng)) -> Self {
+    pub fn dev(rng: &mut dyn CryptoRngCore) -> Self {
         Self { tau: secret(rng), alpha: secret(rng), beta: secret(rng) }
     }
 
@@ -56,7 +56,7 @@ impl Setup {
     /// # Errors
     /// [`KeyError::Rows`] for a circuit that does not bind each of its public wires, public inputs and words.
     /// [`KeyError::Malformed`] if the groups have not as many words as the circuit.
-    pub fn key(&self, circuit: &Circuit, groups: &[WordGroup], rng: &mut (impl RngCore + CryptoRng)) -> Result<ProvingKey, KeyError> {
+    pub fn key(&self, circuit: &Circuit, groups: &[WordGroup], rng: &mut dyn CryptoRngCore) -> Result<ProvingKey, KeyError> {
         let layout = circuit.layout().clone();
         if groups.iter().map(WordGroup::words).sum::<usize>() != layout.words {
             return Err(KeyError::Malformed {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ark_bn254::Fr;
 use ark_ff::UniformRand;
-use ark_std::rand::{CryptoRng, RngCore};
+use rand_core::CryptoRngCore;
 use zkslice_circuit::CircuitError;
 use zkslice_circuit::gadgets::{commitment_of, pack_values, tensor_tag};
 use zkslice_formats::{Word, hex};
@@ -74,7 +74,7 @@ fn words(tensor: &TensorEntry, integers: &[i64]) -> Result<Vec<Fr>, ProverError>
 }
 
 /// The salt of an opening, drawn where there is none.
-fn salt(opening: &mut Opening, rng: &mut (impl RngCore + CryptoRng)) -> Result<Fr, ProverError> {
+fn salt(opening: &mut Opening, rng: &mut dyn CryptoRngCore) -> Result<Fr, ProverError> {
     if let Some(salt) = &opening.salt {
         return salt.field();
     }
@@ -104,11 +104,7 @@ fn parse(text: &str, what: &str) -> Result<Word, ProverError> {
 ///
 /// # Errors
 /// [`ProverError::Input`] for a missing or unfit input.
-pub fn encode_request(
-    package: &Package,
-    inference: &mut Inference,
-    rng: &mut (impl RngCore + CryptoRng),
-) -> Result<Vec<Bound>, ProverError> {
+pub fn encode_request(package: &Package, inference: &mut Inference, rng: &mut dyn CryptoRngCore) -> Result<Vec<Bound>, ProverError> {
     let owner = scalar(&inference.owner, "owner")?;
     let inputs = package.manifest().tensors.iter().zip(&mut inference.openings.tensors).filter(|(t, _)| t.kind.is_input());
     inputs
@@ -134,10 +130,21 @@ pub fn encode_request(
 /// [`ProverError::Execute`] where the input saturates a node; [`ProverError::Missing`] where a slice's reads are not known.
 pub fn prove(
     package: &Package,
+    inference: Inference,
+    slices: Range<usize>,
+    rng: &mut dyn CryptoRngCore,
+    mut progress: impl FnMut(usize),
+) -> Result<Proven, ProverError> {
+    prove_slices(package, inference, slices, rng, &mut progress)
+}
+
+// Not generic, so that it is compiled here, with this crate's settings, and once.
+fn prove_slices(
+    package: &Package,
     mut inference: Inference,
     slices: Range<usize>,
-    rng: &mut (impl RngCore + CryptoRng),
-    mut progress: impl FnMut(usize),
+    rng: &mut dyn CryptoRngCore,
+    progress: &mut dyn FnMut(usize),
 ) -> Result<Proven, ProverError> {
     let manifest = package.manifest();
     let model = parse(&package.keys()?.model, "keys.json: model")?;

@@ -18,6 +18,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::Circuit;
 use zkslice_formats::key_blob::{MAX_SLICES, TensorKind};
@@ -543,31 +544,23 @@ impl Package {
 /// # Errors
 /// [`PackageError::HasKeys`] where a package has keys; [`PackageError::Busy`] while another process writes one; [`PackageError`]. Each
 /// package then has the keys that it had, or none.
-pub fn setup(
-    packages: &[Package],
-    rng: &mut (impl ark_std::rand::RngCore + ark_std::rand::CryptoRng),
-    progress: impl FnMut(usize, usize),
-) -> Result<(), PackageError> {
-    make_keys(packages, false, rng, progress)
+pub fn setup(packages: &[Package], rng: &mut dyn CryptoRngCore, mut progress: impl FnMut(usize, usize)) -> Result<(), PackageError> {
+    make_keys(packages, false, rng, &mut progress)
 }
 
 /// [`setup`], where earlier keys are lost.
 ///
 /// # Errors
 /// As [`setup`], but for earlier keys.
-pub fn setup_again(
-    packages: &[Package],
-    rng: &mut (impl ark_std::rand::RngCore + ark_std::rand::CryptoRng),
-    progress: impl FnMut(usize, usize),
-) -> Result<(), PackageError> {
-    make_keys(packages, true, rng, progress)
+pub fn setup_again(packages: &[Package], rng: &mut dyn CryptoRngCore, mut progress: impl FnMut(usize, usize)) -> Result<(), PackageError> {
+    make_keys(packages, true, rng, &mut progress)
 }
 
 fn make_keys(
     packages: &[Package],
     lose_keys: bool,
-    rng: &mut (impl ark_std::rand::RngCore + ark_std::rand::CryptoRng),
-    mut progress: impl FnMut(usize, usize),
+    rng: &mut dyn CryptoRngCore,
+    progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(), PackageError> {
     let mut locks = BTreeMap::new();
     for package in packages {
