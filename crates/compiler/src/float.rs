@@ -36,6 +36,8 @@ pub struct Value {
     pub shape: Vec<usize>,
     /// What its numbers are.
     pub kind: Kind,
+    /// Of an input of integers the bits of its type, and whether that has a sign, where they are stated.
+    pub width: Option<(u32, bool)>,
 }
 
 /// A function of one number.
@@ -67,7 +69,7 @@ impl PartialEq for Pointwise {
 impl Value {
     /// A value of real numbers.
     pub fn new(name: impl Into<String>, shape: Vec<usize>) -> Value {
-        Value { name: name.into(), shape, kind: Kind::Real }
+        Value { name: name.into(), shape, kind: Kind::Real, width: None }
     }
 
     /// Number of elements.

@@ -16,7 +16,7 @@
 use rayon::prelude::*;
 
 use crate::compile::{CompileError, InputRange, InputScales, Options};
-use crate::float::{FloatGraph, FloatOp, Kind, Value};
+use crate::float::{FloatGraph, FloatOp, Kind, Value, held_range};
 use crate::goal::MOST_ERROR;
 use crate::quantise::QuantiseError;
 use zkslice_graph::Input;
@@ -238,7 +238,20 @@ impl<'a> Chooser<'a> {
             let half = 2_f64.powi(31);
             (least, most) = if seen.0 == 0.0 { (0.0, seen.1.max(2.0 * half - 1.0)) } else { (seen.0.min(-half), seen.1.max(half - 1.0)) };
         }
+        // What its type does not hold is no input.
+        let (bottom, top) = value.width.map_or((f64::NEG_INFINITY, f64::INFINITY), |(bits, signed)| {
+            let (least, size) = held_range(bits, signed);
+            (least, least + (size - 1.0))
+        });
+        if let Some(beyond) = numbers.iter().copied().chain(stated.into_iter().flat_map(|(a, b)| [a, b])).find(|x| *x < bottom || *x > top)
+        {
+            let reason = format!("input `{}` has type {}, which does not hold {beyond}", value.name, integer_type(value.width));
+            return Err(CompileError::Option(reason));
+        }
+        (least, most) = (least.max(bottom), most.min(top));
         let bits = ((most - least) as u64).checked_ilog2().map_or(1, |log| log + 1);
+        // Digits hold a power of two of numbers: those above the type's go below, where it has room for as many.
+        least = least.min(top - (2_f64.powi(bits as i32) - 1.0));
         if bits > 32 {
             return Err(CompileError::Option(format!(
                 "input `{}` goes from {least} to {most}, more than 32 bits; give samples or a range (--input-range) that is smaller",
@@ -291,6 +304,11 @@ fn check(float: &FloatGraph, axes: &[usize], ranges: &[InputRange]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// The name of an integer type.
+fn integer_type(width: Option<(u32, bool)>) -> String {
+    width.map_or_else(|| "integer".to_owned(), |(bits, signed)| format!("{}int{bits}", if signed { "" } else { "u" }))
 }
 
 /// The axis along which each input's features lie: its channels where a convolution, pool or norm reads it as planes, its last

@@ -172,6 +172,25 @@ fn integers_are_exact() {
     }
 }
 
+/// Digits hold no number that an input's type does not.
+#[test]
+fn inputs_of_integers_stay_within_their_type() {
+    let compiled = |width: (u32, bool), least: i64, most: i64| {
+        let mut float =
+            graph(Kind::Integer, vec![(FloatOp::Affine { axis: 0, coefficients: vec![vec![1.0]], bias: vec![1.0] }, vec![0])], &[1]);
+        float.values[0].width = Some(width);
+        let numbers = move |i: usize| ((i as i64 * 37) % (most - least + 1) + least) as f64;
+        compile_float(float, Some(&samples(numbers)), &Options::default()).map(|(graph, _)| graph.inputs[0].encoding.range())
+    };
+    assert_eq!(compiled((8, true), -100, 100).unwrap(), (-128, 127));
+    assert_eq!(compiled((8, true), -3, 3).unwrap(), (-3, 4));
+    assert_eq!(compiled((8, false), 0, 250).unwrap(), (0, 255));
+    assert_eq!(compiled((16, false), 60_000, 65_535).unwrap(), (0, 65_535));
+    assert_eq!(compiled((32, true), -2_147_483_000, 2_147_483_000).unwrap(), (-2_147_483_648, 2_147_483_647));
+    let error = compiled((8, true), -100, 140).unwrap_err().to_string();
+    assert!(error.contains("input `v0` has type int8, which does not hold"), "{error}");
+}
+
 /// Integers wrap where their type ends, and cost nothing where they never reach it.
 #[test]
 fn integers_wrap_at_their_type() {

@@ -126,7 +126,7 @@ fn folded(c: &Context<'_>, op: FloatOp, constants: &[&Constant], shape: &[usize]
     c.checked(shape, "output")?;
     let lists = constants.iter().map(|constant| c.numbers(constant)).collect::<Result<Vec<_>, _>>()?;
     let mut values: Vec<Value> = constants.iter().map(|constant| Value::new("", constant.shape.clone())).collect();
-    values.push(Value { name: String::new(), shape: shape.to_vec(), kind });
+    values.push(Value { kind, ..Value::new("", shape.to_vec()) });
     let node = FloatNode { name: String::new(), op, inputs: (0..lists.len()).collect(), output: lists.len() };
     let graph = FloatGraph { values, nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
     let list = graph.apply(&node, &lists.iter().map(Vec::as_slice).collect::<Vec<_>>());

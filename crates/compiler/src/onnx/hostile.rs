@@ -210,6 +210,21 @@ fn learned_models_mean_one_thing() {
         text("post_transform", "SOFTMAX"),
     ];
     refused(of(row(), "SVMRegressor", vectors), "read differently for one number");
+    // One pair of classes has a score for each of the two.
+    let pair = |weights: &[f32]| {
+        let attributes = vec![
+            numbers("coefficients", weights),
+            numbers("support_vectors", &[1.0, 2.0, 3.0, -1.0]),
+            numbers("rho", &[0.25]),
+            list("vectors_per_class", &[1, 1]),
+            list("classlabels_ints", &[7, 3]),
+        ];
+        let outputs = vec!["label".into(), "scores".into()];
+        let machine = NodeProto { domain: "ai.onnx.ml".into(), output: outputs, ..node("SVMClassifier", &["x"], "", attributes) };
+        import(17, vec![row()], vec![machine, node("Identity", &["scores"], "y", Vec::new())], Vec::new())
+    };
+    assert_eq!(pair(&[1.0, -0.5]).unwrap().outputs(&[vec![1.0, 1.0]]), [[-2.25, 2.25]]);
+    refused(pair(&[1.0, 0.5]), "has no negative number");
 }
 
 /// What leaves an integer's type wraps as in a processor, where all runtimes agree; elsewhere it has no value.

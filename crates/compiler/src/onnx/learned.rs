@@ -444,7 +444,17 @@ impl Importer<'_> {
                 self.labelled(c, &winners, &labels)?
             }
         };
-        Ok(vec![label, scores])
+        if classes > 2 {
+            return Ok(vec![label, scores]);
+        }
+        // The score of one pair is given for both of its classes.
+        if weights.iter().all(|&weight| weight >= 0.0) {
+            return Err(
+                a.wrong("coefficients", "has no negative number, of which ONNX Runtime makes the scores of two classes in another way")
+            );
+        }
+        let opposite = self.negated(c, &scores)?;
+        Ok(vec![label, self.joined(c, &[opposite, scores], 1)?])
     }
 }
 

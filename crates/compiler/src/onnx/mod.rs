@@ -331,6 +331,7 @@ impl<'a> Importer<'a> {
         for input in inputs {
             let (shape, kind) = input_shape(input, self.options)?;
             let id = self.new_value(input.name.clone(), shape, kind);
+            self.graph.values[id].width = types::element_type(input).and_then(types::width);
             let named = Named { known: Known::Value(id), of: types::element_type(input) };
             if self.names.insert(input.name.clone(), named).is_some() {
                 return Err(port("input", &input.name, "is there twice"));
@@ -458,7 +459,7 @@ impl<'a> Importer<'a> {
     }
 
     fn new_value(&mut self, name: String, shape: Vec<usize>, kind: Kind) -> ValueId {
-        self.graph.values.push(Value { name, shape, kind });
+        self.graph.values.push(Value { kind, ..Value::new(name, shape) });
         self.graph.values.len() - 1
     }
 

@@ -1,7 +1,6 @@
 //! What is certain of a value's numbers by what makes them.
 
 use super::constant::Elements;
-use super::types::{element_type, width};
 use super::{Importer, Known};
 use crate::float::{FloatOp, Kind, Pointwise, ValueId};
 
@@ -59,8 +58,7 @@ impl Importer<'_> {
         let least = if value.kind == Kind::Boolean { Sign::NonNegative } else { Sign::Any };
         // Values are numbered as nodes make them.
         let Ok(position) = self.graph.nodes.binary_search_by_key(&id, |node| node.output) else {
-            let stated = self.proto.input.iter().find(|input| input.name == value.name).and_then(element_type);
-            let is_unsigned = stated.and_then(width).is_some_and(|(_, signed)| !signed);
+            let is_unsigned = value.width.is_some_and(|(_, signed)| !signed);
             return if is_unsigned { Sign::NonNegative } else { least };
         };
         let node = &self.graph.nodes[position];

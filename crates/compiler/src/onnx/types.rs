@@ -89,7 +89,7 @@ enum Beyond {
 fn beyond(operator: &str) -> Option<Beyond> {
     match operator {
         "Abs" | "Add" | "CumSum" | "Einsum" | "Gemm" | "MatMul" | "Mul" | "Neg" | "ReduceL1" | "ReduceProd" | "ReduceSum"
-        | "ReduceSumSquare" | "Sub" | "Sum" => Some(Beyond::Wraps),
+        | "ReduceSumSquare" | "ScatterElements" | "ScatterND" | "Sub" | "Sum" => Some(Beyond::Wraps),
         "Pow" => Some(Beyond::Undefined),
         _ => None,
     }
