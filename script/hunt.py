@@ -917,7 +917,12 @@ class Case:
             raise Skip
         self.samples = [{name: arrays[s] for name, arrays in self.inputs.items()} for s in range(SAMPLES)]
         first = self.samples[0]
-        session = start(self.nodes, first, outputs, self.constants, model.opset)
+        try:
+            session = start(self.nodes, first, outputs, self.constants, model.opset)
+        except Exception as error:  # noqa: BLE001 - of a whole model ONNX Runtime may see what it does not of one node
+            if "onnxruntime" not in type(error).__module__:
+                raise
+            raise Skip from error
         self.checks, self.answers, self.bounds = [], [], []
         for feed in self.samples + [self.fresh(kind) for kind in range(FRESH)]:
             try:
