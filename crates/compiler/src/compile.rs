@@ -386,7 +386,7 @@ fn check_options(options: &Options) -> Result<(), CompileError> {
         return wrong(format!("{bits} bits of inner values (--bits) are outside {} to {}", BITS.start(), BITS.end()));
     }
     if let Some(bits) = options.input_bits.filter(|bits| !(1..=MOST_INPUT_BITS).contains(bits)) {
-        return wrong(format!("{bits} input bits are outside 1 to 16"));
+        return wrong(format!("{bits} input bits are outside 1 to {MOST_INPUT_BITS}"));
     }
     for (name, margin) in [("margin", options.margin), ("inner margin", options.inner_margin)] {
         if let Some(margin) = margin.filter(|margin| !(1.0..=1024.0).contains(margin)) {

@@ -4,7 +4,7 @@ use super::attributes::Attributes;
 use super::constant::Constant;
 use super::context::Context;
 use super::operators::{Operator, one, operator};
-use super::types::width;
+use super::types::{UNTYPED, width};
 use super::{ImportError, Importer, Known, broadcast};
 
 pub(super) const OPERATORS: &[Operator] = &[
@@ -18,8 +18,7 @@ pub(super) const OPERATORS: &[Operator] = &[
 impl Importer<'_> {
     /// Bits of the integers that a node reads and gives, and whether they have a sign.
     fn integer_type(c: &Context<'_>) -> Result<(u32, bool), ImportError> {
-        (c.element(0).and_then(width))
-            .ok_or_else(|| c.wrong("the type of its integers is not known; state it with onnx.shape_inference.infer_shapes"))
+        (c.element(0).and_then(width)).ok_or_else(|| c.wrong(UNTYPED))
     }
 
     fn bit_shift(&mut self, c: &Context<'_>, a: &mut Attributes<'_>) -> Result<Known, ImportError> {

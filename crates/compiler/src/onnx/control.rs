@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use tract_onnx::pb;
+use tract_onnx::pb::tensor_proto::DataType;
 
 use super::attributes::Attributes;
 use super::constant::Constant;
@@ -36,6 +37,9 @@ impl Importer<'_> {
         let body = a.graph("body")?.ok_or_else(|| a.wrong("body", "is missing"))?;
         let first = |constant: &Constant| c.ints(constant).map(|list| list.first().copied());
         let most = c.optional_constant(0)?.map(first).transpose()?.flatten().unwrap_or(i64::MAX);
+        for (input, output) in body.input.iter().skip(2).zip(body.output.iter().skip(1)) {
+            self.same_type(c, &output.name, element_type(input), element_type(output))?;
+        }
         let mut goes_on = c.optional_constant(1)?.map(first).transpose()?.flatten() != Some(0);
         let mut carried = (2..c.inputs.len()).map(|index| c.known(index).cloned()).collect::<Result<Vec<_>, _>>()?;
         let scans = (body.output.len().checked_sub(1 + carried.len())).ok_or_else(|| c.wrong("its body has too few outputs"))?;
@@ -80,6 +84,9 @@ impl Importer<'_> {
             Some(list) if list.len() == count => Ok(list.to_vec()),
             Some(list) => Err(a.wrong(name, format!("has {} numbers where {count} are needed", list.len()))),
         };
+        for (input, output) in body.input.iter().zip(&body.output).take(states) {
+            self.same_type(c, &output.name, element_type(input), element_type(output))?;
+        }
         let inputs = c.inputs.len() - states;
         let (axes, directions) = (list("scan_input_axes", inputs)?, list("scan_input_directions", inputs)?);
         let (output_axes, output_directions) = (list("scan_output_axes", kept)?, list("scan_output_directions", kept)?);
@@ -127,6 +134,16 @@ impl Importer<'_> {
         Ok(carried)
     }
 
+    /// Refuses two types for one value of a subgraph.
+    fn same_type(&self, c: &Context<'_>, name: &str, one: Option<DataType>, other: Option<DataType>) -> Result<(), ImportError> {
+        match (one, other) {
+            (Some(one), Some(other)) if one != other => {
+                Err(c.wrong(format!("its subgraph's `{name}` is of type {} and of type {}", one.as_str_name(), other.as_str_name())))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Imports a subgraph whose inputs stand for `given`; gives what its outputs stand for. Its names end with it.
     fn subgraph(&mut self, c: &Context<'_>, graph: &pb::GraphProto, given: Vec<Known>) -> Result<Vec<Known>, ImportError> {
         if graph.input.len() != given.len() || !graph.sparse_initializer.is_empty() {
@@ -135,6 +152,10 @@ impl Importer<'_> {
                 graph.input.len(),
                 given.len()
             )));
+        }
+        // Types that are stated are those that come in and go out: else integers would wrap where no runtime lets them.
+        for (index, input) in graph.input.iter().enumerate() {
+            self.same_type(c, &input.name, c.element(index), element_type(input))?;
         }
         let inner: HashSet<&String> = (graph.input.iter().map(|input| &input.name))
             .chain(graph.initializer.iter().map(|tensor| &tensor.name))
@@ -156,8 +177,10 @@ impl Importer<'_> {
         self.scores = scores;
         let mut results = Vec::with_capacity(graph.output.len());
         for output in &graph.output {
-            let made = self.named(&output.name)?.map(|named| named.known);
-            results.push(made.ok_or_else(|| c.wrong(format!("its subgraph's output `{}` is made by no node", output.name)))?);
+            let made = self.named(&output.name)?;
+            let made = made.ok_or_else(|| c.wrong(format!("its subgraph's output `{}` is made by no node", output.name)))?;
+            self.same_type(c, &output.name, made.of, element_type(output))?;
+            results.push(made.known);
         }
         self.names.retain(|name, _| !inner.contains(name));
         self.names.extend(hidden.into_iter().map(|(name, named)| (name.clone(), named)));

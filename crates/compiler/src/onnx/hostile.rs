@@ -263,6 +263,26 @@ fn integers_leave_their_types_as_in_runtimes() {
     assert!(answer[0].is_nan() && answer[1] == 2_147_395_600.0, "{answer:?}");
 }
 
+/// A subgraph that states another type than comes in or goes out would have integers wrap elsewhere.
+#[test]
+fn attack_subgraphs_that_state_other_types() {
+    let body = |given: DataType, made: DataType| GraphProto {
+        node: vec![node("Identity", &["goes"], "on", Vec::new()), node("Add", &["state", "state"], "next", Vec::new())],
+        input: vec![value("i", DataType::Int64, &[]), value("goes", DataType::Bool, &[]), value("state", given, &[2])],
+        output: vec![value("on", DataType::Bool, &[]), value("next", made, &[2])],
+        ..GraphProto::default()
+    };
+    let looped = |given: DataType, made: DataType| {
+        let node = node("Loop", &["twice", "", "x"], "y", vec![graph("body", body(given, made))]);
+        import(17, vec![value("x", DataType::Int8, &[2])], vec![node], vec![ints("twice", DataType::Int64, &[2])])
+    };
+    assert_eq!(looped(DataType::Int8, DataType::Int8).unwrap().outputs(&[vec![50.0, -3.0]]), [[-56.0, -12.0]]);
+    for (given, made) in [(DataType::Int64, DataType::Int64), (DataType::Int8, DataType::Int64), (DataType::Int64, DataType::Int8)] {
+        let error = looped(given, made).unwrap_err().to_string();
+        assert!(error.contains("is of type INT"), "{error}");
+    }
+}
+
 /// A name of the model's scores that a subgraph uses for something else.
 #[test]
 fn a_subgraph_may_use_the_name_of_scores() {

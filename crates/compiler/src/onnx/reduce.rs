@@ -5,6 +5,7 @@ use super::build::inverse;
 use super::constant::Constant;
 use super::context::Context;
 use super::operators::{Operator, one, operator};
+use super::types::UNTYPED;
 use super::{ImportError, Importer, Known};
 use crate::float::{FloatOp, Kind};
 
@@ -173,7 +174,8 @@ impl Importer<'_> {
             "ReduceMean" if kind == Kind::Real => self.row_sums(c, &rows, 1.0 / k as f64)?,
             "ReduceMean" => {
                 let sum = self.row_sums(c, &rows, 1.0)?;
-                let sum = c.element(0).map_or(Ok(sum.clone()), |of| self.held(c, &sum, of, false))?;
+                let of = c.element(0).ok_or_else(|| c.wrong(UNTYPED))?;
+                let sum = self.held(c, &sum, of, false)?;
                 let count = self.number_like(&sum, k as f64);
                 self.whole_quotient(c, &sum, &count, true)?
             }

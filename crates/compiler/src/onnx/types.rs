@@ -7,6 +7,9 @@ use super::context::Context;
 use super::{ImportError, Importer, Known};
 use crate::float::{FloatOp, Kind};
 
+/// Why integers whose type nothing states are refused.
+pub(super) const UNTYPED: &str = "the type of its integers is not known; state it with onnx.shape_inference.infer_shapes";
+
 /// Bits of an integer type, and whether it has a sign.
 pub(super) fn width(kind: DataType) -> Option<(u32, bool)> {
     Some(match kind {
@@ -119,7 +122,7 @@ impl Importer<'_> {
             return Ok(known);
         };
         let Some(of) = of else {
-            return Err(c.wrong("the type of its integers is not stated; add it with onnx.shape_inference.infer_shapes"));
+            return Err(c.wrong(UNTYPED));
         };
         self.held(c, &known, of, matches!(beyond, Beyond::Wraps))
     }
