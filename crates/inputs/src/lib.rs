@@ -365,7 +365,3 @@ fn load(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
     }
     Ok(bytes)
 }
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::float_cmp)]
-mod tests;

@@ -1,12 +1,17 @@
+//! Files of samples, inputs and labels, as other programs write them and as none should.
+
+#![allow(clippy::unwrap_used, clippy::float_cmp)]
+
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use npyz::WriterBuilder as _;
 use proptest::prelude::*;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::*;
+use zkslice_graph::*;
+use zkslice_inputs::*;
 
 fn slot(name: &str, shape: &[usize]) -> Slot {
     Slot { name: name.into(), shape: shape.into() }
