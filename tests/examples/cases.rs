@@ -1,7 +1,8 @@
 //! Runs cases that script/conformance.py and script/hunt.py write, for the two to compare.
 //!
 //! A case is a folder with `model.onnx` and `case.json`: `samples` to compile on and `checks` to infer, each a flat list per
-//! input. Per case one line of JSON: the outputs on each check, or why it is refused, or what is wrong in itself (`fault`).
+//! input. Per case one line of JSON: the outputs on each check and the inputs as their digits have them, or why it is refused, or what
+//! is wrong in itself (`fault`).
 //!
 //! ```text
 //! cases run <folder>             every case of a folder
@@ -21,7 +22,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 use zkslice_compiler::{Options, compile_bytes, operators};
 use zkslice_graph::{Binding, BoundGraph, Graph, Input, Port, Samples, SliceValues};
-use zkslice_graph::{build_circuit, build_witness, decode_outputs, encode, execute};
+use zkslice_graph::{build_circuit, build_witness, encode, execute};
 use zkslice_groth16::{Setup, Statement, WordGroup, prove, verify};
 
 /// Checks of a case that are held against the circuit too.
@@ -95,10 +96,13 @@ fn run(folder: &Path, proven: bool) -> Value {
         Ok(constraints) => constraints,
         Err(fault) => return json!({ "fault": fault }),
     };
+    let decode = |ports: &[Port], lists: &[Vec<i64>]| -> Vec<Vec<f64>> {
+        ports.iter().zip(lists).map(|(port, list)| port.encoding.decode(&graph.tensors[port.tensor].shape, list)).collect()
+    };
     let outputs: Vec<Value> = answers
         .iter()
         .map(|answer| match answer {
-            Ok(answer) => json!({ "outputs": decode_outputs(&graph, &answer.outputs) }),
+            Ok(answer) => json!({ "inputs": decode(&graph.inputs, &answer.inputs), "outputs": decode(&graph.outputs, &answer.outputs) }),
             Err(reason) => json!({ "refused": reason }),
         })
         .collect();
