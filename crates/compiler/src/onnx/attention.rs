@@ -111,6 +111,9 @@ impl Importer<'_> {
             }
             shown = scores.clone();
         }
+        if let Some(bias) = &mask.bias {
+            scores = self.left_of_hidden(c, &scores, bias, columns)?;
+        }
         let parts = self.soft_max(c, &scores, columns, &mask, false)?;
         let left = self.reshaped(c, &parts, &[batch, groups, heads / groups * rows, columns])?;
         if mode == 3 {

@@ -52,6 +52,9 @@ impl Importer<'_> {
         };
         let x = c.known(0)?;
         let from = self.kind(x);
+        if c.operator == "CastLike" && to.is_none() {
+            return Err(c.wrong("the type that it casts to is not known; state it with onnx.shape_inference.infer_shapes"));
+        }
         let Some((to, kind)) = to.and_then(|to| Some((to, kind_of(to)?))) else {
             return Err(c.wrong("it casts to a type that is not supported; floats of 16 to 64 bits, integers and truth values are"));
         };

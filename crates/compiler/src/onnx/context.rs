@@ -4,7 +4,9 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use super::attributes::Attributes;
 use super::constant::{Constant, Elements};
+use super::types::kind_of;
 use super::{ImportError, Known};
+use crate::float::Kind;
 use zkslice_graph::{checked_elements, limits};
 
 /// A node under import.
@@ -74,6 +76,11 @@ impl<'a> Context<'a> {
 
     pub(super) fn known(&self, index: usize) -> Result<&Known, ImportError> {
         self.optional(index).ok_or_else(|| self.missing(index))
+    }
+
+    /// The type of the floats among its inputs, where it is known.
+    pub(super) fn float_type(&self) -> Option<DataType> {
+        self.types.iter().copied().flatten().find(|of| kind_of(*of) == Some(Kind::Real))
     }
 
     /// The element type of an input, where it is known.

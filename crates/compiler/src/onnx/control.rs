@@ -10,7 +10,7 @@ use super::constant::Constant;
 use super::context::Context;
 use super::operators::{Operator, operator};
 use super::types::{element_type, tensor_type};
-use super::{ImportError, Importer, Known, Named};
+use super::{ImportError, Importer, Known, Named, mask};
 
 pub(super) const OPERATORS: &[Operator] = &[
     operator("If", "a constant condition", |i, c, a| i.branch(c, a)),
@@ -28,7 +28,7 @@ impl Importer<'_> {
         let (then, otherwise) = (a.graph("then_branch")?, a.graph("else_branch")?);
         let chosen = if condition == 0 { otherwise } else { then };
         let graph = chosen.ok_or_else(|| c.wrong("its branch is missing"))?;
-        self.subgraph(c, graph, Vec::new())
+        self.subgraph(c, graph, Vec::new(), &[])
     }
 
     /// The body once for each iteration.
@@ -40,6 +40,8 @@ impl Importer<'_> {
         for (input, output) in body.input.iter().skip(2).zip(body.output.iter().skip(1)) {
             self.same_type(c, &output.name, element_type(input), element_type(output))?;
         }
+        // An iteration's number, whether the loop goes on, and what is carried.
+        let types = [&[Some(DataType::Int64), Some(DataType::Bool)], c.types.get(2..).unwrap_or_default()].concat();
         let mut goes_on = c.optional_constant(1)?.map(first).transpose()?.flatten() != Some(0);
         let mut carried = (2..c.inputs.len()).map(|index| c.known(index).cloned()).collect::<Result<Vec<_>, _>>()?;
         let scans = (body.output.len().checked_sub(1 + carried.len())).ok_or_else(|| c.wrong("its body has too few outputs"))?;
@@ -50,7 +52,7 @@ impl Importer<'_> {
             let mut given =
                 vec![Known::Constant(Constant::ints(vec![], vec![iteration])), Known::Constant(Constant::ints(vec![], vec![1]))];
             given.append(&mut carried);
-            let mut results = self.subgraph(c, body, given)?.into_iter();
+            let mut results = self.subgraph(c, body, given, &types)?.into_iter();
             goes_on = match results.next() {
                 Some(Known::Constant(constant)) => c.ints(&constant)?.first().is_some_and(|&x| x != 0),
                 _ => return Err(c.wrong("its number of iterations depends on the input, which is not supported")),
@@ -112,7 +114,7 @@ impl Importer<'_> {
                 shape.remove(axis);
                 given.push(self.reshaped(c, &part, &shape)?);
             }
-            let mut results = self.subgraph(c, body, given)?.into_iter();
+            let mut results = self.subgraph(c, body, given, &c.types)?.into_iter();
             carried.extend(results.by_ref().take(states));
             for (list, known) in collected.iter_mut().zip(results) {
                 list.push(known);
@@ -144,8 +146,15 @@ impl Importer<'_> {
         }
     }
 
-    /// Imports a subgraph whose inputs stand for `given`; gives what its outputs stand for. Its names end with it.
-    fn subgraph(&mut self, c: &Context<'_>, graph: &pb::GraphProto, given: Vec<Known>) -> Result<Vec<Known>, ImportError> {
+    /// Imports a subgraph whose inputs stand for `given`, of these types; gives what its outputs stand for, and leaves their types in
+    /// `returned`. Its names end with it.
+    fn subgraph(
+        &mut self,
+        c: &Context<'_>,
+        graph: &pb::GraphProto,
+        given: Vec<Known>,
+        types: &[Option<DataType>],
+    ) -> Result<Vec<Known>, ImportError> {
         if graph.input.len() != given.len() || !graph.sparse_initializer.is_empty() {
             return Err(c.wrong(format!(
                 "its subgraph has {} inputs where {} are given, or sparse initialisers",
@@ -155,7 +164,7 @@ impl Importer<'_> {
         }
         // Types that are stated are those that come in and go out: else integers would wrap where no runtime lets them.
         for (index, input) in graph.input.iter().enumerate() {
-            self.same_type(c, &input.name, c.element(index), element_type(input))?;
+            self.same_type(c, &input.name, types[index], element_type(input))?;
         }
         let inner: HashSet<&String> = (graph.input.iter().map(|input| &input.name))
             .chain(graph.initializer.iter().map(|tensor| &tensor.name))
@@ -168,20 +177,23 @@ impl Importer<'_> {
             let named = Named { known: Known::Constant(constant), of: tensor_type(tensor.data_type) };
             self.names.insert(tensor.name.clone(), named);
         }
-        for (input, known) in graph.input.iter().zip(given) {
-            self.names.insert(input.name.clone(), Named { known, of: element_type(input) });
+        for ((input, known), &of) in graph.input.iter().zip(given).zip(types) {
+            self.names.insert(input.name.clone(), Named { known, of: element_type(input).or(of) });
         }
-        // Which values are scores is known of the model's own names, which a subgraph may use again.
-        let scores = std::mem::take(&mut self.scores);
+        // A subgraph may use the names of the model's scores for something else, and has scores of its own.
+        let scores = std::mem::replace(&mut self.scores, mask::scores(graph));
         self.nodes(&graph.node, &graph.output.iter().map(|output| output.name.as_str()).collect(), false)?;
         self.scores = scores;
         let mut results = Vec::with_capacity(graph.output.len());
+        let mut returned = Vec::with_capacity(graph.output.len());
         for output in &graph.output {
             let made = self.named(&output.name)?;
             let made = made.ok_or_else(|| c.wrong(format!("its subgraph's output `{}` is made by no node", output.name)))?;
             self.same_type(c, &output.name, made.of, element_type(output))?;
             results.push(made.known);
+            returned.push(made.of);
         }
+        self.returned = returned;
         self.names.retain(|name, _| !inner.contains(name));
         self.names.extend(hidden.into_iter().map(|(name, named)| (name.clone(), named)));
         Ok(results)

@@ -14,7 +14,7 @@ use prost::Message;
 use super::{ImportError, ImportOptions, Imported, Importer, MOST_READ, Reference};
 use crate::float::FloatGraph;
 
-fn node(operator: &str, inputs: &[&str], output: &str, attributes: Vec<AttributeProto>) -> NodeProto {
+pub(super) fn node(operator: &str, inputs: &[&str], output: &str, attributes: Vec<AttributeProto>) -> NodeProto {
     NodeProto {
         op_type: operator.into(),
         input: inputs.iter().map(|&name| name.into()).collect(),
@@ -24,20 +24,20 @@ fn node(operator: &str, inputs: &[&str], output: &str, attributes: Vec<Attribute
     }
 }
 
-fn int(name: &str, i: i64) -> AttributeProto {
+pub(super) fn int(name: &str, i: i64) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i, ..AttributeProto::default() }
 }
 
-fn graph(name: &str, graph: GraphProto) -> AttributeProto {
+pub(super) fn graph(name: &str, graph: GraphProto) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Graph as i32, g: Some(graph), ..AttributeProto::default() }
 }
 
-fn floats(name: &str, list: &[f32]) -> TensorProto {
+pub(super) fn floats(name: &str, list: &[f32]) -> TensorProto {
     let (data_type, dims) = (DataType::Float as i32, vec![list.len() as i64]);
     TensorProto { name: name.into(), data_type, dims, float_data: list.to_vec(), ..TensorProto::default() }
 }
 
-fn ints(name: &str, kind: DataType, list: &[i64]) -> TensorProto {
+pub(super) fn ints(name: &str, kind: DataType, list: &[i64]) -> TensorProto {
     let (data_type, dims) = (kind as i32, vec![list.len() as i64]);
     let mut tensor = TensorProto { name: name.into(), data_type, dims, ..TensorProto::default() };
     match kind {
@@ -48,7 +48,7 @@ fn ints(name: &str, kind: DataType, list: &[i64]) -> TensorProto {
     tensor
 }
 
-fn value(name: &str, kind: DataType, shape: &[i64]) -> ValueInfoProto {
+pub(super) fn value(name: &str, kind: DataType, shape: &[i64]) -> ValueInfoProto {
     let dim = |&size: &i64| Dimension { value: Some(dimension::Value::DimValue(size)), ..Dimension::default() };
     let shape = Some(TensorShapeProto { dim: shape.iter().map(dim).collect() });
     let tensor = type_proto::Tensor { elem_type: kind as i32, shape };
@@ -57,7 +57,7 @@ fn value(name: &str, kind: DataType, shape: &[i64]) -> ValueInfoProto {
 }
 
 /// The float graph of nodes on inputs; the last node makes the output.
-fn import(
+pub(super) fn import(
     opset: i64,
     inputs: Vec<ValueInfoProto>,
     nodes: Vec<NodeProto>,
@@ -75,7 +75,7 @@ fn model(opset: i64, inputs: Vec<ValueInfoProto>, nodes: Vec<NodeProto>, initial
     ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..ModelProto::default() }
 }
 
-fn x(count: i64) -> Vec<ValueInfoProto> {
+pub(super) fn x(count: i64) -> Vec<ValueInfoProto> {
     vec![value("x", DataType::Float, &[count])]
 }
 
@@ -183,6 +183,9 @@ fn learned_models_mean_one_thing() {
     assert_eq!(labels(&[1, 4, 2]).unwrap().outputs(&[vec![1.0, 2.0, 3.0]]), [[5.0, 7.0, -1.0]]);
     refused(labels(&[1, 1, 2]), "`keys_int64s` has 1 twice");
     refused(of(integers(), "OneHotEncoder", vec![list("cats_int64s", &[3, 9, 3])]), "`cats_int64s` has 3 twice");
+    // A float is the category that it has without its fraction.
+    let hot = of(value("x", DataType::Float, &[2]), "OneHotEncoder", vec![list("cats_int64s", &[0, 1, 2])]).unwrap();
+    assert_eq!(hot.outputs(&[vec![1.9, -0.5]]), [[0.0, 1.0, 0.0, 1.0, 0.0, 0.0]]);
     let row = || value("x", DataType::Float, &[1, 2]);
     let classes = |labels: &[i64]| {
         let attributes = vec![numbers("coefficients", &[1.0, 2.0]), numbers("intercepts", &[-5.5]), list("classlabels_ints", labels)];
@@ -281,6 +284,70 @@ fn attack_subgraphs_that_state_other_types() {
         let error = looped(given, made).unwrap_err().to_string();
         assert!(error.contains("is of type INT"), "{error}");
     }
+}
+
+/// An input of indices or a shape says nothing of the type of what is moved, and a subgraph need not state its own.
+#[test]
+fn attack_types_that_nothing_states() {
+    let named = |name: &str| ValueInfoProto { name: name.into(), ..ValueInfoProto::default() };
+    let branch = |operator: &str, name: &str| GraphProto {
+        node: vec![node(operator, &["x"], name, Vec::new())],
+        output: vec![named(name)],
+        ..GraphProto::default()
+    };
+    let body = GraphProto {
+        node: vec![node("Identity", &["goes"], "on", Vec::new()), node("Identity", &["state"], "next", Vec::new())],
+        input: vec![named("i"), named("goes"), named("state")],
+        output: vec![named("on"), named("next")],
+        ..GraphProto::default()
+    };
+    let scanned = GraphProto {
+        node: vec![node("Identity", &["one"], "same", Vec::new())],
+        input: vec![named("one")],
+        output: vec![named("same")],
+        ..GraphProto::default()
+    };
+    let sources = [
+        node("If", &["yes"], "a", vec![graph("then_branch", branch("Identity", "p")), graph("else_branch", branch("Neg", "q"))]),
+        node("Loop", &["twice", "", "x"], "a", vec![graph("body", body.clone())]),
+        node("Loop", &["never", "", "x"], "a", vec![graph("body", body)]),
+        node("Scan", &["x"], "a", vec![graph("body", scanned), int("num_scan_inputs", 1)]),
+    ];
+    let moves = [("Reshape", "shape"), ("Expand", "shape"), ("Gather", "picked"), ("Tile", "once"), ("Unsqueeze", "axis")];
+    for source in &sources {
+        for (operator, how) in moves {
+            let nodes = vec![source.clone(), node(operator, &["a", how], "b", Vec::new()), node("Add", &["b", "b"], "y", Vec::new())];
+            let initialisers = vec![
+                ints("yes", DataType::Bool, &[1]),
+                ints("twice", DataType::Int64, &[2]),
+                ints("never", DataType::Int64, &[0]),
+                ints("shape", DataType::Int64, &[2]),
+                ints("picked", DataType::Int64, &[0, 1]),
+                ints("once", DataType::Int64, &[1]),
+                ints("axis", DataType::Int64, &[0]),
+            ];
+            let graph = import(17, vec![value("x", DataType::Int8, &[2])], nodes, initialisers).unwrap();
+            assert_eq!(graph.outputs(&[vec![100.0, -100.0]]), [[-56.0, 56.0]], "{} {operator}", source.op_type);
+        }
+    }
+}
+
+/// What is worked out in real numbers rounds integers in its own way: it takes none.
+#[test]
+fn integers_are_not_worked_out_as_real_numbers() {
+    let error = import(17, vec![value("x", DataType::Int8, &[2])], vec![node("Shrink", &["x"], "y", Vec::new())], Vec::new());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("(Shrink)") && error.contains("cast them to float before it"), "{error}");
+    let linear =
+        AttributeProto { name: "mode".into(), r#type: AttributeType::String as i32, s: "linear".into(), ..AttributeProto::default() };
+    let resized = |kind: DataType, attributes: Vec<AttributeProto>| {
+        let resize = node("Resize", &["x", "", "scales"], "y", attributes);
+        import(17, vec![value("x", kind, &[4])], vec![resize], vec![floats("scales", &[2.0])])
+    };
+    let error = resized(DataType::Int32, vec![linear.clone()]).unwrap_err().to_string();
+    assert!(error.contains("(Resize)") && error.contains("cast them to float before it"), "{error}");
+    resized(DataType::Int32, Vec::new()).unwrap();
+    resized(DataType::Float, vec![linear]).unwrap();
 }
 
 /// A name of the model's scores that a subgraph uses for something else.

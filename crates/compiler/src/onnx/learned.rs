@@ -236,13 +236,15 @@ impl Importer<'_> {
         no_text(a, "cats_strings")?;
         let categories = a.ints("cats_int64s")?.filter(|list| !list.is_empty()).ok_or_else(|| a.wrong("cats_int64s", "is missing"))?;
         no_twins(a, "cats_int64s", categories)?;
-        let output = self.among(c, categories)?;
+        // Floats are categories without their fractions.
+        let x = c.known(0)?;
+        let x = if self.is_real(x) { self.truncated(c, x)? } else { x.clone() };
+        let output = self.among(c, &x, categories)?;
         Ok(self.of_kind(output, Kind::Real))
     }
 
     /// For each element and each integer of a list whether the one is the other, along a new last axis.
-    fn among(&mut self, c: &Context<'_>, list: &[i64]) -> Result<Known, ImportError> {
-        let x = c.known(0)?;
+    fn among(&mut self, c: &Context<'_>, x: &Known, list: &[i64]) -> Result<Known, ImportError> {
         let shape = self.shape(x).to_vec();
         let x = self.reshaped(c, x, &[&shape[..], &[1]].concat())?;
         let x = self.expanded(c, &x, &[&shape[..], &[list.len()]].concat())?;
@@ -271,7 +273,7 @@ impl Importer<'_> {
         if values.len() != keys.len() {
             return Err(a.wrong("keys_int64s", format!("has {} keys for {} values", keys.len(), values.len())));
         }
-        let hot = self.among(c, keys)?;
+        let hot = self.among(c, c.known(0)?, keys)?;
         let shape = self.shape(c.known(0)?).to_vec();
         let output = self.dense(c, &hot, values.iter().map(|value| value - default).collect(), vec![default], &shape)?;
         Ok(self.of_kind(output, kind))

@@ -81,7 +81,8 @@ impl Importer<'_> {
         Ok(self.of_kind(output, Kind::Boolean))
     }
 
-    /// Where: `y + condition·(x − y)`.
+    /// Where: of a computed choice, `y + condition·(x − y)`, or the one where the other is 0. A constant is added where it is chosen
+    /// and nowhere else: beside a large one, a mask's, `x − y` would keep nothing of `x`.
     fn select(&mut self, c: &Context<'_>) -> Result<Known, ImportError> {
         c.since(9)?;
         c.arity(3, 3)?;
@@ -107,6 +108,14 @@ impl Importer<'_> {
             Known::Value(_) if is_zero(x) => {
                 let other = self.not(c, condition)?;
                 self.product(c, &other, y)?
+            }
+            Known::Value(_) if x.constant().is_some() || y.constant().is_some() => {
+                let other = self.not(c, condition)?;
+                let (computed, keep, constant, choose) =
+                    if y.constant().is_some() { (x, condition, y, &other) } else { (y, &other, x, condition) };
+                let kept = self.product(c, keep, computed)?;
+                let chosen = self.product(c, choose, constant)?;
+                self.plus(c, &kept, &chosen)?
             }
             Known::Value(_) => {
                 let difference = self.minus(c, x, y)?;

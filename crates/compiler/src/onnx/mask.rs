@@ -31,21 +31,70 @@ pub(super) struct Mask {
 }
 
 /// What a soft max gives of a row that keeps nothing.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq)]
 pub(super) enum Empty {
-    /// Zeros.
+    /// Zeros: what Attention says of such a row.
     #[default]
     Zeros,
-    /// Equal parts: all its scores are one number.
-    Even,
-    /// As if it kept everything: all its scores are lower by one number.
+    /// Equal parts: all its scores are one number, or lost beside it.
+    Even { number: f64 },
+    /// As if it kept everything: all its scores are lower by one number, beside which they stay what they are.
     Whole,
-    /// No proof: two masks together hide it, and which of them hides more decides what is left.
+    /// No proof. Two masks hide it and which of them hides more decides; or floats round its scores beside a number; or all are -inf.
     Refused,
 }
 
-/// A number below this and a score have the same sum as the number alone, in floats of 32 bits.
-const LOST: f64 = -1e8;
+/// What is left of scores to which a mask adds a number, as floats of a type round the sum.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Scores,
+    Nothing,
+    Part,
+}
+
+/// Scores of a computed mask are surely smaller.
+const LARGEST_SCORE: f64 = 32_768.0;
+
+/// Scores of a row that a constant mask hides: the samples show such rows, and tract would differ where they are larger.
+const LARGEST_SHOWN: f64 = 32.0;
+
+/// What floats of a type keep beside a number of scores up to `largest`.
+fn left_beside(number: f64, largest: f64, of: Option<DataType>) -> Left {
+    let digits = match of {
+        Some(DataType::Double) => 53,
+        Some(DataType::Float16) => 11,
+        Some(DataType::Bfloat16) => 8,
+        _ => 24,
+    };
+    let spacing = 2_f64.powf(number.abs().log2().floor() + 1.0 - f64::from(digits));
+    if !number.is_finite() {
+        Left::Part
+    } else if spacing <= 1.0 / 128.0 {
+        Left::Scores
+    } else if spacing >= 2.0 * largest {
+        Left::Nothing
+    } else {
+        Left::Part
+    }
+}
+
+/// What a row gives that a computed mask hides by adding a number to all its scores.
+fn lowered(number: f64, of: Option<DataType>) -> Empty {
+    match left_beside(number, LARGEST_SCORE, of) {
+        Left::Scores => Empty::Whole,
+        Left::Nothing => Empty::Even { number },
+        Left::Part => Empty::Refused,
+    }
+}
+
+/// What a row gives that a computed mask hides when something is added to its scores.
+fn raised(empty: Empty, addend: &Known, of: Option<DataType>) -> Empty {
+    match (empty, addend.constant().map(Constant::uniform)) {
+        (Empty::Even { number }, Some(Some(constant))) => Empty::Even { number: number + constant },
+        (Empty::Even { number }, _) if left_beside(number, LARGEST_SCORE, of) != Left::Nothing => Empty::Refused,
+        _ => empty,
+    }
+}
 
 /// Whether a Cast gives floats, which leave a number what it is.
 fn to_float(node: &NodeProto) -> bool {
@@ -54,7 +103,7 @@ fn to_float(node: &NodeProto) -> bool {
 }
 
 /// Names of values that nothing but a Softmax reads, directly or through Add, Where and what changes nothing.
-pub(super) fn scores(graph: &GraphProto) -> HashSet<&str> {
+pub(super) fn scores(graph: &GraphProto) -> HashSet<String> {
     fn inner<'a>(graph: &'a GraphProto, names: &mut HashSet<&'a str>) {
         for node in &graph.node {
             names.extend(node.input.iter().map(String::as_str));
@@ -84,8 +133,7 @@ pub(super) fn scores(graph: &GraphProto) -> HashSet<&str> {
         }
         node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)).for_each(|graph| inner(graph, &mut others));
     }
-    scores.retain(|name| !others.contains(name));
-    scores
+    scores.difference(&others).map(|&name| name.to_owned()).collect()
 }
 
 /// The numbers of a mask: they may be infinite below.
@@ -222,7 +270,7 @@ impl Importer<'_> {
     fn masked_sum(&mut self, c: &Context<'_>, inputs: [&Known; 2], shape: &[usize]) -> Result<Known, ImportError> {
         let mut all = Mask::default();
         let mut values = Vec::new();
-        for known in inputs {
+        for (known, addend) in [(inputs[0], inputs[1]), (inputs[1], inputs[0])] {
             let mask = match known {
                 Known::Constant(constant) => {
                     let bias = broadcast::repeat(&mask_numbers(c, constant)?, &constant.shape, shape);
@@ -230,21 +278,34 @@ impl Importer<'_> {
                 }
                 Known::Value(_) => {
                     values.push(self.expanded(c, known, shape)?);
-                    self.mask_of(c, known, shape)?
+                    let mask = self.mask_of(c, known, shape)?;
+                    Mask { empty: raised(mask.empty, addend, c.float_type()), ..mask }
                 }
             };
             all = self.one_after_other(c, all, mask)?;
         }
         let mut sum = if let [x, y] = &values[..] { self.plus(c, x, y)? } else { values[0].clone() };
-        // Floats of 32 bits lose a score beside such a number: where a row has nothing else, all its scores are even.
-        let length = shape.last().copied().unwrap_or(1);
-        let even = |row: &[f64]| row.iter().all(|&x| x.is_finite() && x < LOST);
-        if let Some(bias) = all.bias.as_ref().filter(|bias| bias.chunks_exact(length).any(even)) {
-            let factors: Vec<f64> =
-                bias.chunks_exact(length).flat_map(|row| std::iter::repeat_n(if even(row) { 0.0 } else { 1.0 }, length)).collect();
-            sum = self.weighted(c, &[(&sum, factors)], &[0.0])?;
+        if let Some(bias) = &all.bias {
+            sum = self.left_of_hidden(c, &sum, bias, shape.last().copied().unwrap_or(1))?;
         }
         self.with_mask(c, &sum, all)
+    }
+
+    /// Scores as floats leave them in rows of which a constant mask of finite numbers hides everything: there they are lost beside a
+    /// large number, and stay beside a small one.
+    pub(super) fn left_of_hidden(&mut self, c: &Context<'_>, scores: &Known, bias: &[f64], length: usize) -> Result<Known, ImportError> {
+        let mut factors = Vec::with_capacity(bias.len());
+        for (index, row) in bias.chunks_exact(length).enumerate() {
+            let most = row.iter().fold(f64::NEG_INFINITY, |most, &x| most.max(x));
+            let left = if most < MASKED && most.is_finite() { left_beside(most, LARGEST_SHOWN, c.float_type()) } else { Left::Scores };
+            if left == Left::Part {
+                return Err(c.wrong(format!(
+                    "its mask hides all of row {index} by {most}, beside which floats round scores; hide with -10000, or leave a score"
+                )));
+            }
+            factors.extend(std::iter::repeat_n(if left == Left::Nothing { 0.0 } else { 1.0 }, length));
+        }
+        if factors.iter().all(|&factor| factor == 1.0) { Ok(scores.clone()) } else { self.weighted(c, &[(scores, factors)], &[0.0]) }
     }
 
     /// The mask that a value is, where it is worked out of truth values and has two numbers, one of which masks. Integers from outside
@@ -302,8 +363,7 @@ impl Importer<'_> {
         }
         let shown = low.max(high);
         let bias = (shown != 0.0).then(|| vec![shown; self.count(&keep)]);
-        let empty = if low.min(high) < LOST { Empty::Even } else { Empty::Whole };
-        Ok(Some(Mask { bias, keep: Some(keep), empty }))
+        Ok(Some(Mask { bias, keep: Some(keep), empty: lowered(low.min(high), c.float_type()) }))
     }
 
     fn with_written_mask(&mut self, c: &Context<'_>, scores: &Known, id: ValueId, mask: Mask) -> Result<Option<Known>, ImportError> {
@@ -399,8 +459,13 @@ impl Importer<'_> {
             }
             _ => return Ok(None),
         };
-        let finite = matches!(number, Known::Constant(constant) if mask_numbers(c, constant)?.iter().all(|x| x.is_finite()));
-        let empty = if finite { Empty::Even } else { Empty::Zeros };
+        let uniform = |known: &Known| known.constant().and_then(Constant::uniform);
+        let empty = match (uniform(number).filter(|number| number.is_finite()), uniform(scores)) {
+            (Some(number), Some(score)) => lowered(number - score, c.float_type()),
+            (Some(number), None) => Empty::Even { number },
+            // One number hides more than another, or all are infinite.
+            (None, _) => Empty::Refused,
+        };
         let mut keep = self.expanded(c, condition, shape)?;
         if !keeps_first {
             keep = self.not(c, &keep)?;

@@ -48,6 +48,8 @@ mod error;
 mod generator;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod hostile_masks;
 mod index;
 mod learned;
 mod linear;
@@ -261,9 +263,11 @@ struct Importer<'a> {
     /// Nodes imported so far.
     imported: usize,
     /// Names of scores on their way to a soft max: nothing else reads them, but Add and Where on that way.
-    scores: HashSet<&'a str>,
+    scores: HashSet<String>,
     /// Masks of such scores, which the soft max applies.
     masks: HashMap<ValueId, Mask>,
+    /// Types of the outputs of the subgraph imported last.
+    returned: Vec<Option<DataType>>,
 }
 
 impl<'a> Importer<'a> {
@@ -302,8 +306,21 @@ impl<'a> Importer<'a> {
             }
         }
         let graph = FloatGraph { values: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
-        let (names, scores, masks) = (HashMap::new(), mask::scores(proto), HashMap::new());
-        Ok(Importer { proto, folder, options, opset, initialisers, names, graph, elements: 0, read: 0, imported: 0, scores, masks })
+        Ok(Importer {
+            proto,
+            folder,
+            options,
+            opset,
+            initialisers,
+            names: HashMap::new(),
+            graph,
+            elements: 0,
+            read: 0,
+            imported: 0,
+            scores: mask::scores(proto),
+            masks: HashMap::new(),
+            returned: Vec::new(),
+        })
     }
 
     /// What a name stands for, if anything made it yet.

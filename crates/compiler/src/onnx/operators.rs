@@ -104,6 +104,7 @@ impl Importer<'_> {
             is_final,
         };
         let mut attributes = Attributes::new(node, self.opset)?;
+        self.returned.clear();
         let mut outputs = match self.mask(&c, &mut attributes)? {
             Some(masked) => one(masked),
             None => (operator.rewrite)(self, &c, &mut attributes)?,
@@ -118,7 +119,7 @@ impl Importer<'_> {
             return Err(c.wrong(format!("its further output `{}` is not supported", c.outputs[missing])));
         }
         let hold = |(index, known): (usize, Known)| {
-            let of = self.typed(node, &c, index, &known);
+            let of = self.typed(node, &c, index, &known)?;
             Ok(Named { known: self.within_type(&c, known, of)?, of })
         };
         outputs.into_iter().enumerate().map(hold).collect()

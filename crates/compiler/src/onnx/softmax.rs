@@ -97,7 +97,7 @@ impl Importer<'_> {
     /// The soft max of rows of `length` elements, or its logarithm, under the input's shape.
     ///
     /// A score that a constant mask leaves out is in no operation, so that neither it nor the mask's number sets a scale. A row of which
-    /// an infinite mask leaves nothing gives zeros.
+    /// a mask leaves nothing gives what [`Mask::empty`] says.
     pub(super) fn soft_max(
         &mut self,
         c: &Context<'_>,
@@ -144,7 +144,7 @@ impl Importer<'_> {
         let keep = mask.keep.as_ref().map(|keep| among(self, keep)).transpose()?;
         let inner = self.shape(&x).to_vec();
         let mut kept = keep.clone();
-        if let Some(keep) = keep.as_ref().filter(|_| matches!(mask.empty, Empty::Even | Empty::Whole)) {
+        if let Some(keep) = keep.as_ref().filter(|_| matches!(mask.empty, Empty::Even { .. } | Empty::Whole)) {
             let count = self.sum_by_row(c, keep, &rows)?;
             let none = self.negated(c, &count)?;
             let none = self.step(c, &none)?;

@@ -50,7 +50,8 @@ pub(super) fn element_type(info: &pb::ValueInfoProto) -> Option<DataType> {
     tensor_type(tensor.elem_type)
 }
 
-/// The element type of a node's output of an index, given those of its inputs, by the operator's rule. Nothing where that is not known.
+/// The element type of a node's output of an index, given those of its inputs, by the operator's rule. Nothing where that is not known:
+/// an input of another type, such as indices or a shape, never stands in for one of unknown type.
 pub(super) fn output_type(node: &pb::NodeProto, inputs: &[Option<DataType>], output: usize) -> Option<DataType> {
     let input = |index: usize| inputs.get(index).copied().flatten();
     let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
@@ -74,10 +75,26 @@ pub(super) fn output_type(node: &pb::NodeProto, inputs: &[Option<DataType>], out
         ("LabelEncoder", _) if attribute("values_int64s").is_some() => Some(DataType::Int64),
         ("LabelEncoder", _) => tensor("values_tensor").or(Some(DataType::Float)),
         ("LinearClassifier" | "SVMClassifier" | "TreeEnsembleClassifier", 0) => Some(DataType::Int64),
-        ("LinearClassifier" | "SVMClassifier" | "TreeEnsembleClassifier" | "OneHotEncoder" | "Scaler" | "Normalizer", _) => {
-            Some(DataType::Float)
-        }
-        _ => inputs.iter().copied().flatten().next(),
+        (
+            "FeatureVectorizer"
+            | "LinearClassifier"
+            | "LinearRegressor"
+            | "Normalizer"
+            | "OneHotEncoder"
+            | "Scaler"
+            | "SVMClassifier"
+            | "SVMRegressor"
+            | "TreeEnsembleClassifier"
+            | "TreeEnsembleRegressor",
+            _,
+        ) => Some(DataType::Float),
+        // All inputs have one type.
+        (
+            "Add" | "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" | "Concat" | "Div" | "Einsum" | "Gemm" | "MatMul" | "Max" | "Mean" | "Min"
+            | "Mod" | "Mul" | "PRelu" | "Range" | "Sub" | "Sum",
+            _,
+        ) => inputs.iter().copied().flatten().next(),
+        _ => input(0),
     }
 }
 
@@ -100,7 +117,13 @@ fn beyond(operator: &str) -> Option<Beyond> {
 
 impl Importer<'_> {
     /// The type of a node's output: by its operator, or as the model states it. `known` is what it stands for.
-    pub(super) fn typed(&self, node: &pb::NodeProto, c: &Context<'_>, output: usize, known: &Known) -> Option<DataType> {
+    pub(super) fn typed(
+        &self,
+        node: &pb::NodeProto,
+        c: &Context<'_>,
+        output: usize,
+        known: &Known,
+    ) -> Result<Option<DataType>, ImportError> {
         let agrees = |of: &DataType| match (kind_of(*of), self.kind(known)) {
             // A constant's truth values are kept as integers.
             (Some(Kind::Boolean), Kind::Integer) => known.constant().is_some(),
@@ -109,11 +132,23 @@ impl Importer<'_> {
         let lists = [&self.proto.value_info, &self.proto.output];
         let name = c.outputs.get(output).filter(|name| !name.is_empty());
         let stated = || lists.into_iter().flatten().find(|info| Some(&info.name) == name).and_then(element_type);
-        output_type(node, &c.types, output).filter(agrees).or_else(|| stated().filter(agrees)).or(match self.kind(known) {
+        // What a subgraph gave, whose outputs need not state their types.
+        let given = || match node.op_type.as_str() {
+            "If" | "Scan" => self.returned.get(output).copied().flatten(),
+            "Loop" => self.returned.get(output + 1).copied().flatten().or_else(|| c.element(output + 2)),
+            _ => None,
+        };
+        let rule = output_type(node, &c.types, output).or_else(given);
+        if rule.and_then(width).is_some() && self.kind(known) == Kind::Real {
+            return Err(
+                c.wrong("it works out real numbers, and its integers would be rounded as a runtime likes; cast them to float before it")
+            );
+        }
+        Ok(rule.filter(agrees).or_else(|| stated().filter(agrees)).or(match self.kind(known) {
             Kind::Real => Some(DataType::Float),
             Kind::Boolean => Some(DataType::Bool),
             Kind::Integer => None,
-        })
+        }))
     }
 
     /// An operator's result as its type holds it.
