@@ -4,10 +4,23 @@ use std::fs::{self, File, TryLockError};
 use std::io::Result;
 use std::path::{Path, PathBuf};
 
+/// A file that is locked until this is dropped.
+///
+/// Closing the file would not always do: a process that another thread is just starting has it open too, and with it the lock.
+#[derive(Debug)]
+struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // What cannot be unlocked is unlocked when the process ends.
+        let _ = self.0.unlock();
+    }
+}
+
 /// The right to write a file. Dropping it gives it back; the file that is locked stays, so that nobody locks another of its name.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: File,
+    _file: Held,
 }
 
 impl FileLock {
@@ -30,7 +43,7 @@ impl FileLock {
 /// The right to write a folder. Dropping it gives it back.
 #[derive(Debug)]
 pub struct FolderLock {
-    _file: File,
+    _file: Held,
 }
 
 impl FolderLock {
@@ -46,7 +59,7 @@ impl FolderLock {
         loop {
             let Some(file) = locked(&path)? else { return Ok(None) };
             // Between its opening and its locking, the folder may have been replaced.
-            if is_at(&file, &path)? {
+            if is_at(&file.0, &path)? {
                 return Ok(Some(Self { _file: file }));
             }
         }
@@ -62,10 +75,10 @@ impl FolderLock {
 }
 
 /// The file, made where it is missing, and locked; `None` while another has locked it.
-fn locked(path: &Path) -> Result<Option<File>> {
+fn locked(path: &Path) -> Result<Option<Held>> {
     let file = File::options().create(true).truncate(false).write(true).open(path)?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Held(file))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }
@@ -106,6 +119,18 @@ mod tests {
         drop(lock);
         FileLock::take(&path).unwrap().unwrap();
         assert_eq!(FileLock::take(&folder.path().join("missing/file")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    /// As of a program that is being started while the lock is dropped.
+    #[test]
+    fn a_copy_of_the_file_keeps_no_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chain.json");
+        let lock = FileLock::take(&path).unwrap().unwrap();
+        let _copy = lock._file.0.try_clone().unwrap();
+        assert!(FileLock::take(&path).unwrap().is_none());
+        drop(lock);
+        FileLock::take(&path).unwrap().unwrap();
     }
 
     #[test]
