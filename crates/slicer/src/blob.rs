@@ -5,7 +5,7 @@ use zkslice_formats::{KeyBlobHeader, keccak, push_number, tag};
 use zkslice_graph::Scale;
 use zkslice_groth16::VerifyingKey;
 
-use crate::package::{FeatureEntry, Manifest, SliceEntry, TensorEntry};
+use crate::manifest::{FeatureEntry, Manifest, SliceEntry, TensorEntry};
 
 /// Public inputs of a slice, in order.
 pub fn slots(manifest: &Manifest, slice: &SliceEntry) -> Vec<Slot> {

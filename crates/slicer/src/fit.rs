@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use zkslice_graph::{Graph, GraphError};
 
 use crate::PackageError;
-use crate::package::InputMode;
+use crate::manifest::InputMode;
 use crate::partition::{Partition, Segments, Strategy, partition};
 use crate::split::{Split, split};
 

@@ -5,7 +5,9 @@
 //! split      a node in parts, for graphs with nodes that no slice holds
 //! fit        which nodes to compute in parts, so that slices stay below a limit
 //! slices     sub-graphs, their borders and the wiring between them
+//! manifest   tensors, slices, and what a wiring must be
 //! package    the folder on disk: manifest, slices, keys
+//! setup      keys of packages, made together
 //! size       bytes of a key, time and memory of a proof
 //! blob       key blob and model digest, of a package: what contracts read
 //! ```
@@ -13,8 +15,10 @@
 mod blob;
 mod error;
 mod fit;
+mod manifest;
 mod package;
 mod partition;
+mod setup;
 mod size;
 mod slices;
 mod split;
@@ -22,10 +26,10 @@ mod split;
 pub use blob::{KeyBlob, layout_digest, slots};
 pub use error::PackageError;
 pub use fit::fit;
-pub use package::{
-    FeatureEntry, InputMode, KeyManifest, Manifest, Package, PackageOptions, SliceEntry, SliceKeyEntry, TensorEntry, setup, setup_again,
-};
+pub use manifest::{FeatureEntry, InputMode, Manifest, SliceEntry, TensorEntry};
+pub use package::{KeyManifest, Package, PackageOptions, SliceKeyEntry};
 pub use partition::{Partition, Strategy, partition};
+pub use setup::{setup, setup_again};
 pub use size::{key_bytes, prove_estimate};
 pub use slices::{Slice, SliceModel, Wiring, WiringTensor, slice};
 pub use split::{Split, split};

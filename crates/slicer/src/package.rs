@@ -18,205 +18,26 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 use zkslice_circuit::Circuit;
-use zkslice_formats::key_blob::{MAX_SLICES, TensorKind};
+use zkslice_formats::key_blob::TensorKind;
 use zkslice_formats::{FolderLock, NewFolder, Readers, check_version, hex, hex0x, json_version, keccak, to_json};
-use zkslice_graph::{
-    Binding, Encoding, ExecuteError, Feature, Graph, Input, InputSlot, Kind, Port, Scale, ValueError, build_circuit, cost, encode_tensors,
-};
-use zkslice_groth16::{Form, KeyError, ProvingKey, Setup, VerifyingKey, WordGroup, check_deltas};
+use zkslice_graph::{Encoding, ExecuteError, Graph, Input, InputSlot, ValueError, build_circuit, cost, encode_tensors};
+use zkslice_groth16::{Form, KeyError, ProvingKey, VerifyingKey, WordGroup, check_deltas};
 
 use crate::PackageError;
 use crate::blob::KeyBlob;
 use crate::fit::fit;
+use crate::manifest::{InputMode, Manifest, SliceEntry, TensorEntry, VERSION, check_policy, check_ports, check_wiring, entry};
 use crate::partition::Strategy;
-use crate::slices::{Slice, SliceModel, WiringTensor, slice};
+use crate::slices::{Slice, SliceModel, slice};
 
-const VERSION: u32 = 2;
-const MANIFEST: &str = "manifest.json";
-const KEYS: &str = "keys.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
+pub(crate) const KEYS: &str = "keys.json";
 /// Version of `keys.json`; until 1 the keys lay beside the graphs.
-const KEYS_VERSION: u32 = 2;
+pub(crate) const KEYS_VERSION: u32 = 2;
 const KEYS_FOLDER: &str = "keys";
 const SLICES_FOLDER: &str = "slices";
-
-/// Whether a model's inputs are public words or commitments of their owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InputMode {
-    /// Packed words in calldata.
-    Public,
-    /// Salted commitments.
-    Private,
-}
-
-impl InputMode {
-    pub(crate) fn kind(self) -> TensorKind {
-        match self {
-            Self::Public => TensorKind::PublicInput,
-            Self::Private => TensorKind::PrivateInput,
-        }
-    }
-}
-
-/// How the circuit of a slice binds a tensor at its border.
-pub(crate) trait Bound {
-    fn binding(self) -> Binding;
-}
-
-impl Bound for TensorKind {
-    fn binding(self) -> Binding {
-        match self {
-            Self::PublicInput | Self::Output => Binding::Words,
-            Self::PrivateInput => Binding::Commitment { owner: true },
-            Self::Boundary => Binding::Commitment { owner: false },
-        }
-    }
-}
-
-/// A tensor of the wiring.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TensorEntry {
-    /// Name in the model.
-    pub name: String,
-    /// What it is.
-    pub kind: TensorKind,
-    /// Dimensions.
-    pub shape: Vec<usize>,
-    /// Width of a digit.
-    pub bits: u32,
-    /// The axis along which features lie; 0 where one feature stands for all elements.
-    pub axis: usize,
-    /// One for all elements, or one per index of the axis; more than one for inputs only.
-    pub features: Vec<FeatureEntry>,
-}
-
-/// How the elements of one feature of a tensor are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FeatureEntry {
-    /// Added to integers to make digits.
-    pub offset: i64,
-    /// One unit in 10^−18; 0 for a boundary.
-    #[serde(with = "scale")]
-    pub scale: u128,
-}
-
-/// A scale in JSON: a number below 2^64, decimal text from there on, since readers of JSON differ in how much of a larger
-/// number they keep.
-mod scale {
-    use serde::de::{Error, Unexpected};
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(scale: &u128, serializer: S) -> Result<S::Ok, S::Error> {
-        match u64::try_from(*scale) {
-            Ok(number) => serializer.serialize_u64(number),
-            Err(_) => serializer.collect_str(scale),
-        }
-    }
-
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a scale: a whole number below 2^64, or from there on its decimal digits as text")]
-    enum Form {
-        Number(u64),
-        Text(String),
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
-        match Form::deserialize(deserializer)? {
-            Form::Number(number) => Ok(number.into()),
-            Form::Text(text) => text
-                .parse()
-                .ok()
-                .filter(|number: &u128| *number > u64::MAX.into() && number.to_string() == text)
-                .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &"a scale from 2^64 to 2^128 in decimal digits")),
-        }
-    }
-}
-
-impl TensorEntry {
-    /// Number of elements.
-    pub fn count(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Its digits.
-    pub fn encoding(&self) -> Encoding {
-        let feature = |entry: &FeatureEntry| Feature { offset: entry.offset, scale: Scale { mantissa: entry.scale.max(1) } };
-        Encoding { bits: self.bits, axis: self.axis, features: self.features.iter().map(feature).collect() }
-    }
-
-    /// The feature of all elements, where there is one.
-    pub fn single(&self) -> Option<FeatureEntry> {
-        if let [feature] = self.features[..] { Some(feature) } else { None }
-    }
-
-    /// The integers that digits stand for.
-    pub fn integers(&self, digits: &[i64]) -> Vec<i64> {
-        digits.iter().zip(self.encoding().by_element(&self.shape)).map(|(digit, feature)| feature.integer(*digit)).collect()
-    }
-
-    /// The digits of integers, or the first integer that has none: its index, and the smallest and largest that do.
-    ///
-    /// # Errors
-    /// That integer's index, and the smallest and largest integer that have digits there.
-    pub fn digits(&self, integers: &[i64]) -> Result<Vec<i64>, (usize, i64, i64)> {
-        let encoding = self.encoding();
-        let each = integers.iter().zip(encoding.by_element(&self.shape)).enumerate();
-        each.map(|(element, (integer, feature))| {
-            let (min, max) = feature.range(self.bits);
-            if (min..=max).contains(integer) { Ok(feature.digit(*integer)) } else { Err((element, min, max)) }
-        })
-        .collect()
-    }
-
-    /// Layout of its words.
-    pub fn group(&self) -> WordGroup {
-        WordGroup { count: self.count(), bits: self.bits }
-    }
-}
-
-/// A slice in the manifest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SliceEntry {
-    /// keccak256 of its graph file.
-    pub graph: String,
-    /// Rows of its circuit.
-    pub constraints: usize,
-    /// Tensors read, ascending indices into [`Manifest::tensors`].
-    pub reads: Vec<usize>,
-    /// Tensors written, ascending.
-    pub writes: Vec<usize>,
-}
-
-/// What `compile` made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// Format version.
-    pub version: u32,
-    /// Name of the model.
-    pub name: String,
-    /// The wiring: model inputs, model outputs, boundaries.
-    pub tensors: Vec<TensorEntry>,
-    /// The slices.
-    pub slices: Vec<SliceEntry>,
-    /// Slices that a partial bundle must prove at least, ascending; none where only whole bundles are served.
-    #[serde(default)]
-    pub coverage_policy: Vec<usize>,
-    /// Accuracy and options, as compiled: for people. Nothing that is proven follows from it.
-    pub report: serde_json::Value,
-}
-
-impl Manifest {
-    /// What the numbers of an input or output are: real ones, unless the report says that they are exact.
-    pub fn kind_of(&self, tensor: &TensorEntry) -> Kind {
-        Kind::deserialize(&self.report["exact"][&tensor.name]).unwrap_or_default()
-    }
-}
 
 /// A slice's keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -262,9 +83,9 @@ pub struct PackageOptions {
 /// A package on disk, its digests checked.
 #[derive(Debug)]
 pub struct Package {
-    folder: PathBuf,
-    manifest: Manifest,
-    digest: [u8; 32],
+    pub(crate) folder: PathBuf,
+    pub(crate) manifest: Manifest,
+    pub(crate) digest: [u8; 32],
     slices: Vec<Slice>,
     /// The keys that it was first asked for: all that one package hands out are of one setup, whatever comes to the folder meanwhile.
     keys: Mutex<Option<KeyManifest>>,
@@ -455,7 +276,7 @@ impl Package {
         Ok(known.insert(keys).clone())
     }
 
-    fn known_keys(&self) -> MutexGuard<'_, Option<KeyManifest>> {
+    pub(crate) fn known_keys(&self) -> MutexGuard<'_, Option<KeyManifest>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -538,158 +359,11 @@ impl Package {
     }
 }
 
-/// Makes dev keys for packages under one setup: α, β, γ shared, deltas distinct over all of them. `progress(done, all)` is
-/// called after each key.
-///
-/// # Errors
-/// [`PackageError::HasKeys`] where a package has keys; [`PackageError::Busy`] while another process writes one; [`PackageError`]. Each
-/// package then has the keys that it had, or none.
-pub fn setup(packages: &[Package], rng: &mut dyn CryptoRngCore, mut progress: impl FnMut(usize, usize)) -> Result<(), PackageError> {
-    make_keys(packages, false, rng, &mut progress)
-}
-
-/// [`setup`], where earlier keys are lost.
-///
-/// # Errors
-/// As [`setup`], but for earlier keys.
-pub fn setup_again(packages: &[Package], rng: &mut dyn CryptoRngCore, mut progress: impl FnMut(usize, usize)) -> Result<(), PackageError> {
-    make_keys(packages, true, rng, &mut progress)
-}
-
-fn make_keys(
-    packages: &[Package],
-    lose_keys: bool,
-    rng: &mut dyn CryptoRngCore,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<(), PackageError> {
-    let mut locks = BTreeMap::new();
-    for package in packages {
-        let path = package.folder.canonicalize().map_err(PackageError::io(&package.folder))?;
-        if locks.contains_key(&path) {
-            return Err(PackageError::malformed(&package.folder, "the package is given twice"));
-        }
-        locks.insert(path, lock(&package.folder)?);
-        let path = package.folder.join(MANIFEST);
-        if keccak(&fs::read(&path).map_err(PackageError::io(&path))?) != package.digest {
-            return Err(PackageError::malformed(&path, "it was replaced meanwhile; run `zkslice setup` again"));
-        }
-        if !lose_keys {
-            check_without_keys(&package.folder)?;
-        }
-    }
-    let all: usize = packages.iter().map(|p| p.slices.len()).sum();
-    let secrets = Setup::dev(rng);
-    let mut made = Vec::new();
-    let mut done = 0;
-    for package in packages {
-        let (mut keys, mut entries) = (Vec::new(), Vec::new());
-        let mut files = NewKeys::default();
-        for k in 0..package.slices.len() {
-            let key = secrets.key(&package.circuit(k)?, &package.groups(k), rng)?;
-            let setup = hex0x(&key.verifying_key().setup_digest());
-            if k == 0 {
-                files.begin(package.folder.join(keys_folder(&setup)))?;
-            }
-            key.save(&package.folder.join(proving_key_file(&setup, k)))?;
-            let path = package.folder.join(verifying_key_file(&setup, k));
-            zkslice_formats::write(&path, Readers::Umask, &key.verifying_key().record()).map_err(PackageError::io(&path))?;
-            entries.push(SliceKeyEntry { verifying_key: hex0x(key.verifying_key_hash()), proving_key: hex0x(&key.digest()) });
-            keys.push(key.verifying_key().clone());
-            done += 1;
-            progress(done, all);
-        }
-        made.push((keys, entries, files));
-    }
-    check_deltas(made.iter().flat_map(|(keys, ..)| keys))?;
-    let mut manifests = Vec::new();
-    let mut folders = Vec::new();
-    for (package, (keys, slices, files)) in packages.iter().zip(made) {
-        let blob = KeyBlob::new(&package.manifest, keys, true);
-        let manifest = KeyManifest {
-            version: KEYS_VERSION,
-            dev: true,
-            package: hex0x(&package.digest),
-            setup: hex0x(blob.setup_digest()),
-            model: hex0x(&blob.model_digest()),
-            slices,
-        };
-        let path = package.folder.join(KEYS);
-        let bytes = to_json(&manifest).map_err(|e| PackageError::malformed(&path, e))?;
-        manifests.push((path, bytes));
-        folders.push(files);
-    }
-    name_keys(&manifests, &mut folders)?;
-    for (package, files) in packages.iter().zip(folders) {
-        files.keep();
-        *package.known_keys() = None;
-    }
-    Ok(())
-}
-
-/// Writes the packages' `keys.json`: all of them, or none.
-fn name_keys(manifests: &[(PathBuf, Vec<u8>)], folders: &mut [NewKeys]) -> Result<(), PackageError> {
-    let earlier: Vec<Option<Vec<u8>>> = manifests.iter().map(|(path, _)| fs::read(path).ok()).collect();
-    for (path, bytes) in manifests {
-        let Err(error) = zkslice_formats::write(path, Readers::Umask, bytes) else { continue };
-        for (((path, bytes), earlier), folder) in manifests.iter().zip(&earlier).zip(folders) {
-            // A write may fail when the file is in its place already.
-            if fs::read(path).ok().as_ref() != Some(bytes) {
-                continue;
-            }
-            let back = match earlier {
-                Some(earlier) => zkslice_formats::write(path, Readers::Umask, earlier),
-                None => fs::remove_file(path),
-            };
-            if back.is_err() {
-                // The new keys are named, so they stay; the earlier ones do too.
-                folder.folder = None;
-            }
-        }
-        return Err(PackageError::io(path)(error));
-    }
-    Ok(())
-}
-
-/// Key files that no `keys.json` names yet: dropping them removes them.
-#[derive(Default)]
-struct NewKeys {
-    folder: Option<PathBuf>,
-}
-
-impl NewKeys {
-    fn begin(&mut self, folder: PathBuf) -> Result<(), PackageError> {
-        fs::create_dir_all(&folder).map_err(PackageError::io(&folder))?;
-        self.folder = Some(folder);
-        Ok(())
-    }
-
-    /// These are the package's keys now; all others, of earlier setups or of one that was killed, go.
-    fn keep(mut self) {
-        let Some(folder) = self.folder.take() else { return };
-        for entry in folder.parent().and_then(|keys| fs::read_dir(keys).ok()).into_iter().flatten().flatten() {
-            if entry.path() != folder {
-                // It is in nobody's way, and goes with the next setup.
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
-    }
-}
-
-impl Drop for NewKeys {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.folder {
-            let _ = fs::remove_dir_all(folder);
-            // Only if nothing else is in it.
-            let _ = folder.parent().map(fs::remove_dir);
-        }
-    }
-}
-
-fn lock(folder: &Path) -> Result<FolderLock, PackageError> {
+pub(crate) fn lock(folder: &Path) -> Result<FolderLock, PackageError> {
     FolderLock::take(folder).map_err(PackageError::io(folder))?.ok_or_else(|| PackageError::Busy { path: folder.into() })
 }
 
-fn check_without_keys(folder: &Path) -> Result<(), PackageError> {
+pub(crate) fn check_without_keys(folder: &Path) -> Result<(), PackageError> {
     #[derive(Deserialize)]
     struct Model {
         model: String,
@@ -707,133 +381,21 @@ fn graph_file(slice: usize) -> PathBuf {
 }
 
 /// Folder of the keys of one setup, named after its digest.
-fn keys_folder(setup: &str) -> PathBuf {
+pub(crate) fn keys_folder(setup: &str) -> PathBuf {
     Path::new(KEYS_FOLDER).join(setup.chars().skip(2).take(16).collect::<String>())
 }
 
-fn proving_key_file(setup: &str, slice: usize) -> PathBuf {
+pub(crate) fn proving_key_file(setup: &str, slice: usize) -> PathBuf {
     keys_folder(setup).join(format!("{slice}.proving.key"))
 }
 
-fn verifying_key_file(setup: &str, slice: usize) -> PathBuf {
+pub(crate) fn verifying_key_file(setup: &str, slice: usize) -> PathBuf {
     keys_folder(setup).join(format!("{slice}.verifying.key"))
 }
 
 fn check_stated_version(path: &Path, bytes: &[u8], known: u32) -> Result<(), PackageError> {
     let stated = json_version(bytes).map_err(|e| PackageError::malformed(path, e))?;
     check_version(stated, known).map_err(|error| PackageError::Version { path: path.into(), error })
-}
-
-fn entry(graph: &Graph, tensor: &WiringTensor) -> TensorEntry {
-    TensorEntry {
-        name: tensor.name.clone(),
-        kind: tensor.kind,
-        shape: graph.tensors[tensor.tensor].shape.clone(),
-        bits: tensor.encoding.bits,
-        axis: tensor.encoding.axis,
-        features: feature_entries(tensor.kind, &tensor.encoding),
-    }
-}
-
-/// A boundary's numbers mean nothing outside: it has no scale.
-fn feature_entries(kind: TensorKind, encoding: &Encoding) -> Vec<FeatureEntry> {
-    let entry = |feature: &Feature| FeatureEntry {
-        offset: feature.offset,
-        scale: if kind == TensorKind::Boundary { 0 } else { feature.scale.mantissa },
-    };
-    encoding.features.iter().map(entry).collect()
-}
-
-/// A slice's ports are the manifest's tensors, names and scales included: what the model digest says of a tensor is what its slices compute.
-fn check_ports(manifest: &Manifest, entry: &SliceEntry, graph: &Graph) -> Result<(), String> {
-    let fits = |tensor: &TensorEntry, port: &Port| {
-        tensor.bits == port.encoding.bits
-            && tensor.axis == port.encoding.axis
-            && tensor.features == feature_entries(tensor.kind, &port.encoding)
-            && (&tensor.name, &tensor.shape) == (&graph.tensors[port.tensor].name, &graph.tensors[port.tensor].shape)
-    };
-    let same = |tensors: &[usize], ports: &[Port]| {
-        tensors.len() == ports.len()
-            && tensors.windows(2).all(|pair| pair[0] < pair[1])
-            && tensors.iter().zip(ports).all(|(t, port)| manifest.tensors.get(*t).is_some_and(|tensor| fits(tensor, port)))
-    };
-    if same(&entry.reads, &graph.inputs) && same(&entry.writes, &graph.outputs) {
-        return Ok(());
-    }
-    Err("its inputs or outputs are not the manifest's tensors; compile the package again".into())
-}
-
-/// Every boundary is written once, before it is read; every output is written once and read by no slice; every input is read. What the
-/// registry asks of a wiring, so that no package is made that cannot be registered.
-fn check_wiring(manifest: &Manifest) -> Result<(), String> {
-    let order = |kind: TensorKind| match kind {
-        TensorKind::PublicInput | TensorKind::PrivateInput => 0,
-        TensorKind::Output => 1,
-        TensorKind::Boundary => 2,
-    };
-    if manifest.slices.is_empty() || !manifest.tensors.is_sorted_by_key(|t| order(t.kind)) {
-        return Err("its tensors are out of order or it has no slice".into());
-    }
-    if manifest.slices.len() > MAX_SLICES {
-        return Err(format!("it has {} slices, and contracts take at most {MAX_SLICES}: cut into fewer", manifest.slices.len()));
-    }
-    if !manifest.tensors.iter().any(|t| t.kind.is_input()) || manifest.tensors.iter().all(|t| t.kind != TensorKind::Output) {
-        return Err("it has no input or no output".into());
-    }
-    let mut written = vec![false; manifest.tensors.len()];
-    let mut read = written.clone();
-    for (k, slice) in manifest.slices.iter().enumerate() {
-        let commitments = slice.reads.iter().chain(&slice.writes).filter(|t| !manifest.tensors[**t].kind.is_public());
-        if !commitments.is_sorted_by(|a, b| a < b) {
-            return Err(format!("slice {k} writes a boundary that comes before one that it reads"));
-        }
-        for t in &slice.reads {
-            if manifest.tensors[*t].kind == TensorKind::Output {
-                return Err(format!("slice {k} reads tensor {t}, which is an output"));
-            }
-            if !manifest.tensors[*t].kind.is_input() && !written[*t] {
-                return Err(format!("slice {k} reads tensor {t} before a slice writes it"));
-            }
-            read[*t] = true;
-        }
-        for t in &slice.writes {
-            if manifest.tensors[*t].kind.is_input() || std::mem::replace(&mut written[*t], true) {
-                return Err(format!("slice {k} writes tensor {t}, which is an input or written already"));
-            }
-        }
-    }
-    for (t, tensor) in manifest.tensors.iter().enumerate() {
-        let bound = match tensor.kind {
-            TensorKind::PublicInput | TensorKind::PrivateInput => read[t],
-            TensorKind::Output => written[t],
-            TensorKind::Boundary => read[t] && written[t],
-        };
-        if !bound {
-            return Err(format!("no slice uses tensor {t} ('{}')", tensor.name));
-        }
-    }
-    Ok(())
-}
-
-/// A policy names some slices, not all, and among them those that put out outputs: what a partial bundle hands out is then at least
-/// what those slices computed (rule B6).
-fn check_policy(manifest: &Manifest) -> Result<(), String> {
-    let policy = &manifest.coverage_policy;
-    if policy.is_empty() {
-        return Ok(());
-    }
-    let slices = manifest.slices.len();
-    if !policy.is_sorted_by(|a, b| a < b) || policy.last().is_some_and(|k| *k >= slices) {
-        return Err(format!("the coverage policy {policy:?} is not an ascending list of slices below {slices}"));
-    }
-    if policy.len() == slices {
-        return Err("the coverage policy names every slice: leave it out, whole bundles are always served".into());
-    }
-    let is_output = |t: &usize| manifest.tensors[*t].kind == TensorKind::Output;
-    match (0..slices).find(|k| manifest.slices[*k].writes.iter().any(is_output) && !policy.contains(k)) {
-        Some(k) => Err(format!("the coverage policy lacks slice {k}, which writes an output: nothing would prove it")),
-        None => Ok(()),
-    }
 }
 
 /// Refuses a path that holds no package. Many projects have a `manifest.json`; a package's has slices and tensors.
@@ -903,68 +465,4 @@ fn put(folder: &Path, files: &BTreeMap<PathBuf, Vec<u8>>, lose_keys: bool) -> Re
     };
     files.iter().try_for_each(|(name, bytes)| write(new.path(), name, bytes))?;
     new.put().map_err(PackageError::io(folder)).map(drop)
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    /// An input, an output, and boundaries; slices by what they read and write.
-    fn wiring(kinds: &[TensorKind], slices: &[(&[usize], &[usize])]) -> Manifest {
-        let tensor = |kind: &TensorKind| TensorEntry {
-            name: "t".into(),
-            kind: *kind,
-            shape: vec![1],
-            bits: 8,
-            axis: 0,
-            features: vec![FeatureEntry { offset: 0, scale: u128::from(*kind != TensorKind::Boundary) }],
-        };
-        let slice = |(reads, writes): &(&[usize], &[usize])| SliceEntry {
-            graph: String::new(),
-            constraints: 0,
-            reads: reads.to_vec(),
-            writes: writes.to_vec(),
-        };
-        Manifest {
-            version: VERSION,
-            name: "wiring".into(),
-            tensors: kinds.iter().map(tensor).collect(),
-            slices: slices.iter().map(slice).collect(),
-            coverage_policy: Vec::new(),
-            report: serde_json::Value::Null,
-        }
-    }
-
-    /// What the registry refuses of a wiring is refused here: `tests/solidity/ModelRegistry.t.sol` has the same cases.
-    #[test]
-    fn wirings_that_the_registry_would_refuse() {
-        use TensorKind::{Boundary as B, Output as O, PublicInput as I};
-        check_wiring(&wiring(&[I, O, B, B], &[(&[0], &[2]), (&[2], &[3]), (&[2, 3], &[1])])).unwrap();
-        let refused = |kinds: &[TensorKind], slices: &[(&[usize], &[usize])], says: &str| {
-            let error = check_wiring(&wiring(kinds, slices)).unwrap_err();
-            assert!(error.contains(says), "{error}");
-        };
-        refused(&[I, O, B], &[(&[0], &[2]), (&[0], &[1])], "no slice uses tensor 2");
-        refused(&[I, O, B], &[(&[0], &[1])], "no slice uses tensor 2");
-        refused(&[I, I, O], &[(&[0], &[2])], "no slice uses tensor 1");
-        refused(&[I, O, O], &[(&[0], &[1])], "no slice uses tensor 2");
-        refused(&[I, O, B, B], &[(&[0], &[3]), (&[3], &[2]), (&[2], &[1])], "slice 1 writes a boundary that comes before");
-        refused(&[I, O, B], &[(&[2], &[1]), (&[0], &[2])], "before a slice writes it");
-        refused(&[I, O, B], &[(&[0], &[2]), (&[0, 2], &[2]), (&[2], &[1])], "comes before");
-        refused(&[I, O, B], &[(&[0], &[2]), (&[0], &[2]), (&[2], &[1])], "written already");
-        refused(&[O], &[(&[], &[0])], "no input or no output");
-        refused(&[I], &[(&[0], &[])], "no input or no output");
-        let many = |n: usize| {
-            let mut kinds = vec![I, O];
-            kinds.extend(vec![B; n - 1]);
-            let mut manifest = wiring(&kinds, &[(&[0], &[2])]);
-            let entry = |reads: usize, writes: usize| SliceEntry { reads: vec![reads], writes: vec![writes], ..manifest.slices[0].clone() };
-            let rest: Vec<_> = (1..n).map(|k| entry(k + 1, if k + 1 == n { 1 } else { k + 2 })).collect();
-            manifest.slices.extend(rest);
-            check_wiring(&manifest)
-        };
-        many(256).unwrap();
-        assert!(many(257).unwrap_err().contains("at most 256"));
-    }
 }

@@ -10,7 +10,7 @@ use zkslice_graph::cost::{Border, Work, cost, rows};
 use zkslice_graph::{Graph, Interval, TensorId};
 
 use crate::PackageError;
-use crate::package::{Bound, InputMode};
+use crate::manifest::{Bound, InputMode};
 use crate::slices::{boundary_encoding, is_constant, is_output, sub_graph, wiring};
 
 /// How many slices to make.

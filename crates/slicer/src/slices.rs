@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use zkslice_formats::key_blob::TensorKind;
 use zkslice_graph::{Binding, BoundGraph, Encoding, Graph, GraphError, Interval, Node, Op, Port, Scale, Tensor, TensorId};
 
-use crate::package::{Bound, InputMode};
+use crate::manifest::{Bound, InputMode};
 
 /// A tensor that crosses a slice's border.
 #[derive(Clone, Debug, PartialEq, Eq)]
