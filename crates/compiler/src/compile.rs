@@ -12,7 +12,7 @@ use crate::goal::{Goal, MaxError};
 use crate::made_up::{self, Uniform};
 use crate::onnx::{ImportError, ImportOptions, Imported, Mismatch};
 use crate::passes::simplify;
-use crate::quantise::{QuantiseError, Quantised, Settings, clamp, quantise};
+use crate::quantise::{Curves, QuantiseError, Quantised, Settings, clamp, quantise};
 use crate::ranges::{Chooser, InputDigits};
 use crate::report::Report;
 use crate::search::{Attempt, Beside, Prepared, Tables, choose, reach};
@@ -298,6 +298,7 @@ fn compile_imported(model: Imported, samples: Option<&Samples>, options: &Option
         let beside = Arc::new(Beside { ranges, made_up, expected, reach, statistics });
         Ok(Some(Prepared { input_bits, digits, encodings, beside }))
     };
+    let curves = Curves::default();
     let quantised = |tables: &Tables, prepared: &Prepared| -> Result<Quantised, CompileError> {
         let settings = Settings {
             table_bits: tables.bits,
@@ -305,6 +306,7 @@ fn compile_imported(model: Imported, samples: Option<&Samples>, options: &Option
             margin: options.margin,
             inner_margin: options.inner_margin,
             inputs: &prepared.encodings,
+            curves: &curves,
         };
         Ok(quantise(&float, prepared.beside.statistics.as_ref().unwrap_or(&statistics), settings)?)
     };

@@ -44,6 +44,7 @@ use crate::goal::MOST_ERROR;
 use emit::Builder;
 pub(crate) use plan::functions;
 use plan::{Plan, Target};
+pub(crate) use scales::Curves;
 use zkslice_graph::{Encoding, Graph, GraphError, TensorId};
 
 /// Largest constant of the integer graph, in magnitude.
@@ -142,6 +143,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) margin: Option<f64>,
     pub(crate) inner_margin: Option<f64>,
     pub(crate) inputs: &'a [Encoding],
+    /// What functions give, of any setting of this model.
+    pub(crate) curves: &'a Curves,
 }
 
 /// A quantised graph, and where the float model's values are in it.

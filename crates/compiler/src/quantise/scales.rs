@@ -1,6 +1,8 @@
 //! Scales: from requant points back to what their accumulators are made of.
 
 use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::emit::Builder;
 use super::plan::{Consumer, Target, functions};
@@ -24,6 +26,8 @@ const MOST_STEEPNESS: f64 = MOST_ERROR / 2.0;
 /// Steps of a function's argument that leaps at whole numbers are no coarser than this, so that tenths and thirds of whole numbers stay
 /// on their sides, where a table has so many.
 const COARSEST_LEAP: f64 = 1.0 / 16.0;
+/// Values of functions that are kept for the next setting: 32 MiB.
+const MOST_KEPT: usize = 1 << 22;
 /// Halvings after which what is left of a steep slope is none.
 const LEAP_HALVINGS: usize = 20;
 
@@ -296,8 +300,37 @@ impl<'a> Builder<'a> {
         Argument { node, functions, seen, reach, cap: if cap == 0.0 || exact { f64::INFINITY } else { cap }, exact }
     }
 
-    /// The function at multiples of `scale`, as far as its arguments reach and its values stay finite and below what is expected.
+    /// A function's table, of arguments that are multiples of `scale`.
     pub(super) fn tabulate(&self, argument: &Argument<'_>, scale: f64) -> Result<Tabulated, QuantiseError> {
+        let &Argument { node, functions, exact, .. } = argument;
+        let curve = self.settings.curves.get(self.key(argument, scale), || self.curve(argument, scale))?;
+        let list = &curve.values;
+        let (min, max) = list.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), &y| (min.min(y), max.max(y)));
+        // Rounding at both ends may add a step.
+        let steps = self.limit() - 2.0;
+        let output_scale = match (exact, max - min) {
+            (true, _) => 1.0,
+            (_, spread) if leaps(functions) && spread > 0.0 => dyadic(spread / steps),
+            (_, spread) if spread > 0.0 => spread / steps,
+            _ => max.abs().max(f64::MIN_POSITIVE) / steps,
+        };
+        if exact && (max - min > steps || list.iter().any(|y| (y - y.round()).abs() > 1e-9)) {
+            let reason = format!("its results from {min} to {max} are no integers of {} bits", self.settings.table_bits);
+            return Err(QuantiseError::Exact { node: node.name.clone(), reason });
+        }
+        let values = super::integers(&node.name, list.iter().map(|y| y / output_scale))?;
+        Ok(Tabulated { scale, first: curve.first, values, output_scale, shared: false })
+    }
+
+    /// What a curve hangs on, beside the model and the options.
+    fn key(&self, argument: &Argument<'_>, scale: f64) -> CurveKey {
+        let &Argument { node, seen, reach, cap, .. } = argument;
+        let numbers = [scale, seen.0, seen.1, reach.0, reach.1, cap, self.plan.statistics.largest(node.output)];
+        (node.output, numbers.map(f64::to_bits))
+    }
+
+    /// The function at multiples of `scale`, as far as its arguments reach and its values stay finite and below what is expected.
+    fn curve(&self, argument: &Argument<'_>, scale: f64) -> Result<Curve, QuantiseError> {
         let &Argument { node, functions, seen, reach, cap, exact } = argument;
         let integer = |x: f64| (x / scale).round() as i64;
         let (least, greatest) = (integer(reach.0), integer(reach.1));
@@ -354,21 +387,7 @@ impl<'a> Builder<'a> {
         let above = (to + 1..=greatest).map(at).take_while(fits).map(|(_, y)| y);
         let first = from - below.len() as i64;
         list = below.into_iter().rev().chain(list).chain(above).collect();
-        let (min, max) = list.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), &y| (min.min(y), max.max(y)));
-        // Rounding at both ends may add a step.
-        let steps = self.limit() - 2.0;
-        let output_scale = match (exact, max - min) {
-            (true, _) => 1.0,
-            (_, spread) if leaps(functions) && spread > 0.0 => dyadic(spread / steps),
-            (_, spread) if spread > 0.0 => spread / steps,
-            _ => max.abs().max(f64::MIN_POSITIVE) / steps,
-        };
-        if exact && (max - min > steps || list.iter().any(|y| (y - y.round()).abs() > 1e-9)) {
-            let reason = format!("its results from {min} to {max} are no integers of {} bits", self.settings.table_bits);
-            return Err(QuantiseError::Exact { node: node.name.clone(), reason });
-        }
-        let values = super::integers(&node.name, list.into_iter().map(|y| y / output_scale))?;
-        Ok(Tabulated { scale, first, values, output_scale, shared: false })
+        Ok(Curve { first, values: list })
     }
 }
 
@@ -422,6 +441,35 @@ impl<'a> Argument<'a> {
     /// The same where arguments lie between bounds that something else sets.
     pub(super) fn within(self, min: f64, max: f64) -> Argument<'a> {
         Argument { reach: (min, max), seen: (self.seen.0.clamp(min, max), self.seen.1.clamp(min, max)), ..self }
+    }
+}
+
+/// A function's values at whole multiples of a step.
+#[derive(Debug)]
+struct Curve {
+    /// The least multiple.
+    first: i64,
+    values: Vec<f64>,
+}
+
+type CurveKey = (ValueId, [u64; 7]);
+
+/// The curves of a model, which most settings that are tried share.
+#[derive(Debug, Default)]
+pub(crate) struct Curves(Mutex<HashMap<CurveKey, Arc<Curve>>>);
+
+impl Curves {
+    fn get(&self, key: CurveKey, make: impl FnOnce() -> Result<Curve, QuantiseError>) -> Result<Arc<Curve>, QuantiseError> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(curve) = lock().get(&key) {
+            return Ok(Arc::clone(curve));
+        }
+        let curve = Arc::new(make()?);
+        let mut all = lock();
+        if all.values().map(|curve| curve.values.len()).sum::<usize>() + curve.values.len() <= MOST_KEPT {
+            all.insert(key, Arc::clone(&curve));
+        }
+        Ok(curve)
     }
 }
 
