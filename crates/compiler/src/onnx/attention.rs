@@ -77,7 +77,7 @@ impl Importer<'_> {
         let mut shown = scores.clone();
 
         let (mask, added) = self.attention_mask(c, &shape, causal)?;
-        let adds = added.is_some() || mask.bias.iter().flatten().any(|&x| x != 0.0 && x != f64::NEG_INFINITY);
+        let adds = added.is_some() || mask.adds() || mask.bias.iter().flatten().any(|&x| x != 0.0 && x != f64::NEG_INFINITY);
         if softcap != 0.0 && adds {
             return Err(
                 a.wrong("softcap", "stands beside a mask that adds numbers, which runtimes read differently; use a mask of truth values")
@@ -145,6 +145,9 @@ impl Importer<'_> {
             let mut known = known.clone();
             let from = self.shape(&known).to_vec();
             let stated = from.last().copied().unwrap_or(1);
+            if stated > 1 && stated < columns && self.is_masked(&known) {
+                return Err(c.wrong("its computed mask is shorter than its scores; pad the mask"));
+            }
             if stated > 1 && stated < columns {
                 let indices: Vec<usize> = (0..columns).map(|column| column.min(stated - 1)).collect();
                 known = self.gathered(c, &known, from.len() - 1, &indices)?;
@@ -166,11 +169,18 @@ impl Importer<'_> {
                     let bias = Some(broadcast::repeat(&list, &constant.shape, shape));
                     mask = self.both(c, mask, Mask { bias, ..Mask::default() })?;
                 }
-                Known::Value(_) => {
+                &Known::Value(id) => {
                     let wide = self.expanded(c, &known, shape)?;
                     match self.kind(&known) {
                         Kind::Boolean => mask.keep = Some(wide),
-                        Kind::Real => added = Some(wide),
+                        Kind::Real => {
+                            let inherited = self.mask_of(c, &known, shape)?;
+                            let written = if self.is_masked(&known) { None } else { self.written_mask(c, id)? };
+                            let from = self.shape(&known).to_vec();
+                            let written = written.map(|written| self.expanded_mask(c, written, &from, shape)).transpose()?;
+                            added = written.is_none().then_some(wide);
+                            mask = self.one_after_other(c, mask, written.unwrap_or(inherited))?;
+                        }
                         Kind::Integer => return Err(c.wrong(INTEGER_MASK)),
                     }
                 }

@@ -98,6 +98,13 @@ fn attack_rows_that_a_computed_mask_hides() {
             assert_near(&run(nodes, constants(), [1.0; 4]), &shown, &format!("{what} {numbers:?}, shown"));
         }
     }
+    // In floats of 16 bits the same numbers keep less, and end earlier.
+    let half = |numbers: f32| {
+        let cast = node("Cast", &["t"], "s", vec![int("to", DataType::Float16 as i64)]);
+        run(&[choose("x", "t"), cast, last()], vec![floats("n", &[numbers])], [0.0; 4])
+    };
+    assert_near(&half(-1e4), &even, "half");
+    assert_near(&half(-1e9), &none, "half, beyond");
     let infinite = run(&replaced, vec![floats("n", &[f32::NEG_INFINITY])], [0.0; 4]);
     assert_near(&infinite, &none, "infinite");
     assert_ne!(biased, scores);
@@ -130,4 +137,39 @@ fn attack_rows_that_a_constant_mask_hides() {
     assert!(error.contains("(Attention)") && error.contains("hides all of row 1"), "{error}");
     // Here the causal mask hides what the other shows of the first row.
     assert_near(&attention([[-1e9, 0.0], [-1e9, -1e9]], 1).unwrap(), &[1.0, 0.0, 0.5, 0.5], "Attention, causal");
+}
+
+/// The mask of an Attention as exporters make it of truth values.
+#[test]
+fn an_attention_takes_a_computed_mask() {
+    let four = |name: &str| value(name, DataType::Float, &[1, 1, 2, 2]);
+    let one = vec![1.0, 2.0, -1.0, 0.5];
+    // Scores of the two rows, scaled by 1/√2; the values make the output the soft max.
+    let scores = [[5.0, 0.0], [0.0, 1.25]].map(|row| row.map(|x: f64| x / 2_f64.sqrt()));
+    let run = |number: f32, written: bool, keep: [f64; 4]| {
+        let mut nodes = vec![node("Where", &["m", "zero", "n"], "b", Vec::new())];
+        if written {
+            nodes = vec![
+                node("Cast", &["m"], "f", vec![int("to", 1)]),
+                node("Sub", &["one", "f"], "g", Vec::new()),
+                node("Mul", &["g", "n"], "b", Vec::new()),
+            ];
+        }
+        nodes.push(node("Attention", &["q", "k", "v", "b"], "y", Vec::new()));
+        let inputs = vec![four("q"), four("k"), four("v"), value("m", DataType::Bool, &[2, 2])];
+        let initialisers = vec![floats("n", &[number]), floats("zero", &[0.0]), floats("one", &[1.0])];
+        let graph = import(23, inputs, nodes, initialisers).unwrap();
+        graph.outputs(&[one.clone(), one.clone(), vec![1.0, 0.0, 0.0, 1.0], keep.to_vec()]).remove(0)
+    };
+    let rows = [soft_max(&scores[0]), soft_max(&scores[1])];
+    for (number, written) in [(-1e4, false), (-1e9, false), (-3.4e38, false), (f32::NEG_INFINITY, false), (-1e4, true), (-1e9, true)] {
+        let what = format!("{number} {written}");
+        assert_near(&run(number, written, [1.0; 4]), &rows.concat(), &what);
+        assert_near(&run(number, written, [1.0, 0.0, 0.0, 1.0]), &[1.0, 0.0, 0.0, 1.0], &what);
+    }
+    let hidden = |number: f32| run(number, false, [1.0, 1.0, 0.0, 0.0])[2..].to_vec();
+    assert_near(&hidden(-1e4), &rows[1], "-1e4");
+    assert_near(&hidden(-1e9), &[f64::NAN; 2], "-1e9");
+    assert_near(&hidden(-3.4e38), &[0.5; 2], "-3.4e38");
+    assert_near(&hidden(f32::NEG_INFINITY), &[f64::NAN; 2], "-inf");
 }

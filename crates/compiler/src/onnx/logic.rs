@@ -109,6 +109,7 @@ impl Importer<'_> {
                 let other = self.not(c, condition)?;
                 self.product(c, &other, y)?
             }
+            Known::Value(_) if let Some((x, y)) = two_numbers(x, y) => self.sum(c, &[(condition, x - y)], y)?,
             Known::Value(_) if x.constant().is_some() || y.constant().is_some() => {
                 let other = self.not(c, condition)?;
                 let (computed, keep, constant, choose) =
@@ -126,4 +127,11 @@ impl Importer<'_> {
         let output = self.expanded(c, &output, &shape)?;
         Ok(self.of_kind(output, kind))
     }
+}
+
+/// The numbers that two constants are, where `(x − y) + y` is x.
+fn two_numbers(x: &Known, y: &Known) -> Option<(f64, f64)> {
+    let number = |known: &Known| known.constant().and_then(Constant::uniform);
+    let (x, y) = (number(x)?, number(y)?);
+    ((x - y) + y == x).then_some((x, y))
 }

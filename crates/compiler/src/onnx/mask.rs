@@ -12,6 +12,7 @@ use tract_onnx::pb::{GraphProto, NodeProto};
 use super::attributes::Attributes;
 use super::constant::{Constant, Elements};
 use super::context::Context;
+use super::types::type_of;
 use super::{ImportError, Importer, Known, broadcast};
 use crate::float::{FloatOp, Kind, ValueId, held_range};
 
@@ -28,6 +29,13 @@ pub(super) struct Mask {
     pub(super) keep: Option<Known>,
     /// What a row gives of which no truth value keeps anything.
     pub(super) empty: Empty,
+}
+
+impl Mask {
+    /// Whether what it hides by truth values is hidden by adding numbers.
+    pub(super) fn adds(&self) -> bool {
+        self.keep.is_some() && self.empty != Empty::Zeros
+    }
 }
 
 /// What a soft max gives of a row that keeps nothing.
@@ -52,6 +60,9 @@ enum Left {
     Part,
 }
 
+/// The largest number of 16 bits.
+const LARGEST_HALF: f64 = 65_504.0;
+
 /// Scores of a computed mask are surely smaller.
 const LARGEST_SCORE: f64 = 32_768.0;
 
@@ -67,7 +78,7 @@ fn left_beside(number: f64, largest: f64, of: Option<DataType>) -> Left {
         _ => 24,
     };
     let spacing = 2_f64.powf(number.abs().log2().floor() + 1.0 - f64::from(digits));
-    if !number.is_finite() {
+    if !number.is_finite() || of == Some(DataType::Float16) && number.abs() > LARGEST_HALF {
         Left::Part
     } else if spacing <= 1.0 / 128.0 {
         Left::Scores
@@ -96,13 +107,16 @@ fn raised(empty: Empty, addend: &Known, of: Option<DataType>) -> Empty {
     }
 }
 
+/// The input of Attention that masks its scores.
+const ATTENTION_MASK: usize = 3;
+
 /// Whether a Cast gives floats, which leave a number what it is.
 fn to_float(node: &NodeProto) -> bool {
     let floats = [DataType::Float, DataType::Double, DataType::Float16, DataType::Bfloat16];
     node.attribute.iter().any(|attribute| attribute.name == "to" && floats.iter().any(|&kind| attribute.i == i64::from(kind as i32)))
 }
 
-/// Names of values that nothing but a Softmax reads, directly or through Add, Where and what changes nothing.
+/// Names of values that nothing but a Softmax, or an Attention as its mask, reads, directly or through Add, Where and what changes nothing.
 pub(super) fn scores(graph: &GraphProto) -> HashSet<String> {
     fn inner<'a>(graph: &'a GraphProto, names: &mut HashSet<&'a str>) {
         for node in &graph.node {
@@ -125,7 +139,7 @@ pub(super) fn scores(graph: &GraphProto) -> HashSet<String> {
             _ => usize::MAX,
         };
         for (index, name) in node.input.iter().enumerate() {
-            if index >= first {
+            if index >= first || node.op_type == "Attention" && index == ATTENTION_MASK {
                 scores.insert(name)
             } else {
                 others.insert(name)
@@ -184,10 +198,10 @@ impl Importer<'_> {
         if let ("Cast" | "Identity", Some(known)) = (c.operator, c.optional(0))
             && self.is_masked(known)
         {
-            for name in ["to", "saturate", "round_mode"] {
-                a.ignore(name);
-            }
-            return Ok(Some(known.clone()));
+            let to = a.int("to")?.and_then(type_of);
+            a.ignore("saturate");
+            a.ignore("round_mode");
+            return if to == Some(DataType::Float16) { self.in_halves(c, known).map(Some) } else { Ok(Some(known.clone())) };
         }
         match constant_mask(c)? {
             Some(constant) => Ok(Some(Known::Constant(constant))),
@@ -195,7 +209,21 @@ impl Importer<'_> {
         }
     }
 
-    fn is_masked(&self, known: &Known) -> bool {
+    /// Masked scores as floats of 16 bits, whose numbers end at 65,504: beyond, a row that is hidden whole has no soft max.
+    fn in_halves(&mut self, c: &Context<'_>, known: &Known) -> Result<Known, ImportError> {
+        let shape = self.shape(known).to_vec();
+        let mask = self.mask_of(c, known, &shape)?;
+        let hidden = |row: &[f64]| row.iter().all(|&x| x < -LARGEST_HALF);
+        if let Some(row) = mask.bias.iter().flat_map(|bias| bias.chunks_exact(shape.last().copied().unwrap_or(1))).position(hidden) {
+            return Err(c.wrong(format!("its mask hides all of row {row} by numbers beyond {LARGEST_HALF}, which are infinite in float16")));
+        }
+        match mask.empty {
+            Empty::Even { number } if number < -LARGEST_HALF => self.with_mask(c, known, Mask { empty: Empty::Refused, ..mask }),
+            _ => Ok(known.clone()),
+        }
+    }
+
+    pub(super) fn is_masked(&self, known: &Known) -> bool {
         matches!(known, Known::Value(id) if self.masks.contains_key(id))
     }
 
@@ -251,14 +279,14 @@ impl Importer<'_> {
     }
 
     /// A mask over the shape that its own, `from`, broadcasts to.
-    fn expanded_mask(&mut self, c: &Context<'_>, mask: Mask, from: &[usize], shape: &[usize]) -> Result<Mask, ImportError> {
+    pub(super) fn expanded_mask(&mut self, c: &Context<'_>, mask: Mask, from: &[usize], shape: &[usize]) -> Result<Mask, ImportError> {
         let bias = mask.bias.map(|bias| broadcast::repeat(&bias, from, shape));
         let keep = mask.keep.map(|keep| self.expanded(c, &keep, shape)).transpose()?;
         Ok(Mask { bias, keep, empty: mask.empty })
     }
 
     /// The mask of an input, over the shape that it broadcasts to.
-    fn mask_of(&mut self, c: &Context<'_>, known: &Known, shape: &[usize]) -> Result<Mask, ImportError> {
+    pub(super) fn mask_of(&mut self, c: &Context<'_>, known: &Known, shape: &[usize]) -> Result<Mask, ImportError> {
         let mask = match known {
             Known::Value(id) => self.masks.get(id).cloned(),
             Known::Constant(_) => None,
@@ -310,7 +338,7 @@ impl Importer<'_> {
 
     /// The mask that a value is, where it is worked out of truth values and has two numbers, one of which masks. Integers from outside
     /// count as truth values, and are held to being 0 or 1.
-    fn written_mask(&mut self, c: &Context<'_>, id: ValueId) -> Result<Option<Mask>, ImportError> {
+    pub(super) fn written_mask(&mut self, c: &Context<'_>, id: ValueId) -> Result<Option<Mask>, ImportError> {
         // The value is factor·bit + added, and the moves lead from the bits to it.
         let (mut factor, mut added, mut at) = (1.0, 0.0, id);
         let mut found = None;
@@ -379,7 +407,7 @@ impl Importer<'_> {
     }
 
     /// What two masks of numbers that add up leave.
-    fn one_after_other(&mut self, c: &Context<'_>, x: Mask, y: Mask) -> Result<Mask, ImportError> {
+    pub(super) fn one_after_other(&mut self, c: &Context<'_>, x: Mask, y: Mask) -> Result<Mask, ImportError> {
         let hides = |mask: &Mask| mask.keep.is_some() || mask.bias.iter().flatten().any(|&x| x < MASKED);
         let refused = hides(&x) && hides(&y) && (x.keep.is_some() || y.keep.is_some());
         let both = self.both(c, x, y)?;
