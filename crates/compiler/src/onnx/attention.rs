@@ -3,7 +3,7 @@
 use super::attributes::Attributes;
 use super::constant::{Constant, Elements};
 use super::context::Context;
-use super::mask::{MASKED, Mask, mask_numbers};
+use super::mask::{MASKED, Mask, mask_numbers, raised};
 use super::operators::{Operator, one, operator};
 use super::types::width;
 use super::{ImportError, Importer, Known, broadcast};
@@ -76,7 +76,7 @@ impl Importer<'_> {
         let mut scores = self.sum(c, &[(&scores, scale)], 0.0)?;
         let mut shown = scores.clone();
 
-        let (mask, added) = self.attention_mask(c, &shape, causal)?;
+        let (mask, added) = self.attention_mask(c, &scores, &shape, causal)?;
         let adds = added.is_some() || mask.adds() || mask.bias.iter().flatten().any(|&x| x != 0.0 && x != f64::NEG_INFINITY);
         if softcap != 0.0 && adds {
             return Err(
@@ -130,7 +130,13 @@ impl Importer<'_> {
     }
 
     /// What masks an Attention's scores, and numbers that are added to them.
-    fn attention_mask(&mut self, c: &Context<'_>, shape: &[usize; 4], causal: bool) -> Result<(Mask, Option<Known>), ImportError> {
+    fn attention_mask(
+        &mut self,
+        c: &Context<'_>,
+        scores: &Known,
+        shape: &[usize; 4],
+        causal: bool,
+    ) -> Result<(Mask, Option<Known>), ImportError> {
         let [batch, _, rows, columns] = *shape;
         let past = c.optional(4).map_or(0, |past| self.shape(past).get(2).copied().unwrap_or(0));
         let mut mask = Mask::default();
@@ -174,7 +180,8 @@ impl Importer<'_> {
                     match self.kind(&known) {
                         Kind::Boolean => mask.keep = Some(wide),
                         Kind::Real => {
-                            let inherited = self.mask_of(c, &known, shape)?;
+                            let mut inherited = self.mask_of(c, &known, shape)?;
+                            inherited.empty = raised(inherited.empty, scores, c.float_type());
                             let written = if self.is_masked(&known) { None } else { self.written_mask(c, id)? };
                             let from = self.shape(&known).to_vec();
                             let written = written.map(|written| self.expanded_mask(c, written, &from, shape)).transpose()?;

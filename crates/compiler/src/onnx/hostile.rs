@@ -434,3 +434,27 @@ fn what_runtimes_read_differently_is_refused() {
     let error = import(14, vec![value("x", DataType::Float, &[2, 1, 1])], vec![layer], vec![of("w"), of("r")]).unwrap_err().to_string();
     assert!(error.contains("`ThresholdedRelu`, which does not exist or lacks a parameter"), "{error}");
 }
+
+/// Outputs that are what rounding leaves of larger numbers, and numbers beyond a type's end, are no answers to compare with.
+#[test]
+fn attack_answers_that_runtimes_do_not_share() {
+    let compared = |nodes: Vec<NodeProto>, initialisers: Vec<TensorProto>, number: f64| {
+        let mut model = model(17, x(1), nodes, initialisers);
+        let graph = model.graph.as_mut().unwrap();
+        let name = graph.output[0].name.clone();
+        graph.output[0] = value(&name, DataType::Float, &[1]);
+        Imported::new(&model.encode_to_vec(), None, &ImportOptions::default()).unwrap().compare(&[vec![vec![number]]])
+    };
+    let around = |number: f32| {
+        let nodes = vec![node("Add", &["x", "b"], "t", Vec::new()), node("Sub", &["t", "b"], "y", Vec::new())];
+        compared(nodes, vec![floats("b", &[number])], 0.75)
+    };
+    assert_eq!(around(100.0).unwrap(), Reference::Tract);
+    assert!(around(1e9).unwrap_err().to_string().contains("means different things"));
+    let half = |x: f64| {
+        let cast = |from: &str, to: &str, kind: DataType| node("Cast", &[from], to, vec![int("to", kind as i64)]);
+        compared(vec![cast("x", "h", DataType::Float16), cast("h", "y", DataType::Float)], Vec::new(), x)
+    };
+    assert_eq!(half(60_000.0).unwrap(), Reference::Tract);
+    assert!(half(70_000.0).unwrap_err().to_string().contains("leave such samples out"));
+}

@@ -63,14 +63,11 @@ enum Left {
 /// The largest number of 16 bits.
 const LARGEST_HALF: f64 = 65_504.0;
 
-/// Scores of a computed mask are surely smaller.
+/// Scores are surely smaller.
 const LARGEST_SCORE: f64 = 32_768.0;
 
-/// Scores of a row that a constant mask hides: the samples show such rows, and tract would differ where they are larger.
-const LARGEST_SHOWN: f64 = 32.0;
-
-/// What floats of a type keep beside a number of scores up to `largest`.
-fn left_beside(number: f64, largest: f64, of: Option<DataType>) -> Left {
+/// What floats of a type keep of scores beside a number.
+fn left_beside(number: f64, of: Option<DataType>) -> Left {
     let digits = match of {
         Some(DataType::Double) => 53,
         Some(DataType::Float16) => 11,
@@ -82,7 +79,7 @@ fn left_beside(number: f64, largest: f64, of: Option<DataType>) -> Left {
         Left::Part
     } else if spacing <= 1.0 / 128.0 {
         Left::Scores
-    } else if spacing >= 2.0 * largest {
+    } else if spacing >= 2.0 * LARGEST_SCORE {
         Left::Nothing
     } else {
         Left::Part
@@ -91,18 +88,18 @@ fn left_beside(number: f64, largest: f64, of: Option<DataType>) -> Left {
 
 /// What a row gives that a computed mask hides by adding a number to all its scores.
 fn lowered(number: f64, of: Option<DataType>) -> Empty {
-    match left_beside(number, LARGEST_SCORE, of) {
+    match left_beside(number, of) {
         Left::Scores => Empty::Whole,
         Left::Nothing => Empty::Even { number },
         Left::Part => Empty::Refused,
     }
 }
 
-/// What a row gives that a computed mask hides when something is added to its scores.
-fn raised(empty: Empty, addend: &Known, of: Option<DataType>) -> Empty {
+/// What a row gives that a computed mask hides when it and something else are added.
+pub(super) fn raised(empty: Empty, addend: &Known, of: Option<DataType>) -> Empty {
     match (empty, addend.constant().map(Constant::uniform)) {
         (Empty::Even { number }, Some(Some(constant))) => Empty::Even { number: number + constant },
-        (Empty::Even { number }, _) if left_beside(number, LARGEST_SCORE, of) != Left::Nothing => Empty::Refused,
+        (Empty::Even { number }, _) if left_beside(number, of) != Left::Nothing => Empty::Refused,
         _ => empty,
     }
 }
@@ -325,7 +322,7 @@ impl Importer<'_> {
         let mut factors = Vec::with_capacity(bias.len());
         for (index, row) in bias.chunks_exact(length).enumerate() {
             let most = row.iter().fold(f64::NEG_INFINITY, |most, &x| most.max(x));
-            let left = if most < MASKED && most.is_finite() { left_beside(most, LARGEST_SHOWN, c.float_type()) } else { Left::Scores };
+            let left = if most < MASKED && most.is_finite() { left_beside(most, c.float_type()) } else { Left::Scores };
             if left == Left::Part {
                 return Err(c.wrong(format!(
                     "its mask hides all of row {index} by {most}, beside which floats round scores; hide with -10000, or leave a score"
