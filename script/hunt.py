@@ -1050,6 +1050,8 @@ class Case:
         if result["shapes"] != self.shapes:
             return "wrong", f"shapes {result['shapes']} where {self.shapes} are expected"
         verdict = "right"
+        # Outputs that take steps are right within a mean error; one that is missed on one input of so few may yet be.
+        missed = [[] for _ in self.outputs]
         ranges = [max(LEAST_RANGE, *(np.abs(a.astype(np.float64)).max() for a in arrays)) for arrays in zip(*self.answers)]
         for check, (answer, exact) in enumerate(zip(result["answers"], self.answers)):
             if "refused" in answer:
@@ -1065,6 +1067,11 @@ class Case:
                 answers = [exactly, *self.nearby(check, output, answer["inputs"])]
                 low, high = np.min(answers, 0), np.max(answers, 0)
                 off = np.maximum(low - given, given - high)
+                if result["steps"][output]:
+                    missed[output].append(off[off > 0].sum())
+                    total = MOST_ERROR * largest * off.size * len(self.answers)
+                    if sum(missed[output]) <= max(total, *missed[output]):
+                        continue
                 if not (off <= allowed).all():
                     at = np.unravel_index(off.argmax(), off.shape)
                     place = f"check {check}, output {name}{[int(i) for i in at]}"

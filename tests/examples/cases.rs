@@ -107,7 +107,8 @@ fn run(folder: &Path, proven: bool) -> Value {
         })
         .collect();
     let shapes: Vec<&[usize]> = graph.outputs.iter().map(|port| &graph.tensors[port.tensor].shape[..]).collect();
-    json!({ "answers": outputs, "shapes": shapes, "constraints": constraints, "table_bits": report.table_bits })
+    let steps: Vec<bool> = report.outputs.iter().map(|output| output.steps).collect();
+    json!({ "answers": outputs, "shapes": shapes, "steps": steps, "constraints": constraints, "table_bits": report.table_bits })
 }
 
 fn main() {

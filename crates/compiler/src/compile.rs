@@ -294,8 +294,7 @@ fn compile_imported(model: Imported, samples: Option<&Samples>, options: &Option
         let expected: Vec<Vec<Vec<f64>>> = made_up.par_iter().map(|Input(lists)| float.outputs(lists)).collect();
         let lists: Vec<Vec<Vec<f64>>> = made_up.iter().map(|Input(lists)| lists.clone()).collect();
         let statistics = statistics.filled(&float, &lists);
-        let reach = reach(float.outputs.len(), &expected).into_iter().zip(&evaluation.ranges).map(|(x, y)| x.max(*y)).collect();
-        let beside = Arc::new(Beside { ranges, made_up, expected, reach, statistics });
+        let beside = Arc::new(Beside { ranges, made_up, expected, statistics });
         Ok(Some(Prepared { input_bits, digits, encodings, beside }))
     };
     let curves = Curves::default();

@@ -9,7 +9,7 @@ use crate::float::{FloatGraph, FloatOp, Kind};
 use crate::goal::{GOOD_MADE_UP_ERROR, Goal, Shown};
 use crate::onnx::Reference;
 use crate::quantise::Quantised;
-use crate::report::{FunctionReport, NodeReport, OutputError, Report, Sites, rows, rows_of};
+use crate::report::{FunctionReport, NodeReport, OutputError, Report, Sites, rows, rows_of, share};
 use crate::search::{Attempt, Beside, Prepared};
 use zkslice_graph::{Function, Graph, Input, Node, Op, Samples, decode_outputs, encode, execute, execute_outputs};
 
@@ -79,37 +79,49 @@ pub(crate) struct Answers {
     pub(crate) samples: Vec<Outputs>,
     /// `None` where it refuses.
     pub(crate) made_up: Vec<Option<Outputs>>,
-    /// For each output what bounds hide.
-    pub(crate) hidden: Vec<f64>,
+    /// For each output what bounds hide, and the range that it is a part of.
+    pub(crate) hidden: Vec<(f64, f64)>,
 }
 
 /// The largest errors of outputs so far. Of one that takes steps it is the mean error, as a part of all inputs: it only grows.
 struct Errors<'a> {
     steps: &'a [bool],
+    /// How far each output ranges on the samples.
+    ranges: &'a [f64],
     inputs: usize,
     most: Vec<f64>,
+    /// The error that is largest as a part of the output's range, and that range: where an input's own outputs are larger than on the
+    /// samples it is theirs.
+    parts: Vec<(f64, f64)>,
 }
 
 impl Errors<'_> {
-    fn new(steps: &[bool], inputs: usize) -> Errors<'_> {
-        Errors { steps, inputs, most: vec![0.0; steps.len()] }
+    fn new<'a>(evaluation: &'a Evaluation<'_>, inputs: usize) -> Errors<'a> {
+        let Evaluation { steps, ranges, .. } = evaluation;
+        Errors { steps, ranges, inputs, most: vec![0.0; ranges.len()], parts: ranges.iter().map(|range| (0.0, *range)).collect() }
     }
 
-    /// Adds the answers to one input; gives what they add to each output's error.
+    /// Adds the answers to one input; gives what each output's error is of its range there, or adds to it.
     fn add(&mut self, outputs: &[Vec<f64>], expected: &[Vec<f64>]) -> Vec<f64> {
         let mut added = Vec::with_capacity(outputs.len());
         for (index, (output, expected)) in outputs.iter().zip(expected).enumerate() {
             let apart = output.iter().zip(expected).map(|(x, y)| (x - y).abs());
-            let most = &mut self.most[index];
-            added.push(if self.steps[index] {
+            let range = expected.iter().fold(self.ranges[index], |most, y| most.max(y.abs()));
+            let (most, part) = (&mut self.most[index], &mut self.parts[index]);
+            let error = if self.steps[index] {
                 let mean = apart.sum::<f64>() / (output.len() * self.inputs).max(1) as f64;
                 *most += mean;
+                *part = (*most, range.max(part.1));
                 mean
             } else {
                 let largest = apart.fold(0.0, f64::max);
                 *most = most.max(largest);
+                if share(largest, range) > share(part.0, part.1) {
+                    *part = (largest, range);
+                }
                 largest
-            });
+            };
+            added.push(share(error, range));
         }
         added
     }
@@ -134,9 +146,9 @@ impl Evaluation<'_> {
         order: &mut Vec<usize>,
         stop: impl Fn(&Shown) -> bool,
     ) -> Result<Result<Answers, Shown>, CompileError> {
-        let (graph, Beside { made_up, expected, reach, .. }) = (&quantised.graph, &*prepared.beside);
+        let (graph, Beside { made_up, expected, .. }) = (&quantised.graph, &*prepared.beside);
         let mut shown = Shown { errors: Vec::new(), made_up: Vec::new(), disagreed: 0 };
-        let mut errors = Errors::new(&self.steps, self.samples.0.len());
+        let mut errors = Errors::new(self, self.samples.0.len());
         let mut samples: Vec<Outputs> = Vec::with_capacity(self.samples.0.len());
         for block in blocks(self.samples.0.len()) {
             let answers: Vec<Result<Outputs, CompileError>> =
@@ -156,21 +168,20 @@ impl Evaluation<'_> {
             *order = (0..made_up.len()).collect();
         }
         let mut answers: Vec<Option<Outputs>> = vec![None; made_up.len()];
-        let mut errors = Errors::new(&self.steps, made_up.len());
+        let mut errors = Errors::new(self, made_up.len());
         for block in blocks(made_up.len()) {
             let found: Vec<(usize, Option<Outputs>)> =
                 order[block.clone()].par_iter().map(|&index| (index, answer(graph, index, &made_up[index]).ok())).collect();
             let mut worst = (0.0, block.start);
             for (position, (index, outputs)) in block.zip(found) {
                 let added = outputs.as_ref().map(|outputs| errors.add(outputs, &expected[index])).unwrap_or_default();
-                for (error, range) in added.into_iter().zip(reach) {
-                    if error > worst.0 * *range {
-                        worst = (error / *range, position);
-                    }
+                let added = added.into_iter().fold(0.0, f64::max);
+                if added > worst.0 {
+                    worst = (added, position);
                 }
                 answers[index] = outputs;
             }
-            shown.made_up = errors.most.iter().copied().zip(reach.iter().copied()).collect();
+            shown.made_up.clone_from(&errors.parts);
             if stop(&shown) {
                 order[..=worst.1].rotate_right(1);
                 return Ok(Err(shown));
@@ -184,16 +195,17 @@ impl Evaluation<'_> {
         let graph = &quantised.graph;
         let (mut largest_error, mut sum, mut terms) = (0.0_f64, 0.0_f64, 0_usize);
         let (mut agreed, mut classified) = (0_usize, 0_usize);
-        let named = |((name, _), &range): (&(String, usize), &f64)| OutputError {
+        let named = |(((name, _), &range), &steps): ((&(String, usize), &f64), &bool)| OutputError {
             output: name.clone(),
             range,
+            steps,
             largest_error: 0.0,
             sample: 0,
             made_up_range: range,
             made_up_error: 0.0,
         };
-        let mut by_output: Vec<OutputError> = self.float.outputs.iter().zip(&self.ranges).map(named).collect();
-        let mut errors = Errors::new(&self.steps, self.samples.0.len());
+        let mut by_output: Vec<OutputError> = self.float.outputs.iter().zip(&self.ranges).zip(&self.steps).map(named).collect();
+        let mut errors = Errors::new(self, self.samples.0.len());
         let mut worst = vec![0.0; by_output.len()];
         for (sample, (outputs, expected)) in answers.samples.iter().zip(self.expected).enumerate() {
             for ((added, of), worst) in errors.add(outputs, expected).into_iter().zip(&mut by_output).zip(&mut worst) {
@@ -215,19 +227,14 @@ impl Evaluation<'_> {
             largest_error = largest_error.max(*error);
         }
         // What is refused has no answer that could be wrong.
-        let mut errors = Errors::new(&self.steps, answers.made_up.len());
+        let mut errors = Errors::new(self, answers.made_up.len());
         for (outputs, expected) in answers.made_up.iter().zip(&prepared.beside.expected) {
             let Some(outputs) = outputs else { continue };
             errors.add(outputs, expected);
-            for (expected, of) in expected.iter().zip(&mut by_output) {
-                of.made_up_range = expected.iter().fold(of.made_up_range, |most, y| most.max(y.abs()));
-            }
         }
-        for (of, error) in by_output.iter_mut().zip(&errors.most) {
-            of.made_up_error = *error;
-        }
-        for (output, hidden) in by_output.iter_mut().zip(&answers.hidden) {
-            output.made_up_error = output.made_up_error.max(*hidden);
+        for ((of, part), hidden) in by_output.iter_mut().zip(&errors.parts).zip(&answers.hidden) {
+            let larger = if share(hidden.0, hidden.1) > share(part.0, part.1) { hidden } else { part };
+            (of.made_up_error, of.made_up_range) = *larger;
         }
         Report {
             reference: self.reference,
@@ -265,16 +272,13 @@ impl Evaluation<'_> {
         let Beside { made_up, expected, .. } = &*prepared.beside;
         let worst = report.outputs.iter().max_by(|a, b| a.share().total_cmp(&b.share()));
         let (of_samples, sample) = worst.map_or((0.0, 0), |output| (output.share(), output.sample));
-        let mut ranges = self.ranges.clone();
         let mut worst = (0.0_f64, None);
-        let mut errors = Errors::new(&self.steps, answers.made_up.len());
+        let mut errors = Errors::new(self, answers.made_up.len());
         for (index, outputs) in answers.made_up.iter().enumerate() {
             let added = outputs.as_ref().map(|outputs| errors.add(outputs, &expected[index])).unwrap_or_default();
-            for ((error, expected), range) in added.into_iter().zip(&expected[index]).zip(&mut ranges) {
-                *range = expected.iter().fold(*range, |most, y| most.max(y.abs()));
-                if error > worst.0 * *range {
-                    worst = (error / *range, Some(index));
-                }
+            let added = added.into_iter().fold(0.0, f64::max);
+            if added > worst.0 {
+                worst = (added, Some(index));
             }
         }
         let (input, expected) = match worst {
@@ -301,8 +305,8 @@ impl Evaluation<'_> {
     }
 
     /// What bounds hide: how far each output would be off if the element before a Clip that is off most were within the bounds.
-    fn hidden_errors(&self, quantised: &Quantised, prepared: &Prepared) -> Vec<f64> {
-        let mut hidden = vec![0.0_f64; self.float.outputs.len()];
+    fn hidden_errors(&self, quantised: &Quantised, prepared: &Prepared) -> Vec<(f64, f64)> {
+        let mut hidden: Vec<(f64, f64)> = self.ranges.iter().map(|range| (0.0, *range)).collect();
         let clips: Vec<(usize, f64, f64)> = (0..self.float.nodes.len())
             .filter_map(|position| match self.float.nodes[position].op {
                 FloatOp::Clip { min, max } => Some((position, min, max)),
@@ -315,10 +319,12 @@ impl Evaluation<'_> {
         let graph = &quantised.graph;
         let inputs: Vec<&Input> =
             self.samples.0.iter().take(HIDDEN_INPUTS).chain(prepared.beside.made_up.iter().take(HIDDEN_INPUTS)).collect();
-        let one = |input: &Input| -> Option<Vec<f64>> {
+        let one = |input: &Input| -> Option<Vec<(f64, f64)>> {
             let integers = encode(graph, input).ok().and_then(|integers| execute(graph, &integers).ok())?;
             let exact = self.float.run(&input.0);
-            let mut hidden = vec![0.0_f64; self.float.outputs.len()];
+            let largest = |id: usize| exact[id].iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+            let range = |((_, id), range): (&(String, usize), &f64)| (0.0, largest(*id).max(*range));
+            let mut hidden: Vec<(f64, f64)> = self.float.outputs.iter().zip(&self.ranges).map(range).collect();
             for &(position, min, max) in &clips {
                 let node = &self.float.nodes[position];
                 let (before, after) = (node.inputs[0], node.output);
@@ -331,8 +337,7 @@ impl Evaluation<'_> {
                 let Some((error, element)) = errors.max_by(|a, b| a.0.total_cmp(&b.0)) else {
                     continue;
                 };
-                let largest = exact[after].iter().fold(0.0_f64, |most, x| most.max(x.abs()));
-                if error <= GOOD_MADE_UP_ERROR * largest {
+                if error <= GOOD_MADE_UP_ERROR * largest(after) {
                     continue;
                 }
                 let mut values = exact.clone();
@@ -341,15 +346,20 @@ impl Evaluation<'_> {
                 self.float.run_on(&mut values, position + 1);
                 for ((_, id), hidden) in self.float.outputs.iter().zip(&mut hidden) {
                     let apart = values[*id].iter().zip(&exact[*id]).map(|(x, y)| (x - y).abs());
-                    *hidden = apart.fold(*hidden, f64::max);
+                    hidden.0 = apart.fold(hidden.0, f64::max);
                 }
             }
             Some(hidden)
         };
         for block in inputs.chunks(self.float.runs_at_once()) {
-            let found: Vec<Vec<f64>> = block.par_iter().filter_map(|input| one(input)).collect();
+            let found: Vec<Vec<(f64, f64)>> = block.par_iter().filter_map(|input| one(input)).collect();
             for list in found {
-                hidden.iter_mut().zip(list).for_each(|(most, x)| *most = most.max(x));
+                let larger = |(most, one): (&mut (f64, f64), (f64, f64))| {
+                    if share(one.0, one.1) > share(most.0, most.1) {
+                        *most = one;
+                    }
+                };
+                hidden.iter_mut().zip(list).for_each(larger);
             }
         }
         hidden

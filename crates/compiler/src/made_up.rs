@@ -2,7 +2,7 @@
 //!
 //! An error that only the samples are asked for is as good as the samples: a bound that all of them reach hides how coarse
 //! what comes before it is. So the model is also held against itself on inputs between the samples, on mixes of them, anywhere
-//! in the ranges that it accepts, and where outputs are on the way from their least to their greatest; what it refuses there is
+//! in the ranges that it accepts and at their ends, and where outputs are on the way from their least to their greatest; what it refuses there is
 //! no answer and does not count.
 
 use rayon::prelude::*;
@@ -10,8 +10,12 @@ use rayon::prelude::*;
 use crate::float::FloatGraph;
 use zkslice_graph::Input;
 
-/// Made-up inputs of each kind.
-const EACH: usize = 16;
+/// Made-up inputs of each kind: as many as make up so many elements, within these bounds. Few elements take few steps to try, and
+/// have few others that could be as wrong.
+const ELEMENTS: usize = 2048;
+const EACH: std::ops::RangeInclusive<usize> = 16..=64;
+/// Kinds of made-up inputs.
+const KINDS: usize = 4;
 /// Outputs whose middles are looked for, and pairs of samples between which they are.
 const MIDDLES: (usize, usize) = (4, 4);
 /// Halvings of the way between two samples: steep models have their middle in a small part of it.
@@ -40,19 +44,23 @@ impl Uniform {
 }
 
 /// Inputs within `ranges` (of each input's elements): between two samples or a little beyond them, with each element from a
-/// sample of its own, and uniform.
+/// sample of its own, uniform, and with each element at an end of its range.
 pub(crate) fn inputs(ranges: &[Vec<(f64, f64)>], samples: &[Input]) -> Vec<Input> {
     let mut uniform = Uniform::new();
-    let mut made = Vec::with_capacity(3 * EACH);
-    for index in 0..3 * EACH {
+    let elements: usize = ranges.iter().map(Vec::len).sum();
+    let count = KINDS * (ELEMENTS / elements.max(1)).clamp(*EACH.start(), *EACH.end());
+    let mut made = Vec::with_capacity(count);
+    for index in 0..count {
         let (a, b) = (&samples[uniform.below(samples.len())].0, &samples[uniform.below(samples.len())].0);
         let t = 1.5 * uniform.next() - 0.25;
         let lists = ranges.iter().enumerate().map(|(input, ranges)| {
             let element = |(element, &(min, max)): (usize, &(f64, f64))| {
-                let x = match index % 3 {
+                let x = match index % KINDS {
                     0 => a[input][element] + t * (b[input][element] - a[input][element]),
                     1 => samples[uniform.below(samples.len())].0[input][element],
-                    _ => min + (max - min) * uniform.next(),
+                    2 => min + (max - min) * uniform.next(),
+                    _ if uniform.next() < 0.5 => min,
+                    _ => max,
                 };
                 x.clamp(min, max)
             };

@@ -146,14 +146,17 @@ pub struct OutputError {
     pub output: String,
     /// Largest magnitude of the float model's numbers on the samples: how far the output ranges.
     pub range: f64,
+    /// Whether it only takes steps: what counts are then mean differences, over all elements and inputs, and not largest ones.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub steps: bool,
     /// Largest difference on the samples.
     pub largest_error: f64,
     /// The sample with the largest difference.
     pub sample: usize,
-    /// `range`, or the largest magnitude on the made-up inputs where that is larger.
-    pub made_up_range: f64,
-    /// Largest difference on the made-up inputs, or that a bound hides on any input.
+    /// The difference on the made-up inputs, or that a bound hides on any input, that is largest as a part of `made_up_range`.
     pub made_up_error: f64,
+    /// `range`, or the largest magnitude on that input where that is larger.
+    pub made_up_range: f64,
 }
 
 impl Report {
@@ -169,16 +172,18 @@ impl Report {
 }
 
 impl OutputError {
-    pub(crate) fn share(&self) -> f64 {
+    /// The error on the samples as a part of the range.
+    pub fn share(&self) -> f64 {
         share(self.largest_error, self.range)
     }
 
-    pub(crate) fn made_up_share(&self) -> f64 {
+    /// The error on made-up inputs as a part of the range there.
+    pub fn made_up_share(&self) -> f64 {
         share(self.made_up_error, self.made_up_range)
     }
 }
 
 /// An error as a part of a range.
-fn share(error: f64, range: f64) -> f64 {
+pub(crate) fn share(error: f64, range: f64) -> f64 {
     if error == 0.0 { 0.0 } else { error / range }
 }

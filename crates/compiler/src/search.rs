@@ -58,8 +58,6 @@ pub(crate) struct Beside {
     pub(crate) made_up: Vec<Input>,
     /// The float model's outputs on each made-up input.
     pub(crate) expected: Vec<Vec<Vec<f64>>>,
-    /// The largest magnitude of each output on the samples and on made-up inputs, refused or not.
-    pub(crate) reach: Vec<f64>,
     /// What the samples show, filled up where they show nothing; `None` where they show something of every value.
     pub(crate) statistics: Option<Statistics>,
 }

@@ -282,13 +282,15 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         },
     )];
     let of = |error: f64, range: f64| format!("{} of outputs up to {}", significant(error), significant(range));
+    let which = |steps: bool| if steps { "mean" } else { "largest" };
     for output in report.outputs.iter().filter(|_| report.outputs.len() > 1) {
-        lines.push(format!("  output `{}`: largest error {}", output.output, of(output.largest_error, output.range)));
+        lines.push(format!("  output `{}`: {} error {}", output.output, which(output.steps), of(output.largest_error, output.range)));
     }
-    for output in report.outputs.iter().filter(|output| output.made_up_error > output.largest_error) {
+    for output in report.outputs.iter().filter(|output| output.made_up_share() > output.share()) {
         let name = if report.outputs.len() > 1 { format!("output `{}`, ", output.output) } else { String::new() };
         let error = of(output.made_up_error, output.made_up_range);
-        lines.push(format!("  {name}on {} made-up inputs beside the samples: largest error {error}", report.made_up));
+        let which = which(output.steps);
+        lines.push(format!("  {name}on {} made-up inputs beside the samples: {which} error {error}", report.made_up));
     }
     let sites = [
         (report.sites.inputs, "inputs"),

@@ -135,7 +135,7 @@ fn folded(c: &Context<'_>, op: FloatOp, constants: &[&Constant], shape: &[usize]
         Kind::Integer | Kind::Boolean if list.iter().all(|x| x.abs() < 2_f64.powi(53)) => {
             Elements::Ints(list.iter().map(|&x| x as i64).collect())
         }
-        _ => return Err(c.wrong("its constants give integers beyond 2^53, or none")),
+        _ => return Err(c.wrong("its constants give integers beyond 2^53 or beyond their type, or none")),
     };
     Ok(Known::Constant(Constant { shape: shape.to_vec(), elements }))
 }

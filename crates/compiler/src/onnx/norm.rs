@@ -237,13 +237,11 @@ impl Importer<'_> {
 
     /// Each row divided by its sum of magnitudes (1) or its length (2); a row of zeros stays one.
     pub(super) fn unit_rows(&mut self, c: &Context<'_>, rows: &Known, power: i64) -> Result<Known, ImportError> {
-        let norm = if power == 1 {
-            let magnitude = self.magnitude(c, rows)?;
-            self.row_sums(c, &magnitude, 1.0)?
-        } else {
-            self.root_of_squares(c, rows, 1.0, 0.0)?
-        };
-        let negative = self.negated(c, &norm)?;
+        let magnitude = self.magnitude(c, rows)?;
+        let magnitudes = self.row_sums(c, &magnitude, 1.0)?;
+        // A length is rounded, and may be 0 where its row is not: only a sum of magnitudes tells.
+        let negative = self.negated(c, &magnitudes)?;
+        let norm = if power == 1 { magnitudes } else { self.root_of_squares(c, rows, 1.0, 0.0)? };
         let is_zero = self.step(c, &negative)?;
         let norm = self.plus(c, &norm, &is_zero)?;
         self.ratio(c, rows, &norm, 0.0)

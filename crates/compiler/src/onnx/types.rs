@@ -108,9 +108,11 @@ enum Beyond {
 
 fn beyond(operator: &str) -> Option<Beyond> {
     match operator {
-        "Abs" | "Add" | "CumSum" | "Einsum" | "Gemm" | "MatMul" | "Mul" | "Neg" | "ReduceL1" | "ReduceProd" | "ReduceSum"
-        | "ReduceSumSquare" | "ScatterElements" | "ScatterND" | "Sub" | "Sum" => Some(Beyond::Wraps),
-        "Pow" => Some(Beyond::Undefined),
+        "Abs" | "Add" | "CumSum" | "Einsum" | "Gemm" | "MatMul" | "Mul" | "Neg" | "ScatterElements" | "ScatterND" | "Sub" | "Sum" => {
+            Some(Beyond::Wraps)
+        }
+        // NumPy's reductions wrap, those of ONNX Runtime stop at the largest number.
+        "Pow" | "ReduceL1" | "ReduceProd" | "ReduceSum" | "ReduceSumSquare" => Some(Beyond::Undefined),
         _ => None,
     }
 }
