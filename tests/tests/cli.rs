@@ -359,9 +359,12 @@ fn messages_name_only_options_that_exist() {
     };
     for command in commands.iter().filter(|command| *command != "help") {
         let mut all = options(&[command.as_str()]);
-        if command == "deployments" {
-            all.extend(options(&[command.as_str(), "check"]));
-        }
+        let below: &[&str] = match command.as_str() {
+            "deployments" => &["check"],
+            "ceremony" => &["import", "begin", "contribute", "close", "show", "verify", "finish"],
+            _ => &[],
+        };
+        below.iter().for_each(|step| all.extend(options(&[command.as_str(), step])));
         known.insert(command.clone(), all);
     }
     let everywhere: BTreeSet<&String> = known.values().flatten().collect();

@@ -386,8 +386,8 @@ fn newer_format_versions() {
     edit(&newer.join("manifest.json"), |m| (m["version"], m["more"]) = (json!(3), json!(true)));
     refused!(2, ["manifest.json", "format version 3", "up to 2", "upgrade zkslice"], "inspect", newer);
     fresh();
-    edit(&newer.join("keys.json"), |m| (m["version"], m["more"]) = (json!(3), json!(true)));
-    refused!(2, ["keys.json", "format version 3", "upgrade zkslice"], "verify", newer, bundle);
+    edit(&newer.join("keys.json"), |m| (m["version"], m["more"]) = (json!(4), json!(true)));
+    refused!(2, ["keys.json", "format version 4", "upgrade zkslice"], "verify", newer, bundle);
     edit(&newer.join("keys.json"), |m| m["version"] = json!(1));
     refused!(2, ["keys.json", "format version 1", "no longer read", "setup --force"], "verify", newer, bundle);
     fresh();
@@ -402,7 +402,7 @@ fn newer_format_versions() {
     fresh();
     let key = newer.join(scene::key(&newer, 0, "proving"));
     let mut bytes = std::fs::read(&key).unwrap();
-    for (version, words) in [(4, ["format version 4", "upgrade zkslice"]), (2, ["format version 2", "run `zkslice setup` again"])] {
+    for (version, words) in [(5, ["format version 5", "upgrade zkslice"]), (3, ["format version 3", "run `zkslice setup` again"])] {
         bytes[8] = version;
         std::fs::write(&key, &bytes).unwrap();
         let words: Vec<&str> = ["0.proving.key"].into_iter().chain(words).collect();
@@ -480,8 +480,8 @@ fn format_version_zero() {
     let scene = proven();
     let zero = |path: &Path| {
         let text = std::fs::read_to_string(path).unwrap();
-        let zeroed = |text: String, version: &str| text.replacen(version, &version.replace(['1', '2'], "0"), 1);
-        let changed = ["\"version\": 1", "\"version\":1", "\"version\": 2"].into_iter().fold(text.clone(), zeroed);
+        let zeroed = |text: String, version: &str| text.replacen(version, &version.replace(['1', '2', '3'], "0"), 1);
+        let changed = ["\"version\": 1", "\"version\":1", "\"version\": 2", "\"version\": 3"].into_iter().fold(text.clone(), zeroed);
         assert_ne!(text, changed);
         std::fs::write(path, changed).unwrap();
     };

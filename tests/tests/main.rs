@@ -4,6 +4,7 @@
 
 mod abi;
 mod accuracy;
+mod ceremony;
 #[path = "../../crates/chain/tests/support/mod.rs"]
 mod chain;
 mod cli;

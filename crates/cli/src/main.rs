@@ -26,6 +26,7 @@ struct Cli {
 enum Command {
     Compile(commands::compile::Args),
     Setup(commands::setup::Args),
+    Ceremony(commands::ceremony::Args),
     Encode(commands::encode::Args),
     Run(commands::run::Args),
     Prove(commands::prove::Args),
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Compile(args) => commands::compile::run(args, &output),
         Command::Setup(args) => commands::setup::run(args, &output),
+        Command::Ceremony(args) => commands::ceremony::run(args, &output),
         Command::Encode(args) => commands::encode::run(args, &output),
         Command::Run(args) => commands::run::run(args, &output),
         Command::Prove(args) => commands::prove::run(args, &output),

@@ -5,6 +5,7 @@
 //! | `files` | a file is written whole and durably, or not at all: [`write`] |
 //! | `folder` | so is a folder: [`NewFolder`] |
 //! | `lock` | one process at a time writes a file or a folder: [`FileLock`], [`FolderLock`] |
+//! | `sections` | files of large sections, mapped into memory, with digests: [`Sections`] |
 //! | `version` | the version that a format states: read first, and refused if this build does not read it |
 //! | `json` | files of JSON as they are written: [`to_json`] |
 //! | [`hex`](mod@hex) | bytes and words as hexadecimal text |
@@ -19,6 +20,7 @@ mod json;
 pub mod key_blob;
 mod lock;
 mod panics;
+mod sections;
 mod version;
 mod words;
 
@@ -29,5 +31,6 @@ pub use json::to_json;
 pub use key_blob::KeyBlobHeader;
 pub use lock::{FileLock, FolderLock};
 pub use panics::guard;
+pub use sections::{Sections, SectionsError};
 pub use version::{VersionError, check_version, json_version};
 pub use words::{WORD_BITS, Word, digits_per_word, keccak, push_number, tag, words_of};

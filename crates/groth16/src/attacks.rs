@@ -16,8 +16,9 @@ use zkslice_circuit::gadgets;
 use zkslice_circuit::{Builder, Circuit, ConstraintBuilder, Entries, Layout, Matrix, Witness, WitnessBuilder};
 use zkslice_graph::{BoundGraph, build_circuit, build_witness};
 
-use crate::key_file::{Section, g1_bytes, g2_bytes};
+use crate::key_file::Section;
 use crate::plain::ArkKey;
+use crate::raw::{g1_bytes, g2_bytes};
 use crate::setup::Columns;
 use crate::verify::verify_under_any_key;
 use crate::{
@@ -467,7 +468,7 @@ fn attack_b9_keys_that_prove_anything_are_refused() {
             }
             assert!(matches!(bad.check(), Err(KeyError::Unsafe(_))), "{name}");
             assert!(matches!(VerifyingKey::from_record(&bad.record()), Err(KeyError::Unsafe(_))), "{name}: the record");
-            let file = ProvingKey::assemble(key.layout().clone(), true, bad.clone(), sections(key));
+            let file = ProvingKey::assemble(key.layout().clone(), None, bad.clone(), sections(key));
             assert!(matches!(file, Err(KeyError::Unsafe(_))), "{name}: the key file");
             if bad.form() == Form::Plain {
                 let json = snarkjs::verifying_key(&bad).unwrap();
@@ -545,7 +546,7 @@ fn attack_g6_a_key_that_does_not_blind_is_refused() {
     let mut rng = StdRng::seed_from_u64(8);
     let circuit = circuit();
     let key = Setup::dev(&mut rng).key(&circuit, &GROUPS, &mut rng).unwrap();
-    let assemble = |sections| ProvingKey::assemble(key.layout().clone(), true, key.verifying_key().clone(), sections);
+    let assemble = |sections| ProvingKey::assemble(key.layout().clone(), None, key.verifying_key().clone(), sections);
     assemble(sections(&key)).unwrap();
     let mut unblinded = sections(&key);
     unblinded[Section::Points1 as usize][64..].fill(0);
@@ -602,7 +603,7 @@ fn attack_g6_a_plain_key_that_does_not_blind_is_refused() {
     theirs.b_g1_query.iter_mut().for_each(|point| *point = G1Affine::zero());
     let mut unblinded = sections(&key);
     unblinded[Section::Plain as usize] = crate::plain::to_bytes(&theirs).unwrap();
-    let key = ProvingKey::assemble(key.layout().clone(), true, key.verifying_key().clone(), unblinded);
+    let key = ProvingKey::assemble(key.layout().clone(), None, key.verifying_key().clone(), unblinded);
     let prove = |rng: &mut StdRng| prove(key.as_ref().unwrap(), &witness, || Ok(circuit.clone()), rng);
     match prove(&mut rng) {
         Err(error) => assert!(matches!(error, ProveError::Key(KeyError::Unsafe(_))), "{error}"),
@@ -618,7 +619,7 @@ fn keys_with_impossible_layouts_are_refused() {
     let circuit = circuit();
     let key = Setup::dev(&mut rng).key(&circuit, &GROUPS, &mut rng).unwrap();
     let refused = |layout: Layout, vk: VerifyingKey, sections| {
-        matches!(ProvingKey::assemble(layout, true, vk, sections), Err(KeyError::Malformed { .. }))
+        matches!(ProvingKey::assemble(layout, None, vk, sections), Err(KeyError::Malformed { .. }))
     };
     let vk = key.verifying_key();
     // A plain key for a circuit with lookups: χ would be 0, a table's entry.
@@ -683,7 +684,7 @@ fn a_proof_is_read_back_before_it_leaves() {
             Section::B2 => damaged[section as usize][..128].copy_from_slice(&g2_bytes(&[outside])),
             _ => damaged[section as usize][..64].copy_from_slice(&g1_bytes(&[G1Affine::new_unchecked(Fq::from(5u64), Fq::from(6u64))])),
         }
-        let damaged = ProvingKey::assemble(key.layout().clone(), true, key.verifying_key().clone(), damaged).unwrap();
+        let damaged = ProvingKey::assemble(key.layout().clone(), None, key.verifying_key().clone(), damaged).unwrap();
         let result = prove(&damaged, &witness, || Ok(circuit()), &mut rng);
         assert!(matches!(result, Err(ProveError::SelfCheck)), "{section:?}: {result:?}");
     }

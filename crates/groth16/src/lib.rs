@@ -14,6 +14,7 @@
 //! verify     one proof
 //! challenge  the bytes that χ is hashed from
 //! plain      circuits without a challenge, by ark-groth16
+//! raw        points as they lie in key files
 //! points     32-byte words of points, as EIP-196 and EIP-197 have them
 //! snarkjs    JSON of plain keys and proofs
 //! ```
@@ -28,6 +29,7 @@ mod msm;
 mod plain;
 mod points;
 mod prove;
+pub mod raw;
 mod rows;
 mod setup;
 pub mod snarkjs;
@@ -36,7 +38,7 @@ mod verify;
 pub use challenge::{challenge, fingerprint, to_field};
 pub use error::{KeyError, ProveError, VerifyError};
 pub use key::{Form, VerifyingKey, WordGroup, check_deltas};
-pub use key_file::ProvingKey;
+pub use key_file::{KeyPoints, ProvingKey};
 pub use points::{fr_from_word, fr_to_word, g1_from_words, g1_to_words, g2_from_words, g2_to_words};
 pub use prove::{Proof, prove};
 pub use rows::check_rows;

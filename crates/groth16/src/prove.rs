@@ -14,7 +14,8 @@ use rayon::prelude::*;
 use zkslice_circuit::{Circuit, Layout, SecondRound, Table, Witness};
 
 use crate::challenge::challenge;
-use crate::key_file::{Blinding, Section, g1, g2};
+use crate::key_file::{Blinding, Section};
+use crate::raw::{g1, g2};
 use crate::{Form, ProveError, ProvingKey, Statement, VerifyError, VerifyingKey, msm, plain, points, verify};
 
 /// A proof. `c1` is the first-round commitment; none in the plain form, whose C is `c2`.

@@ -1,6 +1,6 @@
 //! Dev setup: keys from toxic waste that this process draws and forgets.
 
-use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, G2Affine, G2Projective};
+use ark_bn254::{Bn254, Fr, G1Projective, G2Affine, G2Projective};
 use ark_ec::scalar_mul::BatchMulPreprocessing;
 use ark_ec::{CurveGroup, PrimeGroup};
 use ark_ff::{Field, One, UniformRand, Zero};
@@ -10,8 +10,7 @@ use rand_core::CryptoRngCore;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use zkslice_circuit::{Circuit, Layout, Matrix};
 
-use crate::key_file::{g1_bytes, g2_bytes};
-use crate::{KeyError, ProvingKey, VerifyingKey, WordGroup, check_rows, plain};
+use crate::{KeyError, KeyPoints, ProvingKey, WordGroup, check_rows, plain};
 
 /// τ, α and β of one setup; γ is the generator, as in every key that grows from a powers-of-tau ceremony. Zeroized on drop.
 ///
@@ -70,7 +69,7 @@ impl Setup {
             let key = plain::setup(circuit, [self.alpha, self.beta, deltas.second], rng)?;
             let verifying_key = plain::verifying_key(&key.vk, layout.publics);
             verifying_key.check()?;
-            return ProvingKey::assemble(layout, true, verifying_key, sections_of_plain(&key)?);
+            return ProvingKey::assemble(layout, None, verifying_key, sections_of_plain(&key)?);
         }
         self.committed(circuit, layout, groups, &deltas)
     }
@@ -91,33 +90,22 @@ impl Setup {
         let beta: G2Affine = (G2Projective::generator() * self.beta).into_affine();
         let delta1: G2Affine = (G2Projective::generator() * deltas.first).into_affine();
         let delta2: G2Affine = (G2Projective::generator() * deltas.second).into_affine();
-        let single: Vec<G1Affine> = g1.batch_mul(&[self.alpha, self.beta, deltas.first, deltas.second]);
-        let verifying_key = VerifyingKey {
-            publics: layout.publics,
-            groups: groups.to_vec(),
-            alpha: single[0],
-            beta,
-            gamma: G2Projective::generator().into_affine(),
-            delta1: Some(delta1),
-            delta2,
-            ic: g1.batch_mul(&combined(0..p, Fr::one())),
-        };
-        verifying_key.check()?;
         if columns.b[early..].iter().any(|v| !v.is_zero()) {
             return Err(KeyError::Malformed { what: "circuit".into(), reason: "a second-round wire is on the B side".into() });
         }
-        let sections = [
-            g1_bytes(&single),
-            g2_bytes(&[beta, delta2]),
-            g1_bytes(&g1.batch_mul(&columns.a)),
-            g1_bytes(&g1.batch_mul(&columns.b[..early])),
-            g2_bytes(&g2.batch_mul(&columns.b[..early])),
-            g1_bytes(&g1.batch_mul(&k1)),
-            g1_bytes(&g1.batch_mul(&k2)),
-            g1_bytes(&g1.batch_mul(&h)),
-            Vec::new(),
-        ];
-        ProvingKey::assemble(layout, true, verifying_key, sections)
+        let single = g1.batch_mul(&[self.alpha, self.beta, deltas.first, deltas.second]);
+        let points = KeyPoints {
+            single: [single[0], single[1], single[2], single[3]],
+            single2: [beta, delta1, delta2],
+            ic: g1.batch_mul(&combined(0..p, Fr::one())),
+            a: g1.batch_mul(&columns.a),
+            b1: g1.batch_mul(&columns.b[..early]),
+            b2: g2.batch_mul(&columns.b[..early]),
+            k1: g1.batch_mul(&k1),
+            k2: g1.batch_mul(&k2),
+            h: g1.batch_mul(&h),
+        };
+        ProvingKey::from_points(layout, groups, None, &points)
     }
 }
 

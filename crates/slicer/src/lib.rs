@@ -29,7 +29,7 @@ pub use fit::fit;
 pub use manifest::{FeatureEntry, InputMode, Manifest, SliceEntry, TensorEntry};
 pub use package::{KeyManifest, Package, PackageOptions, SliceKeyEntry};
 pub use partition::{Partition, Strategy, partition};
-pub use setup::{setup, setup_again};
+pub use setup::{install, setup, setup_again};
 pub use size::{key_bytes, prove_estimate};
 pub use slices::{Slice, SliceModel, Wiring, WiringTensor, slice};
 pub use split::{Split, split};

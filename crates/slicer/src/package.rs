@@ -34,8 +34,8 @@ use crate::slices::{Slice, SliceModel, slice};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const KEYS: &str = "keys.json";
-/// Version of `keys.json`; until 1 the keys lay beside the graphs.
-pub(crate) const KEYS_VERSION: u32 = 2;
+/// Version of `keys.json`; until 1 the keys lay beside the graphs, until 2 the transcript was missing.
+pub(crate) const KEYS_VERSION: u32 = 3;
 const KEYS_FOLDER: &str = "keys";
 const SLICES_FOLDER: &str = "slices";
 
@@ -49,14 +49,14 @@ pub struct SliceKeyEntry {
     pub proving_key: String,
 }
 
-/// What `setup` made.
+/// What `setup` or a ceremony made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyManifest {
     /// Format version.
     pub version: u32,
-    /// Whether the keys were made without a ceremony.
-    pub dev: bool,
+    /// Hash of the transcript of the ceremony that the keys come from; none for development keys.
+    pub transcript: Option<String>,
     /// keccak256 of `manifest.json`: the package that the keys are for.
     pub package: String,
     /// Digest of α, β, γ.
@@ -65,6 +65,23 @@ pub struct KeyManifest {
     pub model: String,
     /// The slices' keys.
     pub slices: Vec<SliceKeyEntry>,
+}
+
+impl KeyManifest {
+    /// Whether the keys were made without a ceremony.
+    pub fn is_dev(&self) -> bool {
+        self.transcript.is_none()
+    }
+
+    /// The transcript's hash.
+    pub fn transcript_hash(&self) -> Option<[u8; 32]> {
+        self.transcript.as_deref().and_then(hex::word)
+    }
+
+    /// What the folder of its files is called after.
+    pub(crate) fn first_key(&self) -> &str {
+        self.slices.first().map_or("", |slice| &slice.verifying_key)
+    }
 }
 
 /// How to make a package.
@@ -269,9 +286,10 @@ impl Package {
         if keys.package != hex0x(&self.digest) || keys.slices.len() != self.slices.len() {
             return Err(PackageError::malformed(&path, "the keys are for another package; run `zkslice setup` again"));
         }
-        // It names a folder.
-        if hex::word(&keys.setup).is_none() {
-            return Err(PackageError::malformed(&path, "`setup` is no digest; run `zkslice setup` again"));
+        // The first names a folder.
+        let digests = keys.slices.iter().flat_map(|slice| [&slice.verifying_key, &slice.proving_key]);
+        if digests.chain([&keys.setup, &keys.model]).chain(&keys.transcript).any(|digest| hex::word(digest).is_none()) {
+            return Err(PackageError::malformed(&path, "something in it is no digest; run `zkslice setup` again"));
         }
         Ok(known.insert(keys).clone())
     }
@@ -302,7 +320,7 @@ impl Package {
         let manifest = self.keys()?;
         let mut keys = Vec::with_capacity(manifest.slices.len());
         for (k, entry) in manifest.slices.iter().enumerate() {
-            let path = self.folder.join(verifying_key_file(&manifest.setup, k));
+            let path = self.folder.join(verifying_key_file(manifest.first_key(), k));
             let bytes = self.of_key_file(&manifest, fs::read(&path).map_err(PackageError::io(&path)))?;
             let key = VerifyingKey::from_record(&bytes).map_err(|e| PackageError::malformed(&path, e))?;
             if hex0x(&key.hash()) != entry.verifying_key {
@@ -325,17 +343,18 @@ impl Package {
     /// [`PackageError`].
     pub fn proving_key(&self, slice: usize) -> Result<ProvingKey, PackageError> {
         let manifest = self.keys()?;
-        let path = self.folder.join(proving_key_file(&manifest.setup, slice));
+        let path = self.folder.join(proving_key_file(manifest.first_key(), slice));
         let key = self.of_key_file(&manifest, ProvingKey::open(&path).map_err(PackageError::from))?;
         let entry = &manifest.slices[slice];
-        if hex0x(&key.digest()) != entry.proving_key || hex0x(key.verifying_key_hash()) != entry.verifying_key {
+        let of_transcript = key.transcript().copied() == manifest.transcript_hash();
+        if hex0x(&key.digest()) != entry.proving_key || hex0x(key.verifying_key_hash()) != entry.verifying_key || !of_transcript {
             return Err(PackageError::malformed(&path, "the key is from another circuit or setup; run `zkslice setup` again"));
         }
         self.check_key(slice, key.verifying_key()).map_err(|reason| PackageError::malformed(&path, reason))?;
         Ok(key)
     }
 
-    fn check_key(&self, slice: usize, key: &VerifyingKey) -> Result<(), &'static str> {
+    pub(crate) fn check_key(&self, slice: usize, key: &VerifyingKey) -> Result<(), &'static str> {
         let publics = crate::blob::slots(&self.manifest, &self.manifest.slices[slice]).len();
         // Every slice looks up the digits that it reads, so none is plain Groth16: a plain key would leave the challenge to the prover.
         if key.form() != Form::Committed || key.publics != publics || key.groups != self.groups(slice) {
@@ -350,7 +369,7 @@ impl Package {
     /// [`PackageError`].
     pub fn key_blob(&self) -> Result<KeyBlob, PackageError> {
         let keys = self.keys()?;
-        let blob = KeyBlob::new(&self.manifest, self.verifying_keys()?, keys.dev);
+        let blob = KeyBlob::new(&self.manifest, self.verifying_keys()?, keys.is_dev());
         let path = self.folder.join(KEYS);
         if hex0x(&blob.model_digest()) != keys.model || hex0x(blob.setup_digest()) != keys.setup {
             return Err(PackageError::malformed(&path, "the model digest is not that of the keys; run `zkslice setup` again"));
@@ -380,17 +399,17 @@ fn graph_file(slice: usize) -> PathBuf {
     PathBuf::from(format!("{SLICES_FOLDER}/{slice}/graph.bin"))
 }
 
-/// Folder of the keys of one setup, named after its digest.
-pub(crate) fn keys_folder(setup: &str) -> PathBuf {
-    Path::new(KEYS_FOLDER).join(setup.chars().skip(2).take(16).collect::<String>())
+/// Folder of the keys of one setup, named after the first.
+pub(crate) fn keys_folder(first_key: &str) -> PathBuf {
+    Path::new(KEYS_FOLDER).join(first_key.chars().skip(2).take(16).collect::<String>())
 }
 
-pub(crate) fn proving_key_file(setup: &str, slice: usize) -> PathBuf {
-    keys_folder(setup).join(format!("{slice}.proving.key"))
+pub(crate) fn proving_key_file(first_key: &str, slice: usize) -> PathBuf {
+    keys_folder(first_key).join(format!("{slice}.proving.key"))
 }
 
-pub(crate) fn verifying_key_file(setup: &str, slice: usize) -> PathBuf {
-    keys_folder(setup).join(format!("{slice}.verifying.key"))
+pub(crate) fn verifying_key_file(first_key: &str, slice: usize) -> PathBuf {
+    keys_folder(first_key).join(format!("{slice}.verifying.key"))
 }
 
 fn check_stated_version(path: &Path, bytes: &[u8], known: u32) -> Result<(), PackageError> {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use rand_core::CryptoRngCore;
 use zkslice_formats::{Readers, hex0x, keccak, to_json};
-use zkslice_groth16::{Setup, check_deltas};
+use zkslice_groth16::{ProvingKey, Setup, check_deltas};
 
 use crate::PackageError;
 use crate::blob::KeyBlob;
@@ -23,23 +23,53 @@ use crate::package::{
 /// # Errors
 /// [`PackageError::HasKeys`] where a package has keys; [`PackageError::Busy`] while another process writes one; [`PackageError`]. Each
 /// package then has the keys that it had, or none.
-pub fn setup(packages: &[Package], rng: &mut dyn CryptoRngCore, mut progress: impl FnMut(usize, usize)) -> Result<(), PackageError> {
-    make_keys(packages, false, rng, &mut progress)
+pub fn setup(packages: &[Package], rng: &mut dyn CryptoRngCore, progress: impl FnMut(usize, usize)) -> Result<(), PackageError> {
+    dev_keys(packages, false, rng, progress)
 }
 
 /// [`setup`], where earlier keys are lost.
 ///
 /// # Errors
 /// As [`setup`], but for earlier keys.
-pub fn setup_again(packages: &[Package], rng: &mut dyn CryptoRngCore, mut progress: impl FnMut(usize, usize)) -> Result<(), PackageError> {
-    make_keys(packages, true, rng, &mut progress)
+pub fn setup_again(packages: &[Package], rng: &mut dyn CryptoRngCore, progress: impl FnMut(usize, usize)) -> Result<(), PackageError> {
+    dev_keys(packages, true, rng, progress)
 }
 
-fn make_keys(
+fn dev_keys(
     packages: &[Package],
     lose_keys: bool,
     rng: &mut dyn CryptoRngCore,
-    progress: &mut dyn FnMut(usize, usize),
+    mut progress: impl FnMut(usize, usize),
+) -> Result<(), PackageError> {
+    let all: usize = packages.iter().map(|p| p.slices().len()).sum();
+    let mut done = 0;
+    let secrets = Setup::dev(rng);
+    put_keys(packages, lose_keys, &mut |package, k| {
+        let key = secrets.key(&package.circuit(k)?, &package.groups(k), rng)?;
+        done += 1;
+        progress(done, all);
+        Ok(key)
+    })
+}
+
+/// Gives packages the keys that a ceremony made for their slices, in this order. `lose_keys` is for packages that have keys already.
+///
+/// # Errors
+/// As [`setup`]; [`PackageError::Malformed`] for keys that are not those of the packages' slices.
+pub fn install(packages: &[Package], keys: Vec<ProvingKey>, lose_keys: bool) -> Result<(), PackageError> {
+    let mut keys = keys.into_iter();
+    put_keys(packages, lose_keys, &mut |package, k| {
+        let wrong = |reason| PackageError::malformed(&package.folder, reason);
+        let key = keys.next().ok_or_else(|| wrong("the ceremony has fewer keys than the packages have slices"))?;
+        package.check_key(k, key.verifying_key()).map_err(wrong)?;
+        Ok(key)
+    })
+}
+
+fn put_keys(
+    packages: &[Package],
+    lose_keys: bool,
+    make: &mut dyn FnMut(&Package, usize) -> Result<ProvingKey, PackageError>,
 ) -> Result<(), PackageError> {
     let mut locks = BTreeMap::new();
     for package in packages {
@@ -50,43 +80,45 @@ fn make_keys(
         locks.insert(path, lock(&package.folder)?);
         let path = package.folder.join(MANIFEST);
         if keccak(&fs::read(&path).map_err(PackageError::io(&path))?) != package.digest {
-            return Err(PackageError::malformed(&path, "it was replaced meanwhile; run `zkslice setup` again"));
+            return Err(PackageError::malformed(&path, "it was replaced meanwhile; run the command again"));
         }
         if !lose_keys {
             check_without_keys(&package.folder)?;
         }
     }
-    let all: usize = packages.iter().map(|p| p.slices().len()).sum();
-    let secrets = Setup::dev(rng);
     let mut made = Vec::new();
-    let mut done = 0;
     for package in packages {
-        let (mut keys, mut entries) = (Vec::new(), Vec::new());
+        let (mut keys, mut entries, mut transcript) = (Vec::new(), Vec::new(), None);
         let mut files = NewKeys::default();
+        let mut first = String::new();
         for k in 0..package.slices().len() {
-            let key = secrets.key(&package.circuit(k)?, &package.groups(k), rng)?;
-            let setup = hex0x(&key.verifying_key().setup_digest());
+            let key = make(package, k)?;
+            let entry = SliceKeyEntry { verifying_key: hex0x(key.verifying_key_hash()), proving_key: hex0x(&key.digest()) };
             if k == 0 {
-                files.begin(package.folder.join(keys_folder(&setup)))?;
+                first.clone_from(&entry.verifying_key);
+                let has_them = package.keys().is_ok_and(|keys| keys.first_key() == first);
+                files.begin(package.folder.join(keys_folder(&first)), has_them)?;
+                transcript = key.transcript().copied();
             }
-            key.save(&package.folder.join(proving_key_file(&setup, k)))?;
-            let path = package.folder.join(verifying_key_file(&setup, k));
+            if key.transcript().copied() != transcript {
+                return Err(PackageError::malformed(&package.folder, "its slices' keys are of different ceremonies"));
+            }
+            key.save(&package.folder.join(proving_key_file(&first, k)))?;
+            let path = package.folder.join(verifying_key_file(&first, k));
             zkslice_formats::write(&path, Readers::Umask, &key.verifying_key().record()).map_err(PackageError::io(&path))?;
-            entries.push(SliceKeyEntry { verifying_key: hex0x(key.verifying_key_hash()), proving_key: hex0x(&key.digest()) });
             keys.push(key.verifying_key().clone());
-            done += 1;
-            progress(done, all);
+            entries.push(entry);
         }
-        made.push((keys, entries, files));
+        made.push((keys, entries, transcript, files));
     }
     check_deltas(made.iter().flat_map(|(keys, ..)| keys))?;
     let mut manifests = Vec::new();
     let mut folders = Vec::new();
-    for (package, (keys, slices, files)) in packages.iter().zip(made) {
-        let blob = KeyBlob::new(&package.manifest, keys, true);
+    for (package, (keys, slices, transcript, files)) in packages.iter().zip(made) {
+        let blob = KeyBlob::new(&package.manifest, keys, transcript.is_none());
         let manifest = KeyManifest {
             version: KEYS_VERSION,
-            dev: true,
+            transcript: transcript.as_ref().map(|hash| hex0x(hash)),
             package: hex0x(&package.digest),
             setup: hex0x(blob.setup_digest()),
             model: hex0x(&blob.model_digest()),
@@ -136,9 +168,10 @@ struct NewKeys {
 }
 
 impl NewKeys {
-    fn begin(&mut self, folder: PathBuf) -> Result<(), PackageError> {
+    /// A package that has these very keys keeps them, whatever comes.
+    fn begin(&mut self, folder: PathBuf, has_them: bool) -> Result<(), PackageError> {
         fs::create_dir_all(&folder).map_err(PackageError::io(&folder))?;
-        self.folder = Some(folder);
+        self.folder = Some(folder).filter(|_| !has_them);
         Ok(())
     }
 

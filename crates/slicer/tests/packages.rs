@@ -133,7 +133,7 @@ fn damaged_files_are_refused_by_name() {
         }
         if name.extension().is_some_and(|e| e == "json") {
             let value: Value = serde_json::from_slice(&bytes).unwrap();
-            for (version, says) in [(0, "version"), (3, "upgrade")] {
+            for (version, says) in [(0, "version"), (4, "upgrade")] {
                 let mut other = value.clone();
                 other["version"] = json!(version);
                 fs::write(&path, serde_json::to_vec(&other).unwrap()).unwrap();
@@ -222,10 +222,10 @@ fn attack_b9_keys_that_prove_anything_are_refused_by_name() {
     let package = with_keys(&folder, &graph(0), 8);
     let keys = package.verifying_keys().unwrap();
     for negative in [false, true] {
-        for (k, key) in keys.iter().enumerate() {
-            let bad = VerifyingKey { beta: if negative { -key.gamma } else { key.gamma }, ..key.clone() };
+        let bad = |key: &VerifyingKey| VerifyingKey { beta: if negative { -key.gamma } else { key.gamma }, ..key.clone() };
+        let place = folder.join("keys").join(&hex0x(&bad(&keys[0]).hash())[2..18]);
+        for (k, bad) in keys.iter().map(bad).enumerate() {
             let setup = hex0x(&bad.setup_digest());
-            let place = folder.join("keys").join(&setup[2..18]);
             fs::create_dir_all(&place).unwrap();
             fs::write(place.join(format!("{k}.verifying.key")), bad.record()).unwrap();
             edit_keys(&folder, |keys| {
@@ -386,7 +386,7 @@ fn keys_of_several_packages_come_together() {
 }
 
 fn key_file(package: &Package, k: usize, kind: &str) -> PathBuf {
-    package.folder().join("keys").join(&package.keys().unwrap().setup[2..18]).join(format!("{k}.{kind}.key"))
+    package.folder().join("keys").join(&package.keys().unwrap().slices[0].verifying_key[2..18]).join(format!("{k}.{kind}.key"))
 }
 
 fn again(folder: &Path, seed: u64) -> Result<(), PackageError> {

@@ -124,7 +124,7 @@ fn check(package: &Package) -> Result<Checked, ExportError> {
     for (k, key) in keys.iter().enumerate() {
         check_publics(package, k, key)?;
     }
-    Ok(Checked { keys, dev: package.keys()?.dev, blob: package.key_blob()? })
+    Ok(Checked { keys, dev: package.keys()?.is_dev(), blob: package.key_blob()? })
 }
 
 /// What contracts are named after.

@@ -375,7 +375,7 @@ fn packages_without_keys_or_with_others_are_refused() {
     let (one, two) = (model(SMALL, 1, InputMode::Public), model(SMALL, 2, InputMode::Public));
     assert!(matches!(slice_verifier(&one.package, 1), Err(ExportError::NoSuchSlice { slice: 1, slices: 1 })));
     let key = |package: &Package, k: usize| {
-        package.folder().join("keys").join(&package.keys().unwrap().setup[2..18]).join(format!("{k}.verifying.key"))
+        package.folder().join("keys").join(&package.keys().unwrap().slices[0].verifying_key[2..18]).join(format!("{k}.verifying.key"))
     };
     // Another slice's key in this slice's place.
     fs::copy(key(&two.package, 1), key(&two.package, 0)).unwrap();

@@ -109,7 +109,7 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
 /// A key file of a package, within it.
 pub fn key(package: &Path, slice: usize, kind: &str) -> String {
     let keys: Value = serde_json::from_slice(&std::fs::read(package.join("keys.json")).unwrap()).unwrap();
-    format!("keys/{}/{slice}.{kind}.key", &keys["setup"].as_str().unwrap()[2..18])
+    format!("keys/{}/{slice}.{kind}.key", &keys["slices"][0]["verifying_key"].as_str().unwrap()[2..18])
 }
 
 /// Whatever looks half-written below a folder.

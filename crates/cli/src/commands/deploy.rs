@@ -106,7 +106,8 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
 /// A package's model, ready to register.
 pub(crate) fn model_keys(package: &Package) -> Result<ModelKeys, CliError> {
     let blob = package.key_blob()?;
-    Ok(ModelKeys::from_blob(B256::from(blob.model_digest()), blob.bytes().to_vec())?)
+    let transcript_hash = package.keys()?.transcript_hash().map(B256::from).unwrap_or_default();
+    Ok(ModelKeys { transcript_hash, ..ModelKeys::from_blob(B256::from(blob.model_digest()), blob.bytes().to_vec())? })
 }
 
 fn feed(text: &str, package: &Package, model: B256, args: &Args) -> Result<FeedSpec, CliError> {

@@ -58,7 +58,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let package = Package::open(&args.package)?;
     let blob = package.key_blob()?;
-    let (model, dev) = (B256::from(blob.model_digest()), package.keys()?.dev);
+    let (model, dev) = (B256::from(blob.model_digest()), package.keys()?.is_dev());
     let fee = u128::try_from(args.fee).map_err(|_| CliError::input("--fee: it is more ether than there is"))?;
     let is_folder = args.output.extension().is_none_or(|extension| extension != "sol");
     let path = if is_folder { args.output.join(format!("{}.t.sol", fixture_name(&package.manifest().name))) } else { args.output };

@@ -53,7 +53,7 @@ fn package(path: &Path) -> Result<(Value, Vec<String>), CliError> {
         path.display(),
         manifest.name,
         manifest.slices.len(),
-        keys.as_ref().map_or("no keys".into(), |k| format!("{}keys, model digest {}", if k.dev { "dev " } else { "" }, k.model)),
+        keys.as_ref().map_or("no keys".into(), |k| format!("{}keys, model digest {}", if k.is_dev() { "dev " } else { "" }, k.model)),
     )];
     for (i, t) in manifest.tensors.iter().enumerate() {
         lines.push(format!("  tensor {i}: {:?} '{}' {:?}, {} bits a value", t.kind, t.name, t.shape, t.bits));

@@ -2,6 +2,7 @@
 
 pub(crate) mod anvil;
 pub(crate) mod bench;
+pub(crate) mod ceremony;
 pub(crate) mod compile;
 pub(crate) mod completions;
 pub(crate) mod demo;

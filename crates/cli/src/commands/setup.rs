@@ -41,7 +41,9 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
             .map(|k| Ok(package.proving_key(k).map_err(CliError::from)?.len()))
             .collect::<Result<Vec<_>, CliError>>()?;
         lines.push(format!("{}: model {} (dev keys, {} bytes)", package.folder().display(), keys.model, bytes.iter().sum::<usize>()));
-        entries.push(json!({ "package": package.folder(), "model": keys.model, "setup": keys.setup, "dev": keys.dev, "key_bytes": bytes }));
+        entries.push(
+            json!({ "package": package.folder(), "model": keys.model, "setup": keys.setup, "dev": keys.is_dev(), "key_bytes": bytes }),
+        );
     }
     output.result(&json!({ "seconds": seconds, "packages": entries, "peak_bytes": super::peak_bytes() }), &lines);
     Ok(ExitCode::SUCCESS)

@@ -1,0 +1,195 @@
+//! The key that a ceremony begins with: of a circuit and powers of tau, with δ1 = δ2 = 1. Anyone can make it again.
+//!
+//! Each wire's points are sums over the wire's entries in the matrices (`docs/proof-system.md` 6, setup):
+//!
+//! ```text
+//! u_i = Σ A_ji·L_j    v_i = Σ B_ji·L_j    K_i = Σ A_ji·βL_j + Σ B_ji·αL_j + Σ C_ji·L^(2n)_2j
+//! ```
+
+use std::ops::Range;
+
+use ark_bn254::{Fr, G1Affine, G2Affine};
+use ark_ec::{AffineRepr, CurveGroup, VariableBaseMSM};
+use ark_ff::{AdditiveGroup, BigInt, BigInteger, PrimeField, Zero};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use zkslice_circuit::{Circuit, Layout, Matrix};
+use zkslice_formats::{keccak, push_number, tag};
+use zkslice_groth16::{KeyPoints, WordGroup, check_rows};
+
+use crate::points::Point;
+use crate::powers::Domain;
+use crate::{CeremonyError, Powers};
+
+/// From this many entries on with factors as long as the field, a sum is left to a multi-scalar multiplication.
+const LONG: (usize, u32) = (64, 64);
+/// Entries of one wire that are added up by one thread.
+const BLOCK: usize = 1 << 12;
+
+/// An initial key and the hash of everything that it is made of.
+pub(crate) struct Initial {
+    pub(crate) layout: Layout,
+    pub(crate) points: KeyPoints,
+    pub(crate) hash: [u8; 32],
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    matrix: Matrix,
+    row: u32,
+    /// Magnitude, and whether it is subtracted.
+    factor: BigInt<4>,
+    minus: bool,
+}
+
+/// Entries by wire.
+struct Columns {
+    starts: Vec<usize>,
+    entries: Vec<Entry>,
+}
+
+impl Columns {
+    fn of(circuit: &Circuit) -> Self {
+        let mut starts = vec![0; circuit.layout().wires() + 1];
+        circuit.visit(|_, _, wire, _| starts[wire + 1] += 1);
+        for wire in 1..starts.len() {
+            starts[wire] += starts[wire - 1];
+        }
+        let empty = Entry { matrix: Matrix::A, row: 0, factor: BigInt::zero(), minus: false };
+        let mut entries = vec![empty; starts.last().copied().unwrap_or(0)];
+        let mut next = starts.clone();
+        circuit.visit(|row, matrix, wire, coefficient| {
+            let (plus, minus) = (coefficient.into_bigint(), (-coefficient).into_bigint());
+            let is_minus = minus < plus;
+            entries[next[wire]] = Entry { matrix, row: row as u32, factor: if is_minus { minus } else { plus }, minus: is_minus };
+            next[wire] += 1;
+        });
+        Self { starts, entries }
+    }
+
+    fn of_wire(&self, wire: usize) -> &[Entry] {
+        &self.entries[self.starts[wire]..self.starts[wire + 1]]
+    }
+}
+
+/// The point that an entry's factor is for, if it is for any.
+type Base<'b, 'a, P> = dyn Fn(&Entry) -> Option<&'a P> + Sync + 'b;
+
+/// Σ factor·base over the entries that have a base.
+fn combine<'a, P>(entries: &[Entry], base: &Base<'_, 'a, P>) -> P::Group
+where
+    P: Point + 'a,
+    P::Group: VariableBaseMSM<MulBase = P>,
+{
+    if entries.len() > BLOCK {
+        return entries.par_chunks(BLOCK).map(|block| combine(block, base)).reduce(P::Group::zero, |a, b| a + b);
+    }
+    let terms: Vec<(&P, &Entry)> = entries.iter().filter_map(|entry| base(entry).map(|base| (base, entry))).collect();
+    let bits = terms.iter().map(|(_, entry)| entry.factor.num_bits()).max().unwrap_or(0);
+    if terms.len() >= LONG.0 && bits >= LONG.1 {
+        let factor = |entry: &Entry| {
+            let factor = Fr::from_bigint(entry.factor).unwrap_or_default();
+            if entry.minus { -factor } else { factor }
+        };
+        let (bases, factors): (Vec<P>, Vec<Fr>) = terms.iter().map(|(base, entry)| (**base, factor(entry))).unzip();
+        return P::Group::msm_unchecked(&bases, &factors);
+    }
+    let mut sum = P::Group::zero();
+    for bit in (0..bits as usize).rev() {
+        sum.double_in_place();
+        for (base, entry) in &terms {
+            if entry.factor.get_bit(bit) {
+                if entry.minus { sum -= **base } else { sum += **base }
+            }
+        }
+    }
+    sum
+}
+
+/// These sums for some wires.
+fn sums<'a, P>(columns: &Columns, wires: Range<usize>, base: &Base<'_, 'a, P>) -> Vec<P>
+where
+    P: Point + 'a,
+    P::Group: VariableBaseMSM<MulBase = P>,
+{
+    let sums: Vec<P::Group> = wires.into_par_iter().map(|wire| combine(columns.of_wire(wire), base)).collect();
+    normalized(&sums)
+}
+
+/// The same points, affine.
+pub(crate) fn normalized<P: Point>(points: &[P::Group]) -> Vec<P> {
+    let blocks: Vec<Vec<P>> = points.par_chunks(BLOCK).map(P::Group::normalize_batch).collect();
+    blocks.concat()
+}
+
+impl Initial {
+    /// # Errors
+    /// [`CeremonyError::Refused`] for powers of other domains; [`CeremonyError::Key`] for a circuit that does not bind its statement.
+    pub(crate) fn new(circuit: &Circuit, groups: &[WordGroup], powers: &Powers) -> Result<Self, CeremonyError> {
+        let layout = circuit.layout().clone();
+        if !layout.has_challenge() || groups.iter().map(WordGroup::words).sum::<usize>() != layout.words {
+            return Err(CeremonyError::Refused("the circuit has no challenge, or other public words than its groups".into()));
+        }
+        check_rows(circuit)?;
+        let level = layout.rows().next_power_of_two().trailing_zeros();
+        let Domain { lagrange, lagrange2, alpha, beta, double } = powers.domain(level)?;
+        let columns = Columns::of(circuit);
+        let (p, early) = (layout.public_wires(), layout.first_second_round());
+        let of = |wanted: Matrix, entry: &Entry| entry.matrix == wanted;
+        if (early..layout.wires()).any(|wire| columns.of_wire(wire).iter().any(|entry| of(Matrix::B, entry))) {
+            return Err(CeremonyError::Refused("a wire of the second round is on the B side".into()));
+        }
+        let a = sums(&columns, 0..layout.wires(), &|entry| of(Matrix::A, entry).then(|| &lagrange[entry.row as usize]));
+        let b1 = sums(&columns, 0..early, &|entry| of(Matrix::B, entry).then(|| &lagrange[entry.row as usize]));
+        let b2 = sums(&columns, 0..early, &|entry| of(Matrix::B, entry).then(|| &lagrange2[entry.row as usize]));
+        let mut ic = sums(&columns, 0..layout.wires(), &|entry| {
+            let row = entry.row as usize;
+            Some(match entry.matrix {
+                Matrix::A => &beta[row],
+                Matrix::B => &alpha[row],
+                Matrix::C => &double[2 * row],
+            })
+        });
+        let k2 = ic.split_off(early);
+        let k1 = ic.split_off(p);
+        let h = double.iter().skip(1).step_by(2).copied().collect();
+        let (alpha, beta, beta2) = powers.single();
+        let (g1, g2) = (G1Affine::generator(), G2Affine::generator());
+        let points = KeyPoints { single: [alpha, beta, g1, g1], single2: [beta2, g2, g2], ic, a, b1, b2, k1, k2, h };
+        let hash = hash(&layout, groups, &points);
+        Ok(Self { layout, points, hash })
+    }
+}
+
+/// keccak256 of tag, layout, groups, and the SHA-256 of each list of points: what a ceremony is about.
+fn hash(layout: &Layout, groups: &[WordGroup], points: &KeyPoints) -> [u8; 32] {
+    let mut bytes = tag("zkslice/ceremony/circuit/v1").to_vec();
+    let mut number = |n: usize| push_number(&mut bytes, n as u64);
+    [layout.publics, layout.words, layout.small, layout.field, layout.products, layout.field_products].into_iter().for_each(&mut number);
+    number(layout.tables.len());
+    for table in &layout.tables {
+        number(table.entries);
+        number(table.lookups);
+    }
+    number(groups.len());
+    for group in groups {
+        number(group.count);
+        number(group.bits as usize);
+    }
+    let of = |points: &[G1Affine]| Sha256::digest(Point::raw(points));
+    let of2 = |points: &[G2Affine]| Sha256::digest(Point::raw(points));
+    for digest in [
+        of(&points.single),
+        of2(&points.single2),
+        of(&points.ic),
+        of(&points.a),
+        of(&points.b1),
+        of2(&points.b2),
+        of(&points.k1),
+        of(&points.k2),
+        of(&points.h),
+    ] {
+        bytes.extend_from_slice(&digest);
+    }
+    keccak(&bytes)
+}

@@ -1,0 +1,396 @@
+//! A ceremony from powers of tau that snarkjs makes to keys, and what must not pass on the way.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use ark_bn254::{G1Affine, G2Affine};
+use ark_ec::{AffineRepr, CurveGroup};
+use ark_ff::UniformRand;
+use ark_std::rand::SeedableRng;
+use ark_std::rand::rngs::{OsRng, StdRng};
+use serde_json::{Value, json};
+use zkslice_ceremony::{Beacon, Ceremony, CeremonyError, Powers, Subject};
+use zkslice_circuit::WitnessBuilder;
+use zkslice_groth16::{ProvingKey, Statement, prove, raw, verify};
+use zkslice_tests::repository;
+
+use crate::chain::{Anvil, KEYS};
+use crate::scene::{Scene, ok, refused};
+
+#[path = "../../crates/ceremony/src/small.rs"]
+mod small;
+
+/// Power of the files that tests use.
+const POWER: u32 = 8;
+
+fn snarkjs(folder: &Path, arguments: &[&str]) {
+    let cli = repository().join("node_modules/snarkjs/build/cli.cjs");
+    assert!(cli.is_file(), "snarkjs is missing: run `make toolchain`");
+    let output = Command::new("node").arg(cli).args(arguments).current_dir(folder).output().expect("node runs");
+    assert!(output.status.success(), "snarkjs {arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+}
+
+struct Made {
+    _folder: tempfile::TempDir,
+    /// Not prepared.
+    bare: PathBuf,
+    prepared: PathBuf,
+}
+
+/// Powers of tau with two contributors and a beacon.
+fn made() -> &'static Made {
+    static MADE: OnceLock<Made> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let beacon = "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
+        let power = POWER.to_string();
+        let run = |arguments: &[&str]| snarkjs(folder.path(), &[&["powersoftau"], arguments].concat());
+        run(&["new", "bn128", &power, "0.ptau"]);
+        run(&["contribute", "0.ptau", "1.ptau", "--name=Ada", "-e=one"]);
+        run(&["contribute", "1.ptau", "2.ptau", "--name=Ben", "-e=two"]);
+        run(&["beacon", "2.ptau", "bare.ptau", beacon, "10", "-n=beacon"]);
+        run(&["prepare", "phase2", "bare.ptau", "prepared.ptau"]);
+        let (bare, prepared) = (folder.path().join("bare.ptau"), folder.path().join("prepared.ptau"));
+        Made { _folder: folder, bare, prepared }
+    })
+}
+
+fn import(path: &Path, domains: &[u32]) -> Result<Powers, CeremonyError> {
+    Powers::import(path, &domains.iter().copied().collect::<BTreeSet<u32>>(), &mut OsRng, &mut |_| ())
+}
+
+/// Where the sections of a `.ptau` file are.
+fn section(bytes: &[u8], wanted: u32) -> std::ops::Range<usize> {
+    let mut at = 12;
+    loop {
+        let kind = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        let length = u64::from_le_bytes(bytes[at + 4..at + 12].try_into().unwrap()) as usize;
+        if kind == wanted {
+            return at + 12..at + 12 + length;
+        }
+        at += 12 + length;
+    }
+}
+
+#[test]
+fn powers_of_snarkjs_are_imported_prepared_or_not() {
+    let made = made();
+    let prepared = import(&made.prepared, &[POWER - 1, 3]).unwrap();
+    assert_eq!((prepared.domains(), prepared.contributions(), prepared.published()), (&[3, POWER - 1][..], 3, None));
+    let bare = import(&made.bare, &[3, POWER - 1]).unwrap();
+    assert_eq!(prepared.single(), bare.single());
+    for level in [3, POWER - 1] {
+        let (of_prepared, of_bare) = (prepared.domain(level).unwrap(), bare.domain(level).unwrap());
+        assert_eq!(of_prepared.lagrange.len(), 1 << level);
+        assert_eq!(of_prepared.lagrange, of_bare.lagrange);
+        assert_eq!(of_prepared.lagrange2, of_bare.lagrange2);
+        assert_eq!(of_prepared.alpha, of_bare.alpha);
+        assert_eq!(of_prepared.beta, of_bare.beta);
+        assert_eq!(of_prepared.double, of_bare.double);
+        let sum: ark_bn254::G1Projective = of_bare.lagrange.iter().sum();
+        assert_eq!(sum.into_affine(), G1Affine::generator(), "Lagrange polynomials add up to 1");
+    }
+    // What is saved is read again; other domains are not in it.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("powers");
+    prepared.save(&path).unwrap();
+    let opened = Powers::open(&path).unwrap();
+    assert_eq!(opened.domain(3).unwrap().double, bare.domain(3).unwrap().double);
+    let error = opened.domain(4).unwrap_err().to_string();
+    assert!(error.contains("not of 2^4"), "{error}");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert!(matches!(Powers::open(&path), Err(CeremonyError::Malformed { .. })));
+}
+
+/// A6: the last Lagrange points of a file are made without its highest power.
+#[test]
+fn attack_a6_a_file_of_the_domains_own_power_is_refused() {
+    for path in [&made().prepared, &made().bare] {
+        let error = import(path, &[POWER]).unwrap_err().to_string();
+        assert!(error.contains("takes one of 9"), "{error}");
+    }
+}
+
+/// Each kind of point replaced by another of its group, by infinity, and by one outside.
+#[test]
+fn attack_powers_with_a_wrong_point() {
+    let bytes = std::fs::read(&made().prepared).unwrap();
+    let mut rng = StdRng::seed_from_u64(1);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("powers.ptau");
+    let refused = |bytes: &[u8], what: &str| {
+        std::fs::write(&path, bytes).unwrap();
+        match import(&path, &[POWER - 1]) {
+            Ok(_) => panic!("{what} is taken"),
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains("powers.ptau"), "{what}: {text}");
+                text
+            }
+        }
+    };
+    std::fs::write(&path, &bytes).unwrap();
+    import(&path, &[POWER - 1]).unwrap();
+    let n = 1_usize << POWER;
+    // Section, size of a point, points that count: of a prepared section those of the largest domain.
+    let cases = [
+        (2, 64, vec![0, 1, 2, n - 1]),
+        (3, 128, vec![0, 1, n / 2]),
+        (4, 64, vec![0, 1, n / 2]),
+        (5, 64, vec![0, 1, n / 2]),
+        (6, 128, vec![0]),
+        (12, 64, vec![n / 2 - 1, n - 2, n - 1, 2 * n - 2]),
+        (13, 128, vec![n / 2 - 1, n - 2]),
+        (14, 64, vec![n / 2 - 1, n - 2]),
+        (15, 64, vec![n / 2 - 1, n - 2]),
+    ];
+    for (kind, size, points) in cases {
+        let range = section(&bytes, kind);
+        for point in points {
+            let at = range.start + point * size;
+            let replace = |with: Vec<u8>, what: &str| {
+                let mut wrong = bytes.clone();
+                wrong[at..at + size].copy_from_slice(&with);
+                refused(&wrong, &format!("section {kind}, point {point}: {what}"))
+            };
+            let other = if size == 64 { raw::g1_bytes(&[G1Affine::rand(&mut rng)]) } else { raw::g2_bytes(&[G2Affine::rand(&mut rng)]) };
+            replace(other, "another point");
+            assert!(replace(vec![0; size], "infinity").contains("infinite"));
+            let mut outside = bytes[at..at + size].to_vec();
+            outside[0] ^= 1;
+            assert!(replace(outside, "off the curve").contains("no point of its group"));
+            let mut unreduced = bytes[at..at + size].to_vec();
+            unreduced[size - 32..].fill(0xff);
+            assert!(replace(unreduced, "not reduced").contains("no point of its group"));
+        }
+    }
+    // Two powers or two Lagrange points exchanged.
+    for (kind, size, a, b) in [(2, 64, 2, 3), (3, 128, 2, 3), (4, 64, 1, 2), (12, 64, n - 1, n), (13, 128, n / 2, n / 2 + 1)] {
+        let range = section(&bytes, kind);
+        let mut wrong = bytes.clone();
+        let (a, b) = (range.start + a * size, range.start + b * size);
+        wrong[a..a + size].copy_from_slice(&bytes[b..b + size]);
+        wrong[b..b + size].copy_from_slice(&bytes[a..a + size]);
+        refused(&wrong, &format!("section {kind}, two points exchanged"));
+    }
+}
+
+/// Every byte of the contributions matters but for the contributors' names.
+#[test]
+fn attack_contributions_to_powers() {
+    let bytes = std::fs::read(&made().bare).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("powers.ptau");
+    let range = section(&bytes, 7);
+    // A contribution: five points (2 of G2), six of G1 and three of G2, a state, a challenge, kind, parameters.
+    let fixed = 3 * 64 + 2 * 128 + 6 * 64 + 3 * 128 + 216 + 64 + 4 + 4;
+    let mut start = range.start + 4;
+    for contribution in 0..3 {
+        let parameters = u32::from_le_bytes(bytes[start + fixed - 4..start + fixed].try_into().unwrap()) as usize;
+        for at in (start..start + fixed).step_by(23).chain([start + fixed - 8]) {
+            // Of what the state was before the last bytes only the last contribution's counts: earlier files are not here.
+            let state = start + fixed - 8 - 64 - 216..start + fixed - 8 - 64;
+            let in_block_unused = state.contains(&at) && contribution < 2;
+            let mut wrong = bytes.clone();
+            wrong[at] ^= 1;
+            std::fs::write(&path, &wrong).unwrap();
+            let result = import(&path, &[2]);
+            assert!(result.is_err() || in_block_unused || state.contains(&at), "contribution {contribution}, byte {}", at - start);
+        }
+        start += fixed + parameters;
+    }
+    assert_eq!(start, range.end);
+    // Another beacon, or as many iterations more.
+    for (at, what) in [(range.end - 1, "the beacon's value"), (range.end - 35, "its exponent")] {
+        let mut wrong = bytes.clone();
+        wrong[at] ^= 1;
+        std::fs::write(&path, &wrong).unwrap();
+        let error = import(&path, &[2]).unwrap_err().to_string();
+        assert!(error.contains("not made from the beacon"), "{what}: {error}");
+    }
+    // Without contributions, or cut.
+    let mut none = bytes.clone();
+    none[range.start..range.start + 4].fill(0);
+    for cut in [none, bytes[..bytes.len() - 1].to_vec(), bytes[..100].to_vec(), Vec::new()] {
+        std::fs::write(&path, &cut).unwrap();
+        import(&path, &[2]).unwrap_err();
+    }
+}
+
+/// What the second implementation needs of the circuits, and of the keys that were made.
+fn description(subjects: &[small::Small], keys: &[ProvingKey]) -> Value {
+    let of = |(subject, key): (&small::Small, &ProvingKey)| {
+        let circuit = subject.circuit().unwrap();
+        let layout = circuit.layout();
+        let mut counts = vec![layout.publics, layout.words, layout.small, layout.field, layout.products, layout.field_products];
+        counts.push(layout.tables.len());
+        counts.extend(layout.tables.iter().flat_map(|table| [table.entries, table.lookups]));
+        let mut entries = Vec::new();
+        circuit.visit(|row, matrix, wire, coefficient| entries.push(json!([row, matrix as usize, wire, coefficient.to_string()])));
+        json!({
+            "name": subject.name,
+            "counts": counts,
+            "groups": subject.groups().iter().map(|group| json!([group.count, group.bits])).collect::<Vec<_>>(),
+            "public_wires": layout.public_wires(),
+            "second_round": layout.first_second_round(),
+            "wires": layout.wires(),
+            "rows": layout.rows(),
+            "entries": entries,
+            "record": hex::encode(key.verifying_key().record()),
+        })
+    };
+    subjects.iter().zip(keys).map(of).collect()
+}
+
+/// Three contributors over powers of snarkjs; keys that prove; a second implementation agrees on everything, and refuses what is forged.
+#[test]
+fn a_ceremony_of_three_is_verified_by_a_second_implementation() {
+    let made = made();
+    let circuits = small::circuits();
+    let subjects: [&dyn Subject; 2] = [&circuits[0], &circuits[1]];
+    let levels: Vec<u32> = circuits.iter().map(|c| c.circuit().unwrap().layout().rows().next_power_of_two().trailing_zeros()).collect();
+    let powers = import(&made.prepared, &levels).unwrap();
+    let beacon = Beacon { source: "drand quicknet, round 12345678".into(), exponent: 6 };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("of.ceremony");
+    let mut ceremony = Ceremony::begin(&subjects, &powers, beacon, &mut |_| ()).unwrap();
+    for name in ["Ada", "Ben", "Zoë"] {
+        // From hand to hand: each has but the file.
+        ceremony.save(&path).unwrap();
+        ceremony = Ceremony::open(&path).unwrap();
+        ceremony.contribute(name, &mut OsRng, &|_, _| ()).unwrap();
+    }
+    ceremony.close(&[0xb5; 32], &|_, _| ()).unwrap();
+    ceremony.save(&path).unwrap();
+    ceremony.verify(&subjects, &powers, &mut OsRng, &mut |_| ()).unwrap();
+    let keys = ceremony.finish(&subjects, &powers, &mut OsRng, &mut |_| ()).unwrap();
+    for (key, circuit) in keys.iter().zip(&circuits) {
+        let mut trace = WitnessBuilder::new();
+        small::build(&mut trace, circuit.bits, Some(11));
+        let witness = trace.finish();
+        let proof = prove(key, &witness, || Ok(circuit.circuit().unwrap()), &mut OsRng).unwrap();
+        verify(key.verifying_key(), &Statement { publics: witness.publics.clone(), words: witness.words.clone() }, &proof).unwrap();
+    }
+    let second = |path: &Path, description: &Value| {
+        let file = folder.path().join("circuits.json");
+        std::fs::write(&file, description.to_string()).unwrap();
+        let script = repository().join("tests/tests/ceremony.mjs");
+        let output = Command::new("node").arg(script).args([&made.prepared, path, &file]).output().expect("node runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim().to_owned();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    };
+    let description = description(&circuits, &keys);
+    assert_eq!(second(&path, &description), Ok(hex::encode(ceremony.hash())));
+    // It refuses what is not so: another key, another circuit, sections of another contribution.
+    let mut other = description.clone();
+    other[0]["record"] = description[1]["record"].clone();
+    assert!(second(&path, &other).unwrap_err().contains("the verifying key of five is another"));
+    let mut other = description.clone();
+    other[1]["entries"][7][3] = json!("3");
+    assert!(second(&path, &other).unwrap_err().contains("six begins with another key"));
+    let mut late = Ceremony::begin(&subjects, &powers, Beacon { source: "another".into(), exponent: 6 }, &mut |_| ()).unwrap();
+    late.contribute("Ada", &mut OsRng, &|_, _| ()).unwrap();
+    let other = folder.path().join("other.ceremony");
+    late.save(&other).unwrap();
+    assert!(second(&other, &description).unwrap_err().contains("the verifying key of five is another"));
+}
+
+/// From a package to an answer on a chain that is not local, by the command alone, each contributor with but the file.
+#[test]
+fn keys_of_a_ceremony_are_answered_for_on_a_chain_that_is_not_local() {
+    const CHAIN: u64 = 17_000;
+    let scene = Scene::new();
+    let (pkg, file, powers) = (scene.path("pkg"), scene.path("pkg.ceremony"), scene.path("pkg.powers"));
+    ok!("compile", scene.model(), "--samples", scene.samples(), "--slices", "1", "--bits", "8", "-o", pkg);
+    // 2^9 rows take powers of 10. They are not prepared, as snarkjs would need half a minute for that.
+    let folder = scene.path("");
+    let run = |arguments: &[&str]| snarkjs(&folder, &[&["powersoftau"], arguments].concat());
+    run(&["new", "bn128", "10", "0.ptau"]);
+    run(&["contribute", "0.ptau", "1.ptau", "--name=one", "-e=one"]);
+    let ptau = scene.path("1.ptau");
+    let imported = ok!("ceremony", "import", ptau, pkg, "-o", powers);
+    assert_eq!(imported["domains"], json!([9]));
+    let begin = ok!("ceremony", "begin", pkg, "--powers", powers, "--beacon", "block 9", "--beacon-exponent", "5", "-o", file);
+    let again = scene.path("again.ceremony");
+    let from_file = ok!("ceremony", "begin", pkg, "--powers", ptau, "--beacon", "block 9", "--beacon-exponent", "5", "-o", again);
+    assert_eq!(begin["hash"], from_file["hash"], "anyone begins with the same");
+    refused!(2, ["not closed", "block 9"], "ceremony", "finish", file, pkg, "--powers", powers);
+    refused!(2, ["nobody has contributed"], "ceremony", "close", file, "--value", "00112233445566778899aabbccddeeff");
+    let entropy = scene.write("dice", b"4 1 6 6 2");
+    let mut hashes = Vec::new();
+    for name in ["Ada", "Ben", "Eve"] {
+        let next = scene.path(name);
+        hashes.push(ok!("ceremony", "contribute", file, "--name", name, "--entropy-file", entropy, "-o", next)["hash"].clone());
+        std::fs::rename(next, &file).unwrap();
+    }
+    ok!("ceremony", "close", file, "--value", "0x00112233445566778899aabbccddeeff");
+    let shown = ok!("ceremony", "show", file);
+    let names: Vec<&str> = shown["contributions"].as_array().unwrap().iter().map(|of| of["name"].as_str().unwrap()).collect();
+    assert_eq!((names, &shown["closed"]), (vec!["Ada", "Ben", "Eve", "block 9"], &json!(true)));
+    assert!(hashes.iter().zip(shown["contributions"].as_array().unwrap()).all(|(hash, of)| *hash == of["hash"]));
+    let verified = ok!("ceremony", "verify", file, pkg, "--powers", ptau);
+    assert_eq!((&verified["verified"], &verified["hash"]), (&json!(true), &shown["hash"]));
+    // Another package is not what the ceremony was for.
+    let other = scene.path("other");
+    ok!("compile", scene.model(), "--samples", scene.samples(), "--slices", "1", "--bits", "8", "--input-bits", "7", "-o", other);
+    refused!(1, ["does not verify", "does not begin with the key"], "ceremony", "verify", file, other, "--powers", ptau);
+    let finished = ok!("ceremony", "finish", file, pkg, "--powers", powers);
+    assert_eq!(finished["packages"][0]["transcript"], shown["hash"]);
+    refused!(2, ["holds the keys", "--force"], "ceremony", "finish", file, pkg, "--powers", powers);
+
+    let anvil = Anvil::start(CHAIN);
+    let key = |name: &str, index: usize| {
+        let path = scene.write(name, KEYS[index].as_bytes());
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        path
+    };
+    let (mine, _) = (key("my.key", 0), key("relayer.key", 1));
+    let deployments = scene.path("deployments");
+    let guardian = "0x00000000000000000000000000000000000000a1";
+    let deploy = |package: &Path| {
+        let mut command = Command::new(zkslice_tests::zkslice());
+        command.args(["deploy", "--json", "--rpc-url", &anvil.url, "--guardian", guardian, "--private-key-file"]).arg(&mine);
+        command.arg("--deployments").arg(&deployments).arg(package);
+        zkslice_tests::Ran::from(command.output().unwrap())
+    };
+    // Development keys are refused there, before anything is sent.
+    ok!("setup", other);
+    crate::scene::refusal(deploy(&other), 2, &["development keys", "use keys from a ceremony"]);
+    let deployed = crate::scene::succeeded(deploy(&pkg));
+    let oracle = deployed["oracle"].as_str().unwrap();
+    let text = std::fs::read_to_string(deployments.join(format!("{CHAIN}.json"))).unwrap();
+    assert!(text.contains(shown["hash"].as_str().unwrap()), "{text}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        anvil.rpc("evm_increaseTime", json!([86_401])).await;
+        anvil.mine(1).await;
+    });
+    let made = ok!(
+        "request",
+        oracle,
+        "--rpc-url",
+        anvil.url,
+        "--private-key-file",
+        mine,
+        "--model",
+        pkg,
+        "--input",
+        scene.input(),
+        "--fee",
+        "0.05 ether"
+    );
+    let config = format!(
+        "version = 1\nrpc_url = \"{}\"\nchain_id = {CHAIN}\noracle = \"{oracle}\"\nkey_file = \"relayer.key\"\ndatabase = \"relayer.sqlite\"\n\
+         max_fee_per_gas = \"50 gwei\"\nmax_gas = 5_000_000\ndaily_spend_cap = \"1 ether\"\nmin_fee = 0\npoll_interval_ms = 50\n\
+         models = [\"pkg\"]\nconfirmations = 0\n",
+        anvil.url
+    );
+    let relayed = ok!("relay", "--config", scene.write("relayer.toml", config.as_bytes()), "--once");
+    let done = ok!("result", oracle, made["request"].as_str().unwrap(), "--rpc-url", anvil.url, "--model", pkg);
+    assert_eq!(done["status"], "fulfilled", "{relayed}");
+    assert_eq!(done["outputs"], ok!("run", pkg, "--inputs", scene.input())["answers"][0]);
+}
