@@ -123,9 +123,9 @@ const initial = circuits.map(({ counts, groups, public_wires: p, second_round: e
     ...groups.flat().map(number),
     ...lists.map(sha256),
   );
-  return { hash: keccak_256(preimage), ic: key.k.slice(0, p), changed: [key.k.slice(p, early), key.k.slice(early), key.h] };
+  return { statement: preimage, hash: keccak_256(preimage), ic: key.k.slice(0, p), changed: [key.k.slice(p, early), key.k.slice(early), key.h] };
 });
-initial.forEach(({ hash }, i) => require(hexOf(hash) === stated[i].initial, `${stated[i].name} begins with another key`));
+initial.forEach(({ statement }, i) => require(hexOf(statement) === stated[i].initial, `${stated[i].name} begins with another key`));
 
 const hashToG2 = (preimage) => {
   const seed = Buffer.from(blake2b(preimage, { dkLen: 64 }));
@@ -197,7 +197,8 @@ for (const [index, contribution] of contributions.entries()) {
 for (const [circuit, { changed }] of initial.entries()) {
   for (const [section, old] of changed.entries()) {
     const what = `section ${section} of ${circuits[circuit].name}`;
-    const now = split(parts[3 * circuit + section], 64);
+    require(hexOf(raw(G1, old)) === hexOf(parts[6 * circuit + section]), `${what}: it began otherwise`);
+    const now = split(parts[6 * circuit + 3 + section], 64);
     require(now.length === old.length, `${what}: another length`);
     now.forEach((p, i) => require(G1.isZero(p) === G1.isZero(old[i]) && (G1.isZero(p) || G1.isValid(p)), `${what}: no point`));
     const rho = now.map(() => Fr.toObject(Fr.random()));

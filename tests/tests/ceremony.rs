@@ -17,7 +17,7 @@ use zkslice_groth16::{ProvingKey, Statement, prove, raw, verify};
 use zkslice_tests::repository;
 
 use crate::chain::{Anvil, KEYS};
-use crate::scene::{Scene, ok, refused};
+use crate::scene::{Scene, ok, refused, run};
 
 #[path = "../../crates/ceremony/src/small.rs"]
 mod small;
@@ -78,7 +78,7 @@ fn section(bytes: &[u8], wanted: u32) -> std::ops::Range<usize> {
 fn powers_of_snarkjs_are_imported_prepared_or_not() {
     let made = made();
     let prepared = import(&made.prepared, &[POWER - 1, 3]).unwrap();
-    assert_eq!((prepared.domains(), prepared.contributions(), prepared.published()), (&[3, POWER - 1][..], 3, None));
+    assert_eq!((prepared.domains(), prepared.contributors().len(), prepared.published()), (&[3, POWER - 1][..], 3, None));
     let bare = import(&made.bare, &[3, POWER - 1]).unwrap();
     assert_eq!(prepared.single(), bare.single());
     for level in [3, POWER - 1] {
@@ -264,7 +264,7 @@ fn a_ceremony_of_three_is_verified_by_a_second_implementation() {
         ceremony = Ceremony::open(&path).unwrap();
         ceremony.contribute(name, &mut OsRng, &|_, _| ()).unwrap();
     }
-    ceremony.close(&[0xb5; 32], &|_, _| ()).unwrap();
+    ceremony.close(&[0xb5; 32], &mut OsRng, &|_, _| ()).unwrap();
     ceremony.save(&path).unwrap();
     ceremony.verify(&subjects, &powers, &mut OsRng, &mut |_| ()).unwrap();
     let keys = ceremony.finish(&subjects, &powers, &mut OsRng, &mut |_| ()).unwrap();
@@ -305,6 +305,7 @@ fn keys_of_a_ceremony_are_answered_for_on_a_chain_that_is_not_local() {
     const CHAIN: u64 = 17_000;
     let scene = Scene::new();
     let (pkg, file, powers) = (scene.path("pkg"), scene.path("pkg.ceremony"), scene.path("pkg.powers"));
+    let closed = scene.path("pkg.closed");
     ok!("compile", scene.model(), "--samples", scene.samples(), "--slices", "1", "--bits", "8", "-o", pkg);
     // 2^9 rows take powers of 10. They are not prepared, as snarkjs would need half a minute for that.
     let folder = scene.path("");
@@ -319,7 +320,7 @@ fn keys_of_a_ceremony_are_answered_for_on_a_chain_that_is_not_local() {
     let from_file = ok!("ceremony", "begin", pkg, "--powers", ptau, "--beacon", "block 9", "--beacon-exponent", "5", "-o", again);
     assert_eq!(begin["hash"], from_file["hash"], "anyone begins with the same");
     refused!(2, ["not closed", "block 9"], "ceremony", "finish", file, pkg, "--powers", powers);
-    refused!(2, ["nobody has contributed"], "ceremony", "close", file, "--value", "00112233445566778899aabbccddeeff");
+    refused!(2, ["nobody has contributed"], "ceremony", "close", file, "--value", "00112233445566778899aabbccddeeff", "-o", closed);
     let entropy = scene.write("dice", b"4 1 6 6 2");
     let mut hashes = Vec::new();
     for name in ["Ada", "Ben", "Eve"] {
@@ -327,7 +328,10 @@ fn keys_of_a_ceremony_are_answered_for_on_a_chain_that_is_not_local() {
         hashes.push(ok!("ceremony", "contribute", file, "--name", name, "--entropy-file", entropy, "-o", next)["hash"].clone());
         std::fs::rename(next, &file).unwrap();
     }
-    ok!("ceremony", "close", file, "--value", "0x00112233445566778899aabbccddeeff");
+    // What has contributions is not begun again, and a file in other hands is left alone.
+    refused!(2, ["has contributions"], "ceremony", "begin", pkg, "--powers", powers, "--beacon", "block 9", "-o", file);
+    ok!("ceremony", "close", file, "--value", "0x00112233445566778899aabbccddeeff", "-o", closed);
+    let file = closed;
     let shown = ok!("ceremony", "show", file);
     let names: Vec<&str> = shown["contributions"].as_array().unwrap().iter().map(|of| of["name"].as_str().unwrap()).collect();
     assert_eq!((names, &shown["closed"]), (vec!["Ada", "Ben", "Eve", "block 9"], &json!(true)));
@@ -337,10 +341,18 @@ fn keys_of_a_ceremony_are_answered_for_on_a_chain_that_is_not_local() {
     // Another package is not what the ceremony was for.
     let other = scene.path("other");
     ok!("compile", scene.model(), "--samples", scene.samples(), "--slices", "1", "--bits", "8", "--input-bits", "7", "-o", other);
-    refused!(1, ["does not verify", "does not begin with the key"], "ceremony", "verify", file, other, "--powers", ptau);
+    refused!(1, ["does not verify", "it is for mlp_digits"], "ceremony", "verify", file, other, "--powers", ptau);
     let finished = ok!("ceremony", "finish", file, pkg, "--powers", powers);
     assert_eq!(finished["packages"][0]["transcript"], shown["hash"]);
-    refused!(2, ["holds the keys", "--force"], "ceremony", "finish", file, pkg, "--powers", powers);
+    assert_eq!(ok!("ceremony", "finish", file, pkg, "--powers", powers), finished, "once more changes nothing");
+    // A package with other keys is not what the ceremony gives, though its circuits are.
+    let verified = ok!("ceremony", "verify", file, pkg, "--powers", ptau);
+    assert_eq!(verified["models"][0], finished["packages"][0]["model"]);
+    let foreign = scene.path("foreign");
+    ok!("compile", scene.model(), "--samples", scene.samples(), "--slices", "1", "--bits", "8", "-o", foreign);
+    ok!("setup", foreign);
+    refused!(1, ["foreign", "other keys than the ceremony gives"], "ceremony", "verify", file, foreign, "--powers", ptau);
+    refused!(2, ["holds the keys", "--force"], "ceremony", "finish", file, foreign, "--powers", powers);
 
     let anvil = Anvil::start(CHAIN);
     let key = |name: &str, index: usize| {
@@ -362,6 +374,20 @@ fn keys_of_a_ceremony_are_answered_for_on_a_chain_that_is_not_local() {
     crate::scene::refusal(deploy(&other), 2, &["development keys", "use keys from a ceremony"]);
     let deployed = crate::scene::succeeded(deploy(&pkg));
     let oracle = deployed["oracle"].as_str().unwrap();
+    let check = |ceremony: &Path| {
+        let registry = deployed["registry"].as_str().unwrap();
+        run!("ceremony", "check", ceremony, pkg, "--powers", powers, "--registry", registry, "--rpc-url", anvil.url, "--json")
+    };
+    let checked = crate::scene::succeeded(check(&file));
+    assert_eq!((&checked["chain_id"], &checked["transcript"]), (&json!(CHAIN), &shown["hash"]));
+    assert_eq!(checked["models"][0], finished["packages"][0]["model"]);
+    // Another ceremony for the same package is another model, which that registry has not.
+    ok!("ceremony", "contribute", again, "--name", "Mallory");
+    let other_closed = scene.path("again.closed");
+    ok!("ceremony", "close", again, "--value", "0x00112233445566778899aabbccddeeff", "-o", other_closed);
+    let differs = check(&other_closed);
+    assert_eq!((differs.code, &differs.json()["ok"]), (Some(1), &json!(false)));
+    assert!(differs.stdout.contains("it is unknown in the registry"), "{}", differs.stdout);
     let text = std::fs::read_to_string(deployments.join(format!("{CHAIN}.json"))).unwrap();
     assert!(text.contains(shown["hash"].as_str().unwrap()), "{text}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

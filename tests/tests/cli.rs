@@ -361,7 +361,7 @@ fn messages_name_only_options_that_exist() {
         let mut all = options(&[command.as_str()]);
         let below: &[&str] = match command.as_str() {
             "deployments" => &["check"],
-            "ceremony" => &["import", "begin", "contribute", "close", "show", "verify", "finish"],
+            "ceremony" => &["import", "begin", "contribute", "close", "show", "verify", "finish", "check"],
             _ => &[],
         };
         below.iter().for_each(|step| all.extend(options(&[command.as_str(), step])));

@@ -60,17 +60,17 @@ fn begun(powers: &Powers) -> Ceremony {
 /// A ceremony of three contributors, closed.
 fn closed(powers: &Powers) -> Ceremony {
     let mut ceremony = begun(powers);
-    let mut rng = rng();
+    let mut one = rng();
     for name in ["Ada", "Ben", "Eve"] {
-        ceremony.contribute(name, &mut rng, &|_, _| ()).unwrap();
+        ceremony.contribute(name, &mut one, &|_, _| ()).unwrap();
     }
-    ceremony.close(&VALUE, &|_, _| ()).unwrap();
+    ceremony.close(&VALUE, &mut rng(), &|_, _| ()).unwrap();
     ceremony
 }
 
 fn check(ceremony: &Ceremony, powers: &Powers) -> Result<(), CeremonyError> {
     let circuits = circuits();
-    ceremony.verify(&[&circuits[0], &circuits[1]], powers, &mut rng(), &mut |_| ())
+    ceremony.verify(&[&circuits[0], &circuits[1]], powers, &mut rng(), &mut |_| ()).map(drop)
 }
 
 fn refused(ceremony: &Ceremony, powers: &Powers, says: &str, what: &str) {
@@ -106,11 +106,11 @@ fn a8_a_later_ceremony_is_of_the_same_setup() {
     let powers = powers(1);
     let [first, second] = circuits();
     let hold = |subject: &dyn Subject, seed: u64| {
-        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut one = ChaCha20Rng::seed_from_u64(seed);
         let mut ceremony = Ceremony::begin(&[subject], &powers, beacon(), &mut |_| ()).unwrap();
-        ceremony.contribute("Ada", &mut rng, &|_, _| ()).unwrap();
-        ceremony.close(&VALUE, &|_, _| ()).unwrap();
-        ceremony.finish(&[subject], &powers, &mut rng, &mut |_| ()).unwrap().remove(0)
+        ceremony.contribute("Ada", &mut one, &|_, _| ()).unwrap();
+        ceremony.close(&VALUE, &mut rng(), &|_, _| ()).unwrap();
+        ceremony.finish(&[subject], &powers, &mut one, &mut |_| ()).unwrap().remove(0)
     };
     let keys = [hold(&first, 1), hold(&second, 2), hold(&first, 3)];
     let setups = keys.each_ref().map(|key| key.verifying_key().setup_digest());
@@ -294,11 +294,26 @@ fn attack_contributors() {
 fn attack_sections() {
     let powers = powers(1);
     let (ceremony, begun) = (closed(&powers), begun(&powers));
+    let mut before = begun.clone();
+    let mut same = rng();
+    for name in ["Ada", "Ben", "Eve"] {
+        before.contribute(name, &mut same, &|_, _| ()).unwrap();
+    }
     let attack = |change: &dyn Fn(&mut [Vec<u8>; 3]), says: &str, what: &str| {
         for circuit in 0..2 {
             let mut wrong = ceremony.clone();
-            change(&mut wrong.sections[circuit]);
+            change(&mut wrong.circuits[circuit].sections);
             refused(&wrong, &powers, says, what);
+            // A contributor looks before a secret touches any point: what is divided for somebody is his.
+            let mut open = ceremony.clone();
+            open.contributions.pop();
+            open.circuits = before.circuits.clone();
+            open.check(&mut rng()).unwrap();
+            change(&mut open.circuits[circuit].sections);
+            let error = open.contribute("Ada", &mut rng(), &|_, _| ()).expect_err(what).to_string();
+            assert!(error.contains(says), "{what}: {error}");
+            let error = open.close(&VALUE, &mut rng(), &|_, _| ()).expect_err(what).to_string();
+            assert!(error.contains(says), "{what}: {error}");
         }
     };
     let over = "is not what it began with over";
@@ -320,9 +335,23 @@ fn attack_sections() {
         attack(&|all| all[section][24..32].fill(0xff), "no point of its group", "not reduced");
     }
     attack(&|all| all.swap(1, 2), over, "sections exchanged");
+    // IC points among the others, over whose deltas every statement has a proof.
+    let ic = crate::points::Point::raw(&begun_ic(&powers));
+    attack(&|all| all[1].extend_from_slice(&ic), over, "IC points to be divided");
+    // As they began, they are bound by the transcript's first hash.
+    for circuit in 0..2 {
+        let mut wrong = begun.clone();
+        wrong.circuits[circuit].first[1].extend_from_slice(&ic);
+        wrong.circuits[circuit].sections[1].extend_from_slice(&ic);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("of.ceremony");
+        wrong.save(&path).unwrap();
+        let error = Ceremony::open(&path).unwrap_err().to_string();
+        assert!(error.contains("does not begin with the points that it states"), "{error}");
+    }
     for circuit in 0..2 {
         let mut wrong = ceremony.clone();
-        wrong.sections[circuit] = begun.sections[circuit].clone();
+        wrong.circuits[circuit].sections = begun.circuits[circuit].sections.clone();
         refused(&wrong, &powers, over, "sections as they began");
     }
 }
@@ -340,7 +369,7 @@ fn attack_beginnings() {
     let other = Small { name: "six".into(), bits: 5 };
     assert!(verify(&[&five, &other]).contains("six does not begin with the key"));
     let mut wrong = ceremony.clone();
-    wrong.initial[0] = [1; 32];
+    wrong.circuits[0].statement[40] ^= 1;
     refused(&wrong, &powers, "contribution 1", "another first hash");
     // Begun for another circuit under this name: contributions are good, the circuit is not.
     let circuits = [Small { name: "five".into(), bits: 6 }, Small { name: "six".into(), bits: 6 }];
@@ -356,7 +385,7 @@ fn order_is_kept() {
     let subjects: [&dyn Subject; 2] = [&circuits[0], &circuits[1]];
     let mut ceremony = begun(&powers);
     let error = |result: Result<[u8; 32], CeremonyError>| result.unwrap_err().to_string();
-    assert!(error(ceremony.close(&VALUE, &|_, _| ())).contains("nobody has contributed yet"));
+    assert!(error(ceremony.close(&VALUE, &mut rng(), &|_, _| ())).contains("nobody has contributed yet"));
     for name in ["", " ", "two\nlines", &"x".repeat(65)] {
         assert!(error(ceremony.contribute(name, &mut rng(), &|_, _| ())).contains("a contributor's name"));
     }
@@ -364,9 +393,9 @@ fn order_is_kept() {
     check(&ceremony, &powers).unwrap();
     let finished = ceremony.finish(&subjects, &powers, &mut rng(), &mut |_| ()).unwrap_err().to_string();
     assert!(finished.contains("not closed: apply its beacon (round 7 of a dice game)"), "{finished}");
-    assert!(error(ceremony.close(&[1; 8], &|_, _| ())).contains("at least 16 bytes"));
-    ceremony.close(&VALUE, &|_, _| ()).unwrap();
-    assert!(error(ceremony.close(&VALUE, &|_, _| ())).contains("applied already"));
+    assert!(error(ceremony.close(&[1; 8], &mut rng(), &|_, _| ())).contains("at least 16 bytes"));
+    ceremony.close(&VALUE, &mut rng(), &|_, _| ()).unwrap();
+    assert!(error(ceremony.close(&VALUE, &mut rng(), &|_, _| ())).contains("applied already"));
     assert!(error(ceremony.contribute("Ben", &mut rng(), &|_, _| ())).contains("closed"));
     ceremony.finish(&subjects, &powers, &mut rng(), &mut |_| ()).unwrap();
     let twice: [&dyn Subject; 2] = [&circuits[0], &circuits[0]];
@@ -374,6 +403,33 @@ fn order_is_kept() {
         |beacon: Beacon, subjects: &[&dyn Subject]| Ceremony::begin(subjects, &powers, beacon, &mut |_| ()).unwrap_err().to_string();
     assert!(begin(beacon(), &twice).contains("two circuits are called"));
     assert!(begin(beacon(), &[]).contains("at least one circuit"));
-    assert!(begin(Beacon { source: String::new(), exponent: 4 }, &subjects).contains("name"));
+    assert!(begin(Beacon { source: String::new(), exponent: 4 }, &subjects).contains("what the beacon will be"));
     assert!(begin(Beacon { source: "x".into(), exponent: 60 }, &subjects).contains("at most"));
+}
+
+/// IC points of the first circuit.
+fn begun_ic(powers: &Powers) -> Vec<G1Affine> {
+    let [first, _] = circuits();
+    crate::initial::Initial::new(&first.circuit().unwrap(), &first.groups(), powers).unwrap().points.ic
+}
+
+/// Files that would cost hours, or are weaker than they look.
+#[test]
+fn attack_files_that_ask_for_much() {
+    let powers = powers(1);
+    let ceremony = closed(&powers);
+    let mut empty = ceremony.clone();
+    empty.contributions[3].beacon = Some(Vec::new());
+    refused(&empty, &powers, "at least 16 bytes", "a beacon without a value");
+    refused(&begun(&powers), &powers, "nobody has contributed", "a ceremony without contributions");
+    for name in ["a\u{2028}b", "a\u{202e}b", "a\u{200b}", "\u{feff}x"] {
+        let error = begun(&powers).contribute(name, &mut rng(), &|_, _| ()).unwrap_err().to_string();
+        assert!(error.contains("breaks or turns a line"), "{error}");
+    }
+    // Hashing a beacon takes long: everything else is looked at first.
+    let mut slow = ceremony.clone();
+    slow.beacon.exponent = 26;
+    let started = std::time::Instant::now();
+    slow.check_transcript().unwrap_err();
+    assert!(started.elapsed().as_secs() < 5, "a beacon is hashed before the rest is looked at");
 }

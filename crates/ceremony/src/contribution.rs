@@ -10,6 +10,8 @@
 //! x·p with nobody knowing the logarithm of p shows that x was known (Bowe, Gabizon, Miers, eprint 2017/1050, section 3); p depends on
 //! everything before, on the name and on the place, so that no proof can be used again.
 
+use std::collections::BTreeMap;
+
 use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{UniformRand, Zero};
@@ -26,8 +28,8 @@ use crate::snarkjs::{Stream, hash_to_g2};
 /// Deltas of a circuit.
 pub(crate) const DELTAS: usize = 2;
 const MOST_NAME: usize = 64;
-/// Iterations of a beacon are two to this power at most: an hour of hashing.
-pub(crate) const MOST_ITERATIONS: u32 = 34;
+/// Iterations of a beacon are two to this power at most: a minute of hashing, which everyone who verifies spends.
+pub(crate) const MOST_ITERATIONS: u32 = 26;
 
 /// What a ceremony ends with: a value that nobody can know yet when it begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,11 +128,20 @@ pub(crate) fn first_hash<'a>(beacon: &Beacon, circuits: impl ExactSizeIterator<I
     keccak(&bytes)
 }
 
-/// A name that can stand in one line of a transcript.
+/// A contributor's name.
 pub(crate) fn check_name(name: &str) -> Result<(), CeremonyError> {
-    if name.trim().is_empty() || name.len() > MOST_NAME || name.chars().any(char::is_control) {
+    check_text("a contributor's name", name, MOST_NAME)
+}
+
+/// Text that can stand in one line of a transcript, and looks like what it is.
+pub(crate) fn check_text(what: &str, text: &str, most: usize) -> Result<(), CeremonyError> {
+    let hides = |c: char| {
+        let is_invisible = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        c.is_control() || is_invisible
+    };
+    if text.trim().is_empty() || text.len() > most || text.chars().any(hides) {
         return Err(CeremonyError::Refused(format!(
-            "a contributor's name has 1 to {MOST_NAME} bytes and no line breaks; {name:?} has not"
+            "{what} has 1 to {most} bytes, and nothing that breaks or turns a line; {text:?} is not so"
         )));
     }
     Ok(())
@@ -163,7 +174,7 @@ impl Contribution {
         let mut parts = Vec::with_capacity(deltas.len());
         for (circuit, deltas) in deltas.iter().enumerate() {
             parts.push(std::array::from_fn(|delta| {
-                let x = secrets.of(circuit)[delta];
+                let x = &secrets.of(circuit)[delta];
                 let s = random();
                 let s = (s, (s * x).into_affine());
                 let place = Place { before, name, circuit, delta };
@@ -231,14 +242,14 @@ impl Contribution {
 
 /// Checks that no delta is ± another or ± the generator: one equal pair lets proofs of one circuit be used for another (rule B9).
 fn distinct(deltas: &Deltas, names: &[&str]) -> Result<(), CeremonyError> {
-    let mut seen = vec![(G1Affine::generator(), "the generator".to_string())];
+    // By x alone: the same for a point and its negative.
+    let mut seen = BTreeMap::from([(G1Affine::generator().x, "the generator".to_string())]);
     for (circuit, deltas) in deltas.iter().enumerate() {
         for (delta, (point, _)) in deltas.iter().enumerate() {
             let name = format!("δ{} of {}", delta + 1, names.get(circuit).copied().unwrap_or_default());
-            if let Some((_, other)) = seen.iter().find(|(other, _)| other == point || *other == -*point) {
+            if let Some(other) = seen.insert(point.x, name.clone()) {
                 return Err(CeremonyError::Invalid(format!("{name} equals ±{other}")));
             }
-            seen.push((*point, name));
         }
     }
     Ok(())

@@ -8,29 +8,27 @@
 
 use std::ops::Range;
 
-use ark_bn254::{Fr, G1Affine, G2Affine};
-use ark_ec::{AffineRepr, CurveGroup, VariableBaseMSM};
+use ark_bn254::{G1Affine, G2Affine};
+use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{AdditiveGroup, BigInt, BigInteger, PrimeField, Zero};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use zkslice_circuit::{Circuit, Layout, Matrix};
-use zkslice_formats::{keccak, push_number, tag};
+use zkslice_formats::{push_number, tag};
 use zkslice_groth16::{KeyPoints, WordGroup, check_rows};
 
 use crate::points::Point;
 use crate::powers::Domain;
 use crate::{CeremonyError, Powers};
 
-/// From this many entries on with factors as long as the field, a sum is left to a multi-scalar multiplication.
-const LONG: (usize, u32) = (64, 64);
 /// Entries of one wire that are added up by one thread.
 const BLOCK: usize = 1 << 12;
 
-/// An initial key and the hash of everything that it is made of.
+/// An initial key, and what states everything that it is made of.
 pub(crate) struct Initial {
     pub(crate) layout: Layout,
     pub(crate) points: KeyPoints,
-    pub(crate) hash: [u8; 32],
+    pub(crate) statement: Vec<u8>,
 }
 
 #[derive(Clone, Copy)]
@@ -75,25 +73,10 @@ impl Columns {
 /// The point that an entry's factor is for, if it is for any.
 type Base<'b, 'a, P> = dyn Fn(&Entry) -> Option<&'a P> + Sync + 'b;
 
-/// Σ factor·base over the entries that have a base.
-fn combine<'a, P>(entries: &[Entry], base: &Base<'_, 'a, P>) -> P::Group
-where
-    P: Point + 'a,
-    P::Group: VariableBaseMSM<MulBase = P>,
-{
-    if entries.len() > BLOCK {
-        return entries.par_chunks(BLOCK).map(|block| combine(block, base)).reduce(P::Group::zero, |a, b| a + b);
-    }
+/// Σ factor·base over the entries that have a base, by doubling and adding: most factors are short.
+fn combine<'a, P: Point + 'a>(entries: &[Entry], base: &Base<'_, 'a, P>) -> P::Group {
     let terms: Vec<(&P, &Entry)> = entries.iter().filter_map(|entry| base(entry).map(|base| (base, entry))).collect();
     let bits = terms.iter().map(|(_, entry)| entry.factor.num_bits()).max().unwrap_or(0);
-    if terms.len() >= LONG.0 && bits >= LONG.1 {
-        let factor = |entry: &Entry| {
-            let factor = Fr::from_bigint(entry.factor).unwrap_or_default();
-            if entry.minus { -factor } else { factor }
-        };
-        let (bases, factors): (Vec<P>, Vec<Fr>) = terms.iter().map(|(base, entry)| (**base, factor(entry))).unzip();
-        return P::Group::msm_unchecked(&bases, &factors);
-    }
     let mut sum = P::Group::zero();
     for bit in (0..bits as usize).rev() {
         sum.double_in_place();
@@ -106,13 +89,15 @@ where
     sum
 }
 
-/// These sums for some wires.
-fn sums<'a, P>(columns: &Columns, wires: Range<usize>, base: &Base<'_, 'a, P>) -> Vec<P>
-where
-    P: Point + 'a,
-    P::Group: VariableBaseMSM<MulBase = P>,
-{
-    let sums: Vec<P::Group> = wires.into_par_iter().map(|wire| combine(columns.of_wire(wire), base)).collect();
+/// These sums for some wires. Threads share wires, or else one wire's entries: never both at once, which could nest without end.
+fn sums<'a, P: Point + 'a>(columns: &Columns, wires: Range<usize>, base: &Base<'_, 'a, P>) -> Vec<P> {
+    let is_long = |wire: usize| columns.of_wire(wire).len() > BLOCK;
+    let short = |wire: usize| if is_long(wire) { P::Group::zero() } else { combine(columns.of_wire(wire), base) };
+    let mut sums: Vec<P::Group> = wires.clone().into_par_iter().map(short).collect();
+    for (sum, wire) in sums.iter_mut().zip(wires).filter(|(_, wire)| is_long(*wire)) {
+        let parts: Vec<P::Group> = columns.of_wire(wire).par_chunks(BLOCK).map(|block| combine(block, base)).collect();
+        *sum = parts.into_iter().sum();
+    }
     normalized(&sums)
 }
 
@@ -156,13 +141,14 @@ impl Initial {
         let (alpha, beta, beta2) = powers.single();
         let (g1, g2) = (G1Affine::generator(), G2Affine::generator());
         let points = KeyPoints { single: [alpha, beta, g1, g1], single2: [beta2, g2, g2], ic, a, b1, b2, k1, k2, h };
-        let hash = hash(&layout, groups, &points);
-        Ok(Self { layout, points, hash })
+        let statement = statement(&layout, groups, &points);
+        Ok(Self { layout, points, statement })
     }
 }
 
-/// keccak256 of tag, layout, groups, and the SHA-256 of each list of points: what a ceremony is about.
-fn hash(layout: &Layout, groups: &[WordGroup], points: &KeyPoints) -> [u8; 32] {
+/// Tag, layout, groups, and the SHA-256 of each list of points, those that contributions change at the end: what a ceremony is about. Its
+/// keccak256 opens the transcript.
+fn statement(layout: &Layout, groups: &[WordGroup], points: &KeyPoints) -> Vec<u8> {
     let mut bytes = tag("zkslice/ceremony/circuit/v1").to_vec();
     let mut number = |n: usize| push_number(&mut bytes, n as u64);
     [layout.publics, layout.words, layout.small, layout.field, layout.products, layout.field_products].into_iter().for_each(&mut number);
@@ -191,5 +177,11 @@ fn hash(layout: &Layout, groups: &[WordGroup], points: &KeyPoints) -> [u8; 32] {
     ] {
         bytes.extend_from_slice(&digest);
     }
-    keccak(&bytes)
+    bytes
+}
+
+/// Whether these are the lists that contributions change of the key that is stated.
+pub(crate) fn states(statement: &[u8], changed: &[Vec<u8>; 3]) -> bool {
+    let digests: Vec<u8> = changed.iter().flat_map(|list| Sha256::digest(list).to_vec()).collect();
+    statement.ends_with(&digests)
 }

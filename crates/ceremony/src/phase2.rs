@@ -1,6 +1,7 @@
 //! Phase 2: δ1 and δ2 of every circuit, each a product of secrets of which nobody knows more than their own.
 //!
-//! A ceremony's file goes from hand to hand. It holds the transcript, and for each circuit the points that a contribution changes:
+//! A ceremony's file goes from hand to hand. It holds the transcript, and for each circuit the points that a contribution changes, as they
+//! began and as they are:
 //!
 //! ```text
 //! δ_d ← x·δ_d in G1 and G2     K1 ← K1/x of δ1     K2, H ← K2/x, H/x of δ2
@@ -13,7 +14,12 @@
 //! ```text
 //! e(Σρ_i·K_i, δ) = e(Σρ_i·K_i at the beginning, [1]₂)     ρ drawn by whoever verifies
 //! ```
+//!
+//! A contributor checks that too, before any secret is drawn: whoever divides points that are not the key's divides what somebody
+//! else likes, and an IC point over δ2 proves every statement. The points as they began are in the file for that; the transcript's first
+//! hash binds them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine};
@@ -22,12 +28,13 @@ use ark_ff::{Field, UniformRand};
 use rand_core::CryptoRngCore;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 use zkslice_circuit::Circuit;
-use zkslice_formats::{Sections, Word};
+use zkslice_formats::{Sections, Word, keccak};
 use zkslice_groth16::{KeyPoints, ProvingKey, WordGroup, check_deltas, g1_from_words, g2_from_words};
 
-use crate::contribution::{Beacon, Contribution, DELTAS, Deltas, MOST_ITERATIONS, Part, check_name, first_deltas, first_hash};
-use crate::initial::{Initial, normalized};
+use crate::contribution::{Beacon, Contribution, DELTAS, Deltas, MOST_ITERATIONS, Part, check_name, check_text, first_deltas, first_hash};
+use crate::initial::{Initial, normalized, states};
 use crate::points::{Point, read_key, same_ratio, sum};
 use crate::{CeremonyError, Powers};
 
@@ -35,6 +42,13 @@ const MARK: [u8; 8] = *b"zkslicP2";
 const VERSION: u32 = 1;
 /// Sections of a circuit, by name and delta.
 const CHANGED: [(&str, usize); 3] = [("K1", 0), ("K2", 1), ("H", 1)];
+/// Sections of a circuit in the file: as they began, and as they are.
+const OF_CIRCUIT: usize = 2 * CHANGED.len();
+const MOST_CONTRIBUTIONS: usize = 10_000;
+const MOST_CIRCUITS: usize = 1_000;
+/// Bytes of a circuit's name, of a beacon's source and of its value.
+const MOST_TEXT: usize = 256;
+const LEAST_VALUE: usize = 16;
 /// Points that one thread multiplies at a time.
 const BLOCK: usize = 1 << 10;
 
@@ -94,16 +108,20 @@ pub struct Attestation {
 #[derive(Clone, Debug)]
 pub struct Ceremony {
     pub(crate) beacon: Beacon,
-    names: Vec<String>,
-    /// Hashes of the circuits' initial keys.
-    pub(crate) initial: Vec<[u8; 32]>,
+    pub(crate) circuits: Vec<CircuitState>,
     pub(crate) contributions: Vec<Contribution>,
-    /// The sections of each circuit.
-    pub(crate) sections: Vec<[Vec<u8>; CHANGED.len()]>,
 }
 
-/// What becomes of a verified key.
-type Take<'a> = dyn FnMut(Initial, KeyPoints, &[WordGroup]) -> Result<(), CeremonyError> + 'a;
+#[derive(Clone, Debug)]
+pub(crate) struct CircuitState {
+    pub(crate) name: String,
+    /// What states its first key.
+    pub(crate) statement: Vec<u8>,
+    /// What contributions change, as it began.
+    pub(crate) first: [Vec<u8>; CHANGED.len()],
+    /// The same as it is.
+    pub(crate) sections: [Vec<u8>; CHANGED.len()],
+}
 
 fn sections_of(points: &KeyPoints) -> [&[G1Affine]; CHANGED.len()] {
     [&points.k1, &points.k2, &points.h]
@@ -121,16 +139,15 @@ impl Ceremony {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Self, CeremonyError> {
         check_beacon(&beacon)?;
-        let names: Vec<String> = subjects.iter().map(|subject| subject.name().to_owned()).collect();
-        check_names(&names)?;
-        let (mut initial, mut sections) = (Vec::new(), Vec::new());
+        let mut circuits = Vec::with_capacity(subjects.len());
+        check_names(subjects.iter().map(|subject| subject.name()))?;
         for subject in subjects {
             progress(subject.name());
-            let made = Initial::new(&subject.circuit()?, &subject.groups(), powers)?;
-            sections.push(sections_of(&made.points).map(Point::raw));
-            initial.push(made.hash);
+            let Initial { points, statement, .. } = Initial::new(&subject.circuit()?, &subject.groups(), powers)?;
+            let first = sections_of(&points).map(Point::raw);
+            circuits.push(CircuitState { name: subject.name().to_owned(), statement, sections: first.clone(), first });
         }
-        Ok(Self { beacon, names, initial, contributions: Vec::new(), sections })
+        Ok(Self { beacon, circuits, contributions: Vec::new() })
     }
 
     /// Opens a ceremony's file. What it says of itself is consistent then; whether it is true [`Ceremony::verify`] tells.
@@ -141,27 +158,35 @@ impl Ceremony {
         let file = Sections::open(path, MARK, VERSION).map_err(CeremonyError::in_file(path))?;
         let malformed = |reason: String| CeremonyError::Malformed { file: path.display().to_string(), reason };
         let header: Header = file.header().map_err(CeremonyError::in_file(path))?;
-        if file.count() != CHANGED.len() * header.circuits.len() {
+        if file.count() != OF_CIRCUIT * header.circuits.len() || header.circuits.len() > MOST_CIRCUITS {
             return Err(malformed("it has not the sections that its circuits call for".into()));
         }
-        check_beacon(&header.beacon)?;
-        let (mut names, mut initial) = (Vec::new(), Vec::new());
-        for circuit in header.circuits {
-            initial.push(hash(&circuit.initial).ok_or_else(|| malformed(format!("the hash of {} is not 32 bytes", circuit.name)))?);
-            names.push(circuit.name);
+        if header.contributions.len() > MOST_CONTRIBUTIONS {
+            return Err(malformed(format!("it has more than {MOST_CONTRIBUTIONS} contributions")));
         }
-        check_names(&names)?;
-        let sections = (0..names.len()).map(|i| std::array::from_fn(|s| file.section(CHANGED.len() * i + s).to_vec())).collect();
-        let mut ceremony = Self { beacon: header.beacon, names, initial, contributions: Vec::new(), sections };
+        check_beacon(&header.beacon)?;
+        check_names(header.circuits.iter().map(|circuit| circuit.name.as_str()))?;
+        let mut circuits = Vec::with_capacity(header.circuits.len());
+        for (index, HeaderCircuit { name, initial }) in header.circuits.into_iter().enumerate() {
+            let section = |at: usize| file.section(OF_CIRCUIT * index + at).to_vec();
+            let (first, sections) = (std::array::from_fn(section), std::array::from_fn(|at| section(CHANGED.len() + at)));
+            let statement = hex::decode(initial).map_err(|error| malformed(format!("what states {name:?}: {error}")))?;
+            if !states(&statement, &first) {
+                return Err(CeremonyError::Invalid(format!("{name:?} does not begin with the points that it states")));
+            }
+            circuits.push(CircuitState { name, statement, first, sections });
+        }
+        let mut ceremony = Self { beacon: header.beacon, circuits, contributions: Vec::new() };
+        let mut before = ceremony.first_hash();
         for (index, read) in header.contributions.into_iter().enumerate() {
             let of = format!("contribution {} ({:?})", index + 1, read.name);
             check_name(&read.name)?;
             let parts = read.parts.iter().map(|pair| Some([part(&pair[0])?, part(&pair[1])?])).collect::<Option<Vec<_>>>();
             let beacon = read.beacon.as_ref().map(hex::decode).transpose().map_err(|error| malformed(format!("{of}: {error}")))?;
             let parts = parts.ok_or_else(|| CeremonyError::Invalid(format!("{of}: a point is infinite or no point of its group")))?;
-            let before = ceremony.hash();
             let contribution = Contribution { name: read.name, beacon, parts };
-            if hash(&read.hash) != Some(contribution.hash(&before)) {
+            before = contribution.hash(&before);
+            if hash(&read.hash) != Some(before) {
                 return Err(CeremonyError::Invalid(format!("{of}: its hash is not that of what it states and of what came before")));
             }
             ceremony.contributions.push(contribution);
@@ -174,7 +199,7 @@ impl Ceremony {
     /// # Errors
     /// [`CeremonyError::Io`].
     pub fn save(&self, path: &Path) -> Result<(), CeremonyError> {
-        let circuits = self.names.iter().zip(&self.initial);
+        let circuit = |circuit: &CircuitState| HeaderCircuit { name: circuit.name.clone(), initial: hex::encode(&circuit.statement) };
         let mut before = self.first_hash();
         let mut contributions = Vec::with_capacity(self.contributions.len());
         for contribution in &self.contributions {
@@ -186,18 +211,16 @@ impl Ceremony {
                 hash: hex::encode(before),
             });
         }
-        let header = Header {
-            beacon: self.beacon.clone(),
-            circuits: circuits.map(|(name, hash)| HeaderCircuit { name: name.clone(), initial: hex::encode(hash) }).collect(),
-            contributions,
-        };
-        let sections: Vec<&[u8]> = self.sections.iter().flatten().map(Vec::as_slice).collect();
+        let header = Header { beacon: self.beacon.clone(), circuits: self.circuits.iter().map(circuit).collect(), contributions };
+        let sections = self.circuits.iter().flat_map(|circuit| circuit.first.iter().chain(&circuit.sections));
+        let sections: Vec<&[u8]> = sections.map(Vec::as_slice).collect();
         let file = Sections::new(MARK, VERSION, &header, &sections).map_err(CeremonyError::in_file(path))?;
         file.save(path).map_err(CeremonyError::io(path))
     }
 
     fn first_hash(&self) -> [u8; 32] {
-        first_hash(&self.beacon, self.names.iter().map(String::as_str).zip(&self.initial))
+        let hashes: Vec<[u8; 32]> = self.circuits.iter().map(|circuit| keccak(&circuit.statement)).collect();
+        first_hash(&self.beacon, self.circuits.iter().map(|circuit| circuit.name.as_str()).zip(&hashes))
     }
 
     /// Hash of the transcript so far.
@@ -207,7 +230,7 @@ impl Ceremony {
 
     /// The circuits' names.
     pub fn circuits(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.names.iter().map(String::as_str)
+        self.circuits.iter().map(|circuit| circuit.name.as_str())
     }
 
     /// The beacon that it is to end with.
@@ -231,12 +254,12 @@ impl Ceremony {
     }
 
     pub(crate) fn deltas(&self) -> Deltas {
-        self.contributions.last().map_or_else(|| first_deltas(self.names.len()), Contribution::deltas)
+        self.contributions.last().map_or_else(|| first_deltas(self.circuits.len()), Contribution::deltas)
     }
 
     /// Points that a contribution changes.
     pub fn points(&self) -> usize {
-        self.sections.iter().flatten().map(Vec::len).sum::<usize>() / G1Affine::BYTES
+        self.circuits.iter().flat_map(|circuit| &circuit.sections).map(Vec::len).sum::<usize>() / G1Affine::BYTES
     }
 
     /// Contributes: draws secrets, applies them and forgets them. `progress(done, all)` counts points. Gives the hash to publish.
@@ -254,7 +277,7 @@ impl Ceremony {
         if self.is_closed() {
             return Err(CeremonyError::Refused("the ceremony is closed: its beacon has been applied".into()));
         }
-        self.check_transcript()?;
+        self.check(rng)?;
         let (contribution, secrets) = Contribution::draw(name, &self.hash(), &self.deltas(), rng);
         self.apply(contribution, |circuit, delta| secrets.of(circuit)[delta], progress)
     }
@@ -263,15 +286,18 @@ impl Ceremony {
     ///
     /// # Errors
     /// As [`Ceremony::contribute`]; [`CeremonyError::Refused`] where nobody has contributed yet.
-    pub fn close(&mut self, value: &[u8], progress: &(dyn Fn(usize, usize) + Sync)) -> Result<[u8; 32], CeremonyError> {
-        if value.len() < 16 {
-            return Err(CeremonyError::Refused("a beacon's value has at least 16 bytes".into()));
-        }
+    pub fn close(
+        &mut self,
+        value: &[u8],
+        rng: &mut dyn CryptoRngCore,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<[u8; 32], CeremonyError> {
+        check_value(value).map_err(CeremonyError::Refused)?;
         if self.is_closed() || self.contributions.is_empty() {
             let why = if self.contributions.is_empty() { "nobody has contributed yet" } else { "the beacon has been applied already" };
             return Err(CeremonyError::Refused(format!("the ceremony cannot be closed: {why}")));
         }
-        self.check_transcript()?;
+        self.check(rng)?;
         let (contribution, secrets) = Contribution::of_beacon(&self.beacon, value, &self.hash(), &self.deltas());
         self.apply(contribution, |circuit, delta| secrets.of(circuit)[delta], progress)
     }
@@ -282,18 +308,19 @@ impl Ceremony {
         secret: impl Fn(usize, usize) -> Fr,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<[u8; 32], CeremonyError> {
-        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let names: Vec<&str> = self.circuits().collect();
         contribution.check(&self.hash(), &self.deltas(), &names)?;
         let all = self.points();
         let done = std::sync::atomic::AtomicUsize::new(0);
-        let mut changed = Vec::with_capacity(self.sections.len());
-        for (circuit, sections) in self.sections.iter().enumerate() {
+        let mut changed = Vec::with_capacity(self.circuits.len());
+        for (circuit, CircuitState { sections, .. }) in self.circuits.iter().enumerate() {
             let mut new: [Vec<u8>; CHANGED.len()] = Default::default();
             for ((new, old), (name, delta)) in new.iter_mut().zip(sections).zip(CHANGED) {
                 let points: Vec<G1Affine> = read_key(old, &format!("{name} of {}", names[circuit]))?;
                 let factor = secret(circuit, delta).inverse().ok_or_else(|| CeremonyError::Refused("a secret is zero".into()))?;
+                let factor = Zeroizing::new(factor);
                 let scaled = points.par_chunks(BLOCK).map(|block| {
-                    let scaled: Vec<G1Projective> = block.iter().map(|point| *point * factor).collect();
+                    let scaled: Vec<G1Projective> = block.iter().map(|point| *point * *factor).collect();
                     let done = done.fetch_add(block.len(), std::sync::atomic::Ordering::Relaxed) + block.len();
                     progress(done, all);
                     Point::raw(&normalized::<G1Affine>(&scaled))
@@ -302,9 +329,31 @@ impl Ceremony {
             }
             changed.push(new);
         }
-        self.sections = changed;
+        for (circuit, sections) in self.circuits.iter_mut().zip(changed) {
+            circuit.sections = sections;
+        }
         self.contributions.push(contribution);
         Ok(self.hash())
+    }
+
+    /// Checks the transcript, and that the points are those that it began with over its deltas. Whether it began with the right ones
+    /// [`Ceremony::verify`] tells.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Invalid`] says what is wrong.
+    pub fn check(&self, rng: &mut dyn CryptoRngCore) -> Result<(), CeremonyError> {
+        self.check_transcript()?;
+        for (circuit, deltas) in self.circuits.iter().zip(self.deltas()) {
+            for (section, (label, delta)) in CHANGED.into_iter().enumerate() {
+                let what = format!("{label} of {}", circuit.name);
+                let first: Vec<G1Affine> = read_key(&circuit.first[section], &what)?;
+                let made: Vec<G1Affine> = read_key(&circuit.sections[section], &what)?;
+                if !is_over(&made, &first, deltas[delta].1, rng) {
+                    return Err(CeremonyError::Invalid(format!("{what} is not what it began with over δ{}", delta + 1)));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Checks that each contribution builds on the one before and proves that its secrets were known, and that a beacon's are the beacon's.
@@ -312,16 +361,21 @@ impl Ceremony {
     /// # Errors
     /// [`CeremonyError::Invalid`] naming the contribution, the circuit and the delta.
     pub fn check_transcript(&self) -> Result<(), CeremonyError> {
-        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        let (mut before, mut deltas) = (self.first_hash(), first_deltas(self.names.len()));
+        let names: Vec<&str> = self.circuits().collect();
+        let (mut before, mut deltas) = (self.first_hash(), first_deltas(self.circuits.len()));
         for (index, contribution) in self.contributions.iter().enumerate() {
             let checked = match &contribution.beacon {
                 Some(_) if index + 1 != self.contributions.len() => Err(CeremonyError::Invalid("something follows the beacon".into())),
                 Some(_) if index == 0 => Err(CeremonyError::Invalid("nobody contributed before the beacon".into())),
-                Some(value) => contribution.check_beacon(&self.beacon, value, &before, &deltas),
+                Some(value) => check_value(value).map_err(CeremonyError::Invalid),
                 None => Ok(()),
             };
             let checked = checked.and_then(|()| contribution.check(&before, &deltas, &names));
+            // Hashing takes long, so it comes last.
+            let checked = checked.and_then(|()| match &contribution.beacon {
+                Some(value) => contribution.check_beacon(&self.beacon, value, &before, &deltas),
+                None => Ok(()),
+            });
             checked.map_err(|error| match error {
                 CeremonyError::Invalid(reason) => {
                     CeremonyError::Invalid(format!("contribution {} ({:?}): {reason}", index + 1, contribution.name))
@@ -333,7 +387,7 @@ impl Ceremony {
         Ok(())
     }
 
-    /// Verifies everything, from the circuits and the powers on.
+    /// Verifies everything, from the circuits and the powers on. Gives the keys as they are now: see [`Ceremony::check_closed`].
     ///
     /// # Errors
     /// [`CeremonyError::Invalid`] says what is wrong.
@@ -343,14 +397,31 @@ impl Ceremony {
         powers: &Powers,
         rng: &mut dyn CryptoRngCore,
         progress: &mut dyn FnMut(&str),
-    ) -> Result<(), CeremonyError> {
-        self.keys(subjects, powers, rng, progress, &mut |_, _, _| Ok(()))
+    ) -> Result<Vec<ProvingKey>, CeremonyError> {
+        if self.contributions.is_empty() {
+            return Err(CeremonyError::Invalid("nobody has contributed, so that everybody knows its secrets".into()));
+        }
+        self.made(subjects, powers, rng, progress)
+    }
+
+    /// Refuses a ceremony whose last contributor could still choose the keys.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Refused`] before the beacon.
+    pub fn check_closed(&self) -> Result<(), CeremonyError> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        let source = &self.beacon.source;
+        Err(CeremonyError::Refused(format!(
+            "the ceremony is not closed: apply its beacon ({source}) first, so that no contributor can choose the keys"
+        )))
     }
 
     /// Verifies everything and gives the finished keys, which carry the transcript's hash.
     ///
     /// # Errors
-    /// As [`Ceremony::verify`]; [`CeremonyError::Refused`] before the beacon.
+    /// As [`Ceremony::verify`] and [`Ceremony::check_closed`].
     pub fn finish(
         &self,
         subjects: &[&dyn Subject],
@@ -358,64 +429,51 @@ impl Ceremony {
         rng: &mut dyn CryptoRngCore,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Vec<ProvingKey>, CeremonyError> {
-        if !self.is_closed() {
-            return Err(CeremonyError::Refused(format!(
-                "the ceremony is not closed: apply its beacon ({}) first, so that the last contributor cannot choose the keys",
-                self.beacon.source
-            )));
-        }
-        let (mut keys, transcript) = (Vec::new(), self.hash());
-        self.keys(subjects, powers, rng, progress, &mut |initial, points, groups| {
-            keys.push(ProvingKey::from_points(initial.layout, groups, Some(transcript), &points)?);
-            Ok(())
-        })?;
-        check_deltas(keys.iter().map(ProvingKey::verifying_key))?;
-        Ok(keys)
+        self.check_closed()?;
+        self.verify(subjects, powers, rng, progress)
     }
 
-    fn keys(
+    /// The keys as they are now, verified.
+    fn made(
         &self,
         subjects: &[&dyn Subject],
         powers: &Powers,
         rng: &mut dyn CryptoRngCore,
         progress: &mut dyn FnMut(&str),
-        take: &mut Take<'_>,
-    ) -> Result<(), CeremonyError> {
+    ) -> Result<Vec<ProvingKey>, CeremonyError> {
         let invalid = |reason: String| Err(CeremonyError::Invalid(reason));
         let names: Vec<&str> = subjects.iter().map(|subject| subject.name()).collect();
-        if names != self.names {
-            return invalid(format!("it is for {}, not for {}", self.names.join(", "), names.join(", ")));
+        let own: Vec<&str> = self.circuits().collect();
+        if names != own {
+            return invalid(format!("it is for {}, not for {}", own.join(", "), names.join(", ")));
         }
         progress("the transcript");
         self.check_transcript()?;
-        let deltas = self.deltas();
-        for (circuit, subject) in subjects.iter().enumerate() {
+        let (mut keys, transcript) = (Vec::with_capacity(names.len()), self.hash());
+        for ((subject, circuit), [first, second]) in subjects.iter().zip(&self.circuits).zip(self.deltas()) {
             let name = subject.name();
             progress(name);
             let groups = subject.groups();
-            let initial = Initial::new(&subject.circuit()?, &groups, powers)?;
-            if initial.hash != self.initial[circuit] {
+            let Initial { layout, mut points, statement } = Initial::new(&subject.circuit()?, &groups, powers)?;
+            if statement != circuit.statement {
                 return invalid(format!("{name} does not begin with the key that its circuit and these powers of tau give"));
             }
-            let mut points = initial.points.clone();
+            let mut changed = [const { Vec::new() }; CHANGED.len()];
             for (section, (label, delta)) in CHANGED.into_iter().enumerate() {
                 let what = format!("{label} of {name}");
-                let made: Vec<G1Affine> = read_key(&self.sections[circuit][section], &what)?;
-                if !is_over(&made, sections_of(&initial.points)[section], deltas[circuit][delta].1, rng) {
+                let made: Vec<G1Affine> = read_key(&circuit.sections[section], &what)?;
+                if !is_over(&made, sections_of(&points)[section], [first, second][delta].1, rng) {
                     return invalid(format!("{what} is not what it began with over δ{}", delta + 1));
                 }
-                match section {
-                    0 => points.k1 = made,
-                    1 => points.k2 = made,
-                    _ => points.h = made,
-                }
+                changed[section] = made;
             }
-            let [first, second] = deltas[circuit];
+            [points.k1, points.k2, points.h] = changed;
             points.single[2..].copy_from_slice(&[first.0, second.0]);
             points.single2[1..].copy_from_slice(&[first.1, second.1]);
-            take(initial, points, &groups)?;
+            keys.push(ProvingKey::from_points(layout, &groups, Some(transcript), &points)?);
         }
-        Ok(())
+        check_deltas(keys.iter().map(ProvingKey::verifying_key))?;
+        Ok(keys)
     }
 }
 
@@ -433,24 +491,30 @@ fn is_over(points: &[G1Affine], initial: &[G1Affine], delta: G2Affine, rng: &mut
 }
 
 fn check_beacon(beacon: &Beacon) -> Result<(), CeremonyError> {
-    check_name(&beacon.source)?;
+    check_text("what the beacon will be", &beacon.source, MOST_TEXT)?;
     if beacon.exponent > MOST_ITERATIONS {
         return Err(CeremonyError::Refused(format!("a beacon is hashed 2^{MOST_ITERATIONS} times at most, not 2^{}", beacon.exponent)));
     }
     Ok(())
 }
 
-fn check_names(names: &[String]) -> Result<(), CeremonyError> {
-    if names.is_empty() {
-        return Err(CeremonyError::Refused("a ceremony has at least one circuit".into()));
+fn check_value(value: &[u8]) -> Result<(), String> {
+    if (LEAST_VALUE..=MOST_TEXT).contains(&value.len()) {
+        Ok(())
+    } else {
+        Err("a beacon's value has at least 16 bytes, and at most 256".into())
     }
-    for (index, name) in names.iter().enumerate() {
-        check_name(name)?;
-        if names[..index].contains(name) {
+}
+
+fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), CeremonyError> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        check_text("a circuit's name", name, MOST_TEXT)?;
+        if !seen.insert(name) {
             return Err(CeremonyError::Refused(format!("two circuits are called {name:?}")));
         }
     }
-    Ok(())
+    if seen.is_empty() { Err(CeremonyError::Refused("a ceremony has at least one circuit".into())) } else { Ok(()) }
 }
 
 fn hash(text: &str) -> Option<[u8; 32]> {

@@ -38,8 +38,6 @@ const FIRST: usize = 2;
 struct Header {
     /// BLAKE2b of the `.ptau` file.
     source: String,
-    /// Its name, if it is a published one.
-    published: Option<String>,
     contributions: Vec<HeaderContribution>,
     domains: Vec<u32>,
 }
@@ -252,7 +250,6 @@ impl Powers {
         progress("writing");
         let header = Header {
             source: hex::encode(hash),
-            published: published.map(Into::into),
             contributions: contributions.into_iter().map(HeaderContribution::from).collect(),
             domains: domains.iter().copied().collect(),
         };
@@ -269,8 +266,7 @@ impl Powers {
     #[cfg(test)]
     #[allow(clippy::unwrap_used)]
     pub(crate) fn of_points(single: [G1Affine; 2], beta2: G2Affine, domains: &std::collections::BTreeMap<u32, Domain>) -> Self {
-        let header =
-            Header { source: String::new(), published: None, contributions: Vec::new(), domains: domains.keys().copied().collect() };
+        let header = Header { source: "0".repeat(128), contributions: Vec::new(), domains: domains.keys().copied().collect() };
         let mut sections = vec![G1Affine::raw(&single), G2Affine::raw(&[beta2])];
         for Domain { lagrange, lagrange2, alpha, beta, double } in domains.values() {
             sections.extend([Point::raw(lagrange), Point::raw(lagrange2), Point::raw(alpha), Point::raw(beta), Point::raw(double)]);
@@ -290,7 +286,10 @@ impl Powers {
     fn parse(file: Sections, path: &Path) -> Result<Self, CeremonyError> {
         let malformed = |reason: String| CeremonyError::Malformed { file: path.display().to_string(), reason };
         let header: Header = file.header().map_err(CeremonyError::in_file(path))?;
-        if file.count() != FIRST + OF_DOMAIN * header.domains.len() {
+        if !hex::decode(&header.source).is_ok_and(|hash| hash.len() == 64) {
+            return Err(malformed("the hash of its source is not 64 bytes".into()));
+        }
+        if file.count() != FIRST + OF_DOMAIN * header.domains.len() || header.domains.iter().any(|level| *level > 27) {
             return Err(malformed("it has not the sections that its domains call for".into()));
         }
         let read = |error: CeremonyError| malformed(error.to_string());
@@ -316,8 +315,9 @@ impl Powers {
     }
 
     /// Name of the published file that they are from.
-    pub fn published(&self) -> Option<&str> {
-        self.header.published.as_deref()
+    pub fn published(&self) -> Option<&'static str> {
+        let hash = hex::decode(&self.header.source).ok()?;
+        known::name_of(&hash.try_into().ok()?)
     }
 
     /// BLAKE2b of the file that they are from, in hexadecimal.
@@ -330,9 +330,13 @@ impl Powers {
         &self.header.domains
     }
 
-    /// How many contributed, beacons among them; none is listed for a published file.
-    pub fn contributions(&self) -> usize {
-        self.header.contributions.len()
+    /// Who contributed, with the hashes that they should have published, and beacons; nobody is listed for a published file.
+    pub fn contributors(&self) -> Vec<String> {
+        let line = |of: &HeaderContribution| match &of.beacon {
+            None => format!("{:?} {}", of.name, of.response),
+            Some((value, exponent)) => format!("beacon {:?} 0x{value}, 2^{exponent} times", of.name),
+        };
+        self.header.contributions.iter().map(line).collect()
     }
 
     /// Points of a domain.

@@ -42,8 +42,9 @@ pub(crate) mod section {
 
 const SECTIONS: usize = 16;
 const MOST_POWER: u32 = 28;
-/// Iterations of a beacon are two to this power at most: an hour of hashing.
-const MOST_ITERATIONS: u32 = 34;
+/// Iterations of a beacon are two to this power at most: a minute of hashing.
+const MOST_ITERATIONS: u32 = 26;
+const MOST_BEACONS: usize = 4;
 const MOST_CONTRIBUTIONS: usize = 10_000;
 
 /// Secrets of a contribution: τ, α and β, in this order everywhere.
@@ -74,6 +75,15 @@ struct Contribution {
     proofs: [KnowledgeProof; 3],
     next_challenge: [u8; 64],
     shown: PowersContribution,
+}
+
+/// τ, α and β after a contribution.
+type After = ((G1Affine, G2Affine), G1Affine, (G1Affine, G2Affine));
+
+impl Contribution {
+    fn after(&self) -> After {
+        (self.tau, self.alpha, self.beta)
+    }
 }
 
 /// A file, mapped.
@@ -203,38 +213,56 @@ impl Ptau {
         let Some(last) = all.last() else {
             return Err(self.unusable("nobody contributed to them, so that everybody knows their secrets"));
         };
+        if all.iter().filter(|contribution| contribution.shown.beacon.is_some()).count() > MOST_BEACONS {
+            return Err(self.unusable(format!("they have more than {MOST_BEACONS} beacons")));
+        }
+        // What takes long comes last: the first challenge is a hash of as many points as the whole ceremony has, and beacons are slow to hash.
+        for (index, (before, contribution)) in all.iter().zip(&all[1..]).enumerate() {
+            self.check_contribution(index + 1, contribution, before.after(), &before.next_challenge)?;
+        }
         let (g1, g2) = (G1Affine::generator(), G2Affine::generator());
-        let (mut tau, mut alpha, mut beta) = ((g1, g2), g1, (g1, g2));
-        let mut challenge = first_challenge(self.ceremony_power);
-        for (index, contribution) in all.iter().enumerate() {
-            let of = || format!("contribution {} ({:?})", index + 1, contribution.shown.name);
+        let first = first_challenge(self.ceremony_power);
+        self.check_contribution(0, &all[0], ((g1, g2), g1, (g1, g2)), &first)?;
+        let challenges = std::iter::once(&first).chain(all.iter().map(|contribution| &contribution.next_challenge));
+        for ((index, contribution), challenge) in all.iter().enumerate().zip(challenges) {
             if let Some((value, exponent)) = &contribution.shown.beacon
-                && !is_of_beacon(&contribution.proofs, value, *exponent, &challenge)
+                && !is_of_beacon(&contribution.proofs, value, *exponent, challenge)
             {
-                return Err(self.unusable(format!("{} is not made from the beacon that it states", of())));
+                let name = &contribution.shown.name;
+                return Err(self.unusable(format!("contribution {} ({name:?}) is not made from the beacon that it states", index + 1)));
             }
-            let hashed: Vec<G2Affine> =
-                (0_u8..).zip(&contribution.proofs).map(|(secret, proof)| challenge_point(secret, &challenge, proof)).collect();
-            for ((proof, sp), name) in contribution.proofs.iter().zip(&hashed).zip(SECRETS) {
-                if !same_ratio(proof.s, proof.sx, *sp, proof.spx) {
-                    return Err(self.unusable(format!("{} does not prove that its {name} is known", of())));
-                }
-            }
-            let [of_tau, of_alpha, of_beta] = &contribution.proofs;
-            let steps = [
-                (same_ratio(tau.0, contribution.tau.0, hashed[0], of_tau.spx), "τ in G1"),
-                (same_ratio(of_tau.s, of_tau.sx, tau.1, contribution.tau.1), "τ in G2"),
-                (same_ratio(alpha, contribution.alpha, hashed[1], of_alpha.spx), "α"),
-                (same_ratio(beta.0, contribution.beta.0, hashed[2], of_beta.spx), "β in G1"),
-                (same_ratio(of_beta.s, of_beta.sx, beta.1, contribution.beta.1), "β in G2"),
-            ];
-            if let Some((_, name)) = steps.iter().find(|(holds, _)| !holds) {
-                return Err(self.unusable(format!("{} does not build on the one before: {name}", of())));
-            }
-            (tau, alpha, beta, challenge) = (contribution.tau, contribution.alpha, contribution.beta, contribution.next_challenge);
         }
         self.check_last(last)?;
         Ok(all.into_iter().map(|contribution| contribution.shown).collect())
+    }
+
+    fn check_contribution(
+        &self,
+        index: usize,
+        contribution: &Contribution,
+        (tau, alpha, beta): After,
+        challenge: &[u8; 64],
+    ) -> Result<(), CeremonyError> {
+        let of = || format!("contribution {} ({:?})", index + 1, contribution.shown.name);
+        let hashed: Vec<G2Affine> =
+            (0_u8..).zip(&contribution.proofs).map(|(secret, proof)| challenge_point(secret, challenge, proof)).collect();
+        for ((proof, sp), name) in contribution.proofs.iter().zip(&hashed).zip(SECRETS) {
+            if !same_ratio(proof.s, proof.sx, *sp, proof.spx) {
+                return Err(self.unusable(format!("{} does not prove that its {name} is known", of())));
+            }
+        }
+        let [of_tau, of_alpha, of_beta] = &contribution.proofs;
+        let steps = [
+            (same_ratio(tau.0, contribution.tau.0, hashed[0], of_tau.spx), "τ in G1"),
+            (same_ratio(of_tau.s, of_tau.sx, tau.1, contribution.tau.1), "τ in G2"),
+            (same_ratio(alpha, contribution.alpha, hashed[1], of_alpha.spx), "α"),
+            (same_ratio(beta.0, contribution.beta.0, hashed[2], of_beta.spx), "β in G1"),
+            (same_ratio(of_beta.s, of_beta.sx, beta.1, contribution.beta.1), "β in G2"),
+        ];
+        match steps.iter().find(|(holds, _)| !holds) {
+            Some((_, name)) => Err(self.unusable(format!("{} does not build on the one before: {name}", of()))),
+            None => Ok(()),
+        }
     }
 
     /// Checks that the file's own points are those that the last contribution left.

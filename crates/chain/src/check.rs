@@ -163,6 +163,16 @@ async fn registry_differences(
     Ok(differences.found)
 }
 
+/// What a registry has of a model that is not as these keys, and their ceremony's transcript, say.
+///
+/// # Errors
+/// The node is away, refuses, or answers what cannot be.
+pub async fn registered_differences(chain: &Chain, registry: Address, keys: &ModelKeys) -> Result<Vec<Difference>, ChainError> {
+    let ModelKeys { digest, dev, setup_digest, transcript_hash, .. } = *keys;
+    let record = ModelRecord { setup_digest, dev, transcript_hash, chunks: keys.chunk_hashes(), tx_hash: None };
+    model_differences(chain, registry, digest, &record).await
+}
+
 async fn model_differences(chain: &Chain, registry: Address, digest: B256, record: &ModelRecord) -> Result<Vec<Difference>, ChainError> {
     let subject = format!("model {digest}");
     let mut differences = Differences::of(&subject);

@@ -363,6 +363,22 @@ impl Package {
         Ok(())
     }
 
+    /// The key blob that these keys of its slices give, whatever keys it has.
+    ///
+    /// # Errors
+    /// [`PackageError::Malformed`] for keys that are not those of its slices.
+    pub fn key_blob_of(&self, keys: &[ProvingKey]) -> Result<KeyBlob, PackageError> {
+        let wrong = |reason: &str| PackageError::malformed(&self.folder, reason);
+        if keys.len() != self.slices.len() {
+            return Err(wrong("there are more or fewer keys than it has slices"));
+        }
+        for (k, key) in keys.iter().enumerate() {
+            self.check_key(k, key.verifying_key()).map_err(wrong)?;
+        }
+        let is_dev = keys.iter().any(|key| key.transcript().is_none());
+        Ok(KeyBlob::new(&self.manifest, keys.iter().map(|key| key.verifying_key().clone()).collect(), is_dev))
+    }
+
     /// The key blob, checked against the keys' manifest.
     ///
     /// # Errors

@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ark_std::rand::rngs::{OsRng, StdRng};
-use ark_std::rand::{RngCore, SeedableRng};
+use alloy::primitives::{Address, B256};
+use ark_std::rand::rngs::OsRng;
+use rand_core::{CryptoRng, RngCore};
 use serde_json::{Value, json};
 use zkslice_ceremony::{Attestation, Beacon, Ceremony, CeremonyError, Powers, Subject};
+use zkslice_chain::check::registered_differences;
+use zkslice_chain::{Chain, ChainError, ModelKeys};
 use zkslice_circuit::Circuit;
-use zkslice_formats::{hex0x, keccak};
-use zkslice_groth16::WordGroup;
-use zkslice_slicer::{Package, install};
+use zkslice_formats::{FileLock, hex0x, keccak};
+use zkslice_groth16::{ProvingKey, WordGroup};
+use zkslice_slicer::{Package, PackageError, SliceKeyEntry, install};
 
-use super::read;
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -36,6 +38,7 @@ enum Step {
     Show(ShowArgs),
     Verify(VerifyArgs),
     Finish(FinishArgs),
+    Check(CheckArgs),
 }
 
 /// Check powers of tau (`.ptau`, as snarkjs writes them) and keep what packages need of them.
@@ -68,7 +71,7 @@ struct BeginArgs {
     #[arg(long)]
     beacon: String,
     /// The beacon's value is hashed two to this power times.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=34))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=26))]
     beacon_exponent: u32,
     /// The ceremony's file to write.
     #[arg(short, long)]
@@ -94,16 +97,16 @@ struct ContributeArgs {
 
 /// Close a ceremony with the value of its beacon. Anyone can, once it is known.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  zkslice ceremony close pkg.ceremony --value 0x4e1f…")]
+#[command(after_help = "Examples:\n  zkslice ceremony close pkg.ceremony --value 0x4e1f… -o pkg.closed")]
 struct CloseArgs {
-    /// The ceremony's file. It is replaced, unless --output names another.
+    /// The ceremony's file. It stays as it is.
     ceremony: PathBuf,
     /// The beacon's value, in hexadecimal.
     #[arg(long)]
     value: String,
-    /// Where to write.
+    /// The closed ceremony's file to write.
     #[arg(short, long)]
-    output: Option<PathBuf>,
+    output: PathBuf,
 }
 
 /// Show who contributed, and the hashes that they should have published.
@@ -136,6 +139,22 @@ struct FinishArgs {
     /// Replace keys that are there: proofs for what was deployed with them end with them.
     #[arg(long)]
     force: bool,
+}
+
+/// Compare what a chain's registry has of the packages' models with a ceremony, which is verified first.
+///
+/// Exits with 1 if anything differs, and names each difference.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice ceremony check pkg.ceremony pkg --powers pkg.powers --registry 0x… --rpc-url https://…")]
+struct CheckArgs {
+    #[command(flatten)]
+    verify: VerifyArgs,
+    /// The registry.
+    #[arg(long)]
+    registry: Address,
+    /// RPC address of a node.
+    #[arg(long, default_value = "http://127.0.0.1:8545")]
+    rpc_url: String,
 }
 
 impl From<CeremonyError> for CliError {
@@ -171,7 +190,9 @@ impl Subject for Slice<'_> {
 
 fn slices(packages: &[Package]) -> Vec<Slice<'_>> {
     let of = |package| {
-        let name = move |index| format!("{}, slice {index}", Package::manifest(package).name);
+        // Packages of one name may be different ones.
+        let digest = hex::encode(&Package::digest(package)[..4]);
+        let name = move |index| format!("{} ({digest}), slice {index}", Package::manifest(package).name);
         (0..Package::slices(package).len()).map(move |index| Slice { package, index, name: name(index) })
     };
     packages.iter().flat_map(of).collect()
@@ -185,13 +206,15 @@ fn open(packages: &[PathBuf]) -> Result<Vec<Package>, CliError> {
     packages.iter().map(|path| Package::open(path).map_err(CliError::from)).collect()
 }
 
-/// Powers for these slices, checked now where they come from outside.
-fn powers(path: &Path, slices: &[Slice<'_>], output: &Output) -> Result<Powers, CliError> {
+/// Powers for these slices, and what to say of where they are from. `.ptau` files are checked now.
+fn powers(path: &Path, slices: &[Slice<'_>], output: &Output) -> Result<(Powers, String), CliError> {
     let mut start = [0; 4];
     let is_ptau =
         std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start)).is_ok() && start == *b"ptau";
     if !is_ptau {
-        return Ok(Powers::open(path)?);
+        let powers = Powers::open(path)?;
+        let said = format!("{}, as {} states, which is believed", describe(&powers), path.display());
+        return Ok((powers, said));
     }
     let mut domains = BTreeSet::new();
     for slice in slices {
@@ -200,24 +223,87 @@ fn powers(path: &Path, slices: &[Slice<'_>], output: &Output) -> Result<Powers, 
     let bar = output.spinner("checking the powers of tau");
     let powers = Powers::import(path, &domains, &mut OsRng, &mut |step| bar.set_message(step.to_owned()));
     bar.finish_and_clear();
-    Ok(powers?)
+    let powers = powers?;
+    let said = describe(&powers);
+    Ok((powers, said))
 }
 
 fn describe(powers: &Powers) -> String {
     match powers.published() {
         Some(name) => format!("powers of tau of the published file {name}"),
-        None => format!(
-            "powers of tau with {} contributions, beacons among them, of BLAKE2b {}…",
-            powers.contributions(),
-            &powers.source()[..16]
-        ),
+        None => format!("powers of tau that are in no list, of BLAKE2b {}, by: {}", powers.source(), powers.contributors().join("; ")),
     }
 }
 
+/// Refuses to write over anything but nothing and an earlier file of this kind, or over a ceremony that somebody contributed to.
+fn check_output(path: &Path, mark: &[u8], what: &str) -> Result<(), CliError> {
+    super::check_replaceable(path, what, |bytes| bytes.starts_with(mark))?;
+    if path.is_file() && mark == CEREMONY && Ceremony::open(path).is_ok_and(|ceremony| !ceremony.attestations().is_empty()) {
+        return Err(CliError::input(format!("{}: a ceremony that has contributions is there; choose another file", path.display())));
+    }
+    Ok(())
+}
+
+const CEREMONY: &[u8] = b"zkslicP2";
+const POWERS: &[u8] = b"zkslicPT";
+
+/// Most bytes of an entropy file.
+const MOST_ENTROPY: u64 = 1 << 20;
+
+/// What secrets are drawn from: the operating system, and with that whatever the contributor brings. Zeroized on drop.
+#[derive(zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
+struct Entropy {
+    brought: Vec<u8>,
+    count: u64,
+}
+
+impl Entropy {
+    fn new(path: Option<&Path>) -> Result<Self, CliError> {
+        let Some(path) = path else { return Ok(Self { brought: Vec::new(), count: 0 }) };
+        let io = |error| CliError::input(format!("{}: {error}", path.display()));
+        let mut brought = Vec::with_capacity(MOST_ENTROPY as usize + 1);
+        let file = std::fs::File::open(path).map_err(io)?;
+        std::io::Read::read_to_end(&mut std::io::Read::take(file, MOST_ENTROPY + 1), &mut brought).map_err(io)?;
+        if brought.is_empty() || brought.len() as u64 > MOST_ENTROPY {
+            return Err(CliError::input(format!("{}: give between 1 byte and a mebibyte of entropy", path.display())));
+        }
+        Ok(Self { brought, count: 0 })
+    }
+}
+
+impl RngCore for Entropy {
+    fn next_u32(&mut self) -> u32 {
+        rand_core::impls::next_u32_via_fill(self)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        rand_core::impls::next_u64_via_fill(self)
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        OsRng.fill_bytes(bytes);
+        if self.brought.is_empty() {
+            return;
+        }
+        for block in bytes.chunks_mut(32) {
+            self.count += 1;
+            let hashed = zeroize::Zeroizing::new(keccak(&zeroize::Zeroizing::new([&self.count.to_be_bytes(), &self.brought[..]].concat())));
+            block.iter_mut().zip(hashed.iter()).for_each(|(byte, other)| *byte ^= other);
+        }
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand_core::Error> {
+        self.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl CryptoRng for Entropy {}
+
 fn lines(attestations: &[Attestation]) -> Vec<String> {
     let line = |(index, of): (usize, &Attestation)| match &of.beacon {
-        None => format!("{:>3}  {}  {}", index + 1, hex0x(&of.hash), of.name),
-        Some(value) => format!("{:>3}  {}  beacon, {}: 0x{}", index + 1, hex0x(&of.hash), of.name, hex::encode(value)),
+        None => format!("{:>3}  {}  by {:?}", index + 1, hex0x(&of.hash), of.name),
+        Some(value) => format!("{:>3}  {}  the beacon, {:?}: 0x{}", index + 1, hex0x(&of.hash), of.name, hex::encode(value)),
     };
     attestations.iter().enumerate().map(line).collect()
 }
@@ -236,6 +322,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         Step::Show(args) => show(args, output),
         Step::Verify(args) => verify(args, output),
         Step::Finish(args) => finish(args, output),
+        Step::Check(args) => return check(args, output),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -244,12 +331,13 @@ fn import(args: ImportArgs, output: &Output) -> Result<(), CliError> {
     let started = std::time::Instant::now();
     let packages = open(&args.packages)?;
     let slices = slices(&packages);
-    let powers = powers(&args.ptau, &slices, output)?;
+    check_output(&args.output, POWERS, "file of powers")?;
+    let (powers, said) = powers(&args.ptau, &slices, output)?;
     powers.save(&args.output)?;
     let domains: Vec<String> = powers.domains().iter().map(|level| format!("2^{level}")).collect();
-    let line = format!("{}: {}, for domains of {}", args.output.display(), describe(&powers), domains.join(", "));
+    let line = format!("{}: {said}; for domains of {}", args.output.display(), domains.join(", "));
     output.result(
-        &json!({ "powers": args.output, "published": powers.published(), "source": powers.source(), "domains": powers.domains(),
+        &json!({ "powers": args.output, "published": powers.published(), "source": powers.source(), "contributors": powers.contributors(), "domains": powers.domains(),
             "seconds": started.elapsed().as_secs_f64(), "peak_bytes": super::peak_bytes() }),
         &[line],
     );
@@ -260,7 +348,8 @@ fn begin(args: BeginArgs, output: &Output) -> Result<(), CliError> {
     let started = std::time::Instant::now();
     let packages = open(&args.packages)?;
     let slices = slices(&packages);
-    let powers = powers(&args.powers, &slices, output)?;
+    check_output(&args.output, CEREMONY, "ceremony")?;
+    let (powers, _) = powers(&args.powers, &slices, output)?;
     let bar = output.spinner("making the first keys");
     let beacon = Beacon { source: args.beacon, exponent: args.beacon_exponent };
     let ceremony = Ceremony::begin(&subjects(&slices), &powers, beacon, &mut |name| bar.set_message(name.to_owned()))?;
@@ -287,23 +376,28 @@ fn begin(args: BeginArgs, output: &Output) -> Result<(), CliError> {
 
 fn contribute(args: ContributeArgs, output: &Output) -> Result<(), CliError> {
     let started = std::time::Instant::now();
-    let mut ceremony = Ceremony::open(&args.ceremony)?;
-    let mut seed = zeroize::Zeroizing::new([0; 32]);
-    OsRng.try_fill_bytes(&mut *seed).map_err(|error| CliError::failed(format!("no randomness from the operating system: {error}")))?;
-    if let Some(path) = &args.entropy_file {
-        let entropy = zeroize::Zeroizing::new([&seed[..], &read(path)?].concat());
-        *seed = keccak(&entropy);
+    let path = args.output.as_ref().unwrap_or(&args.ceremony);
+    if args.output.is_some() {
+        check_output(path, CEREMONY, "ceremony")?;
     }
-    let mut rng = StdRng::from_seed(*seed);
+    let lock = FileLock::take(path).map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
+    let Some(_lock) = lock else {
+        return Err(CliError::failed(format!("{}: another zkslice is writing it; run this again when it is done", path.display())));
+    };
+    // The memory of a process that dies is not to be kept.
+    #[cfg(unix)]
+    rustix::process::setrlimit(rustix::process::Resource::Core, rustix::process::Rlimit { current: Some(0), maximum: Some(0) })
+        .map_err(|error| CliError::failed(format!("core dumps cannot be turned off: {error}")))?;
+    let mut ceremony = Ceremony::open(&args.ceremony)?;
+    let mut rng = Entropy::new(args.entropy_file.as_deref())?;
     let bar = output.bar(ceremony.points(), "multiplying points");
     let hash = ceremony.contribute(&args.name, &mut rng, &|done, _| bar.set_position(done as u64))?;
     bar.finish_and_clear();
-    let path = args.output.as_ref().unwrap_or(&args.ceremony);
     ceremony.save(path)?;
     let lines = [
         format!("{}: contribution {} of {:?}", path.display(), ceremony.attestations().len(), args.name),
         format!("Publish this hash where people know that it is from you: {}", hex0x(&hash)),
-        "The secrets are gone. Hand the file on; keep no copy of this process's memory.".to_owned(),
+        "The secrets were in this process alone, which ends now. Hand the file on.".to_owned(),
     ];
     let seconds = started.elapsed().as_secs_f64();
     output.result(&json!({ "ceremony": path, "hash": hex0x(&hash), "seconds": seconds, "peak_bytes": super::peak_bytes() }), &lines);
@@ -315,9 +409,10 @@ fn close(args: CloseArgs, output: &Output) -> Result<(), CliError> {
     let value = hex::decode(digits).map_err(|error| CliError::input(format!("--value: expected hexadecimal digits: {error}")))?;
     let mut ceremony = Ceremony::open(&args.ceremony)?;
     let bar = output.bar(ceremony.points(), "multiplying points");
-    let hash = ceremony.close(&value, &|done, _| bar.set_position(done as u64))?;
+    check_output(&args.output, CEREMONY, "ceremony")?;
+    let hash = ceremony.close(&value, &mut OsRng, &|done, _| bar.set_position(done as u64))?;
     bar.finish_and_clear();
-    let path = args.output.as_ref().unwrap_or(&args.ceremony);
+    let path = &args.output;
     ceremony.save(path)?;
     let line = format!("{}: closed with {}; its transcript is {}", path.display(), ceremony.beacon_plan().source, hex0x(&hash));
     output.result(&json!({ "ceremony": path, "hash": hex0x(&hash) }), &[line]);
@@ -326,7 +421,7 @@ fn close(args: CloseArgs, output: &Output) -> Result<(), CliError> {
 
 fn show(args: ShowArgs, output: &Output) -> Result<(), CliError> {
     let ceremony = Ceremony::open(&args.ceremony)?;
-    ceremony.check_transcript()?;
+    ceremony.check(&mut OsRng)?;
     let attestations = ceremony.attestations();
     let circuits: Vec<&str> = ceremony.circuits().collect();
     let beacon = ceremony.beacon_plan();
@@ -345,21 +440,28 @@ fn show(args: ShowArgs, output: &Output) -> Result<(), CliError> {
 
 fn verify(args: VerifyArgs, output: &Output) -> Result<(), CliError> {
     let started = std::time::Instant::now();
-    let ceremony = Ceremony::open(&args.ceremony)?;
-    let packages = open(&args.packages)?;
-    let slices = slices(&packages);
-    let powers = powers(&args.powers, &slices, output)?;
-    let bar = output.spinner("verifying");
-    ceremony.verify(&subjects(&slices), &powers, &mut OsRng, &mut |name| bar.set_message(name.to_owned()))?;
-    bar.finish_and_clear();
+    let Finished { packages, ceremony, keys, powers, said } = made(&args, output)?;
     let attestations = ceremony.attestations();
     let mut text =
         vec![format!("{}: verified, {}", args.ceremony.display(), if ceremony.is_closed() { "closed" } else { "not closed yet" })];
-    text.push(describe(&powers));
+    text.push(said);
     text.extend(lines(&attestations));
+    let mut models = Vec::new();
+    for (package, keys) in of_packages(&packages, &keys) {
+        let digest = hex0x(&package.key_blob_of(keys)?.model_digest());
+        // Before the beacon nobody has such keys.
+        if ceremony.is_closed() {
+            if !has_keys(package, keys)? {
+                let place = package.folder().display();
+                return Err(CliError::failed(format!("{place}: it has other keys than the ceremony gives, which are of model {digest}")));
+            }
+            text.push(format!("{}: model {digest}", package.folder().display()));
+            models.push(digest);
+        }
+    }
     text.push(match attestations.last().and_then(|last| last.beacon.as_ref()) {
         Some(value) => format!(
-            "Left to you: that {} is 0x{}, that it came after the last contribution, and that the contributors published these hashes.",
+            "Left to you: that {:?} is 0x{}, that it came after the last contribution, and that the contributors published these hashes.",
             ceremony.beacon_plan().source,
             hex::encode(value)
         ),
@@ -368,25 +470,107 @@ fn verify(args: VerifyArgs, output: &Output) -> Result<(), CliError> {
     let seconds = started.elapsed().as_secs_f64();
     output.result(
         &json!({ "verified": true, "closed": ceremony.is_closed(), "hash": hex0x(&ceremony.hash()), "contributions": value(&attestations),
-            "published_powers": powers.published(), "powers": powers.source(), "seconds": seconds, "peak_bytes": super::peak_bytes() }),
+            "models": models, "published_powers": powers.published(), "powers": powers.source(), "seconds": seconds,
+            "peak_bytes": super::peak_bytes() }),
         &text,
     );
     Ok(())
 }
 
-fn finish(args: FinishArgs, output: &Output) -> Result<(), CliError> {
-    let FinishArgs { verify: VerifyArgs { ceremony: path, packages, powers: file }, force } = args;
-    let ceremony = Ceremony::open(&path)?;
-    let packages = open(&packages)?;
-    let keys = {
-        let slices = slices(&packages);
-        let powers = powers(&file, &slices, output)?;
-        let bar = output.spinner("verifying");
-        let keys = ceremony.finish(&subjects(&slices), &powers, &mut OsRng, &mut |name| bar.set_message(name.to_owned()))?;
-        bar.finish_and_clear();
-        keys
+/// Whether the keys that a package has, if it has any, are these.
+fn has_keys(package: &Package, keys: &[ProvingKey]) -> Result<bool, CliError> {
+    let own = match package.keys() {
+        Err(PackageError::NoKeys { .. }) => return Ok(true),
+        own => own?,
     };
-    install(&packages, keys, force)?;
+    let same = |(own, key): (&SliceKeyEntry, &ProvingKey)| {
+        (&own.verifying_key, &own.proving_key) == (&hex0x(key.verifying_key_hash()), &hex0x(&key.digest()))
+    };
+    let is_whole = own.slices.len() == keys.len() && own.slices.iter().zip(keys).all(same);
+    Ok(is_whole && own.transcript_hash() == keys.first().and_then(ProvingKey::transcript).copied())
+}
+
+/// Each package with its slices' keys.
+fn of_packages<'a>(packages: &'a [Package], keys: &'a [ProvingKey]) -> Vec<(&'a Package, &'a [ProvingKey])> {
+    let mut rest = keys;
+    let of = |package: &'a Package| {
+        let (own, others) = rest.split_at(package.slices().len().min(rest.len()));
+        rest = others;
+        (package, own)
+    };
+    packages.iter().map(of).collect()
+}
+
+/// A ceremony with its packages and the keys that it gives them, verified.
+struct Finished {
+    packages: Vec<Package>,
+    ceremony: Ceremony,
+    keys: Vec<ProvingKey>,
+    powers: Powers,
+    said: String,
+}
+
+fn made(args: &VerifyArgs, output: &Output) -> Result<Finished, CliError> {
+    let ceremony = Ceremony::open(&args.ceremony)?;
+    let packages = open(&args.packages)?;
+    let slices = slices(&packages);
+    let (powers, said) = powers(&args.powers, &slices, output)?;
+    let bar = output.spinner("verifying");
+    let keys = ceremony.verify(&subjects(&slices), &powers, &mut OsRng, &mut |name| bar.set_message(name.to_owned()))?;
+    bar.finish_and_clear();
+    drop(slices);
+    Ok(Finished { packages, ceremony, keys, powers, said })
+}
+
+fn finished(args: &VerifyArgs, output: &Output) -> Result<Finished, CliError> {
+    let made = made(args, output)?;
+    made.ceremony.check_closed()?;
+    Ok(made)
+}
+
+fn check(args: CheckArgs, output: &Output) -> crate::CommandResult {
+    let Finished { packages, ceremony, keys, .. } = finished(&args.verify, output)?;
+    let transcript_hash = B256::from(ceremony.hash());
+    let mut models = Vec::new();
+    for (package, keys) in of_packages(&packages, &keys) {
+        let blob = package.key_blob_of(keys)?;
+        let model = ModelKeys::from_blob(B256::from(blob.model_digest()), blob.bytes().to_vec())?;
+        models.push(ModelKeys { transcript_hash, ..model });
+    }
+    let (chain_id, found) = super::runtime()?.block_on(async {
+        let chain = Chain::connect(&args.rpc_url, None).await?;
+        let mut found = Vec::new();
+        for model in &models {
+            found.extend(registered_differences(&chain, args.registry, model).await?);
+        }
+        Ok::<_, ChainError>((chain.id(), found))
+    })?;
+    let is_same = found.is_empty();
+    let what = if is_same { "has these models, with keys of this ceremony" } else { "is not as this ceremony says" };
+    let mut text = vec![format!("chain {chain_id}, registry {}: {what}, transcript {transcript_hash}", args.registry)];
+    text.extend(models.iter().map(|model| format!("  model {}", model.digest)));
+    text.extend(found.iter().map(|difference| format!("  {difference}")));
+    let differences: Vec<_> = found.iter().map(|d| json!({ "subject": d.subject, "what": d.what })).collect();
+    let digests: Vec<_> = models.iter().map(|model| model.digest).collect();
+    output.result(
+        &json!({ "ok": is_same, "chain_id": chain_id, "models": digests, "transcript": transcript_hash, "differences": differences }),
+        &text,
+    );
+    Ok(if is_same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn finish(args: FinishArgs, output: &Output) -> Result<(), CliError> {
+    let FinishArgs { verify, force } = args;
+    Ceremony::open(&verify.ceremony)?.check_closed()?;
+    let Finished { packages, ceremony, keys, .. } = finished(&verify, output)?;
+    let mut has_all = true;
+    for (package, keys) in of_packages(&packages, &keys) {
+        has_all &= has_keys(package, keys)? && package.keys().is_ok();
+    }
+    // After a kill between two packages, or once more: what is there already is no loss.
+    if !has_all {
+        install(&packages, keys, force)?;
+    }
     let (mut entries, mut text) = (Vec::new(), Vec::new());
     for package in &packages {
         let keys = package.keys()?;
