@@ -320,7 +320,7 @@ impl Ceremony {
                 let factor = secret(circuit, delta).inverse().ok_or_else(|| CeremonyError::Refused("a secret is zero".into()))?;
                 let factor = Zeroizing::new(factor);
                 let scaled = points.par_chunks(BLOCK).map(|block| {
-                    let scaled: Vec<G1Projective> = block.iter().map(|point| *point * *factor).collect();
+                    let scaled: Vec<G1Projective> = block.iter().map(|point| point.into_group() * *factor).collect();
                     let done = done.fetch_add(block.len(), std::sync::atomic::Ordering::Relaxed) + block.len();
                     progress(done, all);
                     Point::raw(&normalized::<G1Affine>(&scaled))

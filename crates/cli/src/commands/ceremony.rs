@@ -380,6 +380,9 @@ fn contribute(args: ContributeArgs, output: &Output) -> Result<(), CliError> {
     if args.output.is_some() {
         check_output(path, CEREMONY, "ceremony")?;
     }
+    if !args.ceremony.is_file() {
+        return Err(CliError::input(format!("{}: there is no such file", args.ceremony.display())));
+    }
     let lock = FileLock::take(path).map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
     let Some(_lock) = lock else {
         return Err(CliError::failed(format!("{}: another zkslice is writing it; run this again when it is done", path.display())));
