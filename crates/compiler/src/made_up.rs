@@ -103,3 +103,22 @@ pub(crate) fn middles(float: &FloatGraph, samples: &[Input], expected: &[Vec<Vec
     };
     ways.par_iter().map(middle).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_of_ranges_are_among_them_and_small_inputs_have_more() {
+        for (elements, each) in [(1, 64), (32, 64), (64, 32), (128, 16), (1000, 16)] {
+            let ranges = vec![vec![(-3.0, 5.0); elements]];
+            let samples = [Input(vec![vec![0.0; elements]]), Input(vec![vec![1.0; elements]])];
+            let made = inputs(&ranges, &samples);
+            assert_eq!(made.len(), KINDS * each, "{elements} elements");
+            assert!(made.iter().all(|Input(lists)| lists[0].iter().all(|x| (-3.0..=5.0).contains(x))));
+            let corners: Vec<&f64> = made.iter().skip(3).step_by(KINDS).flat_map(|Input(lists)| &lists[0]).collect();
+            assert!(corners.iter().all(|x| **x == -3.0 || **x == 5.0));
+            assert!(corners.iter().any(|x| **x == -3.0) && corners.iter().any(|x| **x == 5.0));
+        }
+    }
+}

@@ -192,3 +192,77 @@ impl Sections {
         self.bytes().len()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const MARK: [u8; 8] = *b"testmark";
+
+    fn written(folder: &Path) -> (std::path::PathBuf, Vec<u8>) {
+        let path = folder.join("file");
+        let file = Sections::new(MARK, 2, &[1, 2, 3], &[&[7; 100], &[], &[9; 64]]).unwrap();
+        file.save(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        (path, bytes)
+    }
+
+    #[test]
+    fn a_file_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, bytes) = written(folder.path());
+        let file = Sections::open(&path, MARK, 2).unwrap();
+        assert_eq!((file.header::<[u8; 3]>().unwrap(), file.count(), file.size()), ([1, 2, 3], 3, bytes.len()));
+        assert_eq!((file.section(0), file.section(1), file.section(2), file.section(3)), (&[7; 100][..], &[][..], &[9; 64][..], &[][..]));
+        assert!((0..3).all(|section| (file.section(section).as_ptr() as usize).is_multiple_of(ALIGN) || section == 1));
+        assert!(matches!(file.header::<[u8; 2]>(), Err(SectionsError::Malformed(_))));
+    }
+
+    #[test]
+    fn what_is_damaged_or_something_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, bytes) = written(folder.path());
+        let opened = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            Sections::open(&path, MARK, 2)
+        };
+        let length = 16 + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+        let first = length.div_ceil(ALIGN) * ALIGN;
+        for at in 0..bytes.len() {
+            let mut wrong = bytes.clone();
+            wrong[at] ^= 1;
+            // Between sections is nobody's; of the header some other JSON may be left, whose digest is another.
+            let is_read = at < length || (first..first + 100).contains(&at) || (first + 128..first + 192).contains(&at);
+            match opened(&wrong) {
+                Ok(file) => assert!(!is_read || file.digest() != opened(&bytes).unwrap().digest(), "byte {at}"),
+                Err(_) => assert!(is_read, "byte {at}"),
+            }
+        }
+        for cut in [0, 8, 15, 16, length, first, bytes.len() - 1] {
+            assert!(opened(&bytes[..cut]).is_err(), "cut to {cut} bytes");
+        }
+        assert!(matches!(opened(&[&bytes[..], &[0; 64]].concat()), Err(SectionsError::Malformed(_))));
+        let header = |text: &str| {
+            let mut file = bytes[..12].to_vec();
+            file.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            file.extend_from_slice(text.as_bytes());
+            file.resize(file.len().div_ceil(ALIGN) * ALIGN, 0);
+            opened(&file)
+        };
+        header(r#"{"header":0,"sections":[]}"#).unwrap();
+        for text in [
+            r#"{"header":0,"sections":[{"bytes":18446744073709551615,"sha256":""}]}"#,
+            r#"{"header":0,"sections":[{"bytes":1000,"sha256":""}]}"#,
+            r#"{"header":0,"sections":[],"more":1}"#,
+            r#"{"sections":[]}"#,
+            "",
+        ] {
+            assert!(matches!(header(text), Err(SectionsError::Malformed(_))), "{text}");
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(matches!(Sections::open(&path, *b"anything", 2), Err(SectionsError::Malformed(_))));
+        assert!(matches!(Sections::open(&path, MARK, 1), Err(SectionsError::Version(VersionError::Newer { .. }))));
+        assert!(matches!(Sections::open(&path, MARK, 3), Err(SectionsError::Version(VersionError::Older { .. }))));
+    }
+}

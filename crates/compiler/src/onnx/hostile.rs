@@ -493,3 +493,30 @@ fn attack_a_short_row_is_no_row_of_zeros() {
         assert!(answered > 50, "p = {power}: {answered}");
     }
 }
+
+/// An input whose digits reach four times as far as its samples: what counts is the error beside the samples, and not beside what may come.
+#[test]
+fn errors_count_against_what_the_samples_show() {
+    let inputs = vec![value("a", DataType::Float, &[1]), value("b", DataType::Float, &[1, 4])];
+    let nodes = vec![node("Tanh", &["a"], "y", Vec::new()), node("Sigmoid", &["b"], "z", Vec::new())];
+    let mut proto = model(17, inputs, nodes, Vec::new());
+    if let Some(graph) = &mut proto.graph {
+        graph.output = vec![value("y", DataType::Float, &[1]), value("z", DataType::Float, &[1, 4])];
+    }
+    let sample = |k: usize| {
+        let a = 9.4e-4 * [0.0, -1.0, -0.57, 0.58, -0.48, -0.45][k];
+        Input(vec![vec![a], (0..4).map(|i| ((5 * k + 3 * i) % 14) as f64).collect()])
+    };
+    let samples = Samples((0..6).map(sample).collect());
+    // Refused for that error, or right wherever the samples reach.
+    let graph = match crate::compile_bytes(&proto.encode_to_vec(), Some(&samples), &crate::Options::default()) {
+        Ok((graph, _)) => graph,
+        Err(error) => return assert!(error.to_string().contains("output `y` is off by"), "{error}"),
+    };
+    for step in 0..=200 {
+        let a = 9.4e-4 * (f64::from(step) / 200.0 * 1.58 - 1.0);
+        let integers = execute(&graph, &encode(&graph, &Input(vec![vec![a], vec![3.0; 4]])).unwrap()).unwrap();
+        let y = decode_outputs(&graph, &[integers[graph.outputs[0].tensor].clone(), integers[graph.outputs[1].tensor].clone()])[0][0];
+        assert!((y - a.tanh()).abs() <= 0.05 * 9.4e-4, "{a}: {y}");
+    }
+}
