@@ -7,6 +7,7 @@ mod accuracy;
 mod ceremony;
 #[path = "../../crates/chain/tests/support/mod.rs"]
 mod chain;
+mod circuits;
 mod cli;
 mod cli_bad_input;
 mod cli_exact;

@@ -15,10 +15,10 @@ use zkslice_slicer::Package;
 use zkslice_tests::{repository, zkslice};
 
 /// A chain with a deployed model, and keys: 0 deploys and asks, 1 relays.
-struct World {
-    scene: Scene,
-    anvil: Anvil,
-    oracle: String,
+pub(crate) struct World {
+    pub(crate) scene: Scene,
+    pub(crate) anvil: Anvil,
+    pub(crate) oracle: String,
 }
 
 impl World {
@@ -30,7 +30,7 @@ impl World {
     }
 
     /// With packages of the scene that have keys.
-    fn with(scene: Scene, packages: &[&str]) -> Self {
+    pub(crate) fn with(scene: Scene, packages: &[&str]) -> Self {
         let packages: Vec<String> = packages.iter().map(|package| scene.path(package).display().to_string()).collect();
         let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
         let mut world = Self { scene, anvil: Anvil::start(31337), oracle: String::new() };
@@ -48,7 +48,7 @@ impl World {
         succeeded(command.arg("--deployments").arg(self.scene.path("deployments")).args(arguments).output().unwrap().into())
     }
 
-    fn request(&self, package: &str, arguments: &[&str]) -> zkslice_tests::Ran {
+    pub(crate) fn request(&self, package: &str, arguments: &[&str]) -> zkslice_tests::Ran {
         let mut command = Command::new(zkslice());
         command
             .args(["request", &self.oracle, "--json", "--rpc-url", &self.anvil.url, "--private-key-file"])
@@ -64,12 +64,12 @@ impl World {
         self.result_of("pkg", id)
     }
 
-    fn result_of(&self, package: &str, id: &str) -> Value {
+    pub(crate) fn result_of(&self, package: &str, id: &str) -> Value {
         ok!("result", self.oracle, id, "--rpc-url", self.anvil.url, "--model", self.scene.path(package))
     }
 
     /// A relayer's configuration; `more` are further lines.
-    fn relayer(&self, more: &str) -> PathBuf {
+    pub(crate) fn relayer(&self, more: &str) -> PathBuf {
         let text = format!(
             "version = 1\nrpc_url = \"{}\"\nchain_id = 31337\noracle = \"{}\"\nkey_file = \"relayer.key\"\ndatabase = \"relayer.sqlite\"\n\
              max_fee_per_gas = \"50 gwei\"\nmax_gas = 5_000_000\ndaily_spend_cap = \"1 ether\"\nmin_fee = 0\npoll_interval_ms = 50\n{more}",
@@ -79,7 +79,7 @@ impl World {
     }
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 

@@ -86,7 +86,7 @@ fn keys_of_a_ceremony_prove() {
     let ceremony = closed(&powers);
     check(&ceremony, &powers).unwrap();
     let circuits = circuits();
-    let keys = ceremony.finish(&[&circuits[0], &circuits[1]], &powers, &mut rng(), &mut |_| ()).unwrap();
+    let keys = ceremony.verify(&[&circuits[0], &circuits[1]], &powers, &mut rng(), &mut |_| ()).unwrap();
     for (key, circuit) in keys.iter().zip(&circuits) {
         assert_eq!(key.transcript(), Some(&ceremony.hash()));
         let mut trace = WitnessBuilder::new();
@@ -110,7 +110,7 @@ fn a8_a_later_ceremony_is_of_the_same_setup() {
         let mut ceremony = Ceremony::begin(&[subject], &powers, beacon(), &mut |_| ()).unwrap();
         ceremony.contribute("Ada", &mut one, &|_, _| ()).unwrap();
         ceremony.close(&VALUE, &mut rng(), &|_, _| ()).unwrap();
-        ceremony.finish(&[subject], &powers, &mut one, &mut |_| ()).unwrap().remove(0)
+        ceremony.verify(&[subject], &powers, &mut one, &mut |_| ()).unwrap().remove(0)
     };
     let keys = [hold(&first, 1), hold(&second, 2), hold(&first, 3)];
     let setups = keys.each_ref().map(|key| key.verifying_key().setup_digest());
@@ -141,6 +141,19 @@ fn a_file_is_read_as_it_was_written() {
         let padding = Ceremony::open(&path).is_ok_and(|read| read.hash() == ceremony.hash() && check(&read, &powers).is_ok());
         assert!(Ceremony::open(&path).is_err() || padding, "byte {at}");
     }
+}
+
+/// A beacon may be described at length: a drand chain's hash and a round.
+#[test]
+fn a_closed_ceremony_with_a_long_beacon_is_read() {
+    let (powers, circuits, folder) = (powers(1), circuits(), tempfile::tempdir().unwrap());
+    let long = Beacon { source: "drand ".to_owned() + &"8990e7a9".repeat(30), exponent: 4 };
+    let mut ceremony = Ceremony::begin(&[&circuits[0], &circuits[1]], &powers, long, &mut |_| ()).unwrap();
+    ceremony.contribute("Ada", &mut rng(), &|_, _| ()).unwrap();
+    ceremony.close(&VALUE, &mut rng(), &|_, _| ()).unwrap();
+    let path = folder.path().join("of.ceremony");
+    ceremony.save(&path).unwrap();
+    check(&Ceremony::open(&path).unwrap(), &powers).unwrap();
 }
 
 /// The fields of a part, to replace one by other points of its group.
@@ -391,13 +404,14 @@ fn order_is_kept() {
     }
     ceremony.contribute("Ada", &mut rng(), &|_, _| ()).unwrap();
     check(&ceremony, &powers).unwrap();
-    let finished = ceremony.finish(&subjects, &powers, &mut rng(), &mut |_| ()).unwrap_err().to_string();
+    let finished = ceremony.check_closed().unwrap_err().to_string();
     assert!(finished.contains("not closed: apply its beacon (round 7 of a dice game)"), "{finished}");
-    assert!(error(ceremony.close(&[1; 8], &mut rng(), &|_, _| ())).contains("at least 16 bytes"));
+    assert!(error(ceremony.close(&[1; 8], &mut rng(), &|_, _| ())).contains("16 to 256 bytes"));
     ceremony.close(&VALUE, &mut rng(), &|_, _| ()).unwrap();
     assert!(error(ceremony.close(&VALUE, &mut rng(), &|_, _| ())).contains("applied already"));
     assert!(error(ceremony.contribute("Ben", &mut rng(), &|_, _| ())).contains("closed"));
-    ceremony.finish(&subjects, &powers, &mut rng(), &mut |_| ()).unwrap();
+    ceremony.check_closed().unwrap();
+    ceremony.verify(&subjects, &powers, &mut rng(), &mut |_| ()).unwrap();
     let twice: [&dyn Subject; 2] = [&circuits[0], &circuits[0]];
     let begin =
         |beacon: Beacon, subjects: &[&dyn Subject]| Ceremony::begin(subjects, &powers, beacon, &mut |_| ()).unwrap_err().to_string();
@@ -420,7 +434,7 @@ fn attack_files_that_ask_for_much() {
     let ceremony = closed(&powers);
     let mut empty = ceremony.clone();
     empty.contributions[3].beacon = Some(Vec::new());
-    refused(&empty, &powers, "at least 16 bytes", "a beacon without a value");
+    refused(&empty, &powers, "16 to 256 bytes", "a beacon without a value");
     refused(&begun(&powers), &powers, "nobody has contributed", "a ceremony without contributions");
     for name in ["a\u{2028}b", "a\u{202e}b", "a\u{200b}", "\u{feff}x"] {
         let error = begun(&powers).contribute(name, &mut rng(), &|_, _| ()).unwrap_err().to_string();

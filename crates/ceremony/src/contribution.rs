@@ -28,7 +28,7 @@ use crate::snarkjs::{Stream, hash_to_g2};
 /// Deltas of a circuit.
 pub(crate) const DELTAS: usize = 2;
 const MOST_NAME: usize = 64;
-/// Iterations of a beacon are two to this power at most: a minute of hashing, which everyone who verifies spends.
+/// Iterations of a beacon are two to this power at most: everyone who verifies hashes them.
 pub(crate) const MOST_ITERATIONS: u32 = 26;
 
 /// What a ceremony ends with: a value that nobody can know yet when it begins.

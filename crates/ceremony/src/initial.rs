@@ -8,15 +8,16 @@
 
 use std::ops::Range;
 
-use ark_bn254::{G1Affine, G2Affine};
+use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::{AffineRepr, CurveGroup};
-use ark_ff::{AdditiveGroup, BigInt, BigInteger, PrimeField, Zero};
+use ark_ff::{BigInt, BigInteger, PrimeField, Zero};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use zkslice_circuit::{Circuit, Layout, Matrix};
 use zkslice_formats::{push_number, tag};
 use zkslice_groth16::{KeyPoints, WordGroup, check_rows};
 
+use crate::multiply::Bases;
 use crate::points::Point;
 use crate::powers::Domain;
 use crate::{CeremonyError, Powers};
@@ -31,32 +32,41 @@ pub(crate) struct Initial {
     pub(crate) statement: Vec<u8>,
 }
 
+/// A coefficient of a wire.
 #[derive(Clone, Copy)]
-struct Entry {
-    matrix: Matrix,
-    row: u32,
+pub(crate) struct Entry {
+    pub(crate) matrix: Matrix,
+    pub(crate) row: u32,
     /// Magnitude, and whether it is subtracted.
     factor: BigInt<4>,
     minus: bool,
 }
 
 /// Entries by wire.
-struct Columns {
+pub(crate) struct Columns {
     starts: Vec<usize>,
     entries: Vec<Entry>,
 }
 
+/// What is called with row, matrix, wire and coefficient of each entry.
+type Visit<'a> = dyn FnMut(usize, Matrix, usize, Fr) + 'a;
+
 impl Columns {
     fn of(circuit: &Circuit) -> Self {
-        let mut starts = vec![0; circuit.layout().wires() + 1];
-        circuit.visit(|_, _, wire, _| starts[wire + 1] += 1);
+        Self::new(circuit.layout().wires(), &mut |visit| circuit.visit(visit))
+    }
+
+    /// `entries` visits all of them, the same each time.
+    pub(crate) fn new(wires: usize, entries_of: &mut dyn FnMut(&mut Visit<'_>)) -> Self {
+        let mut starts = vec![0; wires + 1];
+        entries_of(&mut |_, _, wire, _| starts[wire + 1] += 1);
         for wire in 1..starts.len() {
             starts[wire] += starts[wire - 1];
         }
         let empty = Entry { matrix: Matrix::A, row: 0, factor: BigInt::zero(), minus: false };
         let mut entries = vec![empty; starts.last().copied().unwrap_or(0)];
         let mut next = starts.clone();
-        circuit.visit(|row, matrix, wire, coefficient| {
+        entries_of(&mut |row, matrix, wire, coefficient| {
             let (plus, minus) = (coefficient.into_bigint(), (-coefficient).into_bigint());
             let is_minus = minus < plus;
             entries[next[wire]] = Entry { matrix, row: row as u32, factor: if is_minus { minus } else { plus }, minus: is_minus };
@@ -65,32 +75,31 @@ impl Columns {
         Self { starts, entries }
     }
 
+    /// Points of a matrix with the multiples that save more additions than they take. Where matrices have the same points, all are named.
+    pub(crate) fn bases<P: Point>(&self, points: Vec<P>, matrices: &[Matrix]) -> Bases<P> {
+        let mut bits = vec![0; points.len()];
+        for entry in self.entries.iter().filter(|entry| matrices.contains(&entry.matrix)) {
+            bits[entry.row as usize] += entry.factor.num_bits().saturating_sub(1);
+        }
+        Bases::new(points, &bits)
+    }
+
     fn of_wire(&self, wire: usize) -> &[Entry] {
         &self.entries[self.starts[wire]..self.starts[wire + 1]]
     }
 }
 
-/// The point that an entry's factor is for, if it is for any.
-type Base<'b, 'a, P> = dyn Fn(&Entry) -> Option<&'a P> + Sync + 'b;
+/// Where an entry's factor has its point, if it has any.
+pub(crate) type Base<'b, 'a, P> = dyn Fn(&Entry) -> Option<(&'a Bases<P>, usize)> + Sync + 'b;
 
-/// Σ factor·base over the entries that have a base, by doubling and adding: most factors are short.
+/// Σ factor·base over the entries that have a base.
 fn combine<'a, P: Point + 'a>(entries: &[Entry], base: &Base<'_, 'a, P>) -> P::Group {
-    let terms: Vec<(&P, &Entry)> = entries.iter().filter_map(|entry| base(entry).map(|base| (base, entry))).collect();
-    let bits = terms.iter().map(|(_, entry)| entry.factor.num_bits()).max().unwrap_or(0);
-    let mut sum = P::Group::zero();
-    for bit in (0..bits as usize).rev() {
-        sum.double_in_place();
-        for (base, entry) in &terms {
-            if entry.factor.get_bit(bit) {
-                if entry.minus { sum -= **base } else { sum += **base }
-            }
-        }
-    }
-    sum
+    let term = |entry: &Entry| base(entry).map(|(bases, at)| (bases, at, entry.factor, entry.minus));
+    Bases::sum(&entries.iter().filter_map(term).collect::<Vec<_>>())
 }
 
 /// These sums for some wires. Threads share wires, or else one wire's entries: never both at once, which could nest without end.
-fn sums<'a, P: Point + 'a>(columns: &Columns, wires: Range<usize>, base: &Base<'_, 'a, P>) -> Vec<P> {
+pub(crate) fn sums<'a, P: Point + 'a>(columns: &Columns, wires: Range<usize>, base: &Base<'_, 'a, P>) -> Vec<P> {
     let is_long = |wire: usize| columns.of_wire(wire).len() > BLOCK;
     let short = |wire: usize| if is_long(wire) { P::Group::zero() } else { combine(columns.of_wire(wire), base) };
     let mut sums: Vec<P::Group> = wires.clone().into_par_iter().map(short).collect();
@@ -121,23 +130,30 @@ impl Initial {
         let columns = Columns::of(circuit);
         let (p, early) = (layout.public_wires(), layout.first_second_round());
         let of = |wanted: Matrix, entry: &Entry| entry.matrix == wanted;
+        let at = |entry: &Entry| entry.row as usize;
         if (early..layout.wires()).any(|wire| columns.of_wire(wire).iter().any(|entry| of(Matrix::B, entry))) {
             return Err(CeremonyError::Refused("a wire of the second round is on the B side".into()));
         }
-        let a = sums(&columns, 0..layout.wires(), &|entry| of(Matrix::A, entry).then(|| &lagrange[entry.row as usize]));
-        let b1 = sums(&columns, 0..early, &|entry| of(Matrix::B, entry).then(|| &lagrange[entry.row as usize]));
-        let b2 = sums(&columns, 0..early, &|entry| of(Matrix::B, entry).then(|| &lagrange2[entry.row as usize]));
+        let (even, h): (Vec<_>, Vec<_>) = double.chunks(2).map(|pair| (pair[0], pair[1])).unzip();
+        let lagrange = columns.bases(lagrange, &[Matrix::A, Matrix::B]);
+        let a = sums(&columns, 0..layout.wires(), &|entry| of(Matrix::A, entry).then(|| (&lagrange, at(entry))));
+        let b1 = sums(&columns, 0..early, &|entry| of(Matrix::B, entry).then(|| (&lagrange, at(entry))));
+        drop(lagrange);
+        let lagrange2 = columns.bases(lagrange2, &[Matrix::B]);
+        let b2 = sums(&columns, 0..early, &|entry| of(Matrix::B, entry).then(|| (&lagrange2, at(entry))));
+        drop(lagrange2);
+        let (of_a, of_b) = (columns.bases(beta, &[Matrix::A]), columns.bases(alpha, &[Matrix::B]));
+        let of_c = columns.bases(even, &[Matrix::C]);
         let mut ic = sums(&columns, 0..layout.wires(), &|entry| {
-            let row = entry.row as usize;
-            Some(match entry.matrix {
-                Matrix::A => &beta[row],
-                Matrix::B => &alpha[row],
-                Matrix::C => &double[2 * row],
-            })
+            let bases = match entry.matrix {
+                Matrix::A => &of_a,
+                Matrix::B => &of_b,
+                Matrix::C => &of_c,
+            };
+            Some((bases, at(entry)))
         });
         let k2 = ic.split_off(early);
         let k1 = ic.split_off(p);
-        let h = double.iter().skip(1).step_by(2).copied().collect();
         let (alpha, beta, beta2) = powers.single();
         let (g1, g2) = (G1Affine::generator(), G2Affine::generator());
         let points = KeyPoints { single: [alpha, beta, g1, g1], single2: [beta2, g2, g2], ic, a, b1, b2, k1, k2, h };

@@ -7,8 +7,10 @@
 //! initial   the key that a circuit begins with
 //! contribution  secrets, proofs that they were known, and the transcript's hashes
 //! phase2    a ceremony: begun, contributed to, closed, verified, finished
+//! zkey      snarkjs' keys of plain circuits: their own second phase, and proofs
 //! snarkjs   what snarkjs draws from a seed
 //! blake     BLAKE2b from a state that a file holds
+//! multiply  many products that have a factor in common
 //! points    points in files, read with every check
 //! ```
 
@@ -23,6 +25,7 @@ mod contribution;
 mod error;
 mod initial;
 mod known;
+mod multiply;
 mod phase2;
 mod points;
 mod powers;
@@ -30,9 +33,11 @@ mod ptau;
 #[cfg(test)]
 mod small;
 mod snarkjs;
+mod zkey;
 
 pub use contribution::{Beacon, Contribution, Part};
 pub use error::CeremonyError;
 pub use phase2::{Attestation, Ceremony, Subject};
 pub use powers::{Domain, Powers};
 pub use ptau::PowersContribution;
+pub use zkey::{Zkey, ZkeyContribution};

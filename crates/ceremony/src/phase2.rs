@@ -22,11 +22,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine};
+use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::AffineRepr;
 use ark_ff::{Field, UniformRand};
 use rand_core::CryptoRngCore;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 use zkslice_circuit::Circuit;
@@ -34,11 +33,11 @@ use zkslice_formats::{Sections, Word, keccak};
 use zkslice_groth16::{KeyPoints, ProvingKey, WordGroup, check_deltas, g1_from_words, g2_from_words};
 
 use crate::contribution::{Beacon, Contribution, DELTAS, Deltas, MOST_ITERATIONS, Part, check_name, check_text, first_deltas, first_hash};
-use crate::initial::{Initial, normalized, states};
+use crate::initial::{Initial, states};
+use crate::multiply::Factor;
 use crate::points::{Point, read_key, same_ratio, sum};
 use crate::{CeremonyError, Powers};
 
-const MARK: [u8; 8] = *b"zkslicP2";
 const VERSION: u32 = 1;
 /// Sections of a circuit, by name and delta.
 const CHANGED: [(&str, usize); 3] = [("K1", 0), ("K2", 1), ("H", 1)];
@@ -49,8 +48,8 @@ const MOST_CIRCUITS: usize = 1_000;
 /// Bytes of a circuit's name, of a beacon's source and of its value.
 const MOST_TEXT: usize = 256;
 const LEAST_VALUE: usize = 16;
-/// Points that one thread multiplies at a time.
-const BLOCK: usize = 1 << 10;
+/// Points that are multiplied between two signs of progress.
+const BLOCK: usize = 1 << 13;
 
 /// A circuit that a ceremony makes a key for.
 pub trait Subject: Sync {
@@ -128,6 +127,9 @@ fn sections_of(points: &KeyPoints) -> [&[G1Affine]; CHANGED.len()] {
 }
 
 impl Ceremony {
+    /// How its files begin.
+    pub const MARK: [u8; 8] = *b"zkslicP2";
+
     /// Begins a ceremony for these circuits.
     ///
     /// # Errors
@@ -155,7 +157,7 @@ impl Ceremony {
     /// # Errors
     /// [`CeremonyError::Malformed`]; [`CeremonyError::Invalid`] for a transcript whose hashes are not those of its contributions.
     pub fn open(path: &Path) -> Result<Self, CeremonyError> {
-        let file = Sections::open(path, MARK, VERSION).map_err(CeremonyError::in_file(path))?;
+        let file = Sections::open(path, Self::MARK, VERSION).map_err(CeremonyError::in_file(path))?;
         let malformed = |reason: String| CeremonyError::Malformed { file: path.display().to_string(), reason };
         let header: Header = file.header().map_err(CeremonyError::in_file(path))?;
         if file.count() != OF_CIRCUIT * header.circuits.len() || header.circuits.len() > MOST_CIRCUITS {
@@ -180,7 +182,10 @@ impl Ceremony {
         let mut before = ceremony.first_hash();
         for (index, read) in header.contributions.into_iter().enumerate() {
             let of = format!("contribution {} ({:?})", index + 1, read.name);
-            check_name(&read.name)?;
+            match &read.beacon {
+                None => check_name(&read.name)?,
+                Some(_) => check_text("what the beacon was", &read.name, MOST_TEXT)?,
+            }
             let parts = read.parts.iter().map(|pair| Some([part(&pair[0])?, part(&pair[1])?])).collect::<Option<Vec<_>>>();
             let beacon = read.beacon.as_ref().map(hex::decode).transpose().map_err(|error| malformed(format!("{of}: {error}")))?;
             let parts = parts.ok_or_else(|| CeremonyError::Invalid(format!("{of}: a point is infinite or no point of its group")))?;
@@ -214,7 +219,7 @@ impl Ceremony {
         let header = Header { beacon: self.beacon.clone(), circuits: self.circuits.iter().map(circuit).collect(), contributions };
         let sections = self.circuits.iter().flat_map(|circuit| circuit.first.iter().chain(&circuit.sections));
         let sections: Vec<&[u8]> = sections.map(Vec::as_slice).collect();
-        let file = Sections::new(MARK, VERSION, &header, &sections).map_err(CeremonyError::in_file(path))?;
+        let file = Sections::new(Self::MARK, VERSION, &header, &sections).map_err(CeremonyError::in_file(path))?;
         file.save(path).map_err(CeremonyError::io(path))
     }
 
@@ -318,12 +323,12 @@ impl Ceremony {
             for ((new, old), (name, delta)) in new.iter_mut().zip(sections).zip(CHANGED) {
                 let points: Vec<G1Affine> = read_key(old, &format!("{name} of {}", names[circuit]))?;
                 let factor = secret(circuit, delta).inverse().ok_or_else(|| CeremonyError::Refused("a secret is zero".into()))?;
-                let factor = Zeroizing::new(factor);
-                let scaled = points.par_chunks(BLOCK).map(|block| {
-                    let scaled: Vec<G1Projective> = block.iter().map(|point| point.into_group() * *factor).collect();
+                let factor = Factor::new(&Zeroizing::new(factor));
+                let scaled = points.chunks(BLOCK).map(|block| {
+                    let scaled = factor.times(block);
                     let done = done.fetch_add(block.len(), std::sync::atomic::Ordering::Relaxed) + block.len();
                     progress(done, all);
-                    Point::raw(&normalized::<G1Affine>(&scaled))
+                    Point::raw(&scaled)
                 });
                 *new = scaled.collect::<Vec<_>>().concat();
             }
@@ -344,14 +349,11 @@ impl Ceremony {
     pub fn check(&self, rng: &mut dyn CryptoRngCore) -> Result<(), CeremonyError> {
         self.check_transcript()?;
         for (circuit, deltas) in self.circuits.iter().zip(self.deltas()) {
-            for (section, (label, delta)) in CHANGED.into_iter().enumerate() {
-                let what = format!("{label} of {}", circuit.name);
-                let first: Vec<G1Affine> = read_key(&circuit.first[section], &what)?;
-                let made: Vec<G1Affine> = read_key(&circuit.sections[section], &what)?;
-                if !is_over(&made, &first, deltas[delta].1, rng) {
-                    return Err(CeremonyError::Invalid(format!("{what} is not what it began with over δ{}", delta + 1)));
-                }
+            let mut first = [const { Vec::new() }; CHANGED.len()];
+            for ((first, bytes), (label, _)) in first.iter_mut().zip(&circuit.first).zip(CHANGED) {
+                *first = read_key(bytes, &format!("{label} of {}", circuit.name))?;
             }
+            circuit.checked(first.each_ref().map(Vec::as_slice), &deltas, rng)?;
         }
         Ok(())
     }
@@ -387,7 +389,8 @@ impl Ceremony {
         Ok(())
     }
 
-    /// Verifies everything, from the circuits and the powers on. Gives the keys as they are now: see [`Ceremony::check_closed`].
+    /// Verifies everything, from the circuits and the powers on. Gives the keys as they are now, which carry the transcript's hash; they
+    /// are finished if the ceremony is closed: see [`Ceremony::check_closed`].
     ///
     /// # Errors
     /// [`CeremonyError::Invalid`] says what is wrong.
@@ -401,7 +404,30 @@ impl Ceremony {
         if self.contributions.is_empty() {
             return Err(CeremonyError::Invalid("nobody has contributed, so that everybody knows its secrets".into()));
         }
-        self.made(subjects, powers, rng, progress)
+        let invalid = |reason: String| Err(CeremonyError::Invalid(reason));
+        let names: Vec<&str> = subjects.iter().map(|subject| subject.name()).collect();
+        let own: Vec<&str> = self.circuits().collect();
+        if names != own {
+            return invalid(format!("it is for {}, not for {}", own.join(", "), names.join(", ")));
+        }
+        progress("the transcript");
+        self.check_transcript()?;
+        let (mut keys, transcript) = (Vec::with_capacity(names.len()), self.hash());
+        for ((subject, circuit), deltas) in subjects.iter().zip(&self.circuits).zip(self.deltas()) {
+            let name = subject.name();
+            progress(name);
+            let groups = subject.groups();
+            let Initial { layout, mut points, statement } = Initial::new(&subject.circuit()?, &groups, powers)?;
+            if statement != circuit.statement {
+                return invalid(format!("{name} does not begin with the key that its circuit and these powers of tau give"));
+            }
+            [points.k1, points.k2, points.h] = circuit.checked(sections_of(&points), &deltas, rng)?;
+            points.single[2..].copy_from_slice(&deltas.map(|delta| delta.0));
+            points.single2[1..].copy_from_slice(&deltas.map(|delta| delta.1));
+            keys.push(ProvingKey::from_points(layout, &groups, Some(transcript), &points)?);
+        }
+        check_deltas(keys.iter().map(ProvingKey::verifying_key))?;
+        Ok(keys)
     }
 
     /// Refuses a ceremony whose last contributor could still choose the keys.
@@ -417,68 +443,30 @@ impl Ceremony {
             "the ceremony is not closed: apply its beacon ({source}) first, so that no contributor can choose the keys"
         )))
     }
+}
 
-    /// Verifies everything and gives the finished keys, which carry the transcript's hash.
-    ///
-    /// # Errors
-    /// As [`Ceremony::verify`] and [`Ceremony::check_closed`].
-    pub fn finish(
+impl CircuitState {
+    /// The points as they are, once they are those of `first` over these deltas.
+    fn checked(
         &self,
-        subjects: &[&dyn Subject],
-        powers: &Powers,
+        first: [&[G1Affine]; CHANGED.len()],
+        deltas: &[(G1Affine, G2Affine); DELTAS],
         rng: &mut dyn CryptoRngCore,
-        progress: &mut dyn FnMut(&str),
-    ) -> Result<Vec<ProvingKey>, CeremonyError> {
-        self.check_closed()?;
-        self.verify(subjects, powers, rng, progress)
-    }
-
-    /// The keys as they are now, verified.
-    fn made(
-        &self,
-        subjects: &[&dyn Subject],
-        powers: &Powers,
-        rng: &mut dyn CryptoRngCore,
-        progress: &mut dyn FnMut(&str),
-    ) -> Result<Vec<ProvingKey>, CeremonyError> {
-        let invalid = |reason: String| Err(CeremonyError::Invalid(reason));
-        let names: Vec<&str> = subjects.iter().map(|subject| subject.name()).collect();
-        let own: Vec<&str> = self.circuits().collect();
-        if names != own {
-            return invalid(format!("it is for {}, not for {}", own.join(", "), names.join(", ")));
-        }
-        progress("the transcript");
-        self.check_transcript()?;
-        let (mut keys, transcript) = (Vec::with_capacity(names.len()), self.hash());
-        for ((subject, circuit), [first, second]) in subjects.iter().zip(&self.circuits).zip(self.deltas()) {
-            let name = subject.name();
-            progress(name);
-            let groups = subject.groups();
-            let Initial { layout, mut points, statement } = Initial::new(&subject.circuit()?, &groups, powers)?;
-            if statement != circuit.statement {
-                return invalid(format!("{name} does not begin with the key that its circuit and these powers of tau give"));
+    ) -> Result<[Vec<G1Affine>; CHANGED.len()], CeremonyError> {
+        let mut points = [const { Vec::new() }; CHANGED.len()];
+        for (section, (label, delta)) in CHANGED.into_iter().enumerate() {
+            let what = format!("{label} of {}", self.name);
+            points[section] = read_key(&self.sections[section], &what)?;
+            if !is_over(&points[section], first[section], deltas[delta].1, rng) {
+                return Err(CeremonyError::Invalid(format!("{what} is not what it began with over δ{}", delta + 1)));
             }
-            let mut changed = [const { Vec::new() }; CHANGED.len()];
-            for (section, (label, delta)) in CHANGED.into_iter().enumerate() {
-                let what = format!("{label} of {name}");
-                let made: Vec<G1Affine> = read_key(&circuit.sections[section], &what)?;
-                if !is_over(&made, sections_of(&points)[section], [first, second][delta].1, rng) {
-                    return invalid(format!("{what} is not what it began with over δ{}", delta + 1));
-                }
-                changed[section] = made;
-            }
-            [points.k1, points.k2, points.h] = changed;
-            points.single[2..].copy_from_slice(&[first.0, second.0]);
-            points.single2[1..].copy_from_slice(&[first.1, second.1]);
-            keys.push(ProvingKey::from_points(layout, &groups, Some(transcript), &points)?);
         }
-        check_deltas(keys.iter().map(ProvingKey::verifying_key))?;
-        Ok(keys)
+        Ok(points)
     }
 }
 
 /// Whether each of these points is that of the other list over δ.
-fn is_over(points: &[G1Affine], initial: &[G1Affine], delta: G2Affine, rng: &mut dyn CryptoRngCore) -> bool {
+pub(crate) fn is_over(points: &[G1Affine], initial: &[G1Affine], delta: G2Affine, rng: &mut dyn CryptoRngCore) -> bool {
     let infinite = |(a, b): (&G1Affine, &G1Affine)| a.is_zero() == b.is_zero();
     if points.len() != initial.len() || !points.iter().zip(initial).all(infinite) {
         return false;
@@ -498,11 +486,11 @@ fn check_beacon(beacon: &Beacon) -> Result<(), CeremonyError> {
     Ok(())
 }
 
-fn check_value(value: &[u8]) -> Result<(), String> {
+pub(crate) fn check_value(value: &[u8]) -> Result<(), String> {
     if (LEAST_VALUE..=MOST_TEXT).contains(&value.len()) {
         Ok(())
     } else {
-        Err("a beacon's value has at least 16 bytes, and at most 256".into())
+        Err(format!("a beacon's value has {LEAST_VALUE} to {MOST_TEXT} bytes"))
     }
 }
 

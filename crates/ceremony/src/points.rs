@@ -18,6 +18,9 @@ pub(crate) trait Point: AffineRepr<ScalarField = Fr> {
     /// The point whose coordinates are these, in Montgomery form; `None` where they are not those of a finite point of the group.
     fn read(bytes: &[u8]) -> Option<Self>;
 
+    /// The same for points that were of the group when they were written: only that they are still on the curve is checked.
+    fn read_own(bytes: &[u8]) -> Option<Self>;
+
     /// Its coordinates in Montgomery form, as files have them.
     fn raw(points: &[Self]) -> Vec<u8>;
 
@@ -35,6 +38,10 @@ impl Point for Affine<ark_bn254::g1::Config> {
         (raw::is_canonical(&limbs) && !point.is_zero() && point.is_on_curve()).then_some(point)
     }
 
+    fn read_own(bytes: &[u8]) -> Option<Self> {
+        Self::read(bytes)
+    }
+
     fn raw(points: &[Self]) -> Vec<u8> {
         raw::g1_bytes(points)
     }
@@ -48,10 +55,13 @@ impl Point for Affine<ark_bn254::g2::Config> {
     const BYTES: usize = 128;
 
     fn read(bytes: &[u8]) -> Option<Self> {
+        Self::read_own(bytes).filter(Self::is_in_correct_subgroup_assuming_on_curve)
+    }
+
+    fn read_own(bytes: &[u8]) -> Option<Self> {
         let limbs: [u64; 16] = limbs(bytes)?;
         let point = raw::g2(&limbs);
-        let is_of_curve = raw::is_canonical(&limbs) && !point.is_zero() && point.is_on_curve();
-        (is_of_curve && point.is_in_correct_subgroup_assuming_on_curve()).then_some(point)
+        (raw::is_canonical(&limbs) && !point.is_zero() && point.is_on_curve()).then_some(point)
     }
 
     fn raw(points: &[Self]) -> Vec<u8> {
@@ -82,6 +92,14 @@ pub(crate) fn read_key<P: Point>(bytes: &[u8], what: &str) -> Result<Vec<P>, Cer
 pub(crate) fn read_all<P: Point>(bytes: &[u8], what: &str) -> Result<Vec<P>, CeremonyError> {
     let read = |(index, chunk): (usize, &[u8])| {
         P::read(chunk).ok_or_else(|| CeremonyError::Invalid(format!("point {index} of {what} is infinite or no point of its group")))
+    };
+    bytes.par_chunks(P::BYTES).enumerate().map(read).collect()
+}
+
+/// All points of a section that this program wrote, which were of their group then. `what` names it in the error.
+pub(crate) fn read_curve<P: Point>(bytes: &[u8], what: &str) -> Result<Vec<P>, CeremonyError> {
+    let read = |(index, chunk): (usize, &[u8])| {
+        P::read_own(chunk).ok_or_else(|| CeremonyError::Invalid(format!("point {index} of {what} is infinite or not on the curve")))
     };
     bytes.par_chunks(P::BYTES).enumerate().map(read).collect()
 }

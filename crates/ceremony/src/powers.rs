@@ -15,19 +15,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ark_bn254::{Fr, G1Affine, G2Affine};
-use ark_ec::{AffineRepr, CurveGroup, VariableBaseMSM};
+use ark_ec::{AffineRepr, VariableBaseMSM};
 use ark_ff::UniformRand;
-use ark_poly::domain::DomainCoeff;
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 use zkslice_formats::Sections;
 
-use crate::points::{Point, read_all, same_ratio, sum};
+use crate::multiply::{Split, interpolated};
+use crate::points::{Point, read_all, read_curve, same_ratio, sum};
 use crate::ptau::{Ptau, section};
 use crate::{CeremonyError, PowersContribution, known};
 
-const MARK: [u8; 8] = *b"zkslicPT";
 const VERSION: u32 = 1;
 /// Sections of a domain, after the first two of the file.
 const OF_DOMAIN: usize = 5;
@@ -93,16 +92,6 @@ impl Random {
     }
 }
 
-/// Lagrange points from powers, where the file has none.
-fn converted<P: Point>(powers: &[P], level: u32) -> Option<Vec<P>>
-where
-    P::Group: DomainCoeff<Fr>,
-{
-    let mut points: Vec<P::Group> = powers.iter().map(|point| point.into_group()).collect();
-    domain(level)?.ifft_in_place(&mut points);
-    Some(P::Group::normalize_batch(&points))
-}
-
 /// A section of powers, the one of its Lagrange points, and what both are of.
 #[derive(Clone, Copy)]
 struct Series(usize, usize, &'static str);
@@ -117,9 +106,9 @@ struct Check<'a> {
     ptau: &'a Ptau,
     /// [τ]₂, and with it [τ]₁.
     tau: (G1Affine, G2Affine),
-    /// For each domain a polynomial, the largest last.
+    /// A polynomial over each domain, the largest last.
     polynomials: Vec<(u32, Random)>,
-    /// For each domain one over the domain of twice its size.
+    /// The same over the domains of twice their sizes.
     doubles: Vec<(u32, Random)>,
 }
 
@@ -167,16 +156,16 @@ impl<'a> Check<'a> {
     }
 
     /// For each polynomial the Lagrange points of its domain, once their sum with its values is that of the powers with its coefficients.
-    fn lagrange<P: Point>(&self, series: Series, powers: &[P], polynomials: &[(u32, Random)]) -> Result<Vec<Vec<u8>>, CeremonyError>
+    fn lagrange<P: Split>(&self, series: Series, powers: &[P], polynomials: &[(u32, Random)]) -> Result<Vec<Vec<u8>>, CeremonyError>
     where
-        P::Group: VariableBaseMSM<MulBase = P> + DomainCoeff<Fr>,
+        P::Group: VariableBaseMSM<MulBase = P>,
     {
         let of = |(level, random): &(u32, Random)| {
             let powers = &powers[..1 << level];
             let points = if self.ptau.is_prepared() {
                 self.ptau.lagrange(series.1, *level)?
             } else {
-                converted(powers, *level).ok_or_else(|| self.wrong("no domain is so large: that", series))?
+                interpolated(powers, *level).ok_or_else(|| self.wrong("no domain is so large: that", series))?
             };
             if points.iter().any(AffineRepr::is_zero) {
                 return Err(self.wrong("one of the Lagrange points is infinite: that", series));
@@ -197,6 +186,9 @@ impl<'a> Check<'a> {
 }
 
 impl Powers {
+    /// How its files begin.
+    pub const MARK: [u8; 8] = *b"zkslicPT";
+
     /// Checks a `.ptau` file and takes from it what circuits of these domains (2^k rows) need. `progress` is told what is done next.
     ///
     /// # Errors
@@ -258,7 +250,7 @@ impl Powers {
             sections.extend([single, single2, of_alpha, of_beta, double]);
         }
         let sections: Vec<&[u8]> = sections.iter().map(Vec::as_slice).collect();
-        let file = Sections::new(MARK, VERSION, &header, &sections).map_err(CeremonyError::in_file(path))?;
+        let file = Sections::new(Self::MARK, VERSION, &header, &sections).map_err(CeremonyError::in_file(path))?;
         Self::parse(file, path)
     }
 
@@ -272,7 +264,7 @@ impl Powers {
             sections.extend([Point::raw(lagrange), Point::raw(lagrange2), Point::raw(alpha), Point::raw(beta), Point::raw(double)]);
         }
         let sections: Vec<&[u8]> = sections.iter().map(Vec::as_slice).collect();
-        Self::parse(Sections::new(MARK, VERSION, &header, &sections).unwrap(), Path::new("test")).unwrap()
+        Self::parse(Sections::new(Self::MARK, VERSION, &header, &sections).unwrap(), Path::new("test")).unwrap()
     }
 
     /// Opens a file that [`Powers::save`] wrote. Its points are as good as whoever wrote it: the digests show damage, not fraud.
@@ -280,7 +272,7 @@ impl Powers {
     /// # Errors
     /// [`CeremonyError`].
     pub fn open(path: &Path) -> Result<Self, CeremonyError> {
-        Self::parse(Sections::open(path, MARK, VERSION).map_err(CeremonyError::in_file(path))?, path)
+        Self::parse(Sections::open(path, Self::MARK, VERSION).map_err(CeremonyError::in_file(path))?, path)
     }
 
     fn parse(file: Sections, path: &Path) -> Result<Self, CeremonyError> {
@@ -353,7 +345,8 @@ impl Powers {
         let section = |of: usize| self.file.section(FIRST + OF_DOMAIN * index + of);
         let points = Domain {
             lagrange: read_all(section(0), "the Lagrange points")?,
-            lagrange2: read_all(section(1), "the Lagrange points in G2")?,
+            // Their group was checked when they were imported, and takes longer than all else.
+            lagrange2: read_curve(section(1), "the Lagrange points in G2")?,
             alpha: read_all(section(2), "the Lagrange points times α")?,
             beta: read_all(section(3), "the Lagrange points times β")?,
             double: read_all(section(4), "the Lagrange points of the double domain")?,

@@ -42,7 +42,7 @@ pub(crate) mod section {
 
 const SECTIONS: usize = 16;
 const MOST_POWER: u32 = 28;
-/// Iterations of a beacon are two to this power at most: a minute of hashing.
+/// Iterations of a beacon are two to this power at most.
 const MOST_ITERATIONS: u32 = 26;
 const MOST_BEACONS: usize = 4;
 const MOST_CONTRIBUTIONS: usize = 10_000;

@@ -161,6 +161,9 @@ pub trait Builder {
     /// The value of an expression, where there are values.
     fn value(&self, expression: &Self::Field) -> Option<Fr>;
 
+    /// One row: `a · b = c`. Where there are values and it does not hold, they are no witness, and the prover's own check says so.
+    fn field_row(&mut self, a: &Self::Field, b: &Self::Field, c: &Self::Field);
+
     /// One row: `a = b`.
     fn field_equal(&mut self, a: &Self::Field, b: &Self::Field);
 

@@ -290,7 +290,7 @@ impl Builder for ConstraintBuilder {
 
     fn field_product(&mut self, a: &FieldExpression, b: &FieldExpression) -> FieldExpression {
         let c = self.field_given(None);
-        self.field_rows.push(FieldRow { a: a.clone(), b: b.clone(), c: c.clone() });
+        self.field_row(a, b, &c);
         c
     }
 
@@ -298,10 +298,14 @@ impl Builder for ConstraintBuilder {
         None
     }
 
+    fn field_row(&mut self, a: &FieldExpression, b: &FieldExpression, c: &FieldExpression) {
+        self.field_rows.push(FieldRow { a: a.clone(), b: b.clone(), c: c.clone() });
+    }
+
     fn field_equal(&mut self, a: &FieldExpression, b: &FieldExpression) {
         let difference = self.field_combine(&[(Fr::one(), a), (-Fr::one(), b)], Fr::zero());
         let (one, zero) = (self.field_constant(Fr::one()), self.field_constant(Fr::zero()));
-        self.field_rows.push(FieldRow { a: difference, b: one, c: zero });
+        self.field_row(&difference, &one, &zero);
     }
 
     fn public_word(&mut self, word: &FieldExpression) {

@@ -5,6 +5,7 @@ use zkslice_chain::ChainError;
 use zkslice_compiler::CompileError;
 use zkslice_groth16::KeyError;
 use zkslice_inputs::ReadError;
+use zkslice_interop::InteropError;
 use zkslice_prover::{BundleError, ProverError};
 use zkslice_relayer::RelayError;
 use zkslice_slicer::PackageError;
@@ -80,6 +81,11 @@ impl From<ProverError> for CliError {
     fn from(error: ProverError) -> Self {
         match error {
             ProverError::Package(error) => error.into(),
+            // Whoever runs the command may see what the program printed.
+            ProverError::Interop(InteropError::Program { ref said, .. }) if !said.is_empty() => {
+                Self::failed(format!("{error}; it said: {said}"))
+            }
+            ProverError::Interop(InteropError::Program { .. }) => Self::failed(error.to_string()),
             ProverError::Slice { .. } | ProverError::Task(_) => Self::failed(error.to_string()),
             _ => Self::input(error.to_string()),
         }

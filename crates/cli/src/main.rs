@@ -25,11 +25,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Compile(commands::compile::Args),
+    Import(commands::import::Args),
     Setup(commands::setup::Args),
     Ceremony(commands::ceremony::Args),
     Encode(commands::encode::Args),
     Run(commands::run::Args),
     Prove(commands::prove::Args),
+    Plain(commands::plain::Args),
     Join(commands::join::Args),
     Verify(commands::verify::Args),
     Export(commands::export::Args),
@@ -67,10 +69,12 @@ fn main() -> ExitCode {
     let output = Output::new(cli.json);
     let result = match cli.command {
         Command::Compile(args) => commands::compile::run(args, &output),
+        Command::Import(args) => commands::import::run(args, &output),
         Command::Setup(args) => commands::setup::run(args, &output),
         Command::Ceremony(args) => commands::ceremony::run(args, &output),
         Command::Encode(args) => commands::encode::run(args, &output),
         Command::Run(args) => commands::run::run(args, &output),
+        Command::Plain(args) => commands::plain::run(args, &output),
         Command::Prove(args) => commands::prove::run(args, &output),
         Command::Join(args) => commands::join::run(args, &output),
         Command::Verify(args) => commands::verify::run(args, &output),

@@ -24,6 +24,8 @@ pub(crate) enum Numbers {
     Real(Vec<f64>),
     Integers(Vec<i64>),
     Truths(Vec<bool>),
+    /// Values of signals, which a number of JSON may not hold.
+    Signals(Vec<String>),
 }
 
 impl Numbers {
@@ -38,8 +40,15 @@ impl Numbers {
         }
     }
 
+    /// A package's outputs, which come as integers.
+    pub(crate) fn of_outputs(package: &Package, integers: &[Vec<i64>]) -> Vec<Self> {
+        let Some(circuit) = package.foreign() else { return Self::of_reals(package, package.decode(integers)) };
+        let first = circuit.ports().len() - integers.len();
+        integers.iter().enumerate().map(|(k, integers)| Self::Signals(circuit.decode(first + k, integers))).collect()
+    }
+
     /// A model's outputs, which come as real numbers.
-    pub(crate) fn of_outputs(package: &Package, outputs: Vec<Vec<f64>>) -> Vec<Self> {
+    pub(crate) fn of_reals(package: &Package, outputs: Vec<Vec<f64>>) -> Vec<Self> {
         let manifest = package.manifest();
         let kinds = manifest.tensors.iter().filter(|t| t.kind == TensorKind::Output).map(|t| manifest.kind_of(t));
         kinds.zip(outputs).map(|(kind, values)| Self::new(kind, values)).collect()
@@ -52,6 +61,7 @@ impl Display for Numbers {
             Self::Real(values) => write!(f, "{values:?}"),
             Self::Integers(values) => write!(f, "{values:?}"),
             Self::Truths(values) => write!(f, "{values:?}"),
+            Self::Signals(values) => write!(f, "[{}]", values.join(", ")),
         }
     }
 }

@@ -1,23 +1,11 @@
 //! A slice's circuit: its graph between borders, where integers are read from digits and bound to the outside.
 
-use ark_bn254::Fr;
-use zkslice_circuit::gadgets::{self, DigitTables};
+use zkslice_circuit::gadgets::{self, Border, DigitTables};
+pub use zkslice_circuit::gadgets::{Binding, BorderValues};
 use zkslice_circuit::{Builder, Circuit, CircuitError, ConstraintBuilder, Witness, WitnessBuilder};
 
 use crate::constrain::constrain;
-use crate::model::{Graph, Port, Tensor};
-
-/// How a tensor at a slice's border is bound to the outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Binding {
-    /// Public words, bound by the fingerprint at the challenge.
-    Words,
-    /// A salted commitment: a public input.
-    Commitment {
-        /// Whether it starts from the owner too (a private input of the model).
-        owner: bool,
-    },
-}
+use crate::model::{Graph, Tensor};
 
 /// A graph with the bindings of its inputs and outputs: everything that fixes a slice's circuit.
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +30,8 @@ impl BoundGraph<'_> {
 pub struct SliceValues {
     /// Integers of every input.
     pub inputs: Vec<Vec<i64>>,
-    /// The context, x_1.
-    pub context: Fr,
-    /// The owner, where an input is private.
-    pub owner: Fr,
-    /// One salt for each commitment, inputs first.
-    pub salts: Vec<Fr>,
+    /// What binds it to the outside; salts of inputs come first.
+    pub border: BorderValues,
 }
 
 /// The constraints of a slice.
@@ -73,49 +57,27 @@ pub fn build_witness(slice: BoundGraph<'_>, values: &SliceValues) -> Result<(Wit
 
 /// Builds a slice over any builder; returns its outputs.
 ///
-/// Public inputs, in this order: context; owner, if an input is private; one commitment for each committed input, then
-/// output. Public words: inputs, then outputs, in the slice's order.
+/// Its border is that of its inputs, then outputs, in the slice's order: see [`Border`].
 ///
 /// # Errors
 /// As [`build_circuit`] and [`build_witness`].
 fn build<B: Builder>(b: &mut B, slice: BoundGraph<'_>, values: Option<&SliceValues>) -> Result<Vec<Vec<B::Int>>, CircuitError> {
     let graph = slice.graph;
     let bindings: Vec<Binding> = slice.inputs.iter().chain(slice.outputs).copied().collect();
-    let committed = bindings.iter().filter(|binding| **binding != Binding::Words).count();
     arity("input bindings", graph.inputs.len(), slice.inputs.len())?;
     arity("output bindings", graph.outputs.len(), slice.outputs.len())?;
     if let Some(values) = values {
         arity("inputs", graph.inputs.len(), values.inputs.len())?;
-        arity("salts", committed, values.salts.len())?;
         for (port, input) in graph.inputs.iter().zip(&values.inputs) {
             arity("input values", graph.tensors[port.tensor].len(), input.len())?;
         }
     }
 
-    b.public(values.map(|v| v.context));
-    let owner = slice.has_owner().then(|| b.public(values.map(|v| v.owner)));
-    let mut salts = (0..committed).map(|i| values.map(|v| v.salts[i]));
-
+    let mut border = Border::open(b, &bindings, values.map(|values| &values.border))?;
     let w = graph.table_bits;
     let digits: Vec<_> = graph.inputs.iter().map(|port| (graph.tensors[port.tensor].len(), port.encoding.bits)).collect();
     let tables = DigitTables::choose(&digits, w);
     let mut inputs = Vec::with_capacity(graph.inputs.len());
-    let mut bind = |b: &mut B, binding: Binding, port: &Port, digits: &[B::Int]| -> Result<(), CircuitError> {
-        let words = gadgets::pack(b, digits, port.encoding.bits)?;
-        match binding {
-            Binding::Words => words.iter().for_each(|word| b.public_word(word)),
-            Binding::Commitment { owner: owned } => {
-                let salt = salts.next().ok_or(CircuitError::Arity { what: "salts", expected: committed, got: 0 })?;
-                let salt = b.field_given(salt);
-                let tag = gadgets::tensor_tag(digits.len(), port.encoding.bits);
-                let hash = gadgets::commitment(b, &salt, tag, owner.as_ref().filter(|_| owned), &words)?;
-                let commitment = b.public(b.value(&hash));
-                b.field_equal(&hash, &commitment);
-            }
-        }
-        Ok(())
-    };
-
     for (i, (port, binding)) in graph.inputs.iter().zip(slice.inputs).enumerate() {
         let Tensor { name, shape } = &graph.tensors[port.tensor];
         let digits = port
@@ -125,7 +87,7 @@ fn build<B: Builder>(b: &mut B, slice: BoundGraph<'_>, values: Option<&SliceValu
             .map(|(e, feature)| gadgets::digit(b, values.map(|v| feature.digit(v.inputs[i][e])), port.encoding.bits, &tables, w))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| error.at(name))?;
-        bind(b, *binding, port, &digits)?;
+        border.bind(b, *binding, &digits, port.encoding.bits)?;
         let integers = digits.iter().zip(port.encoding.by_element(shape));
         inputs.push(integers.map(|(digit, feature)| b.combine(&[(1, digit)], -feature.offset)).collect::<Result<_, _>>()?);
     }
@@ -136,7 +98,7 @@ fn build<B: Builder>(b: &mut B, slice: BoundGraph<'_>, values: Option<&SliceValu
         let features = port.encoding.by_element(&graph.tensors[port.tensor].shape);
         let digits = integers.iter().zip(features).map(|(integer, feature)| b.combine(&[(1, integer)], feature.offset));
         let digits = digits.collect::<Result<Vec<_>, _>>()?;
-        bind(b, *binding, port, &digits)?;
+        border.bind(b, *binding, &digits, port.encoding.bits)?;
         outputs.push(integers);
     }
     Ok(outputs)

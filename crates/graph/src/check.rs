@@ -136,7 +136,7 @@ impl Interval {
 impl Feature {
     /// Smallest and largest integer whose digit of `bits` bits fits.
     pub fn range(&self, bits: u32) -> (i64, i64) {
-        (self.offset.saturating_neg(), ((1_i64 << bits.min(limits::MAX_DIGIT_BITS)) - 1).saturating_sub(self.offset))
+        (self.offset.saturating_neg(), ((1_i64 << bits.min(zkslice_circuit::gadgets::MAX_DIGIT_BITS)) - 1).saturating_sub(self.offset))
     }
 }
 

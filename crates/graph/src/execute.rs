@@ -16,6 +16,9 @@ pub enum ExecuteError {
         /// Inputs given.
         given: usize,
     },
+    /// There is no graph: a circuit of others is what its rows say.
+    #[error("there is no model to run: the package holds a circuit, whose outputs a witness has; prove it")]
+    NoGraph,
     /// An input has the wrong number of elements.
     #[error("input `{input}` takes {expected} elements, {given} were given")]
     InputLength {

@@ -31,7 +31,7 @@ mod model;
 mod ops;
 mod values;
 
-pub use borders::{Binding, BoundGraph, SliceValues, build_circuit, build_witness};
+pub use borders::{Binding, BorderValues, BoundGraph, SliceValues, build_circuit, build_witness};
 pub use bytes::{MAGIC, VERSION};
 pub use check::{GraphError, Interval, checked_elements, limits};
 pub use execute::{ExecuteError, execute, execute_outputs};

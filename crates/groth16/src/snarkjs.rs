@@ -5,7 +5,7 @@ use ark_ec::AffineRepr;
 use ark_ff::{One, PrimeField, Zero};
 use serde_json::{Value, json};
 
-use crate::points::{g1_to_words, g2_to_words};
+use crate::points::{fr_to_word, g1_to_words, g2_to_words};
 use crate::{KeyError, Proof, VerifyingKey, g1_from_words, g2_from_words};
 
 fn g1(point: &G1Affine) -> Value {
@@ -47,6 +47,20 @@ pub fn proof(proof: &Proof) -> Option<Value> {
 /// Public inputs.
 pub fn publics(publics: &[Fr]) -> Value {
     publics.iter().map(ToString::to_string).collect::<Vec<_>>().into()
+}
+
+/// A proof and its public inputs as arguments of a verifier contract that snarkjs generated: what `snarkjs zkey export soliditycalldata`
+/// prints.
+pub fn calldata(proof: &Proof, publics: &[Fr]) -> String {
+    let list = |words: &[[u8; 32]]| words.iter().map(|word| format!("\"0x{}\"", hex(word))).collect::<Vec<_>>().join(", ");
+    let (b, publics) = (g2_to_words(&proof.b), publics.iter().map(|x| fr_to_word(*x)).collect::<Vec<_>>());
+    let publics = publics.iter().map(|word| format!("\"0x{}\"", hex(word))).collect::<Vec<_>>().join(",");
+    let (a, c) = (list(&g1_to_words(&proof.a)), list(&g1_to_words(&proof.c2)));
+    format!("[{a}],[[{}],[{}]],[{c}],[{publics}]", list(&b[..2]), list(&b[2..]))
+}
+
+fn hex(word: &[u8; 32]) -> String {
+    word.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn malformed(what: &str) -> KeyError {

@@ -4,6 +4,7 @@ use zkslice_circuit::CircuitError;
 use zkslice_formats::VersionError;
 use zkslice_graph::ExecuteError;
 use zkslice_groth16::{ProveError, VerifyError};
+use zkslice_interop::InteropError;
 use zkslice_slicer::PackageError;
 
 /// Why there is no bundle.
@@ -18,6 +19,12 @@ pub enum ProverError {
     /// A circuit has no witness.
     #[error(transparent)]
     Circuit(#[from] CircuitError),
+    /// A circuit of others, or its witness, is refused.
+    #[error(transparent)]
+    Interop(#[from] InteropError),
+    /// A circuit of others has no executor that would compute its wires.
+    #[error("the package holds a circuit, which is proven from a witness: `zkslice prove --witness` takes one, a relayer what makes them")]
+    NoWitness,
     /// A slice has no proof.
     #[error("slice {slice}: {source}")]
     Slice {
@@ -79,8 +86,10 @@ impl ProverError {
     /// Whether another try with the same statement must fail too.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Execute(_) | Self::Circuit(_) | Self::Missing { .. } | Self::Input { .. } => true,
-            Self::Package(_)
+            Self::Interop(InteropError::Program { .. }) => false,
+            Self::Execute(_) | Self::Circuit(_) | Self::Interop(_) | Self::Missing { .. } | Self::Input { .. } => true,
+            Self::NoWitness
+            | Self::Package(_)
             | Self::Slice { .. }
             | Self::Opening { .. }
             | Self::Model { .. }

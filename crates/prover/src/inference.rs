@@ -5,11 +5,12 @@ use std::ops::Range;
 use ark_bn254::Fr;
 use ark_ff::UniformRand;
 use rand_core::CryptoRngCore;
-use zkslice_circuit::CircuitError;
 use zkslice_circuit::gadgets::{commitment_of, pack_values, tensor_tag};
+use zkslice_circuit::{CircuitError, Witness};
 use zkslice_formats::{Word, hex};
-use zkslice_graph::{SliceValues, build_witness, execute};
+use zkslice_graph::{BorderValues, SliceValues, build_witness, execute};
 use zkslice_groth16::{fr_from_word, fr_to_word, prove as prove_slice};
+use zkslice_interop::ForeignCircuit;
 use zkslice_slicer::{Package, PackageError, Slice, TensorEntry, TensorKind};
 
 use crate::ProverError;
@@ -25,6 +26,8 @@ pub struct Inference {
     pub context: Word,
     /// Owner of private inputs; 0 where there are none.
     pub owner: Word,
+    /// Values of all wires, where the package holds a circuit of others; none for a model.
+    pub witness: Option<Vec<Fr>>,
 }
 
 impl Inference {
@@ -48,6 +51,22 @@ impl Inference {
             *slot = Some(Opening { values, salt: None });
         }
         Ok(Self { openings, ..Self::default() })
+    }
+
+    /// An inference on a witness of a circuit of others: the values of all its wires.
+    ///
+    /// # Errors
+    /// [`ProverError::Interop`] for a witness that the circuit refuses; [`ProverError::Input`] where the package holds a model.
+    pub fn of_witness(package: &Package, witness: Vec<Fr>) -> Result<Self, ProverError> {
+        let Some(circuit) = package.foreign() else {
+            let reason = "the package holds a model, which has inputs and no witness file".into();
+            return Err(ProverError::Input { input: package.manifest().name.clone(), reason });
+        };
+        let inputs = package.manifest().tensors.iter().filter(|t| t.kind.is_input()).count();
+        let integers = circuit.integers(&witness)?;
+        let mut inference = Self::of_inputs(package, integers[..inputs].to_vec())?;
+        inference.witness = Some(witness);
+        Ok(inference)
     }
 }
 
@@ -81,6 +100,28 @@ fn salt(opening: &mut Opening, rng: &mut dyn CryptoRngCore) -> Result<Fr, Prover
     let salt = Fr::rand(rng);
     opening.salt = Some(Salt::new(salt));
     Ok(salt)
+}
+
+/// The witness of a circuit of others, whose bound inputs must be those that are asked for, and its outputs.
+fn foreign_witness(
+    circuit: &ForeignCircuit,
+    wires: Option<&Vec<Fr>>,
+    inputs: Vec<Vec<i64>>,
+    border: &BorderValues,
+) -> Result<(Witness, Vec<Vec<i64>>), ProverError> {
+    let wires = wires.ok_or(ProverError::NoWitness)?;
+    let mut integers = circuit.integers(wires)?;
+    for ((port, own), given) in circuit.ports().iter().zip(&mut integers).zip(&inputs) {
+        // The circuit knows no wire for a tag: it is what was asked for.
+        if port.signal.first_wire.is_none() {
+            own.clone_from(given);
+        } else if own != given {
+            let reason = "the witness has another value for it than was asked for".into();
+            return Err(ProverError::Input { input: port.signal.name.clone(), reason });
+        }
+    }
+    let witness = circuit.witness(wires, &integers, border)?;
+    Ok((witness, integers.split_off(inputs.len())))
 }
 
 /// Why no witness exists: what the executor says, which knows elements and what to do, or else what the circuit said.
@@ -154,7 +195,7 @@ fn prove_slices(
     let mut proofs = Vec::new();
     for k in slices {
         progress(k);
-        let Some(slice) = package.slices().get(k) else {
+        let Some(slice) = manifest.slices.get(k) else {
             let reason = format!("slice {k} does not exist, the package has {}", manifest.slices.len());
             return Err(ProverError::Malformed { what: "--slice".into(), reason });
         };
@@ -173,13 +214,19 @@ fn prove_slices(
             salts.push(salt(opening, rng)?);
         }
         salts.extend(written.iter().map(|_| Fr::rand(rng)));
-        let values = SliceValues { inputs, context, owner, salts };
-        let (witness, outputs) = build_witness(slice.bound(), &values).map_err(|error| refusal(slice, &values.inputs, error))?;
+        let border = BorderValues { context, owner, salts };
+        let (witness, outputs) = match package.foreign() {
+            Some(circuit) => foreign_witness(circuit, inference.witness.as_ref(), inputs, &border)?,
+            None => {
+                let (slice, values) = (&package.slices()[k], SliceValues { inputs, border: border.clone() });
+                build_witness(slice.bound(), &values).map_err(|error| refusal(slice, &values.inputs, error))?
+            }
+        };
         for (t, values) in slice.writes.iter().zip(outputs) {
             inference.openings.tensors[*t] = Some(Opening { values, salt: None });
         }
-        let first = witness.publics.len() - values.salts.len();
-        for ((t, salt), commitment) in read.iter().chain(&written).zip(&values.salts).zip(&witness.publics[first..]) {
+        let first = witness.publics.len() - border.salts.len();
+        for ((t, salt), commitment) in read.iter().chain(&written).zip(&border.salts).zip(&witness.publics[first..]) {
             let opening = inference.openings.tensors[*t].as_mut().ok_or_else(|| missing(*t))?;
             opening.salt = Some(Salt::new(*salt));
             tensors[*t] = Some(Bound::Commitment(fr_to_word(*commitment)));

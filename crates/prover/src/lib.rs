@@ -19,6 +19,6 @@ pub use bundle::{BUNDLE_VERSION, Bound, Bundle, SliceProof};
 pub use error::{BundleError, ProverError};
 pub use inference::{Inference, Proven, encode_request, prove};
 pub use openings::{Opening, Openings, opening_file};
-pub use source::{BundleSource, Job, JobInput, LocalProver};
+pub use source::{BundleSource, Job, JobInput, LocalProver, WitnessSource};
 pub use verifier::{Verifier, unpack_outputs};
 pub use zkslice_formats::Word;

@@ -3,11 +3,14 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use ark_bn254::Fr;
 use ark_std::rand::rngs::OsRng;
 use zkslice_circuit::gadgets::unpack_values;
 use zkslice_formats::{Word, hex0x};
 use zkslice_groth16::fr_from_word;
+use zkslice_interop::{ForeignCircuit, Inputs, WitnessProgram};
 use zkslice_slicer::{Package, TensorEntry, TensorKind};
 
 use crate::bundle::Bound;
@@ -44,20 +47,38 @@ pub trait BundleSource: Send + Sync {
     fn bundle(&self, job: Job) -> impl Future<Output = Result<Bundle, ProverError>> + Send;
 }
 
-/// The prover in this process: packages by model digest, and a folder with the openings of private inputs.
+/// Where witnesses of a circuit of others come from: what computes them, and the inputs that only the prover knows.
+#[derive(Clone, Debug)]
+pub struct WitnessSource {
+    /// The program.
+    pub program: WitnessProgram,
+    /// Private inputs that no request carries.
+    pub inputs: Inputs,
+}
+
+/// The prover in this process: packages by model digest, a folder with the openings of private inputs, and sources of witnesses.
 #[derive(Debug)]
 pub struct LocalProver {
-    packages: Vec<(Word, Arc<Package>)>,
+    packages: Vec<(Word, Arc<Package>, Option<WitnessSource>)>,
     openings: Option<PathBuf>,
 }
 
 impl LocalProver {
-    /// Serves packages that have keys. `openings` holds files named by [`opening_file`], as `zkslice encode` writes.
+    /// Serves packages that have keys, those that hold circuits of others with the sources of their witnesses. `openings` holds files named
+    /// by [`opening_file`], as `zkslice encode` writes.
     ///
     /// # Errors
-    /// [`ProverError::Package`] for one without keys.
-    pub fn new(packages: Vec<Package>, openings: Option<PathBuf>) -> Result<Self, ProverError> {
-        let with_digest = |package: Package| Ok((package.key_blob()?.model_digest(), Arc::new(package)));
+    /// [`ProverError::Package`] for one without keys; [`ProverError::NoWitness`] for a circuit without a source of witnesses, or with private
+    /// inputs that it lacks.
+    pub fn new(packages: Vec<(Package, Option<WitnessSource>)>, openings: Option<PathBuf>) -> Result<Self, ProverError> {
+        let with_digest = |(package, witnesses): (Package, Option<WitnessSource>)| {
+            match (package.foreign(), &witnesses) {
+                (None, None) => {}
+                (Some(circuit), Some(source)) => circuit.check_own_inputs(&source.inputs)?,
+                _ => return Err(ProverError::NoWitness),
+            }
+            Ok((package.key_blob()?.model_digest(), Arc::new(package), witnesses))
+        };
         Ok(Self { packages: packages.into_iter().map(with_digest).collect::<Result<_, ProverError>>()?, openings })
     }
 
@@ -87,7 +108,7 @@ impl LocalProver {
             };
             *slot = Some(opening);
         }
-        Ok(Inference { openings, context: job.context, owner: job.owner })
+        Ok(Inference { openings, context: job.context, owner: job.owner, witness: None })
     }
 
     fn opening(&self, commitment: &Word) -> Result<Opening, ProverError> {
@@ -98,7 +119,13 @@ impl LocalProver {
             .map_err(|e| ProverError::Malformed { what: path.display().to_string(), reason: format!("not an opening: {e}") })
     }
 
-    fn prove(&self, package: &Package, job: &Job) -> Result<Bundle, ProverError> {
+    fn prove(
+        &self,
+        package: &Package,
+        witnesses: Option<&WitnessSource>,
+        job: &Job,
+        cancelled: &AtomicBool,
+    ) -> Result<Bundle, ProverError> {
         let mut inference = self.inference(package, job)?;
         // The commitment binds model and requester: an opening shown for another use does not fit it (rule B8).
         let bound = encode_request(package, &mut inference, &mut OsRng)?;
@@ -110,19 +137,54 @@ impl LocalProver {
                 return Err(ProverError::Input { input: hex0x(expected), reason: reason.into() });
             }
         }
-        Ok(prove(package, inference, 0..package.slices().len(), &mut OsRng, |_| ())?.bundle)
+        if let (Some(circuit), Some(source)) = (package.foreign(), witnesses) {
+            inference.witness = Some(witness(circuit, source, &inference.openings, cancelled)?);
+        }
+        Ok(prove(package, inference, 0..package.slice_count(), &mut OsRng, |_| ())?.bundle)
+    }
+}
+
+/// The witness of a circuit of others for a job's inputs. What the program makes of them is the program's fault, which its operator can
+/// mend, and not the job's.
+fn witness(circuit: &ForeignCircuit, source: &WitnessSource, openings: &Openings, cancelled: &AtomicBool) -> Result<Vec<Fr>, ProverError> {
+    let integers: Vec<Vec<i64>> = openings.tensors.iter().flatten().map(|opening| opening.values.clone()).collect();
+    let inputs = circuit.program_inputs(&integers, &source.inputs)?;
+    let wires = source.program.run(&inputs, circuit.r1cs().wires, cancelled)?;
+    let found = circuit.integers(&wires).map_err(|error| source.program.failed(error.to_string()))?;
+    let bound = circuit.ports().iter().zip(&found).zip(&integers);
+    match bound.into_iter().find(|((port, found), asked)| port.signal.first_wire.is_some() && found != asked) {
+        Some(((port, _), _)) => {
+            let reason = format!("its witness has another value of '{}' than was asked for", port.signal.name);
+            Err(source.program.failed(reason).into())
+        }
+        None => Ok(wires),
+    }
+}
+
+/// Sets a flag when it goes.
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
 impl BundleSource for Arc<LocalProver> {
     fn models(&self) -> Vec<Word> {
-        self.packages.iter().map(|(digest, _)| *digest).collect()
+        self.packages.iter().map(|(digest, ..)| *digest).collect()
     }
 
     async fn bundle(&self, job: Job) -> Result<Bundle, ProverError> {
         let unknown = || ProverError::Model { model: hex0x(&job.model) };
-        let package = self.packages.iter().find(|(digest, _)| *digest == job.model).map(|(_, p)| p.clone()).ok_or_else(unknown)?;
+        let served = self.packages.iter().find(|(digest, ..)| *digest == job.model);
+        let (package, witnesses) = served.map(|(_, package, witnesses)| (package.clone(), witnesses.clone())).ok_or_else(unknown)?;
         let prover = self.clone();
-        tokio::task::spawn_blocking(move || prover.prove(&package, &job)).await.map_err(|e| ProverError::Task(e.to_string()))?
+        // Whoever does not wait any more needs no witness either.
+        let waited_for = SetOnDrop(Arc::default());
+        let cancelled = waited_for.0.clone();
+        tokio::task::spawn_blocking(move || prover.prove(&package, witnesses.as_ref(), &job, &cancelled))
+            .await
+            .map_err(|e| ProverError::Task(e.to_string()))?
     }
 }

@@ -52,7 +52,7 @@ fn a_node_too_large_for_a_slice_is_proven_in_parts() {
     let folder = tempfile::tempdir().unwrap();
     let options = PackageOptions { name: "wide".into(), inputs: InputMode::Private, strategy, coverage_policy: Vec::new() };
     let package = Package::create(&folder.path().join("package"), &graph, &options, Value::Null).unwrap();
-    let slices = package.slices().len();
+    let slices = package.slice_count();
     assert!(slices > 1 && package.manifest().slices.iter().all(|slice| slice.constraints <= 4000), "{:?}", package.manifest().slices);
     let mut rng = StdRng::seed_from_u64(12);
     setup(std::slice::from_ref(&package), &mut rng, |_, _| ()).unwrap();

@@ -31,6 +31,15 @@ const CONFIG_VERSION: u32 = 1;
 /// min_fee = "0.0005 ether"
 /// ```
 ///
+/// A package that holds a circuit of others in place of a model is served with what makes its witnesses:
+///
+/// ```toml
+/// [[circuits]]
+/// package = "../circuits/merkle"
+/// witness_program = "snarkjs wtns calculate merkle.wasm"
+/// inputs = "mine.json"              # private inputs that no request carries
+/// ```
+///
 /// Amounts are text with a unit (`wei`, `gwei`, `ether`), or an integer of wei. Relative paths start at the file's folder.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +59,9 @@ pub struct Config {
     /// Model packages that can be proven.
     #[serde(default)]
     pub models: Vec<PathBuf>,
+    /// Packages with circuits of others that can be proven.
+    #[serde(default)]
+    pub circuits: Vec<CircuitConfig>,
     /// Folder with the openings of private inputs, `<commitment>.json`.
     #[serde(default)]
     pub openings: Option<PathBuf>,
@@ -82,6 +94,23 @@ pub struct Config {
     /// Does everything but send.
     #[serde(default)]
     pub dry_run: bool,
+    /// The file's folder.
+    #[serde(skip)]
+    pub folder: PathBuf,
+}
+
+/// A circuit of others, and what makes its witnesses.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CircuitConfig {
+    /// The package, with keys.
+    pub package: PathBuf,
+    /// Program and first arguments, split at spaces, which is called with a JSON file of inputs and the `.wtns` file to write. It runs in
+    /// the file's folder.
+    pub witness_program: String,
+    /// JSON file of the private inputs that no request carries.
+    #[serde(default)]
+    pub inputs: Option<PathBuf>,
 }
 
 const fn default_confirmations() -> u64 {
@@ -125,7 +154,10 @@ impl Config {
         }
         let mut config: Self = toml::from_str(text).map_err(|e| error(e.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
+        config.folder = folder.to_owned();
+        let of_circuits = config.circuits.iter_mut().flat_map(|circuit| [Some(&mut circuit.package), circuit.inputs.as_mut()]).flatten();
         let paths = [&mut config.key_file, &mut config.database].into_iter().chain(&mut config.models).chain(&mut config.openings);
+        let paths = paths.chain(of_circuits);
         for relative in paths {
             *relative = folder.join(&*relative);
         }
@@ -215,6 +247,10 @@ min_fee = 7
         assert_eq!(config.key_file, Path::new("/etc/zkslice/relayer.key"));
         assert_eq!(config.database, Path::new("/var/lib/relayer.sqlite"));
         assert_eq!(config.models, [Path::new("/etc/zkslice/a"), Path::new("/b")]);
+        let with = format!("{SAMPLE}\n[[circuits]]\npackage = \"c\"\nwitness_program = \"w x.wasm\"\ninputs = \"/i.json\"\n");
+        let CircuitConfig { package, witness_program, inputs } = parse(&with).unwrap().circuits.remove(0);
+        assert_eq!((package.as_path(), witness_program.as_str()), (Path::new("/etc/zkslice/c"), "w x.wasm"));
+        assert_eq!(inputs.unwrap(), Path::new("/i.json"));
         assert_eq!(config.max_fee(), 50_000_000_000);
         assert_eq!(config.daily_spend_cap, U256::from(10).pow(U256::from(17)));
         assert_eq!(config.min_fee, U256::from(7));

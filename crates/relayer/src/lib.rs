@@ -26,7 +26,7 @@ mod relayer;
 mod state;
 mod store;
 
-pub use config::Config;
+pub use config::{CircuitConfig, Config};
 pub use error::RelayError;
 pub use relayer::{RelayEvent, Relayer, Waiting, cancel_on_signals};
 pub use state::{AttemptState, State};

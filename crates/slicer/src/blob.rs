@@ -1,11 +1,11 @@
 //! A package's key blob: the header that `zkslice_formats::key_blob` describes, then the records of the model's verifying keys.
 
 use zkslice_formats::key_blob::{SliceRecord, Slot, TensorKind, TensorRecord, bitmap, chunks};
-use zkslice_formats::{KeyBlobHeader, keccak, push_number, tag};
+use zkslice_formats::{KeyBlobHeader, hex, keccak, push_number, tag};
 use zkslice_graph::Scale;
 use zkslice_groth16::VerifyingKey;
 
-use crate::manifest::{FeatureEntry, Manifest, SliceEntry, TensorEntry};
+use crate::manifest::{CircuitEntry, FeatureEntry, Manifest, SliceEntry, TensorEntry};
 
 /// Public inputs of a slice, in order.
 pub fn slots(manifest: &Manifest, slice: &SliceEntry) -> Vec<Slot> {
@@ -27,8 +27,13 @@ pub fn slots(manifest: &Manifest, slice: &SliceEntry) -> Vec<Slot> {
 /// ```
 ///
 /// F features along `axis` have an offset and a scale each; where one stands for all values, F = 1 and the axis is 0. A boundary's
-/// scale is 0.
-pub fn layout_digest(tensors: &[TensorEntry]) -> [u8; 32] {
+/// scale is 0. Where the package holds a circuit of others, its signals follow, so that no two packages of one digest read words in two
+/// ways: `tag("zkslice/circuit/v1")`, keccak256 of the `.r1cs` file, then for each tensor
+///
+/// ```text
+/// keccak256(type), rank of the signal, each dimension
+/// ```
+pub fn layout_digest(tensors: &[TensorEntry], circuit: Option<(&str, &CircuitEntry)>) -> [u8; 32] {
     let mut bytes = tag("zkslice/layout/v1").to_vec();
     for tensor in tensors {
         bytes.extend_from_slice(&keccak(tensor.name.as_bytes()));
@@ -39,6 +44,17 @@ pub fn layout_digest(tensors: &[TensorEntry]) -> [u8; 32] {
         for feature in &tensor.features {
             push_number(&mut bytes, feature.offset.unsigned_abs());
             push_number(&mut bytes, feature.scale);
+        }
+    }
+    if let Some((r1cs, circuit)) = circuit {
+        bytes.extend_from_slice(&tag("zkslice/circuit/v1"));
+        // A package is opened only if this is the file's hash.
+        bytes.extend_from_slice(&hex::word(r1cs).unwrap_or_default());
+        for signal in &circuit.signals {
+            let of_values = signal.kind.map(|kind| kind.to_string()).unwrap_or_default();
+            bytes.extend_from_slice(&keccak(of_values.as_bytes()));
+            push_number(&mut bytes, signal.shape.len() as u64);
+            signal.shape.iter().for_each(|n| push_number(&mut bytes, *n as u64));
         }
     }
     keccak(&bytes)
@@ -78,7 +94,10 @@ impl KeyBlob {
             coverage_policy: bitmap(&manifest.coverage_policy),
             setup_digest: keys.first().map(VerifyingKey::setup_digest).unwrap_or_default(),
             dev,
-            layout_digest: layout_digest(&manifest.tensors),
+            layout_digest: layout_digest(
+                &manifest.tensors,
+                manifest.circuit.as_ref().map(|circuit| (manifest.slices[0].graph.as_str(), circuit)),
+            ),
             vk_hashes: keys.iter().map(VerifyingKey::hash).collect(),
             tensors: manifest.tensors.iter().map(tensor_record).collect(),
             slices: manifest.slices.iter().map(|slice| slice_record(manifest, slice)).collect(),

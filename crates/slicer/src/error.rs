@@ -6,6 +6,7 @@ use zkslice_circuit::CircuitError;
 use zkslice_formats::VersionError;
 use zkslice_graph::GraphError;
 use zkslice_groth16::KeyError;
+use zkslice_interop::InteropError;
 
 /// A package that cannot be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +110,9 @@ pub enum PackageError {
     /// A slice that has no circuit.
     #[error(transparent)]
     Circuit(#[from] CircuitError),
+    /// A circuit of others that cannot be used.
+    #[error(transparent)]
+    Interop(#[from] InteropError),
     /// A key that cannot be made or used.
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -26,7 +26,7 @@ mod split;
 pub use blob::{KeyBlob, layout_digest, slots};
 pub use error::PackageError;
 pub use fit::fit;
-pub use manifest::{FeatureEntry, InputMode, Manifest, SliceEntry, TensorEntry};
+pub use manifest::{CircuitEntry, FeatureEntry, InputMode, Manifest, SliceEntry, TensorEntry};
 pub use package::{KeyManifest, Package, PackageOptions, SliceKeyEntry};
 pub use partition::{Partition, Strategy, partition};
 pub use setup::{install, setup, setup_again};

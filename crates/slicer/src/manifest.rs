@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use zkslice_formats::key_blob::{MAX_SLICES, TensorKind};
-use zkslice_graph::{Binding, Encoding, Feature, Graph, Kind, Port, Scale};
+use zkslice_graph::{Encoding, Feature, Graph, Kind, Port, Scale};
 use zkslice_groth16::WordGroup;
+use zkslice_interop::{Port as CircuitPort, Signal, SignalType};
 
 use crate::slices::WiringTensor;
 
@@ -23,21 +24,6 @@ impl InputMode {
         match self {
             Self::Public => TensorKind::PublicInput,
             Self::Private => TensorKind::PrivateInput,
-        }
-    }
-}
-
-/// How the circuit of a slice binds a tensor at its border.
-pub(crate) trait Bound {
-    fn binding(self) -> Binding;
-}
-
-impl Bound for TensorKind {
-    fn binding(self) -> Binding {
-        match self {
-            Self::PublicInput | Self::Output => Binding::Words,
-            Self::PrivateInput => Binding::Commitment { owner: true },
-            Self::Boundary => Binding::Commitment { owner: false },
         }
     }
 }
@@ -149,7 +135,7 @@ impl TensorEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SliceEntry {
-    /// keccak256 of its graph file.
+    /// keccak256 of its graph file; in a circuit's package, of the `.r1cs` file.
     pub graph: String,
     /// Rows of its circuit.
     pub constraints: usize,
@@ -159,7 +145,18 @@ pub struct SliceEntry {
     pub writes: Vec<usize>,
 }
 
-/// What `compile` made.
+/// What a package has where it holds a circuit of others in place of a model. Its rows alone say what it computes: no executor stands
+/// beside them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CircuitEntry {
+    /// The signals that the tensors are, in their order.
+    pub signals: Vec<Signal>,
+    /// Inputs that only the prover sees, bound by nothing outside of the proof.
+    pub private: Vec<Signal>,
+}
+
+/// What `compile` or `import` made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -174,6 +171,9 @@ pub struct Manifest {
     /// Slices that a partial bundle must prove at least, ascending; none where only whole bundles are served.
     #[serde(default)]
     pub coverage_policy: Vec<usize>,
+    /// The circuit, where the package holds one in place of a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<CircuitEntry>,
     /// Accuracy and options, as compiled: for people. Nothing that is proven follows from it.
     pub report: serde_json::Value,
 }
@@ -181,6 +181,9 @@ pub struct Manifest {
 impl Manifest {
     /// What the numbers of an input or output are: real ones, unless the report says that they are exact.
     pub fn kind_of(&self, tensor: &TensorEntry) -> Kind {
+        if self.circuit.is_some() {
+            return Kind::Integer;
+        }
         Kind::deserialize(&self.report["exact"][&tensor.name]).unwrap_or_default()
     }
 }
@@ -203,6 +206,19 @@ fn feature_entries(kind: TensorKind, encoding: &Encoding) -> Vec<FeatureEntry> {
         scale: if kind == TensorKind::Boundary { 0 } else { feature.scale.mantissa },
     };
     encoding.features.iter().map(entry).collect()
+}
+
+/// The tensor that a circuit's port is: its integers mean themselves.
+pub(crate) fn port_entry(port: &CircuitPort) -> TensorEntry {
+    let of_values = port.signal.kind.unwrap_or(SignalType::Field);
+    TensorEntry {
+        name: port.signal.name.clone(),
+        kind: port.kind,
+        shape: port.signal.tensor_shape(),
+        bits: of_values.digit_bits(),
+        axis: 0,
+        features: vec![FeatureEntry { offset: of_values.offset(), scale: 10u128.pow(Scale::DECIMALS) }],
+    }
 }
 
 /// A slice's ports are the manifest's tensors, names and scales included: what the model digest says of a tensor is what its slices compute.
@@ -324,6 +340,7 @@ mod tests {
             tensors: kinds.iter().map(tensor).collect(),
             slices: slices.iter().map(slice).collect(),
             coverage_policy: Vec::new(),
+            circuit: None,
             report: serde_json::Value::Null,
         }
     }

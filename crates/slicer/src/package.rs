@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! manifest.json             format version, tensors (the wiring), slices, digests of the files
-//! slices/<k>/graph.bin      the slice's integer graph
+//! slices/<k>/graph.bin      the slice's integer graph; or slices/0/circuit.r1cs, a circuit of others
 //! keys.json                 digests of the keys, setup digest, model digest   (after setup)
 //! keys/<setup>/<k>.proving.key, <k>.verifying.key                             (after setup)
 //! .lock                     whoever writes holds it
@@ -24,11 +24,14 @@ use zkslice_formats::key_blob::TensorKind;
 use zkslice_formats::{FolderLock, NewFolder, Readers, check_version, hex, hex0x, json_version, keccak, to_json};
 use zkslice_graph::{Encoding, ExecuteError, Graph, Input, InputSlot, ValueError, build_circuit, cost, encode_tensors};
 use zkslice_groth16::{Form, KeyError, ProvingKey, VerifyingKey, WordGroup, check_deltas};
+use zkslice_interop::{ForeignCircuit, InteropError, Port, R1cs, Signal};
 
 use crate::PackageError;
 use crate::blob::KeyBlob;
 use crate::fit::fit;
-use crate::manifest::{InputMode, Manifest, SliceEntry, TensorEntry, VERSION, check_policy, check_ports, check_wiring, entry};
+use crate::manifest::{
+    CircuitEntry, InputMode, Manifest, SliceEntry, TensorEntry, VERSION, check_policy, check_ports, check_wiring, entry, port_entry,
+};
 use crate::partition::Strategy;
 use crate::slices::{Slice, SliceModel, slice};
 
@@ -97,13 +100,22 @@ pub struct PackageOptions {
     pub coverage_policy: Vec<usize>,
 }
 
+/// What a package proves.
+#[derive(Debug)]
+enum Contents {
+    /// A model's slices.
+    Slices(Vec<Slice>),
+    /// A circuit of others: one slice.
+    Circuit(Box<ForeignCircuit>),
+}
+
 /// A package on disk, its digests checked.
 #[derive(Debug)]
 pub struct Package {
     pub(crate) folder: PathBuf,
     pub(crate) manifest: Manifest,
     pub(crate) digest: [u8; 32],
-    slices: Vec<Slice>,
+    contents: Contents,
     /// The keys that it was first asked for: all that one package hands out are of one setup, whatever comes to the folder meanwhile.
     keys: Mutex<Option<KeyManifest>>,
 }
@@ -151,10 +163,46 @@ impl Package {
         }
         let tensors = wiring.tensors.iter().map(|t| entry(&graph, t)).collect();
         let (name, coverage_policy) = (options.name.clone(), options.coverage_policy.clone());
-        let manifest = Manifest { version: VERSION, name, tensors, slices: entries, coverage_policy, report };
-        check_wiring(&manifest).map_err(|reason| PackageError::malformed(folder, reason))?;
+        let manifest = Manifest { version: VERSION, name, tensors, slices: entries, coverage_policy, circuit: None, report };
         check_policy(&manifest).map_err(PackageError::CoveragePolicy)?;
-        let bytes = to_json(&manifest).map_err(|e| PackageError::malformed(&folder.join(MANIFEST), e))?;
+        Self::put(folder, &manifest, files, lose_keys)
+    }
+
+    /// Writes the package of a circuit of others, whose `.r1cs` file is kept as it is: whoever compiles the circuit can compare them.
+    /// `lose_keys` is for a package that has some.
+    ///
+    /// # Errors
+    /// As [`Package::create`].
+    pub fn import(
+        folder: &Path,
+        name: &str,
+        circuit: &ForeignCircuit,
+        r1cs: &[u8],
+        report: serde_json::Value,
+        lose_keys: bool,
+    ) -> Result<Self, PackageError> {
+        check_replaceable(folder)?;
+        let tensors: Vec<TensorEntry> = circuit.ports().iter().map(port_entry).collect();
+        let (reads, writes) = (0..tensors.len()).partition(|t| tensors[*t].kind.is_input());
+        let constraints = circuit.circuit()?.layout().constraints();
+        let manifest = Manifest {
+            version: VERSION,
+            name: name.into(),
+            tensors,
+            slices: vec![SliceEntry { graph: hex0x(&keccak(r1cs)), constraints, reads, writes }],
+            coverage_policy: Vec::new(),
+            circuit: Some(CircuitEntry {
+                signals: circuit.ports().iter().map(|port| port.signal.clone()).collect(),
+                private: circuit.private().to_vec(),
+            }),
+            report,
+        };
+        Self::put(folder, &manifest, BTreeMap::from([(circuit_file(), r1cs.to_vec())]), lose_keys)
+    }
+
+    fn put(folder: &Path, manifest: &Manifest, mut files: BTreeMap<PathBuf, Vec<u8>>, lose_keys: bool) -> Result<Self, PackageError> {
+        check_wiring(manifest).map_err(|reason| PackageError::malformed(folder, reason))?;
+        let bytes = to_json(manifest).map_err(|e| PackageError::malformed(&folder.join(MANIFEST), e))?;
         files.insert(PathBuf::from(MANIFEST), bytes);
         put(folder, &files, lose_keys)?;
         Self::open(folder)
@@ -169,20 +217,50 @@ impl Package {
         let bytes = fs::read(&path).map_err(PackageError::io(&path))?;
         check_stated_version(&path, &bytes, VERSION)?;
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| PackageError::malformed(&path, e))?;
-        let kinds: Vec<TensorKind> = manifest.tensors.iter().map(|t| t.kind).collect();
-        let mut slices = Vec::with_capacity(manifest.slices.len());
-        for (k, entry) in manifest.slices.iter().enumerate() {
-            let path = folder.join(graph_file(k));
+        let read = |k: usize, name: PathBuf| {
+            let path = folder.join(name);
             let bytes = fs::read(&path).map_err(PackageError::io(&path))?;
-            if hex0x(&keccak(&bytes)) != entry.graph {
+            if hex0x(&keccak(&bytes)) != manifest.slices[k].graph {
                 return Err(PackageError::Digest { path });
             }
-            let graph = Graph::from_bytes(&bytes).map_err(|e| PackageError::malformed(&path, e))?;
-            check_ports(&manifest, entry, &graph).map_err(|reason| PackageError::malformed(&path, reason))?;
-            slices.push(Slice::new(graph, entry.reads.clone(), entry.writes.clone(), &kinds));
-        }
+            Ok((path, bytes))
+        };
+        let contents = match &manifest.circuit {
+            Some(circuit) => {
+                let (slices, tensors) = (manifest.slices.len(), manifest.tensors.len());
+                if slices != 1 || circuit.signals.len() != tensors {
+                    let reason = format!("a circuit is one slice, with a signal for each tensor; it has {slices}, and {tensors} tensors");
+                    return Err(PackageError::malformed(&path, reason));
+                }
+                let (file, bytes) = read(0, circuit_file())?;
+                let port = |(tensor, signal): (&TensorEntry, &Signal)| Port { signal: signal.clone(), kind: tensor.kind };
+                let ports = manifest.tensors.iter().zip(&circuit.signals).map(port).collect();
+                let malformed = |e: InteropError| PackageError::malformed(&file, e);
+                let r1cs = R1cs::from_bytes(&bytes).map_err(malformed)?;
+                let foreign = ForeignCircuit::new(r1cs, ports, circuit.private.clone()).map_err(malformed)?;
+                let (reads, writes): (Vec<_>, Vec<_>) = (0..tensors).partition(|t| manifest.tensors[*t].kind.is_input());
+                let entry = &manifest.slices[0];
+                if !foreign.ports().iter().map(port_entry).eq(manifest.tensors.iter().cloned())
+                    || (&entry.reads, &entry.writes) != (&reads, &writes)
+                {
+                    return Err(PackageError::malformed(&path, "its tensors are not the circuit's signals; import the circuit again"));
+                }
+                Contents::Circuit(Box::new(foreign))
+            }
+            None => {
+                let kinds: Vec<TensorKind> = manifest.tensors.iter().map(|t| t.kind).collect();
+                let mut slices = Vec::with_capacity(manifest.slices.len());
+                for (k, entry) in manifest.slices.iter().enumerate() {
+                    let (path, bytes) = read(k, graph_file(k))?;
+                    let graph = Graph::from_bytes(&bytes).map_err(|e| PackageError::malformed(&path, e))?;
+                    check_ports(&manifest, entry, &graph).map_err(|reason| PackageError::malformed(&path, reason))?;
+                    slices.push(Slice::new(graph, entry.reads.clone(), entry.writes.clone(), &kinds));
+                }
+                Contents::Slices(slices)
+            }
+        };
         check_wiring(&manifest).and_then(|()| check_policy(&manifest)).map_err(|reason| PackageError::malformed(&path, reason))?;
-        Ok(Self { folder: folder.into(), manifest, digest: keccak(&bytes), slices, keys: Mutex::default() })
+        Ok(Self { folder: folder.into(), digest: keccak(&bytes), manifest, contents, keys: Mutex::default() })
     }
 
     /// The folder.
@@ -200,9 +278,25 @@ impl Package {
         self.digest
     }
 
-    /// The slices.
+    /// The model's slices; none where the package holds a circuit of others.
     pub fn slices(&self) -> &[Slice] {
-        &self.slices
+        match &self.contents {
+            Contents::Slices(slices) => slices,
+            Contents::Circuit(_) => &[],
+        }
+    }
+
+    /// The circuit of others, where the package holds one in place of a model.
+    pub fn foreign(&self) -> Option<&ForeignCircuit> {
+        match &self.contents {
+            Contents::Slices(_) => None,
+            Contents::Circuit(circuit) => Some(circuit),
+        }
+    }
+
+    /// Number of slices, and so of keys and proofs.
+    pub fn slice_count(&self) -> usize {
+        self.manifest.slices.len()
     }
 
     /// Encodes an input of floats as the integers of the model's inputs.
@@ -228,6 +322,9 @@ impl Package {
     pub fn execute(&self, inputs: Vec<Vec<i64>>) -> Result<Vec<Vec<i64>>, ExecuteError> {
         let of =
             |wanted: fn(TensorKind) -> bool| self.manifest.tensors.iter().enumerate().filter(move |(_, t)| wanted(t.kind)).map(|(k, _)| k);
+        if self.foreign().is_some() {
+            return Err(ExecuteError::NoGraph);
+        }
         let expected = of(TensorKind::is_input).count();
         if inputs.len() != expected {
             return Err(ExecuteError::InputCount { expected, given: inputs.len() });
@@ -236,7 +333,7 @@ impl Package {
         for (tensor, input) in of(TensorKind::is_input).zip(inputs) {
             values[tensor] = input;
         }
-        for slice in &self.slices {
+        for slice in self.slices() {
             let reads: Vec<Vec<i64>> = slice.reads.iter().map(|tensor| values[*tensor].clone()).collect();
             let mut computed = zkslice_graph::execute(&slice.graph, &reads)?;
             for (tensor, port) in slice.writes.iter().zip(&slice.graph.outputs) {
@@ -254,7 +351,7 @@ impl Package {
 
     /// Word groups of a slice: public tensors read, then written.
     pub fn groups(&self, slice: usize) -> Vec<WordGroup> {
-        let slice = &self.slices[slice];
+        let slice = &self.manifest.slices[slice];
         let public = slice.reads.iter().chain(&slice.writes).map(|t| &self.manifest.tensors[*t]).filter(|t| t.kind.is_public());
         public.map(TensorEntry::group).collect()
     }
@@ -264,7 +361,10 @@ impl Package {
     /// # Errors
     /// [`PackageError::Circuit`].
     pub fn circuit(&self, slice: usize) -> Result<Circuit, PackageError> {
-        Ok(build_circuit(self.slices[slice].bound())?)
+        match &self.contents {
+            Contents::Slices(slices) => Ok(build_circuit(slices[slice].bound())?),
+            Contents::Circuit(circuit) => Ok(circuit.circuit()?),
+        }
     }
 
     /// The keys' manifest, as it was when keys of this package were first asked for, or made.
@@ -283,7 +383,7 @@ impl Package {
         let bytes = fs::read(&path).map_err(PackageError::io(&path))?;
         check_stated_version(&path, &bytes, KEYS_VERSION)?;
         let keys: KeyManifest = serde_json::from_slice(&bytes).map_err(|e| PackageError::malformed(&path, e))?;
-        if keys.package != hex0x(&self.digest) || keys.slices.len() != self.slices.len() {
+        if keys.package != hex0x(&self.digest) || keys.slices.len() != self.slice_count() {
             return Err(PackageError::malformed(&path, "the keys are for another package; run `zkslice setup` again"));
         }
         // The first names a folder.
@@ -369,7 +469,7 @@ impl Package {
     /// [`PackageError::Malformed`] for keys that are not those of its slices.
     pub fn key_blob_of(&self, keys: &[ProvingKey]) -> Result<KeyBlob, PackageError> {
         let wrong = |reason: &str| PackageError::malformed(&self.folder, reason);
-        if keys.len() != self.slices.len() {
+        if keys.len() != self.slice_count() {
             return Err(wrong("there are more or fewer keys than it has slices"));
         }
         for (k, key) in keys.iter().enumerate() {
@@ -409,6 +509,10 @@ pub(crate) fn check_without_keys(folder: &Path) -> Result<(), PackageError> {
     }
     let model = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).map(|Model { model }| model);
     Err(PackageError::HasKeys { path: folder.into(), model: model.unwrap_or_else(|| format!("that {KEYS} does not say")) })
+}
+
+fn circuit_file() -> PathBuf {
+    PathBuf::from(format!("{SLICES_FOLDER}/0/circuit.r1cs"))
 }
 
 fn graph_file(slice: usize) -> PathBuf {

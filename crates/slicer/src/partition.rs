@@ -10,7 +10,7 @@ use zkslice_graph::cost::{Border, Work, cost, rows};
 use zkslice_graph::{Graph, Interval, TensorId};
 
 use crate::PackageError;
-use crate::manifest::{Bound, InputMode};
+use crate::manifest::InputMode;
 use crate::slices::{boundary_encoding, is_constant, is_output, sub_graph, wiring};
 
 /// How many slices to make.
@@ -222,13 +222,13 @@ impl<'a> Segments<'a> {
             let count = self.graph.tensors[tensor].len();
             if made.is_none() {
                 let port = self.graph.inputs.iter().find(|port| port.tensor == tensor)?;
-                walk.reads.push(Border { binding: self.mode.kind().binding(), count, bits: port.encoding.bits });
+                walk.reads.push(Border { binding: self.mode.kind().into(), count, bits: port.encoding.bits });
                 continue;
             }
             let encoding = boundary_encoding(self.intervals[tensor])?;
             let (min, max) = encoding.range();
             walk.local[tensor] = Interval { min: min.into(), max: max.into() };
-            walk.reads.push(Border { binding: TensorKind::Boundary.binding(), count, bits: encoding.bits });
+            walk.reads.push(Border { binding: TensorKind::Boundary.into(), count, bits: encoding.bits });
         }
         if node.inputs.iter().any(|&tensor| walk.local[tensor] != self.intervals[tensor]) {
             let inputs: Vec<Interval> = node.inputs.iter().map(|&tensor| walk.local[tensor]).collect();
@@ -251,7 +251,7 @@ impl<'a> Segments<'a> {
             };
             let ((min, max), values) = (encoding.range(), walk.local[tensor]);
             let fits = values.min >= min.into() && values.max <= max.into();
-            fits.then(|| Border { binding: kind.binding(), count: self.graph.tensors[tensor].len(), bits: encoding.bits })
+            fits.then(|| Border { binding: kind.into(), count: self.graph.tensors[tensor].len(), bits: encoding.bits })
         };
         let writes = walk.made.iter().map(write).collect::<Option<Vec<_>>>()?;
         let work = &self.work[to] - &self.work[walk.from];

@@ -41,7 +41,7 @@ fn dev_keys(
     rng: &mut dyn CryptoRngCore,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(), PackageError> {
-    let all: usize = packages.iter().map(|p| p.slices().len()).sum();
+    let all: usize = packages.iter().map(Package::slice_count).sum();
     let mut done = 0;
     let secrets = Setup::dev(rng);
     put_keys(packages, lose_keys, &mut |package, k| {
@@ -91,7 +91,7 @@ fn put_keys(
         let (mut keys, mut entries, mut transcript) = (Vec::new(), Vec::new(), None);
         let mut files = NewKeys::default();
         let mut first = String::new();
-        for k in 0..package.slices().len() {
+        for k in 0..package.slice_count() {
             let key = make(package, k)?;
             let entry = SliceKeyEntry { verifying_key: hex0x(key.verifying_key_hash()), proving_key: hex0x(&key.digest()) };
             if k == 0 {

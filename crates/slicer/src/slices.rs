@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use zkslice_formats::key_blob::TensorKind;
 use zkslice_graph::{Binding, BoundGraph, Encoding, Graph, GraphError, Interval, Node, Op, Port, Scale, Tensor, TensorId};
 
-use crate::manifest::{Bound, InputMode};
+use crate::manifest::InputMode;
 
 /// A tensor that crosses a slice's border.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Slice {
 
     /// Puts a slice together from its graph and the wiring.
     pub(crate) fn new(graph: Graph, reads: Vec<usize>, writes: Vec<usize>, kinds: &[TensorKind]) -> Self {
-        let bindings = |tensors: &[usize]| tensors.iter().map(|t| kinds[*t].binding()).collect();
+        let bindings = |tensors: &[usize]| tensors.iter().map(|t| kinds[*t].into()).collect();
         let (input_bindings, output_bindings) = (bindings(&reads), bindings(&writes));
         Self { graph, reads, writes, input_bindings, output_bindings }
     }

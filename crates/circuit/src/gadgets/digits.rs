@@ -9,6 +9,9 @@ use zkslice_formats::{digits_per_word, words_of};
 
 use crate::{Builder, CircuitError, Interval};
 
+/// Widest digit: an integer of it and its offset stay within what expressions may reach.
+pub const MAX_DIGIT_BITS: u32 = 48;
+
 /// Which widths have a table of their own, besides the model's table.
 ///
 /// A digit narrower than the model's table takes one lookup in a table of its own width (2^p rows) or two in the
@@ -74,10 +77,12 @@ fn limb<B: Builder>(b: &mut B, limb: &B::Int, bits: u32, tables: &DigitTables, w
 /// A digit given from outside, proven to be an integer in exactly `[0, 2^bits)`: `bits/w` limbs of w bits and one of the rest.
 ///
 /// # Errors
-/// [`CircuitError::OutOfRange`] for a value that is not such a digit; [`CircuitError::Unsupported`] for 0 or more than 48 bits.
+/// [`CircuitError::OutOfRange`] for a value that is not such a digit; [`CircuitError::Unsupported`] for 0 or more than
+/// [`MAX_DIGIT_BITS`] bits.
 pub fn digit<B: Builder>(b: &mut B, value: Option<i64>, bits: u32, tables: &DigitTables, w: u32) -> Result<B::Int, CircuitError> {
-    if !(1..=48).contains(&bits) {
-        return Err(CircuitError::Unsupported { gadget: "digit".into(), reason: format!("{bits} bits; 1 to 48 are supported") });
+    if !(1..=MAX_DIGIT_BITS).contains(&bits) {
+        let reason = format!("{bits} bits; 1 to {MAX_DIGIT_BITS} are supported");
+        return Err(CircuitError::Unsupported { gadget: "digit".into(), reason });
     }
     if let Some(value) = value.filter(|v| !Interval::unsigned(bits).contains(*v)) {
         return Err(CircuitError::OutOfRange { at: "digit".into(), value, allowed: Interval::unsigned(bits).to_string() });

@@ -110,7 +110,7 @@ fn measure(model: &Path, folder: &Path, args: &Args) -> Result<Value, CliError> 
         "model": name, "rows": compiled["constraints"], "slices": compiled["slices"], "table_bits": compiled["report"]["table_bits"],
         "setup_seconds": field(&setups, "seconds"), "setup_peak_bytes": field(&setups, "peak_bytes"),
         "prove_seconds": field(&proofs, "seconds"), "peak_bytes": field(&proofs, "peak_bytes"),
-        "verify_seconds": field(&checks, "seconds"), "key_bytes": key_bytes, "proof_bytes": 320 * opened.slices().len(), "gas": gas,
+        "verify_seconds": field(&checks, "seconds"), "key_bytes": key_bytes, "proof_bytes": 320 * opened.slice_count(), "gas": gas,
     }))
 }
 

@@ -8,6 +8,7 @@ use alloy::primitives::{Address, B256};
 use ark_std::rand::rngs::OsRng;
 use rand_core::{CryptoRng, RngCore};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 use zkslice_ceremony::{Attestation, Beacon, Ceremony, CeremonyError, Powers, Subject};
 use zkslice_chain::check::registered_differences;
 use zkslice_chain::{Chain, ChainError, ModelKeys};
@@ -235,17 +236,14 @@ fn describe(powers: &Powers) -> String {
     }
 }
 
-/// Refuses to write over anything but nothing and an earlier file of this kind, or over a ceremony that somebody contributed to.
-fn check_output(path: &Path, mark: &[u8], what: &str) -> Result<(), CliError> {
-    super::check_replaceable(path, what, |bytes| bytes.starts_with(mark))?;
-    if path.is_file() && mark == CEREMONY && Ceremony::open(path).is_ok_and(|ceremony| !ceremony.attestations().is_empty()) {
+/// Refuses to write a ceremony over anything but an earlier one that nobody contributed to.
+fn check_output(path: &Path) -> Result<(), CliError> {
+    super::check_replaceable(path, "ceremony", |bytes| bytes.starts_with(&Ceremony::MARK))?;
+    if path.is_file() && Ceremony::open(path).is_ok_and(|ceremony| !ceremony.attestations().is_empty()) {
         return Err(CliError::input(format!("{}: a ceremony that has contributions is there; choose another file", path.display())));
     }
     Ok(())
 }
-
-const CEREMONY: &[u8] = b"zkslicP2";
-const POWERS: &[u8] = b"zkslicPT";
 
 /// Most bytes of an entropy file.
 const MOST_ENTROPY: u64 = 1 << 20;
@@ -253,21 +251,23 @@ const MOST_ENTROPY: u64 = 1 << 20;
 /// What secrets are drawn from: the operating system, and with that whatever the contributor brings. Zeroized on drop.
 #[derive(zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
 struct Entropy {
-    brought: Vec<u8>,
+    /// Hash of what was brought.
+    brought: Option<[u8; 32]>,
     count: u64,
 }
 
 impl Entropy {
     fn new(path: Option<&Path>) -> Result<Self, CliError> {
-        let Some(path) = path else { return Ok(Self { brought: Vec::new(), count: 0 }) };
+        let Some(path) = path else { return Ok(Self { brought: None, count: 0 }) };
         let io = |error| CliError::input(format!("{}: {error}", path.display()));
-        let mut brought = Vec::with_capacity(MOST_ENTROPY as usize + 1);
+        // As large as it gets, so that no part of it is left where it was moved from.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_ENTROPY as usize + 1));
         let file = std::fs::File::open(path).map_err(io)?;
-        std::io::Read::read_to_end(&mut std::io::Read::take(file, MOST_ENTROPY + 1), &mut brought).map_err(io)?;
-        if brought.is_empty() || brought.len() as u64 > MOST_ENTROPY {
+        std::io::Read::read_to_end(&mut std::io::Read::take(file, MOST_ENTROPY + 1), &mut bytes).map_err(io)?;
+        if bytes.is_empty() || bytes.len() as u64 > MOST_ENTROPY {
             return Err(CliError::input(format!("{}: give between 1 byte and a mebibyte of entropy", path.display())));
         }
-        Ok(Self { brought, count: 0 })
+        Ok(Self { brought: Some(keccak(&bytes)), count: 0 })
     }
 }
 
@@ -282,12 +282,13 @@ impl RngCore for Entropy {
 
     fn fill_bytes(&mut self, bytes: &mut [u8]) {
         OsRng.fill_bytes(bytes);
-        if self.brought.is_empty() {
-            return;
-        }
+        let Some(brought) = self.brought else { return };
         for block in bytes.chunks_mut(32) {
             self.count += 1;
-            let hashed = zeroize::Zeroizing::new(keccak(&zeroize::Zeroizing::new([&self.count.to_be_bytes(), &self.brought[..]].concat())));
+            let mut counted = Zeroizing::new([0; 40]);
+            counted[..8].copy_from_slice(&self.count.to_be_bytes());
+            counted[8..].copy_from_slice(&brought);
+            let hashed = Zeroizing::new(keccak(&*counted));
             block.iter_mut().zip(hashed.iter()).for_each(|(byte, other)| *byte ^= other);
         }
     }
@@ -331,7 +332,7 @@ fn import(args: ImportArgs, output: &Output) -> Result<(), CliError> {
     let started = std::time::Instant::now();
     let packages = open(&args.packages)?;
     let slices = slices(&packages);
-    check_output(&args.output, POWERS, "file of powers")?;
+    super::check_replaceable(&args.output, "file of powers", |bytes| bytes.starts_with(&Powers::MARK))?;
     let (powers, said) = powers(&args.ptau, &slices, output)?;
     powers.save(&args.output)?;
     let domains: Vec<String> = powers.domains().iter().map(|level| format!("2^{level}")).collect();
@@ -348,7 +349,7 @@ fn begin(args: BeginArgs, output: &Output) -> Result<(), CliError> {
     let started = std::time::Instant::now();
     let packages = open(&args.packages)?;
     let slices = slices(&packages);
-    check_output(&args.output, CEREMONY, "ceremony")?;
+    check_output(&args.output)?;
     let (powers, _) = powers(&args.powers, &slices, output)?;
     let bar = output.spinner("making the first keys");
     let beacon = Beacon { source: args.beacon, exponent: args.beacon_exponent };
@@ -378,7 +379,7 @@ fn contribute(args: ContributeArgs, output: &Output) -> Result<(), CliError> {
     let started = std::time::Instant::now();
     let path = args.output.as_ref().unwrap_or(&args.ceremony);
     if args.output.is_some() {
-        check_output(path, CEREMONY, "ceremony")?;
+        check_output(path)?;
     }
     if !args.ceremony.is_file() {
         return Err(CliError::input(format!("{}: there is no such file", args.ceremony.display())));
@@ -411,8 +412,8 @@ fn close(args: CloseArgs, output: &Output) -> Result<(), CliError> {
     let digits = args.value.strip_prefix("0x").unwrap_or(&args.value);
     let value = hex::decode(digits).map_err(|error| CliError::input(format!("--value: expected hexadecimal digits: {error}")))?;
     let mut ceremony = Ceremony::open(&args.ceremony)?;
+    check_output(&args.output)?;
     let bar = output.bar(ceremony.points(), "multiplying points");
-    check_output(&args.output, CEREMONY, "ceremony")?;
     let hash = ceremony.close(&value, &mut OsRng, &|done, _| bar.set_position(done as u64))?;
     bar.finish_and_clear();
     let path = &args.output;
@@ -443,7 +444,7 @@ fn show(args: ShowArgs, output: &Output) -> Result<(), CliError> {
 
 fn verify(args: VerifyArgs, output: &Output) -> Result<(), CliError> {
     let started = std::time::Instant::now();
-    let Finished { packages, ceremony, keys, powers, said } = made(&args, output)?;
+    let Made { packages, ceremony, keys, powers, said } = made(&args, Ceremony::open(&args.ceremony)?, output)?;
     let attestations = ceremony.attestations();
     let mut text =
         vec![format!("{}: verified, {}", args.ceremony.display(), if ceremony.is_closed() { "closed" } else { "not closed yet" })];
@@ -497,7 +498,7 @@ fn has_keys(package: &Package, keys: &[ProvingKey]) -> Result<bool, CliError> {
 fn of_packages<'a>(packages: &'a [Package], keys: &'a [ProvingKey]) -> Vec<(&'a Package, &'a [ProvingKey])> {
     let mut rest = keys;
     let of = |package: &'a Package| {
-        let (own, others) = rest.split_at(package.slices().len().min(rest.len()));
+        let (own, others) = rest.split_at(package.slice_count().min(rest.len()));
         rest = others;
         (package, own)
     };
@@ -505,7 +506,7 @@ fn of_packages<'a>(packages: &'a [Package], keys: &'a [ProvingKey]) -> Vec<(&'a 
 }
 
 /// A ceremony with its packages and the keys that it gives them, verified.
-struct Finished {
+struct Made {
     packages: Vec<Package>,
     ceremony: Ceremony,
     keys: Vec<ProvingKey>,
@@ -513,8 +514,7 @@ struct Finished {
     said: String,
 }
 
-fn made(args: &VerifyArgs, output: &Output) -> Result<Finished, CliError> {
-    let ceremony = Ceremony::open(&args.ceremony)?;
+fn made(args: &VerifyArgs, ceremony: Ceremony, output: &Output) -> Result<Made, CliError> {
     let packages = open(&args.packages)?;
     let slices = slices(&packages);
     let (powers, said) = powers(&args.powers, &slices, output)?;
@@ -522,17 +522,18 @@ fn made(args: &VerifyArgs, output: &Output) -> Result<Finished, CliError> {
     let keys = ceremony.verify(&subjects(&slices), &powers, &mut OsRng, &mut |name| bar.set_message(name.to_owned()))?;
     bar.finish_and_clear();
     drop(slices);
-    Ok(Finished { packages, ceremony, keys, powers, said })
+    Ok(Made { packages, ceremony, keys, powers, said })
 }
 
-fn finished(args: &VerifyArgs, output: &Output) -> Result<Finished, CliError> {
-    let made = made(args, output)?;
-    made.ceremony.check_closed()?;
-    Ok(made)
+/// A ceremony's file that is closed.
+fn closed(path: &Path) -> Result<Ceremony, CliError> {
+    let ceremony = Ceremony::open(path)?;
+    ceremony.check_closed()?;
+    Ok(ceremony)
 }
 
 fn check(args: CheckArgs, output: &Output) -> crate::CommandResult {
-    let Finished { packages, ceremony, keys, .. } = finished(&args.verify, output)?;
+    let Made { packages, ceremony, keys, .. } = made(&args.verify, closed(&args.verify.ceremony)?, output)?;
     let transcript_hash = B256::from(ceremony.hash());
     let mut models = Vec::new();
     for (package, keys) in of_packages(&packages, &keys) {
@@ -564,15 +565,23 @@ fn check(args: CheckArgs, output: &Output) -> crate::CommandResult {
 
 fn finish(args: FinishArgs, output: &Output) -> Result<(), CliError> {
     let FinishArgs { verify, force } = args;
-    Ceremony::open(&verify.ceremony)?.check_closed()?;
-    let Finished { packages, ceremony, keys, .. } = finished(&verify, output)?;
-    let mut has_all = true;
-    for (package, keys) in of_packages(&packages, &keys) {
-        has_all &= has_keys(package, keys)? && package.keys().is_ok();
+    let ceremony = closed(&verify.ceremony)?;
+    // Verifying takes long, and keys that are there are lost by --force alone.
+    for package in open(&verify.packages)?.iter().filter(|_| !force) {
+        if let Ok(keys) = package.keys()
+            && keys.transcript_hash() != Some(ceremony.hash())
+        {
+            return Err(PackageError::HasKeys { path: package.folder().into(), model: keys.model }.into());
+        }
     }
-    // After a kill between two packages, or once more: what is there already is no loss.
-    if !has_all {
-        install(&packages, keys, force)?;
+    let Made { packages, ceremony, keys, .. } = made(&verify, ceremony, output)?;
+    let mut keys = keys.into_iter();
+    for package in &packages {
+        let own: Vec<ProvingKey> = keys.by_ref().take(package.slice_count()).collect();
+        // Once more, or after a kill between two packages: what is there already stays.
+        if package.keys().is_err() || !has_keys(package, &own)? {
+            install(std::slice::from_ref(package), own, force)?;
+        }
     }
     let (mut entries, mut text) = (Vec::new(), Vec::new());
     for package in &packages {

@@ -46,7 +46,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     };
     export_with(&package, &folder, &ExportOptions { layout, license: args.license, name: args.name, replace: args.force })?;
     let model = package.keys()?.model;
-    let line = format!("{}: {} verifiers, model {model}", folder.display(), package.slices().len());
-    output.result(&json!({ "folder": folder, "model": model, "verifiers": package.slices().len() }), &[line]);
+    let line = format!("{}: {} verifiers, model {model}", folder.display(), package.slice_count());
+    output.result(&json!({ "folder": folder, "model": model, "verifiers": package.slice_count() }), &[line]);
     Ok(ExitCode::SUCCESS)
 }

@@ -93,8 +93,8 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         callbackGas: args.callback_gas,
     };
     inference.context = context::context(CHAIN_ID, oracle, &request, consumer, U256::ZERO, prover).0;
-    let bar = output.bar(package.slices().len(), "proving");
-    let bundle = prove(&package, inference, 0..package.slices().len(), &mut OsRng, |k| bar.set_position(k as u64))?.bundle;
+    let bar = output.bar(package.slice_count(), "proving");
+    let bundle = prove(&package, inference, 0..package.slice_count(), &mut OsRng, |k| bar.set_position(k as u64))?.bundle;
     bar.finish_and_clear();
     let outputs = package.decode(&Verifier::new(&package)?.verify(&bundle)?);
     let names = package.manifest().tensors.iter().filter(|t| t.kind == TensorKind::Output).map(|t| t.name.clone());

@@ -49,8 +49,9 @@ fn package(path: &Path) -> Result<(Value, Vec<String>), CliError> {
     let manifest = package.manifest();
     let keys = package.keys().ok();
     let mut lines = vec![format!(
-        "{}: model '{}', {} slices, {}",
+        "{}: {} '{}', {} slices, {}",
         path.display(),
+        if manifest.circuit.is_some() { "circuit" } else { "model" },
         manifest.name,
         manifest.slices.len(),
         keys.as_ref().map_or("no keys".into(), |k| format!("{}keys, model digest {}", if k.is_dev() { "dev " } else { "" }, k.model)),
@@ -58,13 +59,22 @@ fn package(path: &Path) -> Result<(Value, Vec<String>), CliError> {
     for (i, t) in manifest.tensors.iter().enumerate() {
         lines.push(format!("  tensor {i}: {:?} '{}' {:?}, {} bits a value", t.kind, t.name, t.shape, t.bits));
     }
+    if let Some(circuit) = &manifest.circuit {
+        lines.push("  a circuit of others: its rows alone say what it computes, and no executor stands beside them".into());
+        for signal in &circuit.signals {
+            let of_values = signal.kind.map(|kind| kind.to_string()).unwrap_or_default();
+            lines.push(format!("  signal '{}' {:?} of {of_values}", signal.name, signal.shape));
+        }
+        let names: Vec<&str> = circuit.private.iter().map(|signal| signal.name.as_str()).collect();
+        lines.push(format!("  seen by the prover only: {}", if names.is_empty() { "nothing".into() } else { names.join(", ") }));
+    }
     let mut slices = Vec::new();
     for (k, entry) in manifest.slices.iter().enumerate() {
         let circuit = package.circuit(k)?;
         let layout = circuit.layout();
         let (seconds, bytes) = prove_estimate(layout);
         lines.push(format!(
-            "  slice {k}: {} constraints ({} products, {} lookups, {} table entries, {} Poseidon), domain 2^{}, key {} bytes, about {seconds:.2} s and {} MB to prove",
+            "  slice {k}: {} constraints ({} products, {} lookups, {} table entries, {} on field elements), domain 2^{}, key {} bytes, about {seconds:.2} s and {} MB to prove",
             layout.constraints(),
             layout.products,
             layout.lookups(),
@@ -82,7 +92,7 @@ fn package(path: &Path) -> Result<(Value, Vec<String>), CliError> {
             "estimated_seconds": seconds, "estimated_bytes": bytes, "reads": entry.reads, "writes": entry.writes,
         }));
     }
-    let value = json!({ "kind": "package", "name": manifest.name, "tensors": manifest.tensors, "slices": slices, "keys": keys, "report": manifest.report });
+    let value = json!({ "kind": "package", "name": manifest.name, "tensors": manifest.tensors, "slices": slices, "keys": keys, "circuit": manifest.circuit, "report": manifest.report });
     Ok((value, lines))
 }
 

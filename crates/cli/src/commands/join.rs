@@ -41,7 +41,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     }
     let Some(whole) = whole else { return Err(CliError::input("no bundle was given")) };
     verifier.verify_slices(&whole)?;
-    let missing: Vec<usize> = (0..package.slices().len()).filter(|k| whole.proofs.iter().all(|proof| proof.slice != *k)).collect();
+    let missing: Vec<usize> = (0..package.slice_count()).filter(|k| whole.proofs.iter().all(|proof| proof.slice != *k)).collect();
     write(&args.output, &whole.to_json()?)?;
     let slices = whole.proofs.len();
     let mut line = format!("{}: {slices} slice proofs", args.output.display());

@@ -12,9 +12,11 @@ pub(crate) mod doctor;
 pub(crate) mod encode;
 pub(crate) mod export;
 pub(crate) mod fixture;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod join;
 pub(crate) mod man;
+pub(crate) mod plain;
 pub(crate) mod prove;
 pub(crate) mod relay;
 pub(crate) mod request;
@@ -29,6 +31,8 @@ use std::process::Command;
 use alloy::primitives::U256;
 use zkslice_formats::Readers;
 use zkslice_inputs::{Pixels, Slot};
+use zkslice_interop::{Inputs, WitnessProgram, read_inputs};
+use zkslice_prover::WitnessSource;
 use zkslice_slicer::Package;
 
 use crate::error::CliError;
@@ -88,8 +92,22 @@ pub(crate) fn slots(package: &Package) -> Vec<Slot> {
 
 /// Reads an input file and encodes it as the integers of a package's inputs.
 pub(crate) fn integers(package: &Package, path: &Path, pixels: Pixels) -> Result<Vec<Vec<i64>>, CliError> {
+    if let Some(circuit) = package.foreign() {
+        return circuit.encode(&signals(path)?).map_err(|error| CliError::input(format!("{}: {error}", path.display())));
+    }
     let input = zkslice_inputs::input(path, &slots(package), pixels)?;
     package.encode(&input).map_err(|error| CliError::input(format!("{}: {error}", path.display())))
+}
+
+/// Reads the inputs of a circuit of others: JSON of names and values.
+pub(crate) fn signals(path: &Path) -> Result<Inputs, CliError> {
+    read_inputs(&read(path)?).map_err(|error| CliError::input(format!("{}: {error}", path.display())))
+}
+
+/// What makes the witnesses of a circuit of others: a program, and a file of the inputs that only the prover knows.
+pub(crate) fn witness_source(program: &str, inputs: Option<&Path>) -> Result<WitnessSource, CliError> {
+    let program = WitnessProgram::parse(program).map_err(|error| CliError::input(error.to_string()))?;
+    Ok(WitnessSource { program, inputs: inputs.map(signals).transpose()?.unwrap_or_default() })
 }
 
 /// A 32-byte word given as `0x…` with up to 64 digits.

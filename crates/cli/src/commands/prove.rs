@@ -2,29 +2,38 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 use alloy::primitives::{Address, B256};
 use ark_std::rand::rngs::OsRng;
 use serde_json::json;
 use zkslice_chain::context;
-use zkslice_prover::{Bundle, Inference, Openings, Verifier, prove};
+use zkslice_interop::read_wtns;
+use zkslice_prover::{Bundle, Inference, Openings, ProverError, Verifier, prove};
 use zkslice_slicer::{Package, TensorKind};
 
-use super::{Reading, check_replaceable, field_word, integers, limit_threads, read, write, write_secret};
+use super::{Reading, check_replaceable, field_word, integers, limit_threads, read, signals, witness_source, write, write_secret};
 use crate::error::CliError;
 use crate::output::{Numbers, Output};
 
 /// Prove an inference, or one slice of it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  zkslice prove pkg --input input.json -o bundle.json\n  zkslice prove pkg --input input.json --slice 0 --openings b.json -o slice0.json\n  zkslice prove pkg --slice 1 --boundary b.json -o slice1.json"
+    after_help = "Examples:\n  zkslice prove pkg --input input.json -o bundle.json\n  zkslice prove pkg --input input.json --slice 0 --openings b.json -o slice0.json\n  zkslice prove pkg --slice 1 --boundary b.json -o slice1.json\n  zkslice prove circuit-pkg --witness witness.wtns -o bundle.json\n  zkslice prove circuit-pkg --input input.json --witness-program 'snarkjs wtns calculate circuit.wasm' -o bundle.json"
 )]
 pub(crate) struct Args {
     /// The package, with keys.
     package: PathBuf,
     /// The input: JSON {"input_data": [one list per input]}, a .npy, .npz, .pb or .csv of one sample, a folder with input_0.pb and so on, or an image.
-    #[arg(long, required_unless_present = "boundary")]
+    /// For a circuit: JSON of all its inputs, {"name": 1, "list": ["2", "-3"]}.
+    #[arg(long, required_unless_present_any = ["boundary", "witness"])]
     input: Option<PathBuf>,
+    /// For a circuit: the values of its wires, a .wtns file.
+    #[arg(long, conflicts_with = "input")]
+    witness: Option<PathBuf>,
+    /// For a circuit: the program that makes the witness, called with a JSON file of inputs and the .wtns file to write.
+    #[arg(long, value_name = "PROGRAM", requires = "input")]
+    witness_program: Option<String>,
     #[command(flatten)]
     reading: Reading,
     /// Prove this slice only.
@@ -61,9 +70,31 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     }
     let package = Package::open(&args.package)?;
     let tensors = &package.manifest().tensors;
-    let mut inference = match &args.input {
-        Some(path) => Inference::of_inputs(&package, integers(&package, path, args.reading.pixels())?)?,
-        None => Inference::default(),
+    let mut inference = match (&args.input, package.foreign()) {
+        (Some(path), Some(circuit)) => {
+            let program = args.witness_program.as_deref().ok_or(ProverError::NoWitness)?;
+            let inputs = signals(path)?;
+            // Names and numbers are checked before a program sees them.
+            let integers = circuit.encode(&inputs).map_err(|error| CliError::input(format!("{}: {error}", path.display())))?;
+            let mut own = inputs;
+            own.retain(|name, _| circuit.private().iter().any(|signal| signal.name == *name));
+            let inputs = circuit.program_inputs(&integers, &own).map_err(ProverError::from)?;
+            let wires = witness_source(program, None)?.program.run(&inputs, circuit.r1cs().wires, &AtomicBool::new(false));
+            let mut inference = Inference::of_inputs(&package, integers)?;
+            inference.witness = Some(wires.map_err(ProverError::from)?);
+            inference
+        }
+        (Some(_), None) if args.witness_program.is_some() => {
+            return Err(CliError::input("--witness-program: the package holds a model, which computes its own witness"));
+        }
+        (Some(path), None) => Inference::of_inputs(&package, integers(&package, path, args.reading.pixels())?)?,
+        (None, _) => match &args.witness {
+            Some(path) => {
+                let wires = read_wtns(&read(path)?).map_err(|error| CliError::input(format!("{}: {error}", path.display())))?;
+                Inference::of_witness(&package, wires)?
+            }
+            None => Inference::default(),
+        },
     };
     if let Some(path) = &args.boundary {
         let known = Openings::from_json(&read(path)?, &path.display().to_string())?;
@@ -86,11 +117,11 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         inference.owner = context::owner(B256::from(package.key_blob()?.model_digest()), requester).0;
     }
     let slices = match args.slice {
-        Some(k) if k >= package.slices().len() => {
-            return Err(CliError::input(format!("--slice {k}: the package has slices 0 to {}", package.slices().len() - 1)));
+        Some(k) if k >= package.slice_count() => {
+            return Err(CliError::input(format!("--slice {k}: the package has slices 0 to {}", package.slice_count() - 1)));
         }
         Some(k) => k..k + 1,
-        None => 0..package.slices().len(),
+        None => 0..package.slice_count(),
     };
     let bar = output.bar(slices.len(), "proving");
     let first = slices.start;
@@ -102,7 +133,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let bytes = proven.bundle.to_json()?;
     let (bundle, verifier) = (Bundle::from_json(&bytes)?, Verifier::new(&package)?);
     let outputs = match args.slice {
-        None => Some(Numbers::of_outputs(&package, package.decode(&verifier.verify(&bundle)?))),
+        None => Some(Numbers::of_outputs(&package, &verifier.verify(&bundle)?)),
         Some(_) => {
             verifier.verify_slices(&bundle)?;
             None

@@ -11,6 +11,7 @@ use zkslice_prover::LocalProver;
 use zkslice_relayer::{Config, Relayer, Waiting, cancel_on_signals};
 use zkslice_slicer::Package;
 
+use super::witness_source;
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -37,20 +38,27 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let mut config = Config::load(&args.config)?;
     config.dry_run |= args.dry_run;
-    if config.models.is_empty() && !args.withdraw {
+    if config.models.is_empty() && config.circuits.is_empty() && !args.withdraw {
         return Err(CliError::input(
             "`models` is empty, so that nothing could be proven: name the folders of packages that have keys, such as models = [\"pkg\"]",
         )
         .in_file(&args.config));
     }
     let signer = signer::load(&config.key_file)?;
-    let packages = config.models.iter().map(|path| Package::open(path)).collect::<Result<Vec<_>, _>>()?;
-    let digests =
-        packages.iter().map(|package| Ok(B256::from(package.key_blob()?.model_digest()))).collect::<Result<Vec<_>, CliError>>()?;
+    let mut packages = config.models.iter().map(|path| Ok((Package::open(path)?, None))).collect::<Result<Vec<_>, CliError>>()?;
+    for circuit in &config.circuits {
+        let mut source = witness_source(&circuit.witness_program, circuit.inputs.as_deref())?;
+        source.program = source.program.in_folder(&config.folder);
+        packages.push((Package::open(&circuit.package)?, Some(source)));
+    }
+    let mut digests = Vec::new();
+    for (package, _) in &packages {
+        digests.push((B256::from(package.key_blob()?.model_digest()), package.folder().to_owned()));
+    }
     let source = Arc::new(LocalProver::new(packages, config.openings.clone())?);
     let value = super::runtime()?.block_on(async {
         let oracle = Oracle::open(Chain::connect(&config.rpc_url, Some(config.chain_id)).await?, config.oracle).await?;
-        for (digest, path) in digests.iter().zip(&config.models) {
+        for (digest, path) in &digests {
             match oracle.require_served(*digest).await {
                 // It may be registered while the relayer runs.
                 Err(error @ ChainError::ModelNotServed { .. }) => tracing::warn!(target: "zkslice_relayer", "{}: {error}", path.display()),

@@ -80,7 +80,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         lines.push(format!("  answered in block {} by transaction {}, for {}", result.block, result.tx_hash, event.beneficiary));
         if let Some(package) = &package {
             let raw: Vec<[u8; 32]> = event.outputWords.iter().map(U256::to_be_bytes).collect();
-            let decoded = Numbers::of_outputs(package, package.decode(&unpack_outputs(package, &raw)?));
+            let decoded = Numbers::of_outputs(package, &unpack_outputs(package, &raw)?);
             let names = package.manifest().tensors.iter().filter(|t| t.kind == TensorKind::Output).map(|t| &t.name);
             lines.extend(decoded.iter().zip(names).map(|(values, name)| format!("  {name}: {values}")));
             outputs = Some(decoded);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 use serde_json::json;
 use zkslice_compiler::{FloatGraph, ImportOptions, Imported, Reference, arg_max};
-use zkslice_graph::Input;
+use zkslice_graph::{ExecuteError, Input};
 use zkslice_slicer::{Package, TensorKind};
 
 use super::{Reading, limit_threads, slots};
@@ -62,6 +62,9 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     limit_threads(args.threads)?;
     let started = Instant::now();
     let package = Package::open(&args.package)?;
+    if package.foreign().is_some() {
+        return Err(CliError::input(format!("{}: {}", args.package.display(), ExecuteError::NoGraph)));
+    }
     let inputs = zkslice_inputs::inputs(&args.inputs, &slots(&package), args.reading.pixels())?;
     let mut labels = match &args.labels {
         Some(path) => Some((path, zkslice_inputs::labels(path)?)),
@@ -157,7 +160,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     if reference == Some(Reference::Own) {
         lines.push("  the model's outputs are by our reading alone: tract cannot run the model".into());
     }
-    let answers: Vec<Option<Vec<Numbers>>> = answers.into_iter().map(|answer| Some(Numbers::of_outputs(&package, answer.ok()?))).collect();
+    let answers: Vec<Option<Vec<Numbers>>> = answers.into_iter().map(|answer| Some(Numbers::of_reals(&package, answer.ok()?))).collect();
     if expected.is_none() {
         let shown = answers.iter().enumerate().filter_map(|(sample, answer)| Some((sample, answer.as_ref()?)));
         for (sample, answer) in shown.take(SHOWN) {

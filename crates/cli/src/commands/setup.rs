@@ -27,7 +27,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let started = std::time::Instant::now();
     let packages = args.packages.iter().map(|path| Package::open(path)).collect::<Result<Vec<_>, _>>()?;
-    let all = packages.iter().map(|p| p.slices().len()).sum();
+    let all = packages.iter().map(Package::slice_count).sum();
     let bar = output.bar(all, "making dev keys");
     let progress = |done, _| bar.set_position(done as u64);
     if args.force { setup_again(&packages, &mut OsRng, progress) } else { setup(&packages, &mut OsRng, progress) }?;
@@ -37,7 +37,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let mut lines = Vec::new();
     for package in &packages {
         let keys = package.keys()?;
-        let bytes = (0..package.slices().len())
+        let bytes = (0..package.slice_count())
             .map(|k| Ok(package.proving_key(k).map_err(CliError::from)?.len()))
             .collect::<Result<Vec<_>, CliError>>()?;
         lines.push(format!("{}: model {} (dev keys, {} bytes)", package.folder().display(), keys.model, bytes.iter().sum::<usize>()));

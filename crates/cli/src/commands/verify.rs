@@ -1,6 +1,6 @@
 //! `zkslice verify`: what the contract checks, off chain.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -13,36 +13,52 @@ use crate::output::{Numbers, Output};
 
 /// Verify a bundle: every slice, every word, the wiring. Exit code 1 for one that is not valid, 2 for a file that is no bundle.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  zkslice verify pkg bundle.json\n  zkslice verify pkg bundle.json --json")]
+#[command(
+    after_help = "Examples:\n  zkslice verify pkg bundle.json\n  zkslice verify pkg bundle.json --json\n  zkslice verify --snarkjs verification_key.json proof.json public.json"
+)]
 pub(crate) struct Args {
     /// The package, with keys (verifying keys suffice).
-    package: PathBuf,
+    #[arg(required_unless_present = "snarkjs")]
+    package: Option<PathBuf>,
     /// The bundle.
-    bundle: PathBuf,
+    #[arg(required_unless_present = "snarkjs")]
+    bundle: Option<PathBuf>,
+    /// In place of a bundle: a plain proof as snarkjs writes it, with its verifying key and public signals.
+    #[arg(long, num_args = 3, value_names = ["KEY", "PROOF", "PUBLIC"], conflicts_with_all = ["package", "bundle"])]
+    snarkjs: Option<Vec<PathBuf>>,
 }
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
-    let package = Package::open(&args.package)?;
+    let (Some(package), Some(path)) = (&args.package, &args.bundle) else {
+        let paths: Vec<&Path> = args.snarkjs.iter().flatten().map(PathBuf::as_path).collect();
+        let [key, proof, public] = paths[..] else { return Err(CliError::input("--snarkjs takes a key, a proof and public signals")) };
+        let started = std::time::Instant::now();
+        let (valid, said, code) = match super::plain::verify_snarkjs([key, proof, public])? {
+            Ok(()) => (true, "valid".to_owned(), 0),
+            Err(reason) => (false, format!("NOT VALID: {reason}"), 1),
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        output.result(&json!({ "valid": valid, "seconds": seconds }), &[format!("{}: {said}", proof.display())]);
+        return Ok(ExitCode::from(code));
+    };
+    let package = Package::open(package)?;
     let verifier = Verifier::new(&package)?;
-    let bundle = Bundle::from_json(&read(&args.bundle)?).map_err(|e| CliError::from(e).in_file(&args.bundle))?;
+    let bundle = Bundle::from_json(&read(path)?).map_err(|e| CliError::from(e).in_file(path))?;
     let started = std::time::Instant::now();
     match verifier.verify(&bundle) {
         Ok(integers) => {
             let seconds = started.elapsed().as_secs_f64();
-            let outputs = Numbers::of_outputs(&package, package.decode(&integers));
+            let outputs = Numbers::of_outputs(&package, &integers);
             let names = package.manifest().tensors.iter().filter(|t| t.kind == TensorKind::Output).map(|t| &t.name);
-            let mut lines = vec![format!("{}: valid, {} slices in {:.1} ms", args.bundle.display(), bundle.proofs.len(), 1e3 * seconds)];
+            let mut lines = vec![format!("{}: valid, {} slices in {:.1} ms", path.display(), bundle.proofs.len(), 1e3 * seconds)];
             lines.extend(outputs.iter().zip(names).map(|(values, name)| format!("  {name}: {values}")));
             output.result(&json!({ "valid": true, "outputs": outputs, "integers": integers, "seconds": seconds }), &lines);
             Ok(ExitCode::SUCCESS)
         }
         Err(error @ (BundleError::Proof { .. } | BundleError::Partial(_) | BundleError::Model { .. })) => {
-            output.result(
-                &json!({ "valid": false, "error": error.to_string() }),
-                &[format!("{}: NOT VALID: {error}", args.bundle.display())],
-            );
+            output.result(&json!({ "valid": false, "error": error.to_string() }), &[format!("{}: NOT VALID: {error}", path.display())]);
             Ok(ExitCode::from(1))
         }
-        Err(error) => Err(CliError::from(error).in_file(&args.bundle)),
+        Err(error) => Err(CliError::from(error).in_file(path)),
     }
 }

@@ -324,15 +324,16 @@ pub(crate) fn bindings(random: &mut Random, graph: &Graph) -> (Vec<Binding>, Vec
 pub(crate) fn values(shape: BoundGraph<'_>, inputs: &[Vec<i64>]) -> SliceValues {
     let committed = shape.inputs.iter().chain(shape.outputs).filter(|binding| **binding != Binding::Words).count();
     let salts = (0..committed as u64).map(|i| ark_bn254::Fr::from(1000 + i)).collect();
-    SliceValues { inputs: inputs.to_vec(), context: ark_bn254::Fr::from(5u64), owner: ark_bn254::Fr::from(777u64), salts }
+    let border = BorderValues { context: ark_bn254::Fr::from(5u64), owner: ark_bn254::Fr::from(777u64), salts };
+    SliceValues { inputs: inputs.to_vec(), border }
 }
 
 /// What a slice's public inputs must be, commitments computed outside of the circuit.
 pub(crate) fn publics(shape: BoundGraph<'_>, values: &SliceValues, outputs: &[Vec<i64>]) -> Vec<ark_bn254::Fr> {
     use zkslice_circuit::gadgets::{commitment_of, pack_values, tensor_tag};
-    let mut publics = vec![values.context];
-    publics.extend(shape.has_owner().then_some(values.owner));
-    let mut salts = values.salts.iter();
+    let mut publics = vec![values.border.context];
+    publics.extend(shape.has_owner().then_some(values.border.owner));
+    let mut salts = values.border.salts.iter();
     let ports = shape.graph.inputs.iter().zip(shape.inputs).zip(&values.inputs);
     for ((port, binding), integers) in ports.chain(shape.graph.outputs.iter().zip(shape.outputs).zip(outputs)) {
         let Binding::Commitment { owner: owned } = binding else { continue };
@@ -340,7 +341,7 @@ pub(crate) fn publics(shape: BoundGraph<'_>, values: &SliceValues, outputs: &[Ve
         let digits: Vec<i64> = integers.iter().zip(features).map(|(v, feature)| v + feature.offset).collect();
         let words = pack_values(&digits, port.encoding.bits);
         let tag = tensor_tag(digits.len(), port.encoding.bits);
-        publics.push(commitment_of(*salts.next().unwrap(), tag, owned.then_some(values.owner), &words).unwrap());
+        publics.push(commitment_of(*salts.next().unwrap(), tag, owned.then_some(values.border.owner), &words).unwrap());
     }
     publics
 }

@@ -118,8 +118,8 @@ async fn on_chain(args: &Args, package: Package, narrator: &Narrator<'_>) -> Res
     // What the contract should come to, proven and verified off chain first.
     let input = integers(&package, &args.model.join("input.json"), Pixels::default())?;
     let mut inference = Inference::of_inputs(&package, input)?;
-    let bar = narrator.output.bar(package.slices().len(), "proving");
-    let proven = prove(&package, inference.clone(), 0..package.slices().len(), &mut OsRng, |k| bar.set_position(k as u64))?;
+    let bar = narrator.output.bar(package.slice_count(), "proving");
+    let proven = prove(&package, inference.clone(), 0..package.slice_count(), &mut OsRng, |k| bar.set_position(k as u64))?;
     bar.finish_and_clear();
     let outputs = package.decode(&Verifier::new(&package)?.verify(&proven.bundle)?);
     let expected = outputs.first().and_then(|o| arg_max(o)).ok_or_else(|| CliError::input("the model has no output"))?;
@@ -170,7 +170,7 @@ async fn on_chain(args: &Args, package: Package, narrator: &Narrator<'_>) -> Res
 
     // The first request, by the consumer contract; a relayer serves it.
     let first = request(&consumer, &package, &mut inference, &openings).await?;
-    let source = Arc::new(LocalProver::new(vec![Package::open(package.folder())?], Some(openings.clone()))?);
+    let source = Arc::new(LocalProver::new(vec![(Package::open(package.folder())?, None)], Some(openings.clone()))?);
     let mut relayer = Relayer::new(config, source, relayer_key.clone()).await?;
     narrator.say(format!("consumer requested {}, {}", first.id, if args.private { "by commitment" } else { "its image as public words" }));
     let gas = fulfilled(&relayer.run_until_idle().await?, first.id)?;
@@ -192,8 +192,8 @@ async fn on_chain(args: &Args, package: Package, narrator: &Narrator<'_>) -> Res
     let beneficiary = relayer_key.address();
     let prove_for = |request: &Requested, openings: &Openings| -> Result<Bundle, CliError> {
         let context = context::context(31337, deployment.oracle, &request.request, request.requester, request.nonce, beneficiary);
-        let inference = Inference { openings: openings.clone(), context: context.0, owner: inference.owner };
-        Ok(prove(&package, inference, 0..package.slices().len(), &mut OsRng, |_| ())?.bundle)
+        let inference = Inference { openings: openings.clone(), context: context.0, owner: inference.owner, witness: None };
+        Ok(prove(&package, inference, 0..package.slice_count(), &mut OsRng, |_| ())?.bundle)
     };
     let cases = tamper::Cases {
         package: &package,

@@ -1,0 +1,256 @@
+//! `zkslice plain`: circuits in plain Groth16, in the files of snarkjs.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ark_std::rand::rngs::OsRng;
+use serde_json::{Value, json};
+use zkslice_ceremony::{CeremonyError, Powers, Zkey};
+use zkslice_groth16::snarkjs;
+use zkslice_interop::{R1cs, read_wtns};
+
+use super::{check_replaceable, read, write};
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Keys and proofs of plain Groth16 in the files of snarkjs: what other tools read. Oracles take packages (`zkslice import`), not these.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  zkslice plain begin circuit.r1cs --powers powers.ptau -o 0.zkey\n  zkslice plain contribute 0.zkey --name Ada -o 1.zkey\n  zkslice plain close 1.zkey --name \"drand, round 9\" --value 0x… -o final.zkey\n  zkslice plain verify final.zkey circuit.r1cs --powers powers.ptau\n  zkslice plain prove final.zkey witness.wtns -o proof.json --public public.json"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    step: Step,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Step {
+    Begin(BeginArgs),
+    Contribute(ContributeArgs),
+    Close(CloseArgs),
+    Verify(VerifyArgs),
+    Key(KeyArgs),
+    Prove(ProveArgs),
+    Calldata(CalldataArgs),
+}
+
+/// Make a circuit's first key, to which others contribute.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice plain begin circuit.r1cs --powers powers.ptau -o 0.zkey")]
+struct BeginArgs {
+    /// The circuit.
+    r1cs: PathBuf,
+    /// The `.ptau` file, of a power above the circuit's domain.
+    #[arg(long)]
+    powers: PathBuf,
+    /// The key to write.
+    #[arg(short, long)]
+    output: PathBuf,
+}
+
+/// Multiply δ by a secret that nobody learns.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice plain contribute 0.zkey --name Ada -o 1.zkey")]
+struct ContributeArgs {
+    /// The key so far.
+    zkey: PathBuf,
+    /// What you are called.
+    #[arg(long)]
+    name: String,
+    /// The key to write.
+    #[arg(short, long)]
+    output: PathBuf,
+}
+
+/// Close a key with a beacon, a value that nobody could know when the last contributor was done.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice plain close 1.zkey --name \"drand, round 9\" --value 0x… -o final.zkey")]
+struct CloseArgs {
+    /// The key so far.
+    zkey: PathBuf,
+    /// What the beacon is.
+    #[arg(long)]
+    name: String,
+    /// Its value, in hexadecimal.
+    #[arg(long)]
+    value: String,
+    /// The value is hashed two to this power times.
+    #[arg(long, default_value_t = 10)]
+    exponent: u8,
+    /// The key to write.
+    #[arg(short, long)]
+    output: PathBuf,
+}
+
+/// Verify a key from its circuit and the powers of tau on.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice plain verify final.zkey circuit.r1cs --powers powers.ptau")]
+struct VerifyArgs {
+    /// The key.
+    zkey: PathBuf,
+    /// The circuit.
+    r1cs: PathBuf,
+    /// The `.ptau` file.
+    #[arg(long)]
+    powers: PathBuf,
+}
+
+/// Write a key's verifying key as snarkjs does.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice plain key final.zkey -o verification_key.json")]
+struct KeyArgs {
+    /// The key.
+    zkey: PathBuf,
+    /// The file to write.
+    #[arg(short, long)]
+    output: PathBuf,
+}
+
+/// Prove a witness.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice plain prove final.zkey witness.wtns -o proof.json --public public.json")]
+struct ProveArgs {
+    /// The key.
+    zkey: PathBuf,
+    /// The witness.
+    witness: PathBuf,
+    /// The proof to write.
+    #[arg(short, long)]
+    output: PathBuf,
+    /// The public signals to write.
+    #[arg(long)]
+    public: PathBuf,
+}
+
+/// Print a proof as arguments of a verifier that snarkjs generated.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice plain calldata proof.json public.json")]
+struct CalldataArgs {
+    /// The proof.
+    proof: PathBuf,
+    /// The public signals.
+    public: PathBuf,
+}
+
+fn failed(error: CeremonyError) -> CliError {
+    match error {
+        CeremonyError::Io { .. } | CeremonyError::Invalid(_) => CliError::failed(error.to_string()),
+        _ => CliError::input(error.to_string()),
+    }
+}
+
+fn check_output(path: &Path) -> Result<(), CliError> {
+    check_replaceable(path, "key", |bytes| Zkey::from_bytes(bytes).is_ok_and(|key| key.contributions().is_empty()))
+}
+
+fn circuit(path: &Path) -> Result<R1cs, CliError> {
+    R1cs::from_bytes(&read(path)?).map_err(|error| CliError::input(format!("{}: {error}", path.display())))
+}
+
+/// The first key of a circuit, and what is known of the powers.
+fn begun(r1cs: &R1cs, powers: &Path, output: &Output) -> Result<Zkey, CliError> {
+    let bar = output.spinner("checking the powers");
+    let domains = BTreeSet::from([Zkey::domain_of(r1cs)]);
+    let checked = Powers::import(powers, &domains, &mut OsRng, &mut |step| bar.set_message(step.to_owned())).map_err(failed)?;
+    bar.set_message("making the first key");
+    let key = Zkey::begin(r1cs, &checked, powers).map_err(failed)?;
+    bar.finish_and_clear();
+    Ok(key)
+}
+
+fn json(path: &Path) -> Result<Value, CliError> {
+    serde_json::from_slice(&read(path)?).map_err(|error| CliError::input(format!("{}: {error}", path.display())))
+}
+
+fn in_file(path: &Path) -> impl FnOnce(zkslice_groth16::KeyError) -> CliError + '_ {
+    move |error| CliError::input(format!("{}: {error}", path.display()))
+}
+
+/// Files of a statement as snarkjs writes them: verifying key, proof and public signals; whether the proof holds.
+pub(crate) fn verify_snarkjs([key, proof, public]: [&Path; 3]) -> Result<Result<(), String>, CliError> {
+    let verifying_key = snarkjs::read_verifying_key(&json(key)?).map_err(in_file(key))?;
+    let statement =
+        zkslice_groth16::Statement { publics: snarkjs::read_publics(&json(public)?).map_err(in_file(public))?, words: Vec::new() };
+    let proof = snarkjs::read_proof(&json(proof)?).map_err(in_file(proof))?;
+    Ok(zkslice_groth16::verify(&verifying_key, &statement, &proof).map_err(|error| error.to_string()))
+}
+
+pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
+    match args.step {
+        Step::Begin(BeginArgs { r1cs, powers, output: path }) => {
+            check_output(&path)?;
+            let key = begun(&circuit(&r1cs)?, &powers, output)?;
+            key.save(&path).map_err(failed)?;
+            output.result(&json!({ "key": path }), &[format!("{}: {} wires, nobody has contributed yet", path.display(), key.wires())]);
+        }
+        Step::Contribute(ContributeArgs { zkey, name, output: path }) => {
+            check_output(&path)?;
+            let mut key = Zkey::open(&zkey).map_err(failed)?;
+            let hash = hex::encode(key.contribute(&name, &mut OsRng).map_err(failed)?);
+            key.save(&path).map_err(failed)?;
+            let line = format!("{}: contribution {} of {name:?}; publish its hash: {hash}", path.display(), key.contributions().len());
+            output.result(&json!({ "key": path, "hash": hash }), &[line]);
+        }
+        Step::Close(CloseArgs { zkey, name, value, exponent, output: path }) => {
+            check_output(&path)?;
+            let digits = value.strip_prefix("0x").unwrap_or(&value);
+            let value = hex::decode(digits).map_err(|error| CliError::input(format!("--value: expected hexadecimal digits: {error}")))?;
+            let mut key = Zkey::open(&zkey).map_err(failed)?;
+            let hash = hex::encode(key.close(&name, &value, exponent).map_err(failed)?);
+            key.save(&path).map_err(failed)?;
+            output.result(&json!({ "key": path, "hash": hash }), &[format!("{}: closed with {name:?}", path.display())]);
+        }
+        Step::Verify(VerifyArgs { zkey, r1cs, powers }) => {
+            let key = Zkey::open(&zkey).map_err(failed)?;
+            let initial = begun(&circuit(&r1cs)?, &powers, output)?;
+            key.verify(&initial, &mut OsRng).map_err(failed)?;
+            let line = |contribution: &zkslice_ceremony::ZkeyContribution| {
+                let by = if contribution.beacon.is_some() { "beacon" } else { "contribution" };
+                format!("  {by} {:?}: {}", contribution.name, hex::encode(contribution.hash()))
+            };
+            let mut lines = vec![format!("{}: verified, {} contributions", zkey.display(), key.contributions().len())];
+            lines.extend(key.contributions().iter().map(line));
+            let hashes: Vec<Value> = key
+                .contributions()
+                .iter()
+                .map(|c| json!({ "name": c.name, "beacon": c.beacon.is_some(), "hash": hex::encode(c.hash()) }))
+                .collect();
+            output.result(&json!({ "valid": true, "contributions": hashes }), &lines);
+        }
+        Step::Key(KeyArgs { zkey, output: path }) => {
+            check_replaceable(&path, "verifying key", |bytes| {
+                serde_json::from_slice(bytes).is_ok_and(|json| snarkjs::read_verifying_key(&json).is_ok())
+            })?;
+            let key = Zkey::open(&zkey).map_err(failed)?.verifying_key().map_err(|error| failed(error.into()))?;
+            let json = snarkjs::verifying_key(&key).unwrap_or_default();
+            write(&path, &zkslice_formats::to_json(&json).map_err(|error| CliError::failed(error.to_string()))?)?;
+            output.result(&json!({ "key": path }), &[format!("{}: verifying key of {} public signals", path.display(), key.publics)]);
+        }
+        Step::Prove(ProveArgs { zkey, witness, output: path, public }) => {
+            check_replaceable(&path, "proof", |bytes| serde_json::from_slice(bytes).is_ok_and(|json| snarkjs::read_proof(&json).is_ok()))?;
+            check_replaceable(&public, "list of signals", |bytes| {
+                serde_json::from_slice(bytes).is_ok_and(|json| snarkjs::read_publics(&json).is_ok())
+            })?;
+            let key = Zkey::open(&zkey).map_err(failed)?;
+            let values = read_wtns(&read(&witness)?).map_err(|error| CliError::input(format!("{}: {error}", witness.display())))?;
+            let started = std::time::Instant::now();
+            let proof = key.prove(&values, &mut OsRng).map_err(failed)?;
+            let seconds = started.elapsed().as_secs_f64();
+            let signals = snarkjs::publics(&values[1..=key.publics()]);
+            for (path, json) in [(&path, snarkjs::proof(&proof).unwrap_or_default()), (&public, signals)] {
+                write(path, &zkslice_formats::to_json(&json).map_err(|error| CliError::failed(error.to_string()))?)?;
+            }
+            let line = format!("{}: proven in {seconds:.3} s; public signals in {}", path.display(), public.display());
+            output.result(&json!({ "proof": path, "public": public, "seconds": seconds, "peak_bytes": super::peak_bytes() }), &[line]);
+        }
+        Step::Calldata(CalldataArgs { proof, public }) => {
+            let text = snarkjs::calldata(
+                &snarkjs::read_proof(&json(&proof)?).map_err(in_file(&proof))?,
+                &snarkjs::read_publics(&json(&public)?).map_err(in_file(&public))?,
+            );
+            output.result(&json!({ "calldata": text }), &[text]);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,548 @@
+//! Circuits that Circom compiled, through the same oracle as models.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ark_bn254::Fr;
+use ark_std::rand::{Rng, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+use zkslice_ceremony::Zkey;
+use zkslice_circuit::gadgets::hash_of;
+use zkslice_interop::{R1cs, read_wtns, write_wtns};
+use zkslice_slicer::Package;
+use zkslice_tests::repository;
+
+use crate::chain::signer;
+use crate::requests::{World, block_on};
+use crate::scene::{Scene, ok, refused, run, succeeded};
+
+fn node(folder: &Path, arguments: &[&str]) {
+    let output = Command::new("node").args(arguments).current_dir(folder).output().expect("node runs");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said));
+}
+
+fn snarkjs() -> String {
+    repository().join("node_modules/snarkjs/build/cli.cjs").display().to_string()
+}
+
+/// A circuit of `tests/circuits`, compiled.
+struct Compiled {
+    name: &'static str,
+    folder: tempfile::TempDir,
+}
+
+impl Compiled {
+    fn new(name: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Circom looks for what a circuit includes beside its own working directory only.
+        let source = format!("tests/circuits/{name}.circom");
+        let into = folder.path().display().to_string();
+        node(repository(), &["node_modules/circom2/cli.js", &source, "--r1cs", "--sym", "--wasm", "-l", "node_modules", "-o", &into]);
+        Self { name, folder }
+    }
+
+    fn path(&self, suffix: &str) -> PathBuf {
+        self.folder.path().join(format!("{}{suffix}", self.name))
+    }
+
+    fn wasm(&self) -> PathBuf {
+        self.folder.path().join(format!("{0}_js/{0}.wasm", self.name))
+    }
+
+    /// What makes a witness from a file of inputs.
+    fn program(&self) -> String {
+        format!("node {} wtns calculate {}", snarkjs(), self.wasm().display())
+    }
+
+    fn import(&self, package: &Path, arguments: &[&str]) -> Value {
+        let mut command = Command::new(zkslice_tests::zkslice());
+        command.args(["import", "--json", "-o"]).arg(package).arg(self.path(".r1cs")).arg("--sym").arg(self.path(".sym"));
+        succeeded(command.args(arguments).output().unwrap().into())
+    }
+}
+
+fn text(value: Fr) -> String {
+    value.to_string()
+}
+
+/// A leaf's secret, and its way to the root of a tree of 2^16 leaves.
+struct Membership {
+    private: Value,
+    public: Value,
+    nullifier: Fr,
+}
+
+fn membership(secret: u64) -> Membership {
+    let mut random = StdRng::seed_from_u64(secret);
+    let hash = |a: Fr, b: Fr| hash_of(&[a, b]).unwrap();
+    let (secret, scope) = (Fr::from(secret), Fr::from(77u64));
+    let mut node = hash_of(&[secret]).unwrap();
+    let (mut siblings, mut path) = (Vec::new(), Vec::new());
+    for _ in 0..16 {
+        let (sibling, right) = (Fr::from(random.r#gen::<u64>()), random.r#gen::<bool>());
+        node = if right { hash(sibling, node) } else { hash(node, sibling) };
+        siblings.push(text(sibling));
+        path.push(u8::from(right));
+    }
+    let public = json!({ "root": text(node), "scope": text(scope) });
+    let private = json!({ "secret": text(secret), "siblings": siblings, "path": path });
+    Membership { private, public, nullifier: hash(secret, scope) }
+}
+
+/// A call of a node that is waited for.
+fn rpc(world: &World, method: &'static str, parameters: Value) -> Value {
+    block_on(world.anvil.rpc(method, parameters))
+}
+
+fn receipt(world: &World, transaction: &Value) -> Value {
+    let ask = || {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        rpc(world, "eth_getTransactionReceipt", json!([transaction]))
+    };
+    std::iter::repeat_with(ask).take(200).find(|receipt| !receipt.is_null()).expect("the transaction is mined")
+}
+
+fn gas(receipt: &Value) -> u64 {
+    u64::from_str_radix(receipt["gasUsed"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+}
+
+/// Whoever is asked whether a root has a member of theirs answers without showing which: the request has root and scope, the prover all else.
+#[test]
+fn a_membership_is_proven_through_the_oracle() {
+    let circuit = Compiled::new("membership");
+    let scene = Scene::new();
+    let imported = circuit.import(&scene.path("pkg"), &[]);
+    assert_eq!(imported["private"], json!(["secret", "siblings", "path"]));
+    let (inspected, shown) = (ok!("inspect", scene.path("pkg")), run!("inspect", scene.path("pkg")).stdout);
+    assert_eq!(inspected["circuit"]["signals"][0]["type"], "field");
+    assert!(shown.contains("circuit 'membership'") && shown.contains("its rows alone say what it computes"), "{shown}");
+    ok!("setup", scene.path("pkg"));
+    let member = membership(5);
+    let input = scene.write("request.json", member.public.to_string().as_bytes());
+    scene.write("mine.json", member.private.to_string().as_bytes());
+    let world = World::with(scene, &["pkg"]);
+    let made = succeeded(world.request("pkg", &["--input", input.to_str().unwrap(), "--fee", "0.01 ether"]));
+    let id = made["request"].as_str().unwrap();
+    let circuits = format!(
+        "models = []\nconfirmations = 0\n[[circuits]]\npackage = \"pkg\"\nwitness_program = \"{}\"\ninputs = \"mine.json\"\n",
+        circuit.program()
+    );
+    let config = world.relayer(&circuits);
+    let relayed = ok!("relay", "--config", config, "--once");
+    assert!(relayed["events"].to_string().contains("Done"), "{relayed}");
+    let done = world.result_of("pkg", id);
+    assert_eq!((&done["status"], &done["outputs"]), (&json!("fulfilled"), &json!([[text(member.nullifier)]])));
+
+    // A root without this member: no witness, no proof, and the relayer goes on.
+    let mut other = member.public.clone();
+    other["root"] = json!("1");
+    let input = world.scene.write("request.json", other.to_string().as_bytes());
+    succeeded(world.request("pkg", &["--input", input.to_str().unwrap(), "--fee", "0.01 ether", "--deadline", "+60"]));
+    let input = world.scene.write("again.json", member.public.to_string().as_bytes());
+    let again = succeeded(world.request("pkg", &["--input", input.to_str().unwrap(), "--fee", "0.01 ether"]));
+    let relayed = run!("relay", "--config", world.relayer(&circuits), "--once");
+    assert_eq!(world.result_of("pkg", again["request"].as_str().unwrap())["status"], "fulfilled", "{relayed:?}");
+
+    // Without what makes witnesses, or with a secret too few, a relayer does not start.
+    let models = world.relayer("models = [\"pkg\"]\n");
+    refused!(2, ["witness"], "relay", "--config", models, "--once");
+    let mut few = member.private.clone();
+    few.as_object_mut().unwrap().remove("secret");
+    world.scene.write("mine.json", few.to_string().as_bytes());
+    refused!(2, ["'secret'"], "relay", "--config", world.relayer(&circuits), "--once");
+}
+
+/// Return, deepest fall and whether both keep to limits, of signals that stay behind a commitment of whoever asks.
+#[test]
+fn metrics_of_committed_ticks_are_proven_through_the_oracle() {
+    let circuit = Compiled::new("metrics");
+    let scene = Scene::new();
+    let types = ["tick=i32", "least_return=i40", "most_drawdown=u40", "total_return=i40", "drawdown=u40", "passes=u1"];
+    let mut arguments = vec!["--commit", "tick"];
+    types.iter().for_each(|of_values| arguments.extend(["--type", of_values]));
+    circuit.import(&scene.path("pkg"), &arguments);
+    ok!("setup", scene.path("pkg"));
+    let mut random = StdRng::seed_from_u64(1);
+    let mut ticks: Vec<i64> = (0..254).map(|_| random.gen_range(-900..1000)).collect();
+    ticks.extend([i64::from(i32::MIN), i64::from(i32::MAX)]);
+    let (mut equity, mut peak, mut fall) = (0i64, 0, 0);
+    for tick in &ticks {
+        equity += tick;
+        peak = peak.max(equity);
+        fall = fall.max(peak - equity);
+    }
+    let limits = [(equity, fall, 1), (equity + 1, fall, 0), (equity, fall - 1, 0)];
+    let world = World::with(scene, &["pkg"]);
+    let config = world.relayer(&format!(
+        "confirmations = 0\nopenings = \"openings\"\n[[circuits]]\npackage = \"pkg\"\nwitness_program = \"{}\"\n",
+        circuit.program()
+    ));
+    let mut ids = Vec::new();
+    for (least, most, _) in limits {
+        let asked = json!({ "tick": ticks, "least_return": least, "most_drawdown": most });
+        let input = world.scene.write("input.json", asked.to_string().as_bytes());
+        let folder = world.scene.path("openings");
+        let arguments = ["--input", input.to_str().unwrap(), "--openings", folder.to_str().unwrap(), "--fee", "0.01 ether"];
+        ids.push(succeeded(world.request("pkg", &arguments))["request"].as_str().unwrap().to_owned());
+    }
+    ok!("relay", "--config", config, "--once");
+    for (id, (_, _, passes)) in ids.iter().zip(limits) {
+        let expected = json!([[equity.to_string()], [fall.to_string()], [passes.to_string()]]);
+        assert_eq!(world.result_of("pkg", id)["outputs"], expected);
+    }
+}
+
+/// Weights from committed scores, from a witness file, and what a forger tries with one.
+#[test]
+fn weights_are_proven_from_a_witness_file() {
+    let circuit = Compiled::new("weights");
+    let scene = Scene::new();
+    let package = scene.path("pkg");
+    circuit.import(&package, &["--type", "weight=u16", "--type", "score=u32", "--commit", "score"]);
+    // Importing the same circuit again changes nothing; other types are another package.
+    let manifest = std::fs::read(package.join("manifest.json")).unwrap();
+    ok!("setup", package);
+    circuit.import(&package, &["--type", "weight=u16", "--type", "score=u32", "--commit", "score"]);
+    assert_eq!(std::fs::read(package.join("manifest.json")).unwrap(), manifest);
+    refused!(2, ["holds the keys", "--force"], "import", circuit.path(".r1cs"), "--sym", circuit.path(".sym"), "-o", package);
+    let scores: Vec<u64> = (0..16).map(|i| 1_000_003 * i + 7).collect();
+    let input = scene.write("input.json", json!({ "score": scores }).to_string().as_bytes());
+    let witness = scene.path("witness.wtns");
+    node(
+        &scene.path("."),
+        &[&snarkjs(), "wtns", "calculate", circuit.wasm().to_str().unwrap(), input.to_str().unwrap(), witness.to_str().unwrap()],
+    );
+    let requester = "0x00000000000000000000000000000000000000aa";
+    let bundle = scene.path("bundle.json");
+    let proven = ok!("prove", package, "--witness", witness, "--requester", requester, "-o", bundle);
+    let weights: Vec<String> = scores.iter().map(|score| (score * 65535 / scores[15]).to_string()).collect();
+    assert_eq!(proven["outputs"], json!([weights]));
+    assert_eq!(ok!("verify", package, bundle)["outputs"], json!([weights]));
+    // The same by the program, which makes the same witness.
+    let by_program =
+        ok!("prove", package, "--input", input, "--witness-program", circuit.program(), "--requester", requester, "-o", bundle);
+    assert_eq!(by_program["outputs"], proven["outputs"]);
+
+    let values = read_wtns(&std::fs::read(&witness).unwrap()).unwrap();
+    for (wire, says) in [(1, "row"), (17, "row"), (values.len() - 1, "row")] {
+        let mut forged = values.clone();
+        forged[wire] += Fr::from(1u64);
+        let path = scene.write("forged.wtns", &write_wtns(&forged));
+        refused!(2, [says], "prove", package, "--witness", path, "--requester", requester, "-o", scene.path("no.json"));
+    }
+    assert!(!scene.path("no.json").exists());
+    let path = scene.write("forged.wtns", &write_wtns(&values[1..]));
+    refused!(2, ["another circuit"], "prove", package, "--witness", path, "-o", scene.path("no.json"));
+    refused!(2, ["--witness"], "prove", package, "--input", input, "-o", scene.path("no.json"));
+    refused!(2, ["no model to run"], "run", package, "--inputs", input);
+    // A file of the package that has changed.
+    let file = package.join("slices/0/circuit.r1cs");
+    let mut bytes = std::fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    refused!(2, ["does not match its digest"], "verify", package, bundle);
+}
+
+/// Two packages with one circuit and the same tensors, whose signals are read in two ways, are two models: otherwise one bundle would show
+/// two results under one digest.
+#[test]
+fn attack_b10_types_are_in_the_digest() {
+    let scene = Scene::new();
+    let source = b"pragma circom 2.0.0; template T() { signal input x[8]; signal output y[8]; for (var i = 0; i < 8; i++) { y[i] <== x[i] * x[i]; } } component main {public [x]} = T();";
+    let source = scene.write("wide.circom", source);
+    let into = scene.path(".").display().to_string();
+    node(repository(), &["node_modules/circom2/cli.js", source.to_str().unwrap(), "--r1cs", "--sym", "-o", &into]);
+    let package = scene.path("pkg");
+    ok!("import", scene.path("wide.r1cs"), "--sym", scene.path("wide.sym"), "--type", "x=u8", "--type", "y=u32", "-o", package);
+    ok!("setup", package);
+    let digest = |folder: &Path| Package::open(folder).and_then(|package| package.key_blob()).map(|blob| blob.model_digest());
+    let own = digest(&package).unwrap();
+    // The same words, read as one signal of eight limbs, of a circuit that has such a one.
+    let square = |wire: u32| [vec![(wire, Fr::from(1u64))], vec![(wire, Fr::from(1u64))], vec![(1, Fr::from(1u64))]];
+    let other = R1cs { wires: 10, outputs: 1, public_inputs: 8, private_inputs: 0, rows: (2..10).map(square).collect() }.to_bytes();
+    std::fs::write(package.join("slices/0/circuit.r1cs"), &other).unwrap();
+    let (manifest, keys) = (package.join("manifest.json"), package.join("keys.json"));
+    let read = |path: &Path| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+    let mut changed = read(&manifest);
+    changed["circuit"]["signals"][0]["first_wire"] = json!(2);
+    changed["circuit"]["signals"][1] = json!({ "name": "y", "shape": [], "first_wire": 1, "type": "field" });
+    changed["slices"][0]["graph"] = json!(zkslice_formats::hex0x(&zkslice_formats::keccak(&other)));
+    let bytes = zkslice_formats::to_json(&changed).unwrap();
+    std::fs::write(&manifest, &bytes).unwrap();
+    let mut named = read(&keys);
+    named["package"] = json!(zkslice_formats::hex0x(&zkslice_formats::keccak(&bytes)));
+    std::fs::write(&keys, zkslice_formats::to_json(&named).unwrap()).unwrap();
+    // Everything in the folder fits together, but for the digest that the keys were made for.
+    Package::open(&package).unwrap();
+    let after = digest(&package).unwrap_err().to_string();
+    assert!(after.contains("model digest is not that of the keys"), "{} {after}", zkslice_formats::hex0x(&own));
+}
+
+#[test]
+fn what_cannot_be_imported_says_why() {
+    let circuit = Compiled::new("weights");
+    let scene = Scene::new();
+    let (r1cs, sym, output) = (circuit.path(".r1cs"), circuit.path(".sym"), scene.path("pkg"));
+    refused!(2, ["'weigth'", "has a type"], "import", r1cs, "--sym", sym, "--type", "weigth=u16", "-o", output);
+    refused!(2, ["u1 to u48"], "import", r1cs, "--sym", sym, "--type", "weight=u50", "-o", output);
+    refused!(2, ["has a type already"], "import", r1cs, "--sym", sym, "--type", "weight=u8", "--type", "weight=u9", "-o", output);
+    refused!(2, ["no private input", "score"], "import", r1cs, "--sym", sym, "--commit", "weight", "-o", output);
+    refused!(2, [".r1cs file"], "import", sym, "--sym", sym, "-o", output);
+    refused!(2, [".sym file"], "import", r1cs, "--sym", r1cs, "-o", output);
+    let unused = scene.write(
+        "unused.circom",
+        b"pragma circom 2.0.0; template T() { signal input a; signal input b; signal output c; c <== a * a; } component main {public [a, b]} = T();",
+    );
+    let into = scene.path(".").display().to_string();
+    node(repository(), &["node_modules/circom2/cli.js", unused.to_str().unwrap(), "--r1cs", "--sym", "-o", &into]);
+    refused!(2, ["'b'", "no row uses it"], "import", scene.path("unused.r1cs"), "--sym", scene.path("unused.sym"), "-o", output);
+    assert!(!output.exists());
+}
+
+/// A thousand public signals cost a verifier of snarkjs a multiplication on the curve each; here they are words of one fingerprint.
+#[test]
+fn a_thousand_public_signals_cost_less_than_a_tenth() {
+    let circuit = Compiled::new("publics");
+    let scene = Scene::new();
+    circuit.import(&scene.path("pkg"), &["--type", "values=u32"]);
+    ok!("setup", scene.path("pkg"));
+    let values: Vec<u32> = (0..999).map(|i| 0xfedc_ba98 ^ (i * 7919)).collect();
+    let input = scene.write("input.json", json!({ "values": values }).to_string().as_bytes());
+    let world = World::with(scene, &["pkg"]);
+    let made = succeeded(world.request("pkg", &["--input", input.to_str().unwrap(), "--fee", "0.01 ether"]));
+    let config =
+        world.relayer(&format!("confirmations = 0\n[[circuits]]\npackage = \"pkg\"\nwitness_program = \"{}\"\n", circuit.program()));
+    ok!("relay", "--config", config, "--once");
+    let done = world.result_of("pkg", made["request"].as_str().unwrap());
+    assert_eq!(done["status"], "fulfilled");
+
+    // snarkjs' own verifier of the same circuit and statement, on the same chain.
+    let folder = circuit.folder.path();
+    let run = |arguments: &[&str]| node(folder, &[&[snarkjs().as_str()], arguments].concat());
+    run(&["powersoftau", "new", "bn128", "12", "0.ptau"]);
+    run(&["powersoftau", "contribute", "0.ptau", "1.ptau", "-e=x"]);
+    ok!("plain", "begin", circuit.path(".r1cs"), "--powers", folder.join("1.ptau"), "-o", folder.join("0.zkey"));
+    ok!("plain", "contribute", folder.join("0.zkey"), "--name", "Ada", "-o", folder.join("1.zkey"));
+    run(&["zkey", "export", "solidityverifier", "1.zkey", "verifier.sol"]);
+    run(&["groth16", "fullprove", input.to_str().unwrap(), circuit.wasm().to_str().unwrap(), "1.zkey", "proof.json", "public.json"]);
+    node(repository(), &["tests/tests/circuits.mjs", folder.to_str().unwrap()]);
+    let hex = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let send = |mut transaction: Value| {
+        transaction["from"] = json!(signer(0).address());
+        receipt(&world, &rpc(&world, "eth_sendTransaction", json!([transaction])))
+    };
+    // It exceeds what EIP-170 lets a contract have: on a public chain nobody could deploy it.
+    let (verifier, code) = ("0x00000000000000000000000000000000000000aa", hex("code.hex"));
+    assert!(code.len() / 2 > 24_576);
+    rpc(&world, "anvil_setCode", json!([verifier, code]));
+    // An estimate would be of a call that runs out of gas and says false.
+    let call = json!({ "to": verifier, "data": hex("calldata.hex"), "gas": "0x1800000" });
+    assert!(rpc(&world, "eth_call", json!([call, "latest"])).as_str().unwrap().ends_with("01"));
+    let theirs = gas(&send(call));
+    let ours = gas(&receipt(&world, &done["answer"]["transaction"]));
+    println!("fulfilment of 1,000 public signals: {ours} gas; snarkjs' verifier alone: {theirs} gas");
+    assert!(10 * ours < theirs, "{ours} against {theirs}");
+}
+
+/// A small circuit with public signals of both kinds, and wires that some matrices lack.
+const SMALL: &str = r#"
+pragma circom 2.0.0;
+include "circomlib/circuits/bitify.circom";
+template Small() {
+    signal input limit;
+    signal input secret;
+    signal output product;
+    component bits = Num2Bits(8);
+    bits.in <== limit - secret;
+    product <== secret * limit;
+}
+component main {public [limit]} = Small();
+"#;
+
+/// Keys of a plain circuit that went through our second phase and snarkjs' by turns: each verifies the other's, and proves with it.
+#[test]
+fn plain_keys_are_snarkjs_own() {
+    let scene = Scene::new();
+    let folder = scene.path(".");
+    let source = scene.write("small.circom", SMALL.as_bytes());
+    let into = folder.display().to_string();
+    node(
+        repository(),
+        &["node_modules/circom2/cli.js", source.to_str().unwrap(), "--r1cs", "--sym", "--wasm", "-l", "node_modules", "-o", &into],
+    );
+    let made = crate::ceremony::made();
+    let (powers, r1cs) = (&made.prepared, scene.path("small.r1cs"));
+    let run = |arguments: &[&str]| node(&folder, &[&[snarkjs().as_str()], arguments].concat());
+    let open = |name: &str| Zkey::open(&scene.path(name)).unwrap();
+    run(&["groth16", "setup", "small.r1cs", powers.to_str().unwrap(), "theirs.zkey"]);
+    ok!("plain", "begin", r1cs, "--powers", powers, "-o", scene.path("0.zkey"));
+    let initial = open("0.zkey");
+    assert!(initial == open("theirs.zkey"), "the first key is not that of snarkjs");
+    refused!(2, ["nobody has contributed"], "plain", "key", scene.path("0.zkey"), "-o", scene.path("no.json"));
+    refused!(1, ["nobody has contributed"], "plain", "verify", scene.path("0.zkey"), r1cs, "--powers", powers);
+    // Ours, theirs, ours, and a beacon of theirs or of ours.
+    ok!("plain", "contribute", scene.path("0.zkey"), "--name", "Ada", "-o", scene.path("1.zkey"));
+    run(&["zkey", "contribute", "1.zkey", "2.zkey", "--name=Ben", "-e=x"]);
+    ok!("plain", "contribute", scene.path("2.zkey"), "--name", "Cy", "-o", scene.path("3.zkey"));
+    refused!(
+        2,
+        ["contributions", "choose another"],
+        "plain",
+        "contribute",
+        scene.path("2.zkey"),
+        "--name",
+        "Di",
+        "-o",
+        scene.path("3.zkey")
+    );
+    let beacon = "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
+    ok!("plain", "close", scene.path("3.zkey"), "--name", "drand", "--value", beacon, "-o", scene.path("ours.zkey"));
+    run(&["zkey", "beacon", "3.zkey", "final.zkey", beacon, "10", "-n=drand"]);
+    // A beacon draws nothing at random: the same bytes.
+    assert!(open("ours.zkey") == open("final.zkey"));
+    run(&["zkey", "verify", "small.r1cs", powers.to_str().unwrap(), "ours.zkey"]);
+    let verified = ok!("plain", "verify", scene.path("final.zkey"), r1cs, "--powers", powers);
+    let names: Vec<&str> = verified["contributions"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Ada", "Ben", "Cy", "drand"]);
+    refused!(2, ["closed"], "plain", "contribute", scene.path("final.zkey"), "--name", "Eve", "-o", scene.path("no.zkey"));
+
+    let input = scene.write("input.json", br#"{"limit": "1000", "secret": "900"}"#);
+    run(&["wtns", "calculate", "small_js/small.wasm", input.to_str().unwrap(), "witness.wtns"]);
+    ok!("plain", "key", scene.path("ours.zkey"), "-o", scene.path("key.json"));
+    run(&["zkey", "export", "verificationkey", "ours.zkey", "their_key.json"]);
+    let json = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(scene.path(name)).unwrap()).unwrap() };
+    let (ours, mut theirs) = (json("key.json"), json("their_key.json"));
+    theirs.as_object_mut().unwrap().remove("vk_alphabeta_12");
+    assert_eq!(ours, theirs);
+    let proven = ok!(
+        "plain",
+        "prove",
+        scene.path("ours.zkey"),
+        scene.path("witness.wtns"),
+        "-o",
+        scene.path("proof.json"),
+        "--public",
+        scene.path("public.json")
+    );
+    assert_eq!((json("public.json"), &proven["proof"]), (json!(["900000", "1000"]), &json!(scene.path("proof.json"))));
+    run(&["groth16", "verify", "key.json", "public.json", "proof.json"]);
+    run(&["groth16", "prove", "ours.zkey", "witness.wtns", "their_proof.json", "their_public.json"]);
+    for (proof, public) in [("their_proof.json", "their_public.json"), ("proof.json", "public.json")] {
+        ok!("verify", "--snarkjs", scene.path("their_key.json"), scene.path(proof), scene.path(public));
+    }
+    let wrong = scene.write("wrong.json", br#"["900001", "1000"]"#);
+    let no = run!("verify", "--snarkjs", scene.path("key.json"), scene.path("proof.json"), wrong);
+    assert_eq!((no.code, no.stdout.contains("NOT VALID")), (Some(1), true));
+    let calldata = Command::new("node")
+        .args([&snarkjs(), "zkey", "export", "soliditycalldata", "public.json", "proof.json"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert_eq!(
+        run!("plain", "calldata", scene.path("proof.json"), scene.path("public.json")).stdout.trim(),
+        String::from_utf8(calldata.stdout).unwrap().trim()
+    );
+    // A witness of something false.
+    let mut values = read_wtns(&std::fs::read(scene.path("witness.wtns")).unwrap()).unwrap();
+    values[1] += Fr::from(1u64);
+    let forged = scene.write("forged.wtns", &write_wtns(&values));
+    refused!(
+        2,
+        ["does not satisfy"],
+        "plain",
+        "prove",
+        scene.path("ours.zkey"),
+        forged,
+        "-o",
+        scene.path("no.json"),
+        "--public",
+        scene.path("no2.json")
+    );
+
+    attack_plain_keys(&std::fs::read(scene.path("ours.zkey")).unwrap(), &std::fs::read(scene.path("3.zkey")).unwrap(), &initial);
+}
+
+/// Where the sections of a `.zkey` file are, by type.
+fn sections(bytes: &[u8]) -> Vec<(u32, std::ops::Range<usize>)> {
+    let (mut at, mut found) = (12, Vec::new());
+    while at < bytes.len() {
+        let kind = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        let length = u64::from_le_bytes(bytes[at + 4..at + 12].try_into().unwrap()) as usize;
+        found.push((kind, at + 12..at + 12 + length));
+        at += 12 + length;
+    }
+    found
+}
+
+/// Whatever is changed in a key, it is refused: bytes, points put in the place of others, contributions left out, repeated or exchanged.
+fn attack_plain_keys(closed: &[u8], open: &[u8], initial: &Zkey) {
+    let mut random = StdRng::seed_from_u64(1);
+    let accepted = |bytes: &[u8]| Zkey::from_bytes(bytes).is_ok_and(|key| key.verify(initial, &mut random_of(bytes)).is_ok());
+    assert!(accepted(closed) && accepted(open));
+    let contribution = 3 * 64 + 128 + 64;
+    let (mut tried, of) = (0, sections(closed));
+    let transcript = of.iter().find(|(kind, _)| *kind == 10).unwrap().1.clone();
+    for (kind, range) in of.clone() {
+        for _ in 0..40 {
+            let mut changed = closed.to_vec();
+            let at = random.gen_range(range.clone());
+            // Names are in no hash of snarkjs'.
+            if kind == 10 && at >= range.start + 68 + contribution {
+                continue;
+            }
+            changed[at] ^= 1 << random.gen_range(0..8);
+            assert!(!accepted(&changed), "section {kind}, byte {}", at - range.start);
+            tried += 1;
+        }
+        // A point in the place of another.
+        let size = if kind == 7 { 128 } else { 64 };
+        for _ in 0..if matches!(kind, 3 | 5..=9) { 10 } else { 0 } {
+            let place = |random: &mut StdRng| range.start + size * random.gen_range(0..range.len() / size);
+            let (from, to) = (place(&mut random), place(&mut random));
+            let mut changed = closed.to_vec();
+            changed.copy_within(from..from + size, to);
+            assert!(changed == closed || !accepted(&changed), "section {kind}");
+            tried += 1;
+        }
+    }
+    // The last contributor's work without the mention of it, and mentioned twice.
+    let count = transcript.start + 64;
+    let length = |at: usize| {
+        contribution + 8 + u32::from_le_bytes(closed[at + contribution + 4..at + contribution + 8].try_into().unwrap()) as usize
+    };
+    let mut starts = vec![transcript.start + 68];
+    while starts.last().unwrap() < &transcript.end {
+        let last = *starts.last().unwrap();
+        starts.push(last + length(last));
+    }
+    assert_eq!(starts.len(), 5);
+    let parts: Vec<&[u8]> = starts.windows(2).map(|pair| &closed[pair[0]..pair[1]]).collect();
+    for order in [
+        &[0, 1, 2][..],
+        &[0, 1, 3],
+        &[0, 2, 3],
+        &[1, 2, 3],
+        &[],
+        &[0, 1, 2, 3, 3],
+        &[0, 0, 1, 2, 3],
+        &[1, 0, 2, 3],
+        &[0, 2, 1, 3],
+        &[3, 0, 1, 2],
+    ] {
+        let mut changed = closed[..transcript.start - 8].to_vec();
+        let body: Vec<u8> = order.iter().flat_map(|part| parts[*part].to_vec()).collect();
+        changed.extend((68 + body.len() as u64).to_le_bytes());
+        changed.extend(&closed[transcript.start..count]);
+        changed.extend((order.len() as u32).to_le_bytes());
+        changed.extend(body);
+        assert_eq!(transcript.end, closed.len());
+        assert!(!accepted(&changed), "{order:?}");
+        tried += 1;
+    }
+    assert!(tried > 300, "{tried}");
+}
+
+fn random_of(bytes: &[u8]) -> StdRng {
+    StdRng::seed_from_u64(bytes.len() as u64)
+}
