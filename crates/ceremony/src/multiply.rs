@@ -7,10 +7,10 @@
 
 use std::marker::PhantomData;
 
-use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, G2Projective, g1::Config};
+use ark_bn254::{Fr, G1Projective, G2Projective, g1::Config};
+use ark_ec::CurveGroup;
 use ark_ec::scalar_mul::glv::GLVConfig;
 use ark_ec::short_weierstrass::Affine;
-use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{AdditiveGroup, BigInt, BigInteger, FftField, Field, One, PrimeField, Zero};
 use rayon::prelude::*;
 use zeroize::Zeroizing;
@@ -234,6 +234,8 @@ impl<P: Point> Bases<P> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use ark_bn254::{G1Affine, G2Affine};
+    use ark_ec::AffineRepr;
     use ark_ff::UniformRand;
     use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
     use rand_chacha::ChaCha20Rng;

@@ -39,6 +39,7 @@ pub use challenge::{challenge, fingerprint, to_field};
 pub use error::{KeyError, ProveError, VerifyError};
 pub use key::{Form, VerifyingKey, WordGroup, check_deltas};
 pub use key_file::{KeyPoints, ProvingKey};
+pub use msm::sparse;
 pub use points::{fr_from_word, fr_to_word, g1_from_words, g1_to_words, g2_from_words, g2_to_words};
 pub use prove::{Proof, prove};
 pub use rows::check_rows;

@@ -3,7 +3,10 @@
 //! arkworks' routines serve for full-size scalars. A witness has few of those: most wires fit 13 bits, and the wires of the
 //! second round take only as many values as a table has entries.
 
+use ark_bn254::Fr;
 use ark_ec::scalar_mul::variable_base::VariableBaseMSM;
+use ark_ec::{AffineRepr, CurveGroup};
+use ark_ff::{PrimeField, Zero};
 use rayon::prelude::*;
 
 /// Window that minimises additions for `points` signed scalars of `bits` bits: each window costs an addition a point
@@ -64,6 +67,41 @@ fn serial<G: VariableBaseMSM>(scalars: &[i64], point: impl Fn(usize) -> G::MulBa
     total
 }
 
+/// A scalar as an integer of at most 20 bits, if it is one.
+fn integer(scalar: &Fr) -> Option<i64> {
+    let small = |scalar: Fr| match scalar.into_bigint().0 {
+        [low, 0, 0, 0] if low < 1 << 20 => Some(low as i64),
+        _ => None,
+    };
+    small(*scalar).or_else(|| small(-*scalar).map(|magnitude| -magnitude))
+}
+
+/// `Σ scalar_i · point(i)` for scalars of which many are short and points of which many are infinite: wires of circuits that were compiled
+/// elsewhere are bits, mostly, and stand in few of the matrices.
+pub fn sparse<G>(scalars: &[Fr], point: impl Fn(usize) -> G::Affine + Sync) -> G
+where
+    G: VariableBaseMSM<ScalarField = Fr, MulBase = <G as CurveGroup>::Affine> + CurveGroup + Send,
+{
+    let (mut short_points, mut short, mut long_points, mut long) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (i, scalar) in scalars.iter().enumerate().filter(|(_, scalar)| !scalar.is_zero()) {
+        let point = point(i);
+        if point.is_zero() {
+            continue;
+        }
+        match integer(scalar) {
+            Some(integer) => {
+                short_points.push(point);
+                short.push(integer);
+            }
+            None => {
+                long_points.push(point);
+                long.push(*scalar);
+            }
+        }
+    }
+    G::msm_unchecked(&long_points, &long) + small::<G, _>(&short, |i| short_points[i])
+}
+
 /// For each entry of a table the sum of the points that looked it up: `point(i)` goes to entry `values[i]`.
 pub(crate) fn by_entry<G, P>(entries: usize, values: &[u32], point: P) -> Vec<G::MulBase>
 where
@@ -101,6 +139,24 @@ mod tests {
             let expected: G2Projective = g2.iter().zip(&scalars).map(|(p, s)| *p * Fr::from(*s)).sum();
             assert_eq!(small::<G2Projective, _>(&scalars, |i| g2[i]), expected);
         }
+    }
+
+    #[test]
+    fn sparse_products_agree_with_arkworks() {
+        let mut rng = StdRng::seed_from_u64(3);
+        let mut points: Vec<G1Affine> = (0..400).map(|_| G1Projective::rand(&mut rng).into_affine()).collect();
+        points.iter_mut().step_by(3).for_each(|point| *point = G1Affine::zero());
+        let kinds = |k: usize, rng: &mut StdRng| match k % 5 {
+            0 => Fr::from(0u8),
+            1 => Fr::from(rng.gen_range(0..2u8)),
+            2 => -Fr::from(rng.gen_range(0..1u32 << 20)),
+            3 => Fr::from(1u64 << rng.gen_range(18..64)),
+            _ => Fr::rand(rng),
+        };
+        let scalars: Vec<Fr> = (0..400).map(|k| kinds(k, &mut rng)).collect();
+        let expected: G1Projective = points.iter().zip(&scalars).map(|(p, s)| *p * s).sum();
+        assert_eq!(sparse::<G1Projective>(&scalars, |i| points[i]), expected);
+        assert_eq!(sparse::<G1Projective>(&[], |i| points[i]), G1Projective::zero());
     }
 
     #[test]

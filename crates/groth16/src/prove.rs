@@ -137,7 +137,7 @@ fn committed(key: &ProvingKey, witness: &Witness, rng: &mut dyn CryptoRngCore) -
     let field: Vec<Fr> = witness.publics.iter().chain(&witness.field).copied().collect();
 
     let k1 = key.g1(Section::K1);
-    let binding = msm::small::<G1Projective, _>(&small, |i| g1(&k1[i])) + full(&k1[small.len()..], &field);
+    let binding = msm::small::<G1Projective, _>(&small, |i| g1(&k1[i])) + msm::sparse::<G1Projective>(&field, |i| g1(&k1[small.len() + i]));
     let (blinding, c1, chi, second) = loop {
         let blinding = Fr::rand(rng);
         let c1 = (binding + delta2 * blinding).into_affine();
@@ -187,16 +187,15 @@ struct Wires<'a> {
 }
 
 impl Wires<'_> {
-    fn sum<G>(&self, point: impl Fn(usize) -> G::MulBase + Sync) -> G
+    fn sum<G>(&self, point: impl Fn(usize) -> G::Affine + Sync) -> G
     where
-        G: VariableBaseMSM<ScalarField = Fr> + Send,
+        G: VariableBaseMSM<ScalarField = Fr, MulBase = <G as CurveGroup>::Affine> + CurveGroup + Send,
     {
         let first_small = self.layout.public_wires();
         let first_field = self.layout.first_multiplicity() + self.layout.table_entries();
-        let full: Vec<usize> = (0..first_small).chain(first_field..first_field + self.field.len()).collect();
-        let points: Vec<G::MulBase> = full.iter().map(|i| point(*i)).collect();
         let scalars: Vec<Fr> = self.publics.iter().chain(self.field).copied().collect();
-        G::msm_unchecked(&points, &scalars) + msm::small::<G, _>(self.small, |i| point(first_small + i))
+        let others = |i: usize| if i < first_small { i } else { first_field + i - first_small };
+        msm::sparse::<G>(&scalars, |i| point(others(i))) + msm::small::<G, _>(self.small, |i| point(first_small + i))
     }
 }
 

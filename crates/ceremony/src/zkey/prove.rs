@@ -6,7 +6,7 @@ use ark_ff::{FftField, One, UniformRand, Zero};
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use rand_core::CryptoRngCore;
 use rayon::prelude::*;
-use zkslice_groth16::{Proof, Statement, verify};
+use zkslice_groth16::{Proof, Statement, sparse, verify};
 
 use super::Zkey;
 use crate::CeremonyError;
@@ -25,7 +25,7 @@ impl Zkey {
         let key = self.verifying_key()?;
         let h = self.quotient(witness).ok_or_else(|| refused("the key's domain is too large"))?;
         let (r, s) = (Fr::rand(rng), Fr::rand(rng));
-        let sum = |points: &[G1Affine], scalars: &[Fr]| G1Projective::msm_unchecked(points, scalars);
+        let sum = |points: &[G1Affine], scalars: &[Fr]| sparse::<G1Projective>(scalars, |i| points[i]);
         let (a, (b1, (b2, c))) = rayon::join(
             || sum(&self.a, witness),
             || {
@@ -33,8 +33,8 @@ impl Zkey {
                     || sum(&self.b1, witness),
                     || {
                         rayon::join(
-                            || G2Projective::msm_unchecked(&self.b2, witness),
-                            || sum(&self.c, &witness[self.publics + 1..]) + sum(&self.h, &h),
+                            || sparse::<G2Projective>(witness, |i| self.b2[i]),
+                            || sum(&self.c, &witness[self.publics + 1..]) + G1Projective::msm_unchecked(&self.h, &h),
                         )
                     },
                 )
