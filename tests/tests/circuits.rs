@@ -14,7 +14,7 @@ use zkslice_tests::repository;
 
 use crate::chain::signer;
 use crate::requests::{World, block_on};
-use crate::scene::{Scene, ok, refused, run, succeeded};
+use crate::scene::{Scene, ok, refusal, refused, run, succeeded};
 
 fn node(folder: &Path, arguments: &[&str]) {
     let output = Command::new("node").args(arguments).current_dir(folder).output().expect("node runs");
@@ -323,7 +323,19 @@ fn a_thousand_public_signals_cost_less_than_a_tenth() {
     run(&["powersoftau", "new", "bn128", "12", "0.ptau"]);
     run(&["powersoftau", "contribute", "0.ptau", "1.ptau", "-e=x"]);
     ok!("plain", "begin", circuit.path(".r1cs"), "--powers", folder.join("1.ptau"), "-o", folder.join("0.zkey"));
-    ok!("plain", "contribute", folder.join("0.zkey"), "--name", "Ada", "-o", folder.join("1.zkey"));
+    ok!(
+        "plain",
+        "contribute",
+        folder.join("0.zkey"),
+        "--circuit",
+        circuit.path(".r1cs"),
+        "--powers",
+        folder.join("1.ptau"),
+        "--name",
+        "Ada",
+        "-o",
+        folder.join("1.zkey")
+    );
     run(&["zkey", "export", "solidityverifier", "1.zkey", "verifier.sol"]);
     run(&["groth16", "fullprove", input.to_str().unwrap(), circuit.wasm().to_str().unwrap(), "1.zkey", "proof.json", "public.json"]);
     node(repository(), &["tests/tests/circuits.mjs", folder.to_str().unwrap()]);
@@ -382,20 +394,20 @@ fn plain_keys_are_snarkjs_own() {
     refused!(2, ["nobody has contributed"], "plain", "key", scene.path("0.zkey"), "-o", scene.path("no.json"));
     refused!(1, ["nobody has contributed"], "plain", "verify", scene.path("0.zkey"), r1cs, "--powers", powers);
     // Ours, theirs, ours, and a beacon of theirs or of ours.
-    ok!("plain", "contribute", scene.path("0.zkey"), "--name", "Ada", "-o", scene.path("1.zkey"));
+    let contribute = |from: &str, name: &str, to: &str| {
+        run!("plain", "contribute", scene.path(from), "--circuit", r1cs, "--powers", powers, "--name", name, "-o", scene.path(to), "--json")
+    };
+    assert_eq!(contribute("0.zkey", "Ada", "1.zkey").code, Some(0));
     run(&["zkey", "contribute", "1.zkey", "2.zkey", "--name=Ben", "-e=x"]);
-    ok!("plain", "contribute", scene.path("2.zkey"), "--name", "Cy", "-o", scene.path("3.zkey"));
-    refused!(
-        2,
-        ["contributions", "choose another"],
-        "plain",
-        "contribute",
-        scene.path("2.zkey"),
-        "--name",
-        "Di",
-        "-o",
-        scene.path("3.zkey")
-    );
+    assert_eq!(contribute("2.zkey", "Cy", "3.zkey").code, Some(0));
+    refusal(contribute("2.zkey", "Di", "3.zkey"), 2, &["already exists"]);
+    // Two points of C exchanged: nobody divides them.
+    let mut bytes = std::fs::read(scene.path("2.zkey")).unwrap();
+    let c = sections(&bytes).iter().find(|(kind, _)| *kind == 8).unwrap().1.clone();
+    bytes.copy_within(c.start..c.start + 64, c.start + 64);
+    scene.write("bent.zkey", &bytes);
+    refusal(contribute("bent.zkey", "Di", "no.zkey"), 1, &["C is not what it began with"]);
+    assert!(!scene.path("no.zkey").exists());
     let beacon = "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
     ok!("plain", "close", scene.path("3.zkey"), "--name", "drand", "--value", beacon, "-o", scene.path("ours.zkey"));
     run(&["zkey", "beacon", "3.zkey", "final.zkey", beacon, "10", "-n=drand"]);
@@ -405,7 +417,8 @@ fn plain_keys_are_snarkjs_own() {
     let verified = ok!("plain", "verify", scene.path("final.zkey"), r1cs, "--powers", powers);
     let names: Vec<&str> = verified["contributions"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["Ada", "Ben", "Cy", "drand"]);
-    refused!(2, ["closed"], "plain", "contribute", scene.path("final.zkey"), "--name", "Eve", "-o", scene.path("no.zkey"));
+    refusal(contribute("final.zkey", "Eve", "no.zkey"), 2, &["closed"]);
+    assert_eq!((&verified["closed"], &verified["contributions"][3]["beacon"]["value"]), (&json!(true), &json!(beacon)));
 
     let input = scene.write("input.json", br#"{"limit": "1000", "secret": "900"}"#);
     run(&["wtns", "calculate", "small_js/small.wasm", input.to_str().unwrap(), "witness.wtns"]);

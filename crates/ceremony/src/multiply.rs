@@ -62,16 +62,16 @@ pub(crate) fn odd_multiples<P: Point>(points: &[P], w: u32) -> Vec<P> {
 /// How a group splits a scalar: x = Σ x_i·λ^i, with λ times a point for next to nothing.
 pub(crate) trait Split: Point {
     /// The parts x_i, with their signs.
-    fn parts(scalar: &Fr) -> Vec<(bool, Fr)>;
+    fn parts(scalar: &Fr) -> Zeroizing<Vec<(bool, Fr)>>;
 
     /// λ times a point.
     fn endomorphism(point: Self::Group) -> Self::Group;
 }
 
 impl Split for Affine<ark_bn254::g1::Config> {
-    fn parts(scalar: &Fr) -> Vec<(bool, Fr)> {
+    fn parts(scalar: &Fr) -> Zeroizing<Vec<(bool, Fr)>> {
         let (first, second) = Config::scalar_decomposition(*scalar);
-        vec![first, second]
+        Zeroizing::new(vec![first, second])
     }
 
     fn endomorphism(mut point: G1Projective) -> G1Projective {
@@ -81,8 +81,8 @@ impl Split for Affine<ark_bn254::g1::Config> {
 }
 
 impl Split for Affine<ark_bn254::g2::Config> {
-    fn parts(scalar: &Fr) -> Vec<(bool, Fr)> {
-        vec![(true, *scalar)]
+    fn parts(scalar: &Fr) -> Zeroizing<Vec<(bool, Fr)>> {
+        Zeroizing::new(vec![(true, *scalar)])
     }
 
     fn endomorphism(point: G2Projective) -> G2Projective {
@@ -103,14 +103,14 @@ impl<P: Split> Factor<P> {
     const TABLE: usize = 1 << (Self::WIDTH - 1);
 
     pub(crate) fn new(scalar: &Fr) -> Self {
-        let part = |(is_positive, magnitude): (bool, Fr)| {
+        let part = |(is_positive, magnitude): &(bool, Fr)| {
             let mut digits = digits(magnitude.into_bigint(), Self::WIDTH);
-            if !is_positive {
+            if !*is_positive {
                 digits.iter_mut().for_each(|digit| *digit = -*digit);
             }
             Zeroizing::new(digits)
         };
-        Self { parts: P::parts(scalar).into_iter().map(part).collect(), _of: PhantomData }
+        Self { parts: P::parts(scalar).iter().map(part).collect(), _of: PhantomData }
     }
 
     /// Σ digit·2^i·λ^part: `add` adds an odd multiple, of which it is told the index, whether it is subtracted, and the part.

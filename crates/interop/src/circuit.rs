@@ -10,6 +10,7 @@
 //! public signals. A row stays a row.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use ark_bn254::Fr;
 use ark_ff::{One, PrimeField};
@@ -28,8 +29,6 @@ pub const HOLDS: &str = "proof-holds";
 /// Input of a circuit that has none: any number, which tells requests apart.
 pub const TAG: &str = "request-tag";
 
-const SAME_NAME: &str = "two signals have this name";
-
 /// What a signal at the border is: a tensor that is public or committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
@@ -45,7 +44,7 @@ impl Port {
     }
 
     /// Wires of its elements; none where the circuit has no such signal.
-    fn wires(&self) -> std::ops::Range<usize> {
+    fn wires(&self) -> Range<usize> {
         self.signal.first_wire.map_or(0..0, |first| first..first.saturating_add(self.signal.count()))
     }
 }
@@ -119,85 +118,37 @@ impl ForeignCircuit {
     /// [`InteropError::Signal`]: a public signal that is not bound, or bound twice, or that no row uses, so that the circuit says nothing of
     /// it. [`InteropError::Malformed`]: a row that names a wire twice, which no compiler writes.
     pub fn new(r1cs: R1cs, ports: Vec<Port>, private: Vec<Signal>) -> Result<Self, InteropError> {
-        let malformed = |reason: String| Err(InteropError::malformed("circuit", reason));
-        let mut used = vec![false; r1cs.wires];
-        for (index, row) in r1cs.rows.iter().enumerate() {
-            for combination in row {
-                let mut wires: Vec<u32> = combination.iter().map(|(wire, _)| *wire).collect();
-                wires.sort_unstable();
-                if let Some(pair) = wires.windows(2).find(|pair| pair[0] == pair[1]) {
-                    return malformed(format!("row {index} names wire {} twice in one sum", pair[0]));
-                }
-            }
-            // A row that always holds says nothing of its wires.
-            if !always_holds(row) {
-                row.iter().flatten().for_each(|(wire, _)| used[*wire as usize] = true);
-            }
-        }
+        let malformed = |reason: &str| Err(InteropError::malformed("circuit", reason));
         if !ports.is_sorted_by_key(|port| port.kind == TensorKind::Output) {
-            return malformed("its outputs do not follow its inputs".into());
+            return malformed("its outputs do not follow its inputs");
         }
-        let (outputs, publics) = (r1cs.outputs, r1cs.publics());
-        let bounds = publics + r1cs.private_inputs;
-        let mut bound = vec![false; bounds + 1];
-        let mut names = BTreeSet::new();
         let inputs = ports.iter().filter(|port| port.kind != TensorKind::Output).count();
+        if inputs == 0 || inputs == ports.len() {
+            return malformed("it has no input or no output that is bound");
+        }
+        let used = used_wires(&r1cs)?;
+        let mut owners = Owners::new(&r1cs);
         for port in &ports {
-            let name = port.signal.name.as_str();
-            if count(&port.signal).is_none_or(|count| count > r1cs.wires) {
-                return Err(InteropError::signal(name, "it has more elements than the circuit has wires, or none"));
+            let Port { signal, kind } = port;
+            if signal.kind.is_none() {
+                return Err(InteropError::signal(&signal.name, "it has no type"));
             }
-            let allowed = match port.kind {
-                TensorKind::Output => 1..outputs + 1,
-                TensorKind::PublicInput => outputs + 1..publics + 1,
-                TensorKind::PrivateInput => publics + 1..bounds + 1,
-                TensorKind::Boundary => 0..0,
-            };
-            if !names.insert(name) {
-                return Err(InteropError::signal(name, SAME_NAME));
-            }
-            if port.signal.kind.is_none() {
-                return Err(InteropError::signal(name, "it has no type"));
-            }
-            let wires = port.wires();
-            let own = wires.is_empty() && port.signal.first_wire.is_none() && port.signal.shape.is_empty();
-            let fits_own = match (name, port.kind, port.signal.kind) {
-                (HOLDS, TensorKind::Output, Some(SignalType::Unsigned(1))) => outputs == 0,
+            let is_own = match (signal.name.as_str(), kind, signal.kind) {
+                (HOLDS, TensorKind::Output, Some(SignalType::Unsigned(1))) => r1cs.outputs == 0,
                 (TAG, TensorKind::PublicInput, Some(SignalType::Unsigned(32))) => inputs == 1,
                 _ => false,
             };
-            if own != wires.is_empty() || (own && !fits_own) || (!own && (wires.start < allowed.start || wires.end > allowed.end)) {
-                return Err(InteropError::signal(name, "its wires are not those of such a signal: it is of another circuit"));
-            }
-            for wire in wires {
-                if std::mem::replace(&mut bound[wire], true) {
-                    return Err(InteropError::signal(name, "its wires are another signal's too"));
-                }
+            for wire in owners.take(signal, *kind, is_own && signal.shape.is_empty())? {
                 if !used[wire] {
                     let reason = "no row uses it, so a proof says nothing of it: use it in a constraint, or leave it out of the circuit";
-                    return Err(InteropError::signal(&element(&port.signal, wire), reason));
+                    return Err(InteropError::signal(&element(signal, wire), reason));
                 }
             }
         }
         for signal in &private {
-            let name = signal.name.as_str();
-            // A private input that had a bound signal's name would be published as that.
-            if !names.insert(name) {
-                return Err(InteropError::signal(name, SAME_NAME));
-            }
-            let wires = signal.first_wire.zip(count(signal)).and_then(|(first, count)| Some(first..first.checked_add(count)?));
-            let within = wires.filter(|wires| wires.start > publics && wires.end <= bounds + 1);
-            let apart = |wires: std::ops::Range<usize>| wires.into_iter().all(|wire| !std::mem::replace(&mut bound[wire], true));
-            if signal.kind.is_some() || !within.is_some_and(apart) {
-                return Err(InteropError::signal(name, "its wires are not those of such a signal: it is of another circuit"));
-            }
+            owners.take(signal, TensorKind::PrivateInput, false)?;
         }
-        if let Some(wire) = (1..=bounds).find(|wire| !bound[*wire]) {
-            return malformed(format!("its wire {wire}, an input or output, is no signal's"));
-        }
-        if ports.iter().all(|port| port.kind != TensorKind::Output) || ports.first().is_none_or(|port| port.kind == TensorKind::Output) {
-            return malformed("it has no input or no output that is bound".into());
-        }
+        owners.check_all()?;
         Ok(Self { r1cs, ports, private })
     }
 
@@ -348,6 +299,77 @@ impl ForeignCircuit {
             digits.append(&mut own);
         }
         Ok(digits)
+    }
+}
+
+/// Wires that some row says something of.
+fn used_wires(r1cs: &R1cs) -> Result<Vec<bool>, InteropError> {
+    let mut used = vec![false; r1cs.wires];
+    for (index, row) in r1cs.rows.iter().enumerate() {
+        for combination in row {
+            let mut wires: Vec<u32> = combination.iter().map(|(wire, _)| *wire).collect();
+            wires.sort_unstable();
+            if let Some(pair) = wires.windows(2).find(|pair| pair[0] == pair[1]) {
+                let reason = format!("row {index} names wire {} twice in one sum", pair[0]);
+                return Err(InteropError::malformed("circuit", reason));
+            }
+        }
+        if !always_holds(row) {
+            row.iter().flatten().for_each(|(wire, _)| used[*wire as usize] = true);
+        }
+    }
+    Ok(used)
+}
+
+/// Which inputs and outputs are a signal's: each is one signal's, and each signal has a name of its own.
+struct Owners<'a> {
+    r1cs: &'a R1cs,
+    names: BTreeSet<String>,
+    taken: Vec<bool>,
+}
+
+impl<'a> Owners<'a> {
+    fn new(r1cs: &'a R1cs) -> Self {
+        Self { r1cs, names: BTreeSet::new(), taken: vec![false; 1 + r1cs.publics() + r1cs.private_inputs] }
+    }
+
+    /// The wires of a signal of a kind, taken. One that is put beside the circuit has none, if `may_have_none`.
+    fn take(&mut self, signal: &Signal, kind: TensorKind, may_have_none: bool) -> Result<Range<usize>, InteropError> {
+        let refused = |reason| Err(InteropError::signal(&signal.name, reason));
+        // A private input that had a bound signal's name would be published as that.
+        if !self.names.insert(signal.name.clone()) {
+            return refused("two signals have this name");
+        }
+        let (publics, all) = (1 + self.r1cs.publics(), self.taken.len());
+        let allowed = match kind {
+            TensorKind::Output => 1..1 + self.r1cs.outputs,
+            TensorKind::PublicInput => 1 + self.r1cs.outputs..publics,
+            TensorKind::PrivateInput => publics..all,
+            TensorKind::Boundary => 0..0,
+        };
+        let Some(count) = count(signal).filter(|count| *count <= self.r1cs.wires) else {
+            return refused("it has more elements than the circuit has wires, or none");
+        };
+        let wires = match signal.first_wire {
+            None if may_have_none => return Ok(0..0),
+            None => None,
+            Some(first) => first.checked_add(count).map(|end| first..end),
+        };
+        let Some(wires) = wires.filter(|wires| allowed.start <= wires.start && wires.end <= allowed.end) else {
+            return refused("its wires are not those of such a signal: it is of another circuit");
+        };
+        if self.taken[wires.clone()].iter_mut().any(|taken| std::mem::replace(taken, true)) {
+            return refused("its wires are another signal's too");
+        }
+        Ok(wires)
+    }
+
+    /// Refuses an input or output that is no signal's.
+    fn check_all(&self) -> Result<(), InteropError> {
+        match (1..self.taken.len()).find(|wire| !self.taken[*wire]) {
+            Some(wire) => Err(InteropError::malformed("circuit", format!("its wire {wire}, an input or output, is no signal's"))),
+            None => Ok(()),
+        }
     }
 }
 

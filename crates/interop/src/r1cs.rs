@@ -17,6 +17,8 @@ use crate::binary::{Cursor, Sections, element_bytes, field_header, write};
 
 const WHAT: &str = ".r1cs file";
 const MAGIC: [u8; 4] = *b"r1cs";
+/// Circom leaves a private input out of the wires if no row uses it, and counts it all the same.
+pub(crate) const UNUSED: &str = "a private input that no row uses has no wire; use it in a constraint, or leave it out of the circuit";
 /// Bytes of a term.
 const TERM: usize = 36;
 
@@ -56,7 +58,7 @@ impl R1cs {
         let rows = header.number()? as usize;
         header.end()?;
         if outputs + public_inputs + private_inputs >= wires {
-            return Err(InteropError::malformed(WHAT, "it has fewer wires than inputs and outputs"));
+            return Err(InteropError::malformed(WHAT, format!("it has fewer wires than inputs and outputs: {UNUSED}")));
         }
         // A label for each wire, which the file has to be as long for.
         let labels: usize = sections.all(3).map(<[u8]>::len).sum();

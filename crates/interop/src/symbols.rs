@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::r1cs::UNUSED;
 use crate::{InteropError, R1cs};
 
 const WHAT: &str = ".sym file";
@@ -52,13 +53,17 @@ impl Symbols {
         let mut names: BTreeMap<usize, &str> = BTreeMap::new();
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
             let fields: Vec<&str> = line.splitn(4, ',').collect();
-            let [_, wire, _, name] = fields[..] else {
+            let [label, wire, _, name] = fields[..] else {
                 return Err(malformed(format!("line {} is not label, wire, component, name", number + 1)));
             };
             let wire: i64 = wire.parse().map_err(|_| malformed(format!("line {} has no wire", number + 1)))?;
             let Some(own) = name.strip_prefix(MAIN) else { continue };
             if own.chars().any(char::is_control) {
                 return Err(malformed(format!("the name in line {} is none of Circom's", number + 1)));
+            }
+            // Labels count outputs and inputs first, as the wires do where none is left out.
+            if wire < 0 && label.parse().is_ok_and(|label: usize| label <= bound) {
+                return Err(InteropError::signal(own, UNUSED));
             }
             if let Some(wire) = usize::try_from(wire).ok().filter(|wire| (1..=bound).contains(wire)) {
                 names.entry(wire).or_insert(own);

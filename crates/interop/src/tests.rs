@@ -145,6 +145,7 @@ fn names_are_those_of_the_circuit() {
         ("1,1,0,main.a[18446744073709551615]\n2,2,0,main.b\n", "side by side"),
         ("1,1,0,main.a\n2,2,0,main.a\n", "side by side"),
         ("1,1,0,main.a\n", "no name for wire 2"),
+        ("1,1,0,main.a\n2,-1,0,main.b\n3,2,0,main.c\n", "'b': a private input that no row uses"),
         ("1,1,0,main.a]\n2,2,0,main.b\n", "cannot be read"),
         ("1,1,main.a\n", "line 1"),
         ("1,x,0,main.a\n", "line 1 has no wire"),
@@ -381,8 +382,8 @@ fn circuits_that_bind_too_little_are_refused() {
     refused(private(&|signal| signal.first_wire = Some(4)), "'z': its wires");
     refused(private(&|signal| signal.first_wire = Some(1)), "'z': its wires");
     refused(private(&|signal| signal.first_wire = None), "'z': its wires");
-    refused(private(&|signal| signal.shape = vec![1 << 40]), "'z': its wires");
-    refused(private(&|signal| signal.shape = vec![0]), "'z': its wires");
+    refused(private(&|signal| signal.shape = vec![1 << 40]), "'z': it has more elements");
+    refused(private(&|signal| signal.shape = vec![0]), "'z': it has more elements");
     refused(ForeignCircuit::new(sample(), good.ports().to_vec(), Vec::new()), "its wire 5");
     // Rows that hold whatever their wires are do not count as use.
     for row in [

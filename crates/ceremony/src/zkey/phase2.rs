@@ -59,10 +59,9 @@ impl Zkey {
         let pins = (0..=publics).map(|wire| (false, (rows + wire) as u32, wire as u32, Fr::one()));
         coefficients.extend(pins);
         let c_entries = || r1cs.rows.iter().enumerate().flat_map(|(row, [.., c])| c.iter().map(move |term| (row, *term)));
-        if let Some(wire) = (1..=publics as u32).find(|wire| {
-            let in_rows = coefficients.iter().any(|(_, row, named, _)| named == wire && (*row as usize) < rows);
-            !in_rows && c_entries().all(|(_, (named, _))| named != *wire)
-        }) {
+        let mut used = vec![false; r1cs.wires];
+        r1cs.rows.iter().flatten().flatten().for_each(|(wire, _)| used[*wire as usize] = true);
+        if let Some(wire) = (1..=publics).find(|wire| !used[*wire]) {
             return Err(CeremonyError::Refused(format!("no row uses public wire {wire}: a proof would say nothing of it")));
         }
         let columns = Columns::new(r1cs.wires, &mut |visit| {
@@ -155,16 +154,21 @@ impl Zkey {
         hasher
     }
 
-    fn is_closed(&self) -> bool {
+    /// Whether a beacon has been applied: nothing may follow it.
+    pub fn is_closed(&self) -> bool {
         self.contributions.last().is_some_and(|last| last.beacon.is_some())
     }
 
     /// Contributes: draws a secret, applies it and forgets it. Gives the hash to publish, which snarkjs prints too.
     ///
     /// # Errors
-    /// [`CeremonyError::Refused`] after the beacon. Whether the points are the circuit's is for [`Zkey::verify`]: run it before.
-    pub fn contribute(&mut self, name: &str, rng: &mut dyn CryptoRngCore) -> Result<[u8; 64], CeremonyError> {
+    /// [`CeremonyError::Refused`] after the beacon; as [`Zkey::check`]. The key is then as it was.
+    pub fn contribute(&mut self, name: &str, initial: &Self, rng: &mut dyn CryptoRngCore) -> Result<[u8; 64], CeremonyError> {
         check_name(name)?;
+        if self.is_closed() {
+            return Err(CeremonyError::Refused("the key is closed: its beacon has been applied".into()));
+        }
+        self.check(initial, rng)?;
         let secret = loop {
             let x = Fr::rand(rng);
             if !x.is_zero() && !x.square().is_one() {
@@ -210,15 +214,27 @@ impl Zkey {
         Ok(hash)
     }
 
-    /// Verifies everything, from the circuit and the powers on: `initial` is what [`Zkey::begin`] gives.
+    /// Verifies a key that is in use, from the circuit and the powers on: `initial` is what [`Zkey::begin`] gives.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Invalid`] says what is wrong, also where nobody has contributed; [`CeremonyError::Key`] for a key that verifies
+    /// anything.
+    pub fn verify(&self, initial: &Self, rng: &mut dyn CryptoRngCore) -> Result<(), CeremonyError> {
+        if self.contributions.is_empty() {
+            return Err(CeremonyError::Invalid("nobody has contributed, so that everybody knows its δ".into()));
+        }
+        self.check(initial, rng)?;
+        self.verifying_key()?;
+        Ok(())
+    }
+
+    /// Checks what a contributor must know before a secret is drawn: whoever divides points that are not the key's divides what somebody
+    /// else likes, and an IC point over δ proves any public signals.
     ///
     /// # Errors
     /// [`CeremonyError::Invalid`] says what is wrong.
-    pub fn verify(&self, initial: &Self, rng: &mut dyn CryptoRngCore) -> Result<(), CeremonyError> {
+    pub fn check(&self, initial: &Self, rng: &mut dyn CryptoRngCore) -> Result<(), CeremonyError> {
         let invalid = |reason: String| Err(CeremonyError::Invalid(reason));
-        if self.contributions.is_empty() {
-            return invalid("nobody has contributed, so that everybody knows its δ".into());
-        }
         let mut hasher = Blake2b512::new().chain_update(self.circuit_hash);
         let (g1, g2) = (G1Affine::generator(), G2Affine::generator());
         let mut delta = g1;
@@ -234,13 +250,14 @@ impl Zkey {
             if !same_ratio(*s, *sx, p, *spx) {
                 return wrong("it does not prove that its secret was known");
             }
-            if !same_ratio(delta, *after, p, *spx) || *after == delta || *after == -delta {
-                return wrong("δ is not the one before times its secret, or the secret is ±1");
+            if !same_ratio(delta, *after, p, *spx) || after.x == delta.x || after.x == g1.x {
+                return wrong("δ is not the one before times its secret, or is ± the one before or ±1");
             }
             if let Some((value, exponent)) = &contribution.beacon {
                 if index + 1 != self.contributions.len() || u32::from(*exponent) > MOST_ITERATIONS {
                     return wrong("a beacon is no last contribution, or is hashed too often");
                 }
+                check_value(value).map_err(CeremonyError::Invalid)?;
                 let mut stream = Stream::of_beacon(value, (*exponent).into());
                 let secret = stream.scalar();
                 let point = stream.g1();
@@ -284,5 +301,114 @@ impl ZkeyContribution {
         let mut hasher = Blake2b512::new();
         self.hash_into(&mut hasher);
         hasher.finalize().into()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    fn rng() -> ChaCha20Rng {
+        ChaCha20Rng::from_seed([5; 32])
+    }
+
+    /// A key that nobody has contributed to: of no circuit, for the second phase does not look at one.
+    fn initial() -> Zkey {
+        let mut rng = rng();
+        let mut points = |count: usize| (0..count).map(|_| G1Affine::rand(&mut rng)).collect::<Vec<_>>();
+        let (single, ic, a, b1, c, h) = (points(2), points(2), points(4), points(4), points(2), points(2));
+        Zkey {
+            wires: 4,
+            publics: 1,
+            domain: 2,
+            alpha: single[0],
+            beta: single[1],
+            beta2: G2Affine::rand(&mut rng),
+            gamma2: G2Affine::generator(),
+            delta: G1Affine::generator(),
+            delta2: G2Affine::generator(),
+            ic,
+            coefficients: Vec::new(),
+            a,
+            b1,
+            b2: (0..4).map(|_| G2Affine::rand(&mut rng)).collect(),
+            c,
+            h,
+            circuit_hash: [9; 64],
+            contributions: Vec::new(),
+        }
+    }
+
+    fn applied(mut key: Zkey, secret: Fr, beacon: Option<BeaconValue>) -> Zkey {
+        key.apply("Eve", beacon, &Secret(secret), G1Affine::rand(&mut rng())).unwrap();
+        key
+    }
+
+    fn says(result: Result<impl std::fmt::Debug, CeremonyError>, what: &str) {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+
+    #[test]
+    fn contributions_are_made_and_verified() {
+        let (first, mut key) = (initial(), initial());
+        for name in ["Ada", "Ben"] {
+            key.check(&first, &mut rng()).unwrap();
+            key.contribute(name, &first, &mut rng()).unwrap();
+        }
+        key.verify(&first, &mut rng()).unwrap();
+        key.close("drand", &[7; 32], 4).unwrap();
+        key.verify(&first, &mut rng()).unwrap();
+        says(key.contribute("Cy", &first, &mut rng()), "closed");
+        says(first.verify(&first, &mut rng()), "nobody has contributed");
+    }
+
+    /// An honest contributor divides what it is handed: a point of IC in C's place would come back as IC/δ, which proves any public signals.
+    #[test]
+    fn attack_a_contributor_with_other_points() {
+        let first = initial();
+        for change in [
+            (|key: &mut Zkey| key.c[0] = key.ic[1]) as fn(&mut Zkey),
+            |key| key.c.swap(0, 1),
+            |key| key.h[1] = key.ic[0],
+            |key| key.ic[1] = key.c[0],
+            |key| key.delta = key.alpha,
+            |key| key.delta2 = key.beta2,
+            |key| key.gamma2 = key.beta2,
+            |key| key.circuit_hash[3] ^= 1,
+        ] {
+            for contributed in [false, true] {
+                let mut key = initial();
+                if contributed {
+                    key.contribute("Ada", &first, &mut rng()).unwrap();
+                }
+                change(&mut key);
+                let before = key.clone();
+                assert!(key.contribute("Ben", &first, &mut rng()).is_err());
+                assert!(key == before, "a key that was refused has changed");
+            }
+        }
+    }
+
+    #[test]
+    fn attack_deltas_that_come_back() {
+        let first = initial();
+        let x = Fr::from(12345u64);
+        for second in [x.inverse().unwrap(), -x.inverse().unwrap()] {
+            says(applied(applied(first.clone(), x, None), second, None).verify(&first, &mut rng()), "±1");
+        }
+        for second in [Fr::one(), -Fr::one()] {
+            says(applied(applied(first.clone(), x, None), second, None).verify(&first, &mut rng()), "± the one before");
+        }
+        let mut stream = Stream::of_beacon(&[7; 3], 1);
+        let secret = stream.scalar();
+        let mut short = applied(first.clone(), x, None);
+        short.apply("drand", Some((vec![7; 3], 1)), &Secret(secret), stream.g1()).unwrap();
+        says(short.verify(&first, &mut rng()), "16 to 256 bytes");
+        says(applied(applied(first.clone(), x, None), x, Some((vec![7; 32], 1))).verify(&first, &mut rng()), "beacon's value");
     }
 }

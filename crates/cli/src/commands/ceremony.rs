@@ -229,7 +229,7 @@ fn powers(path: &Path, slices: &[Slice<'_>], output: &Output) -> Result<(Powers,
     Ok((powers, said))
 }
 
-fn describe(powers: &Powers) -> String {
+pub(crate) fn describe(powers: &Powers) -> String {
     match powers.published() {
         Some(name) => format!("powers of tau of the published file {name}"),
         None => format!("powers of tau that are in no list, of BLAKE2b {}, by: {}", powers.source(), powers.contributors().join("; ")),
@@ -250,14 +250,14 @@ const MOST_ENTROPY: u64 = 1 << 20;
 
 /// What secrets are drawn from: the operating system, and with that whatever the contributor brings. Zeroized on drop.
 #[derive(zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
-struct Entropy {
+pub(crate) struct Entropy {
     /// Hash of what was brought.
     brought: Option<[u8; 32]>,
     count: u64,
 }
 
 impl Entropy {
-    fn new(path: Option<&Path>) -> Result<Self, CliError> {
+    pub(crate) fn new(path: Option<&Path>) -> Result<Self, CliError> {
         let Some(path) = path else { return Ok(Self { brought: None, count: 0 }) };
         let io = |error| CliError::input(format!("{}: {error}", path.display()));
         // As large as it gets, so that no part of it is left where it was moved from.
@@ -375,6 +375,14 @@ fn begin(args: BeginArgs, output: &Output) -> Result<(), CliError> {
     Ok(())
 }
 
+/// The memory of a process that dies is not to be kept.
+pub(crate) fn no_core_dumps() -> Result<(), CliError> {
+    #[cfg(unix)]
+    rustix::process::setrlimit(rustix::process::Resource::Core, rustix::process::Rlimit { current: Some(0), maximum: Some(0) })
+        .map_err(|error| CliError::failed(format!("core dumps cannot be turned off: {error}")))?;
+    Ok(())
+}
+
 fn contribute(args: ContributeArgs, output: &Output) -> Result<(), CliError> {
     let started = std::time::Instant::now();
     let path = args.output.as_ref().unwrap_or(&args.ceremony);
@@ -388,10 +396,7 @@ fn contribute(args: ContributeArgs, output: &Output) -> Result<(), CliError> {
     let Some(_lock) = lock else {
         return Err(CliError::failed(format!("{}: another zkslice is writing it; run this again when it is done", path.display())));
     };
-    // The memory of a process that dies is not to be kept.
-    #[cfg(unix)]
-    rustix::process::setrlimit(rustix::process::Resource::Core, rustix::process::Rlimit { current: Some(0), maximum: Some(0) })
-        .map_err(|error| CliError::failed(format!("core dumps cannot be turned off: {error}")))?;
+    no_core_dumps()?;
     let mut ceremony = Ceremony::open(&args.ceremony)?;
     let mut rng = Entropy::new(args.entropy_file.as_deref())?;
     let bar = output.bar(ceremony.points(), "multiplying points");

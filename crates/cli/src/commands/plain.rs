@@ -10,6 +10,7 @@ use zkslice_ceremony::{CeremonyError, Powers, Zkey};
 use zkslice_groth16::snarkjs;
 use zkslice_interop::{R1cs, read_wtns};
 
+use super::ceremony::{Entropy, describe, no_core_dumps};
 use super::{check_replaceable, read, write};
 use crate::error::CliError;
 use crate::output::Output;
@@ -17,7 +18,7 @@ use crate::output::Output;
 /// Keys and proofs of plain Groth16 in the files of snarkjs: what other tools read. Oracles take packages (`zkslice import`), not these.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  zkslice plain begin circuit.r1cs --powers powers.ptau -o 0.zkey\n  zkslice plain contribute 0.zkey --name Ada -o 1.zkey\n  zkslice plain close 1.zkey --name \"drand, round 9\" --value 0x… -o final.zkey\n  zkslice plain verify final.zkey circuit.r1cs --powers powers.ptau\n  zkslice plain prove final.zkey witness.wtns -o proof.json --public public.json"
+    after_help = "Examples:\n  zkslice plain begin circuit.r1cs --powers powers.ptau -o 0.zkey\n  zkslice plain contribute 0.zkey --circuit circuit.r1cs --powers powers.ptau --name Ada -o 1.zkey\n  zkslice plain close 1.zkey --name \"drand, round 9\" --value 0x… -o final.zkey\n  zkslice plain verify final.zkey circuit.r1cs --powers powers.ptau\n  zkslice plain prove final.zkey witness.wtns -o proof.json --public public.json"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -49,12 +50,21 @@ struct BeginArgs {
     output: PathBuf,
 }
 
-/// Multiply δ by a secret that nobody learns.
+/// Multiply δ by a secret that nobody learns, once the key is checked from its circuit and the powers of tau on.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  zkslice plain contribute 0.zkey --name Ada -o 1.zkey")]
+#[command(after_help = "Examples:\n  zkslice plain contribute 0.zkey --circuit circuit.r1cs --powers powers.ptau --name Ada -o 1.zkey")]
 struct ContributeArgs {
     /// The key so far.
     zkey: PathBuf,
+    /// The circuit: an honest contributor to other points than its key's may be all that a forger needs.
+    #[arg(long)]
+    circuit: PathBuf,
+    /// The `.ptau` file.
+    #[arg(long)]
+    powers: PathBuf,
+    /// A file whose bytes go into the secret beside those of the operating system, if you do not trust these alone.
+    #[arg(long)]
+    entropy_file: Option<PathBuf>,
     /// What you are called.
     #[arg(long)]
     name: String,
@@ -149,14 +159,14 @@ fn circuit(path: &Path) -> Result<R1cs, CliError> {
 }
 
 /// The first key of a circuit, and what is known of the powers.
-fn begun(r1cs: &R1cs, powers: &Path, output: &Output) -> Result<Zkey, CliError> {
+fn begun(r1cs: &R1cs, powers: &Path, output: &Output) -> Result<(Zkey, String), CliError> {
     let bar = output.spinner("checking the powers");
     let domains = BTreeSet::from([Zkey::domain_of(r1cs)]);
     let checked = Powers::import(powers, &domains, &mut OsRng, &mut |step| bar.set_message(step.to_owned())).map_err(failed)?;
     bar.set_message("making the first key");
     let key = Zkey::begin(r1cs, &checked, powers).map_err(failed)?;
     bar.finish_and_clear();
-    Ok(key)
+    Ok((key, describe(&checked)))
 }
 
 fn json(path: &Path) -> Result<Value, CliError> {
@@ -180,14 +190,18 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     match args.step {
         Step::Begin(BeginArgs { r1cs, powers, output: path }) => {
             check_output(&path)?;
-            let key = begun(&circuit(&r1cs)?, &powers, output)?;
+            let (key, said) = begun(&circuit(&r1cs)?, &powers, output)?;
             key.save(&path).map_err(failed)?;
-            output.result(&json!({ "key": path }), &[format!("{}: {} wires, nobody has contributed yet", path.display(), key.wires())]);
+            let line = format!("{}: {} wires, nobody has contributed yet; {said}", path.display(), key.wires());
+            output.result(&json!({ "key": path, "powers": said }), &[line]);
         }
-        Step::Contribute(ContributeArgs { zkey, name, output: path }) => {
+        Step::Contribute(ContributeArgs { zkey, circuit: r1cs, powers, entropy_file, name, output: path }) => {
             check_output(&path)?;
+            no_core_dumps()?;
             let mut key = Zkey::open(&zkey).map_err(failed)?;
-            let hash = hex::encode(key.contribute(&name, &mut OsRng).map_err(failed)?);
+            let (initial, _) = begun(&circuit(&r1cs)?, &powers, output)?;
+            let mut rng = Entropy::new(entropy_file.as_deref())?;
+            let hash = hex::encode(key.contribute(&name, &initial, &mut rng).map_err(failed)?);
             key.save(&path).map_err(failed)?;
             let line = format!("{}: contribution {} of {name:?}; publish its hash: {hash}", path.display(), key.contributions().len());
             output.result(&json!({ "key": path, "hash": hash }), &[line]);
@@ -203,20 +217,27 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         }
         Step::Verify(VerifyArgs { zkey, r1cs, powers }) => {
             let key = Zkey::open(&zkey).map_err(failed)?;
-            let initial = begun(&circuit(&r1cs)?, &powers, output)?;
+            let (initial, said) = begun(&circuit(&r1cs)?, &powers, output)?;
             key.verify(&initial, &mut OsRng).map_err(failed)?;
-            let line = |contribution: &zkslice_ceremony::ZkeyContribution| {
-                let by = if contribution.beacon.is_some() { "beacon" } else { "contribution" };
-                format!("  {by} {:?}: {}", contribution.name, hex::encode(contribution.hash()))
-            };
-            let mut lines = vec![format!("{}: verified, {} contributions", zkey.display(), key.contributions().len())];
-            lines.extend(key.contributions().iter().map(line));
-            let hashes: Vec<Value> = key
-                .contributions()
-                .iter()
-                .map(|c| json!({ "name": c.name, "beacon": c.beacon.is_some(), "hash": hex::encode(c.hash()) }))
-                .collect();
-            output.result(&json!({ "valid": true, "contributions": hashes }), &lines);
+            let closed = if key.is_closed() { "closed" } else { "not closed yet: its last contributor chose the key" };
+            let mut lines = vec![format!("{}: verified, {closed}", zkey.display()), said.clone()];
+            let mut list = Vec::new();
+            for contribution in key.contributions() {
+                let (name, hash) = (&contribution.name, hex::encode(contribution.hash()));
+                let beacon = contribution.beacon.as_ref().map(|(value, exponent)| (hex::encode(value), *exponent));
+                lines.push(match &beacon {
+                    None => format!("  contribution {name:?}: {hash}"),
+                    Some((value, exponent)) => format!("  beacon {name:?}, 0x{value}, hashed 2^{exponent} times: {hash}"),
+                });
+                let beacon = beacon.map(|(value, exponent)| json!({ "value": value, "exponent": exponent }));
+                list.push(json!({ "name": name, "beacon": beacon, "hash": hash }));
+            }
+            lines.push(
+                "Left to you: that contributors published these hashes, for names are in none, and that the beacon was named beforehand."
+                    .into(),
+            );
+            let value = json!({ "valid": true, "closed": key.is_closed(), "powers": said, "contributions": list });
+            output.result(&value, &lines);
         }
         Step::Key(KeyArgs { zkey, output: path }) => {
             check_replaceable(&path, "verifying key", |bytes| {
