@@ -442,3 +442,156 @@ fn keys_of_a_ceremony_are_answered_for_on_a_chain_that_is_not_local() {
     assert_eq!(done["status"], "fulfilled", "{relayed}");
     assert_eq!(done["outputs"], ok!("run", pkg, "--inputs", scene.input())["answers"][0]);
 }
+
+/// A ceremony for the small circuits that nobody has contributed to, and its powers.
+fn of_small(circuits: &[small::Small; 2]) -> (Ceremony, Powers) {
+    let level = |circuit: &small::Small| circuit.circuit().unwrap().layout().rows().next_power_of_two().trailing_zeros();
+    let powers = import(&made().prepared, &[level(&circuits[0]), level(&circuits[1])]).unwrap();
+    let beacon = Beacon { source: "drand, round 9".into(), exponent: 4 };
+    (Ceremony::begin(&[&circuits[0], &circuits[1]], &powers, beacon, &mut |_| ()).unwrap(), powers)
+}
+
+/// A coordinator's process, which ends with this.
+struct Serving {
+    child: std::process::Child,
+    url: String,
+}
+
+impl Serving {
+    fn start(folder: &Path, begun: Option<&Path>, listen: &str) -> Self {
+        use std::io::BufRead;
+        let mut command = Command::new(zkslice_tests::zkslice());
+        command.args(["ceremony", "serve", "--json", "--listen", listen]).arg(folder);
+        if let Some(begun) = begun {
+            command.arg("--ceremony").arg(begun);
+        }
+        let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        Self { child, url: said["url"].as_str().unwrap().to_owned() }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // As kill −9 does.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Three contributors with one command each, and a coordinator that is killed while they contribute. Nobody trusts it: the result verifies.
+#[test]
+fn contributors_meet_at_a_coordinator() {
+    let scene = Scene::new();
+    let circuits = small::circuits();
+    let (first, powers) = of_small(&circuits);
+    let (begun, folder) = (scene.path("begun"), scene.path("served"));
+    first.save(&begun).unwrap();
+
+    let serving = Serving::start(&folder, Some(&begun), "127.0.0.1:0");
+    refused!(2, ["another process serves it"], "ceremony", "serve", folder);
+    let listen = serving.url.trim_start_matches("http://").to_owned();
+    let contribute = |name: &str| {
+        let file = scene.path(&format!("{name}.ceremony"));
+        let mut command = Command::new(zkslice_tests::zkslice());
+        command.args(["ceremony", "contribute", "--json", "--url", &serving.url, "--name", name]).arg(file);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let clients = ["Ada", "Ben", "Cy"].map(contribute);
+    let url = serving.url.clone();
+    // Killed once somebody waits, and started again.
+    let queue = folder.join("queue.json");
+    while !std::fs::read_to_string(&queue).is_ok_and(|text| text.contains("Ada") || text.contains("Ben") || text.contains("Cy")) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    drop(serving);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let serving = Serving::start(&folder, None, &listen);
+    assert_eq!(serving.url, url);
+    let mut hashes = BTreeSet::new();
+    for client in clients {
+        let output = client.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        hashes.insert(said["hash"].as_str().unwrap().to_owned());
+    }
+    refused!(1, ["waits or has contributed already"], "ceremony", "contribute", scene.path("again"), "--url", serving.url, "--name", "Ada");
+    assert!(!scene.path("again.ticket").exists());
+    drop(serving);
+    let mut ceremony = Ceremony::open(&folder.join("ceremony")).unwrap();
+    let published: BTreeSet<String> = ceremony.attestations().iter().map(|by| zkslice_formats::hex0x(&by.hash)).collect();
+    assert_eq!((hashes.len(), published), (3, hashes));
+    ceremony.close(&[7; 32], &mut OsRng, &|_, _| ()).unwrap();
+    ceremony.verify(&[&circuits[0], &circuits[1]], &powers, &mut OsRng, &mut |_| ()).unwrap();
+    for leftover in ["Ada.ceremony.ticket", "Ben.ceremony.ticket", "Cy.ceremony.ticket", "served/upload"] {
+        assert!(!scene.path(leftover).exists(), "{leftover}");
+    }
+}
+
+/// A coordinator that answers what it likes: by the beginning of a request's line.
+fn lying_coordinator(answers: Vec<(&'static str, Vec<u8>)>) -> String {
+    use std::io::{BufRead, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = std::io::BufReader::new(stream.unwrap());
+            let (mut first, mut length) = (String::new(), 0);
+            stream.read_line(&mut first).unwrap();
+            loop {
+                let mut line = String::new();
+                stream.read_line(&mut line).unwrap();
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+            }
+            stream.read_exact(&mut vec![0; length]).unwrap();
+            let body = answers.iter().find(|(start, _)| first.starts_with(start)).map_or(&b"{}"[..], |(_, body)| body);
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let stream = stream.get_mut();
+            // Whoever has gone needs no answer.
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+        }
+    });
+    url
+}
+
+/// A coordinator contributes under the name of whoever asks, with a secret that it knows, and hands that out: nobody takes it for their own.
+#[test]
+fn attack_a_coordinator_that_contributes_in_a_contributors_name() {
+    let scene = Scene::new();
+    let (begun, _) = of_small(&small::circuits());
+    let mut forged = begun.clone();
+    let hash = zkslice_formats::hex0x(&forged.contribute("Ada", &mut OsRng, &|_, _| ()).unwrap());
+    let (file, path) = (scene.path("forged"), scene.path("ada.ceremony"));
+    forged.save(&file).unwrap();
+    let place = json!({ "before": 0, "received": 0, "seconds_left": 100 });
+    let status = json!({ "hash": hash, "points": forged.points(), "contributions": [{ "name": "Ada", "hash": hash }] });
+    let answers = |ceremony: Vec<u8>, place: &Value| {
+        let text = |value: &Value| value.to_string().into_bytes();
+        vec![("GET /ceremony/", ceremony), ("GET /queue/", text(place)), ("GET /status", text(&status))]
+    };
+    let contribute = |url: String| refusal_of(&run!("ceremony", "contribute", path, "--url", url, "--name", "Ada", "--json"));
+    let said = contribute(lying_coordinator(answers(std::fs::read(&file).unwrap(), &place)));
+    assert!(said.contains("a contribution under your name"), "{said}");
+    assert!(!path.exists() && !scene.path("ada.ceremony.ticket").exists() && !scene.path("ada.ceremony.got").exists());
+    // Endless answers, and answers that are none.
+    let endless = contribute(lying_coordinator(answers(vec![7; forged.points() * 128 + (65 << 20)], &place)));
+    assert!(endless.contains("longer than"), "{endless}");
+    let none = contribute(lying_coordinator(answers(Vec::new(), &json!({ "before": "soon" }))));
+    assert!(none.contains("no number `before`"), "{none}");
+    // A file that is there is another ceremony with contributions: it stays.
+    forged.save(&path).unwrap();
+    let said = contribute("http://127.0.0.1:9".to_owned());
+    assert!(said.contains("has contributions") && path.exists(), "{said}");
+}
+
+fn refusal_of(ran: &zkslice_tests::Ran) -> String {
+    assert_ne!(ran.code, Some(0));
+    ran.json()["error"].as_str().unwrap().to_owned()
+}

@@ -362,7 +362,7 @@ fn messages_name_only_options_that_exist() {
         let below: &[&str] = match command.as_str() {
             "deployments" => &["check"],
             "plain" => &["begin", "contribute", "close", "verify", "key", "prove", "calldata"],
-            "ceremony" => &["import", "begin", "contribute", "close", "show", "verify", "finish", "check"],
+            "ceremony" => &["import", "begin", "contribute", "serve", "close", "show", "verify", "finish", "check"],
             _ => &[],
         };
         below.iter().for_each(|step| all.extend(options(&[command.as_str(), step])));

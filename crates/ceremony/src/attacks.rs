@@ -19,7 +19,7 @@ use crate::small::{Small, build, circuits};
 use crate::{Beacon, Ceremony, CeremonyError, Contribution, Part, Powers, Subject};
 
 /// Powers whose secrets are known, for the domains of the circuits.
-fn powers(seed: u64) -> Powers {
+pub(crate) fn powers(seed: u64) -> Powers {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let [tau, alpha, beta] = std::array::from_fn(|_| Fr::rand(&mut rng));
     let (g1, g2) = (G1Projective::generator(), G2Projective::generator());
@@ -52,7 +52,7 @@ fn rng() -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(1)
 }
 
-fn begun(powers: &Powers) -> Ceremony {
+pub(crate) fn begun(powers: &Powers) -> Ceremony {
     let circuits = circuits();
     Ceremony::begin(&[&circuits[0], &circuits[1]], powers, beacon(), &mut |_| ()).unwrap()
 }

@@ -8,6 +8,7 @@
 //! contribution  secrets, proofs that they were known, and the transcript's hashes
 //! phase2    a ceremony: begun, contributed to, closed, verified, finished
 //! zkey      snarkjs' keys of plain circuits: their own second phase, and proofs
+//! coordinator  who contributes next, and what they hand in
 //! snarkjs   what snarkjs draws from a seed
 //! blake     BLAKE2b from a state that a file holds
 //! multiply  many products that have a factor in common
@@ -22,6 +23,7 @@ extern crate self as zkslice_ceremony;
 mod attacks;
 mod blake;
 mod contribution;
+mod coordinator;
 mod error;
 mod initial;
 mod known;
@@ -36,6 +38,7 @@ mod snarkjs;
 mod zkey;
 
 pub use contribution::{Beacon, Contribution, Part};
+pub use coordinator::{Coordinator, Place};
 pub use error::CeremonyError;
 pub use phase2::{Attestation, Ceremony, Subject};
 pub use powers::{Domain, Powers};

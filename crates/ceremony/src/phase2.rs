@@ -253,6 +253,31 @@ impl Ceremony {
         self.contributions.iter().map(attest).collect()
     }
 
+    /// Whether it began as another did.
+    pub fn is_of(&self, begun: &Self) -> bool {
+        self.first_hash() == begun.first_hash()
+    }
+
+    /// Checks that it is another with one contribution more, under this name. Whether that is good [`Ceremony::check`] tells.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Refused`] where it is not.
+    pub fn follows(&self, before: &Self, name: &str) -> Result<(), CeremonyError> {
+        if !self.is_of(before) {
+            return Err(CeremonyError::Refused("it is another ceremony".into()));
+        }
+        let added = self.contributions.strip_prefix(&before.contributions[..]);
+        let Some([contribution]) = added.filter(|_| !self.is_closed()) else {
+            return Err(CeremonyError::Refused(
+                "it is not the ceremony with one contribution more: get it again and contribute to that".into(),
+            ));
+        };
+        if contribution.name != name {
+            return Err(CeremonyError::Refused(format!("the contribution is {:?}'s, and it is the turn of {name:?}", contribution.name)));
+        }
+        Ok(())
+    }
+
     /// Whether the beacon has been applied: nothing may follow it.
     pub fn is_closed(&self) -> bool {
         self.contributions.last().is_some_and(|last| last.beacon.is_some())

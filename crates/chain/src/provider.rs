@@ -5,6 +5,7 @@
 //! a library installs none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy::consensus::BlockHeader;
 use alloy::eips::{BlockId, BlockNumberOrTag};
@@ -51,43 +52,53 @@ pub struct Head {
     pub base_fee: u128,
 }
 
+/// A client for an address, the address, and how messages may show it: certificates are checked against the system's authorities, and
+/// redirections are not followed.
+///
+/// # Errors
+/// [`ChainError::InvalidUrl`], [`ChainError::Untrusted`].
+pub fn http_client(url: &str, timeout: Duration) -> Result<(reqwest::Client, reqwest::Url, String), ChainError> {
+    // A path, a query or what precedes an `@` may hold an access token, which messages must not repeat.
+    let parsed: reqwest::Url = url.parse().map_err(|e| {
+        let host = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
+        let url = if url.contains('@') { "…".to_owned() } else { host.to_owned() };
+        ChainError::InvalidUrl { url, reason: format!("it does not parse: {e}") }
+    })?;
+    let shown = format!(
+        "{}://{}{}",
+        parsed.scheme(),
+        parsed.host_str().unwrap_or_default(),
+        parsed.port().map(|port| format!(":{port}")).unwrap_or_default()
+    );
+    let tls = match parsed.scheme() {
+        "http" => tls(false),
+        "https" => tls(true),
+        other => {
+            let reason = format!("its scheme is `{other}`, neither http nor https");
+            return Err(ChainError::InvalidUrl { url: shown, reason });
+        }
+    };
+    let tls = tls.map_err(|e| {
+        let reason = if let rustls::Error::General(reason) = e { reason } else { e.to_string() };
+        ChainError::Untrusted { url: shown.clone(), reason }
+    })?;
+    let client = reqwest::Client::builder()
+        .timeout(timeout)
+        // A redirection could take the request, and the token in its address, to plain HTTP.
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_backend_preconfigured(tls)
+        .build()
+        .map_err(|e| ChainError::InvalidUrl { url: shown.clone(), reason: e.to_string() })?;
+    Ok((client, parsed, shown))
+}
+
 impl Chain {
     /// Connects, asks for the chain id, and compares it with `expected` where that is given.
     ///
     /// # Errors
     /// [`ChainError::InvalidUrl`], [`ChainError::Unreachable`], [`ChainError::Untrusted`], [`ChainError::WrongChain`].
     pub async fn connect(url: &str, expected: Option<u64>) -> Result<Self, ChainError> {
-        // A path, a query or what precedes an `@` may hold an access token, which messages must not repeat.
-        let parsed: reqwest::Url = url.parse().map_err(|e| {
-            let host = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
-            let url = if url.contains('@') { "…".to_owned() } else { host.to_owned() };
-            ChainError::InvalidUrl { url, reason: format!("it does not parse: {e}") }
-        })?;
-        let shown = format!(
-            "{}://{}{}",
-            parsed.scheme(),
-            parsed.host_str().unwrap_or_default(),
-            parsed.port().map(|port| format!(":{port}")).unwrap_or_default()
-        );
-        let tls = match parsed.scheme() {
-            "http" => tls(false),
-            "https" => tls(true),
-            other => {
-                let reason = format!("its scheme is `{other}`, neither http nor https");
-                return Err(ChainError::InvalidUrl { url: shown, reason });
-            }
-        };
-        let tls = tls.map_err(|e| {
-            let reason = if let rustls::Error::General(reason) = e { reason } else { e.to_string() };
-            ChainError::Untrusted { url: shown.clone(), reason }
-        })?;
-        let client = reqwest::Client::builder()
-            .timeout(RPC_TIMEOUT)
-            // A redirection could take the request, and the token in its address, to plain HTTP.
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_backend_preconfigured(tls)
-            .build()
-            .map_err(|e| ChainError::InvalidUrl { url: shown.clone(), reason: e.to_string() })?;
+        let (client, parsed, shown) = http_client(url, RPC_TIMEOUT)?;
         let provider = RootProvider::new(RpcClient::new(Http::with_client(client, parsed), true));
         let mut chain = Self { provider, id: 0, url: shown };
         chain.id = chain.provider.get_chain_id().await.map_err(|e| chain.error("the chain id", &e))?;

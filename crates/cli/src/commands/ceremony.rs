@@ -17,6 +17,7 @@ use zkslice_formats::{FileLock, hex0x, keccak};
 use zkslice_groth16::{ProvingKey, WordGroup};
 use zkslice_slicer::{Package, PackageError, SliceKeyEntry, install};
 
+use super::ceremony_serve::{contribute_remotely, serve};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -35,6 +36,7 @@ enum Step {
     Import(ImportArgs),
     Begin(BeginArgs),
     Contribute(ContributeArgs),
+    Serve(ServeArgs),
     Close(CloseArgs),
     Show(ShowArgs),
     Verify(VerifyArgs),
@@ -83,8 +85,12 @@ struct BeginArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  zkslice ceremony contribute pkg.ceremony --name \"Ada, ada.example\"")]
 struct ContributeArgs {
-    /// The ceremony's file. It is replaced, unless --output names another.
+    /// The ceremony's file. It is replaced, unless --output names another. With --url what is got from there is kept in it.
     ceremony: PathBuf,
+    /// A coordinator's address (`zkslice ceremony serve`): waits for your turn, gets the ceremony, contributes here and hands it in. If it
+    /// breaks off, the same command goes on where it was.
+    #[arg(long, conflicts_with = "output")]
+    url: Option<String>,
     /// What you are called in the transcript.
     #[arg(long)]
     name: String,
@@ -94,6 +100,27 @@ struct ContributeArgs {
     /// Where to write.
     #[arg(short, long)]
     output: Option<PathBuf>,
+}
+
+/// Coordinate contributors over HTTP: a queue, the ceremony to get, and contributions that are checked as they come.
+///
+/// Nobody has to trust it: whoever downloads the ceremony verifies it. It speaks plain HTTP: put a proxy with TLS before it.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  zkslice ceremony serve folder --ceremony pkg.ceremony --listen 127.0.0.1:8080\n  zkslice ceremony serve folder"
+)]
+struct ServeArgs {
+    /// Where it keeps the ceremony, the queue and what is being handed in.
+    folder: PathBuf,
+    /// The ceremony to begin with; not needed once the folder has it.
+    #[arg(long)]
+    ceremony: Option<PathBuf>,
+    /// Address to listen at.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// Minutes that each contributor has, from the moment it is their turn.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_080))]
+    turn_minutes: u64,
 }
 
 /// Close a ceremony with the value of its beacon. Anyone can, once it is known.
@@ -237,7 +264,7 @@ pub(crate) fn describe(powers: &Powers) -> String {
 }
 
 /// Refuses to write a ceremony over anything but an earlier one that nobody contributed to.
-fn check_output(path: &Path) -> Result<(), CliError> {
+pub(crate) fn check_output(path: &Path) -> Result<(), CliError> {
     super::check_replaceable(path, "ceremony", |bytes| bytes.starts_with(&Ceremony::MARK))?;
     if path.is_file() && Ceremony::open(path).is_ok_and(|ceremony| !ceremony.attestations().is_empty()) {
         return Err(CliError::input(format!("{}: a ceremony that has contributions is there; choose another file", path.display())));
@@ -309,7 +336,7 @@ fn lines(attestations: &[Attestation]) -> Vec<String> {
     attestations.iter().enumerate().map(line).collect()
 }
 
-fn value(attestations: &[Attestation]) -> Value {
+pub(crate) fn value(attestations: &[Attestation]) -> Value {
     let one = |of: &Attestation| json!({ "name": of.name, "hash": hex0x(&of.hash), "beacon": of.beacon.as_ref().map(hex::encode) });
     attestations.iter().map(one).collect()
 }
@@ -320,6 +347,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         Step::Begin(args) => begin(args, output),
         Step::Contribute(args) => contribute(args, output),
         Step::Close(args) => close(args, output),
+        Step::Serve(args) => serve(&args.folder, args.ceremony.as_deref(), &args.listen, 60 * args.turn_minutes, output),
         Step::Show(args) => show(args, output),
         Step::Verify(args) => verify(args, output),
         Step::Finish(args) => finish(args, output),
@@ -386,31 +414,49 @@ pub(crate) fn no_core_dumps() -> Result<(), CliError> {
 fn contribute(args: ContributeArgs, output: &Output) -> Result<(), CliError> {
     let started = std::time::Instant::now();
     let path = args.output.as_ref().unwrap_or(&args.ceremony);
-    if args.output.is_some() {
-        check_output(path)?;
-    }
-    if !args.ceremony.is_file() {
-        return Err(CliError::input(format!("{}: there is no such file", args.ceremony.display())));
-    }
-    let lock = FileLock::take(path).map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
-    let Some(_lock) = lock else {
-        return Err(CliError::failed(format!("{}: another zkslice is writing it; run this again when it is done", path.display())));
+    let entropy = args.entropy_file.as_deref();
+    let (hash, next) = match &args.url {
+        Some(url) => (contribute_remotely(url, path, &args.name, entropy, output)?, "It was taken."),
+        None => {
+            if args.output.is_some() {
+                check_output(path)?;
+            }
+            if !args.ceremony.is_file() {
+                return Err(CliError::input(format!("{}: there is no such file", args.ceremony.display())));
+            }
+            let _lock = locked(path)?;
+            (contribute_to(&args.ceremony, path, &args.name, entropy, output)?, "Hand the file on.")
+        }
     };
-    no_core_dumps()?;
-    let mut ceremony = Ceremony::open(&args.ceremony)?;
-    let mut rng = Entropy::new(args.entropy_file.as_deref())?;
-    let bar = output.bar(ceremony.points(), "multiplying points");
-    let hash = ceremony.contribute(&args.name, &mut rng, &|done, _| bar.set_position(done as u64))?;
-    bar.finish_and_clear();
-    ceremony.save(path)?;
     let lines = [
-        format!("{}: contribution {} of {:?}", path.display(), ceremony.attestations().len(), args.name),
-        format!("Publish this hash where people know that it is from you: {}", hex0x(&hash)),
-        "The secrets were in this process alone, which ends now. Hand the file on.".to_owned(),
+        format!("{}: contribution of {:?}", path.display(), args.name),
+        format!("Publish this hash where people know that it is from you: {hash}"),
+        format!("The secrets were in this process alone, which ends now. {next}"),
     ];
     let seconds = started.elapsed().as_secs_f64();
-    output.result(&json!({ "ceremony": path, "hash": hex0x(&hash), "seconds": seconds, "peak_bytes": super::peak_bytes() }), &lines);
+    output.result(&json!({ "ceremony": path, "hash": hash, "seconds": seconds, "peak_bytes": super::peak_bytes() }), &lines);
     Ok(())
+}
+
+/// Contributes to the ceremony in one file and writes it to another, or the same, which the caller has locked. Gives the hash to publish.
+pub(crate) fn contribute_to(from: &Path, path: &Path, name: &str, entropy: Option<&Path>, output: &Output) -> Result<String, CliError> {
+    if !from.is_file() {
+        return Err(CliError::input(format!("{}: there is no such file", from.display())));
+    }
+    no_core_dumps()?;
+    let mut ceremony = Ceremony::open(from)?;
+    let mut rng = Entropy::new(entropy)?;
+    let bar = output.bar(ceremony.points(), "multiplying points");
+    let hash = ceremony.contribute(name, &mut rng, &|done, _| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    ceremony.save(path)?;
+    Ok(hex0x(&hash))
+}
+
+/// The right to write a ceremony's file.
+pub(crate) fn locked(path: &Path) -> Result<FileLock, CliError> {
+    let lock = FileLock::take(path).map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
+    lock.ok_or_else(|| CliError::failed(format!("{}: another zkslice is writing it; run this again when it is done", path.display())))
 }
 
 fn close(args: CloseArgs, output: &Output) -> Result<(), CliError> {

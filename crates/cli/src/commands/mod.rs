@@ -3,6 +3,7 @@
 pub(crate) mod anvil;
 pub(crate) mod bench;
 pub(crate) mod ceremony;
+pub(crate) mod ceremony_serve;
 pub(crate) mod compile;
 pub(crate) mod completions;
 pub(crate) mod demo;

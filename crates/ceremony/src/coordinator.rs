@@ -1,0 +1,439 @@
+//! A coordinator: who contributes next, and what they hand in. It needs no trust: whoever downloads the ceremony verifies it.
+//!
+//! ```text
+//! <folder>/ceremony        as far as it has got
+//! <folder>/queue.json      who waits, in their order, and since when it is the first one's turn
+//! <folder>/upload          what the first one has handed in so far
+//! ```
+//!
+//! Each step is on disk before it is answered, and a coordinator that is killed goes on where it was.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use rand_core::CryptoRngCore;
+use serde::{Deserialize, Serialize};
+use zkslice_formats::{FileLock, Readers, check_version, json_version, to_json};
+
+use crate::contribution::check_name;
+use crate::{Ceremony, CeremonyError};
+
+const VERSION: u32 = 1;
+const CEREMONY: &str = "ceremony";
+const QUEUE: &str = "queue.json";
+const UPLOAD: &str = "upload";
+/// Most who wait.
+const MOST_WAITING: usize = 1_000;
+/// Bytes by which a contribution may make the file longer, for each circuit.
+const PER_CIRCUIT: u64 = 1 << 12;
+/// Digits of a ticket.
+const TICKET: usize = 64;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Queue {
+    version: u32,
+    waiting: Vec<Waiting>,
+    /// Since when it is the first one's turn, in Unix seconds.
+    turn_since: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Waiting {
+    ticket: String,
+    name: String,
+}
+
+/// Where somebody stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// How many are before them; with none it is their turn.
+    pub before: usize,
+    /// Bytes that they have handed in.
+    pub received: u64,
+    /// Seconds that are left of their turn.
+    pub seconds_left: Option<u64>,
+}
+
+/// A queue of contributors for one ceremony.
+#[derive(Debug)]
+pub struct Coordinator {
+    folder: PathBuf,
+    ceremony: Ceremony,
+    queue: Queue,
+    /// Seconds that a turn lasts.
+    turn: u64,
+    _lock: FileLock,
+}
+
+fn refused(reason: impl Into<String>) -> CeremonyError {
+    CeremonyError::Refused(reason.into())
+}
+
+impl Coordinator {
+    /// Opens a folder, or makes one for a ceremony that has begun. `turn` are the seconds that each contributor has.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Refused`] while another process serves the folder, or for a ceremony that is not the folder's;
+    /// [`CeremonyError`].
+    pub fn open(folder: &Path, begun: Option<&Ceremony>, turn: u64) -> Result<Self, CeremonyError> {
+        fs::create_dir_all(folder).map_err(CeremonyError::io(folder))?;
+        let path = folder.join(CEREMONY);
+        let lock = FileLock::take(&path).map_err(CeremonyError::io(&path))?;
+        let lock = lock.ok_or_else(|| refused(format!("{}: another process serves it", folder.display())))?;
+        let ceremony = match (path.exists(), begun) {
+            (false, None) => return Err(refused(format!("{}: there is no ceremony in it yet: name the file of one", folder.display()))),
+            (false, Some(begun)) => {
+                begun.save(&path)?;
+                begun.clone()
+            }
+            (true, begun) => {
+                let ceremony = Ceremony::open(&path)?;
+                if begun.is_some_and(|begun| !ceremony.is_of(begun)) {
+                    return Err(refused(format!("{}: another ceremony is in it: choose another folder", folder.display())));
+                }
+                ceremony
+            }
+        };
+        let path = folder.join(QUEUE);
+        let mut queue = Queue { version: VERSION, ..Queue::default() };
+        if path.exists() {
+            let malformed = |reason: String| CeremonyError::Malformed { file: path.display().to_string(), reason };
+            let bytes = fs::read(&path).map_err(CeremonyError::io(&path))?;
+            let stated = json_version(&bytes).map_err(|e| malformed(e.to_string()))?;
+            check_version(stated, VERSION).map_err(|error| CeremonyError::Version { file: path.display().to_string(), error })?;
+            queue = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
+        }
+        let mut coordinator = Self { folder: folder.into(), ceremony, queue, turn, _lock: lock };
+        // A contribution that was taken before the queue was written: its name is in both.
+        let last = coordinator.ceremony.attestations().last().map(|last| last.name.clone());
+        if last.is_some() && coordinator.queue.waiting.first().map(|first| &first.name) == last.as_ref() {
+            coordinator.next()?;
+        }
+        Ok(coordinator)
+    }
+
+    /// The ceremony as far as it has got.
+    pub fn ceremony(&self) -> &Ceremony {
+        &self.ceremony
+    }
+
+    /// Its file.
+    pub fn file(&self) -> PathBuf {
+        self.folder.join(CEREMONY)
+    }
+
+    /// Names of those who wait, the one whose turn it is first.
+    pub fn waiting(&self) -> Vec<&str> {
+        self.queue.waiting.iter().map(|waiting| waiting.name.as_str()).collect()
+    }
+
+    fn save(&self) -> Result<(), CeremonyError> {
+        let path = self.folder.join(QUEUE);
+        let bytes = to_json(&self.queue).map_err(|e| refused(e.to_string()))?;
+        zkslice_formats::write(&path, Readers::Owner, &bytes).map_err(CeremonyError::io(&path))
+    }
+
+    fn upload(&self) -> PathBuf {
+        self.folder.join(UPLOAD)
+    }
+
+    /// Ends the first one's turn.
+    fn next(&mut self) -> Result<(), CeremonyError> {
+        let path = self.upload();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(CeremonyError::io(&path)(error)),
+            _ => {}
+        }
+        if !self.queue.waiting.is_empty() {
+            self.queue.waiting.remove(0);
+        }
+        self.queue.turn_since = None;
+        self.save()
+    }
+
+    /// Ends the turn of whoever let it pass, and begins the next one's.
+    fn advance(&mut self, now: u64) -> Result<(), CeremonyError> {
+        if self.queue.turn_since.is_some_and(|since| now.saturating_sub(since) > self.turn) {
+            self.next()?;
+        }
+        if self.queue.turn_since.is_none() && !self.queue.waiting.is_empty() {
+            self.queue.turn_since = Some(now);
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Takes somebody into the queue. The ticket, which they draw, shows who they are; asking again changes nothing.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Refused`] for a name that waits or has contributed, for a full queue, and after the beacon.
+    pub fn join(&mut self, name: &str, ticket: &str, now: u64) -> Result<(), CeremonyError> {
+        check_name(name)?;
+        if ticket.len() != TICKET || !ticket.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(refused(format!("a ticket is {TICKET} hexadecimal digits, drawn at random")));
+        }
+        self.advance(now)?;
+        if self.queue.waiting.iter().any(|waiting| waiting.ticket == ticket && waiting.name == name) {
+            return Ok(());
+        }
+        if self.ceremony.is_closed() {
+            return Err(refused("the ceremony is closed"));
+        }
+        if self.queue.waiting.len() >= MOST_WAITING {
+            return Err(refused(format!("{MOST_WAITING} wait already; come back later")));
+        }
+        let is_taken = self.queue.waiting.iter().any(|waiting| waiting.name == name || waiting.ticket == ticket);
+        if is_taken || self.ceremony.attestations().iter().any(|earlier| earlier.name == name) {
+            return Err(refused(format!("{name:?} waits or has contributed already; choose another name")));
+        }
+        self.queue.waiting.push(Waiting { ticket: ticket.to_owned(), name: name.to_owned() });
+        self.save()?;
+        self.advance(now)
+    }
+
+    fn position(&self, ticket: &str) -> Result<usize, CeremonyError> {
+        let position = self.queue.waiting.iter().position(|waiting| waiting.ticket == ticket);
+        position.ok_or_else(|| refused("no such ticket: its turn is over, or its contribution was taken; see who has contributed"))
+    }
+
+    /// Where the holder of a ticket stands.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Refused`] for a ticket whose turn is over.
+    pub fn place(&mut self, ticket: &str, now: u64) -> Result<Place, CeremonyError> {
+        self.advance(now)?;
+        let before = self.position(ticket)?;
+        if before > 0 {
+            return Ok(Place { before, received: 0, seconds_left: None });
+        }
+        let received = fs::metadata(self.upload()).map_or(0, |file| file.len());
+        let since = self.queue.turn_since.unwrap_or(now);
+        Ok(Place { before, received, seconds_left: Some((since + self.turn).saturating_sub(now)) })
+    }
+
+    fn require_turn(&mut self, ticket: &str, now: u64) -> Result<Place, CeremonyError> {
+        let place = self.place(ticket, now)?;
+        if place.before == 0 { Ok(place) } else { Err(refused(format!("it is not your turn: {} are before you", place.before))) }
+    }
+
+    /// Takes the next bytes of a contribution. Gives how many there are now.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Refused`] out of turn, for bytes that do not follow what is there, and for a file that is longer than any can be.
+    pub fn receive(&mut self, ticket: &str, offset: u64, bytes: &[u8], now: u64) -> Result<u64, CeremonyError> {
+        let Place { received, .. } = self.require_turn(ticket, now)?;
+        // From the beginning: whatever is here may be damaged.
+        if offset != received && offset != 0 {
+            return Err(refused(format!("{received} bytes are here; go on from there, or from the beginning")));
+        }
+        let length = fs::metadata(self.file()).map_err(CeremonyError::io(&self.file()))?.len();
+        let most = length + PER_CIRCUIT * (1 + self.ceremony.circuits().len() as u64);
+        let after = offset + bytes.len() as u64;
+        if after > most {
+            return Err(refused(format!("a contribution has at most {most} bytes")));
+        }
+        let path = self.upload();
+        let append = || -> std::io::Result<()> {
+            let mut file: File = OpenOptions::new().create(true).append(offset > 0).write(true).truncate(offset == 0).open(&path)?;
+            file.write_all(bytes)?;
+            file.sync_data()
+        };
+        append().map_err(CeremonyError::io(&path))?;
+        Ok(after)
+    }
+
+    /// Takes what was handed in as the next contribution, once it is one: of the holder of the ticket, on top of the ceremony as it is, with
+    /// the points that it states. Otherwise the turn is over. Gives its hash.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Refused`] out of turn; [`CeremonyError`] for a file that is no such contribution.
+    pub fn hand_in(&mut self, ticket: &str, clock: &dyn Fn() -> u64, rng: &mut dyn CryptoRngCore) -> Result<[u8; 32], CeremonyError> {
+        if self.require_turn(ticket, clock())?.received == 0 {
+            return Err(refused("nothing has been handed in yet"));
+        }
+        let name = self.queue.waiting[0].name.clone();
+        match self.checked(&name, rng) {
+            Ok(next) => {
+                next.save(&self.file())?;
+                let hash = next.hash();
+                self.ceremony = next;
+                self.next()?;
+                // The check took its time: it is not the next one's.
+                self.advance(clock())?;
+                Ok(hash)
+            }
+            Err(error @ CeremonyError::Io { .. }) => Err(error),
+            Err(error) => {
+                self.next()?;
+                self.advance(clock())?;
+                Err(error)
+            }
+        }
+    }
+
+    fn checked(&self, name: &str, rng: &mut dyn CryptoRngCore) -> Result<Ceremony, CeremonyError> {
+        let next = Ceremony::open(&self.upload())?;
+        next.follows(&self.ceremony, name)?;
+        next.check(rng)?;
+        Ok(next)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+    use crate::attacks::{begun, powers};
+
+    fn rng() -> ChaCha20Rng {
+        ChaCha20Rng::from_seed([7; 32])
+    }
+
+    fn first() -> &'static Ceremony {
+        static BEGUN: OnceLock<Ceremony> = OnceLock::new();
+        BEGUN.get_or_init(|| begun(&powers(1)))
+    }
+
+    struct World {
+        folder: tempfile::TempDir,
+        coordinator: Option<Coordinator>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let coordinator = Coordinator::open(folder.path(), Some(first()), 100).unwrap();
+            Self { folder, coordinator: Some(coordinator) }
+        }
+
+        fn at(&mut self) -> &mut Coordinator {
+            self.coordinator.as_mut().unwrap()
+        }
+
+        /// Killed and started again.
+        fn again(&mut self) {
+            self.coordinator = None;
+            self.coordinator = Some(Coordinator::open(self.folder.path(), None, 100).unwrap());
+        }
+
+        /// A contribution on top of what is there, as its file.
+        fn contribution(&self, name: &str) -> Vec<u8> {
+            file_of(contributed(self.coordinator.as_ref().unwrap().ceremony().clone(), name))
+        }
+    }
+
+    fn contributed(mut ceremony: Ceremony, name: &str) -> Ceremony {
+        ceremony.contribute(name, &mut rng(), &|_, _| ()).unwrap();
+        ceremony
+    }
+
+    fn file_of(ceremony: Ceremony) -> Vec<u8> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        ceremony.save(file.path()).unwrap();
+        fs::read(file.path()).unwrap()
+    }
+
+    fn says<T: std::fmt::Debug>(result: Result<T, CeremonyError>, what: &str) {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+
+    #[test]
+    fn contributors_take_turns_and_resume() {
+        let mut world = World::new();
+        let [ada, ben, cy] = ["a", "b", "c"].map(|digit| digit.repeat(TICKET));
+        world.at().join("Ada", &ada, 1000).unwrap();
+        world.at().join("Ben", &ben, 1001).unwrap();
+        // Asked again, since the answer was lost.
+        world.at().join("Ada", &ada, 1001).unwrap();
+        says(world.at().join("Ada", &cy, 1001), "waits or has contributed");
+        says(world.at().join("Cy", &ada, 1001), "waits or has contributed");
+        says(world.at().join("a\nb", &cy, 1001), "contributor's name");
+        says(world.at().join("Cy", "../..", 1001), "a ticket is 64");
+        assert_eq!(world.at().waiting(), ["Ada", "Ben"]);
+        assert_eq!(world.at().place(&ben, 1001).unwrap().before, 1);
+        let bytes = world.contribution("Ada");
+        says(world.at().receive(&ben, 0, &bytes, 1002), "not your turn: 1");
+        says(world.at().receive("00", 0, &bytes, 1002), "no such ticket");
+        assert_eq!(world.at().receive(&ada, 0, &bytes[..1000], 1002).unwrap(), 1000);
+        // Killed in between: it goes on where it was.
+        world.again();
+        assert_eq!(world.at().place(&ada, 1010).unwrap(), Place { before: 0, received: 1000, seconds_left: Some(90) });
+        says(world.at().receive(&ada, 999, &bytes, 1010), "1000 bytes are here");
+        assert_eq!(world.at().receive(&ada, 0, &bytes[..1000], 1010).unwrap(), 1000);
+        world.at().receive(&ada, 1000, &bytes[1000..], 1010).unwrap();
+        says(world.at().receive(&ada, bytes.len() as u64, &vec![0; 1 << 20], 1010), "at most");
+        let hash = world.at().hand_in(&ada, &|| 1011, &mut rng()).unwrap();
+        assert_eq!(world.at().ceremony().attestations().last().unwrap().hash, hash);
+        says(world.at().place(&ada, 1011), "no such ticket");
+        says(world.at().join("Ada", &ada, 1011), "has contributed");
+        // Ben lets his turn pass; Cy does not.
+        world.at().join("Cy", &cy, 1012).unwrap();
+        assert_eq!(world.at().place(&cy, 1100).unwrap().before, 1);
+        assert_eq!(world.at().place(&cy, 1120).unwrap(), Place { before: 0, received: 0, seconds_left: Some(100) });
+        says(world.at().place(&ben, 1120), "no such ticket");
+        let bytes = world.contribution("Cy");
+        world.at().receive(&cy, 0, &bytes, 1121).unwrap();
+        // Killed after the ceremony was written and before the queue was.
+        let queue = fs::read(world.folder.path().join(QUEUE)).unwrap();
+        world.at().hand_in(&cy, &|| 1122, &mut rng()).unwrap();
+        fs::write(world.folder.path().join(QUEUE), queue).unwrap();
+        world.again();
+        assert_eq!((world.at().waiting().len(), world.at().ceremony().attestations().len()), (0, 2));
+    }
+
+    #[test]
+    fn what_is_no_next_contribution_ends_the_turn() {
+        let ada = "a".repeat(TICKET);
+        let other = contributed(contributed(first().clone(), "Eve"), "Eve2");
+        let mut renamed = contributed(first().clone(), "Eve");
+        renamed.contributions[0].name = "Ada".into();
+        let mut changed = contributed(first().clone(), "Ada");
+        changed.circuits[0].sections[0] = changed.circuits[0].first[0].clone();
+        let mut begins = contributed(first().clone(), "Ada");
+        begins.beacon.source = "another".into();
+        let closed = {
+            let mut ceremony = contributed(first().clone(), "Ada");
+            ceremony.close(&[7; 32], &mut rng(), &|_, _| ()).unwrap();
+            ceremony
+        };
+        let cases = [
+            (file_of(first().clone()), "one contribution"),
+            (file_of(contributed(first().clone(), "Eve")), "\"Ada\""),
+            (file_of(other), "one contribution"),
+            (file_of(closed), "one contribution"),
+            (file_of(renamed), "does not prove"),
+            (file_of(changed), "is not what it began with"),
+            (file_of(begins), "another ceremony"),
+            (b"nonsense".to_vec(), "damaged"),
+            (file_of(contributed(first().clone(), "Ada"))[..5000].to_vec(), "damaged"),
+        ];
+        for (bytes, what) in cases {
+            let mut world = World::new();
+            world.at().join("Ada", &ada, 1).unwrap();
+            world.at().receive(&ada, 0, &bytes, 1).unwrap();
+            says(world.at().hand_in(&ada, &|| 1, &mut rng()), what);
+            assert_eq!((world.at().waiting().len(), world.at().ceremony().attestations().len()), (0, 0));
+            assert!(!world.folder.path().join(UPLOAD).exists());
+            says(world.at().hand_in(&ada, &|| 1, &mut rng()), "no such ticket");
+        }
+        let mut world = World::new();
+        world.at().join("Ada", &ada, 1).unwrap();
+        says(world.at().hand_in(&ada, &|| 1, &mut rng()), "nothing has been handed in");
+        let folder = world.folder.path().to_owned();
+        says(Coordinator::open(&folder, None, 100), "another process");
+        world.coordinator = None;
+        let mut another = first().clone();
+        another.beacon.source = "another".into();
+        says(Coordinator::open(&folder, Some(&another), 100), "another ceremony is in it");
+        says(Coordinator::open(tempfile::tempdir().unwrap().path(), None, 100), "no ceremony in it yet");
+    }
+}

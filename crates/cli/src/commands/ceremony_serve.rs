@@ -1,0 +1,414 @@
+//! `zkslice ceremony serve`: a ceremony's coordinator over HTTP, and what a contributor does with one.
+//!
+//! ```text
+//! GET  /                          what this is
+//! GET  /status                    circuits, beacon, who contributed with their hashes, who waits
+//! GET  /ceremony/{hash}           the file after the contribution of this hash
+//! POST /queue      name, ticket   takes somebody into the queue; the ticket, which they draw, shows who they are
+//! GET  /queue/{ticket}            place, bytes received, seconds left
+//! PUT  /contribution/{ticket}/{offset}   the next bytes of a contribution
+//! POST /contribution/{ticket}     it is whole: checked, and the next one's turn begins
+//! ```
+//!
+//! Errors are RFC 9457's problem details.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ark_std::rand::rngs::OsRng;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path as Part, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use rand_core::RngCore;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use zkslice_ceremony::{Ceremony, CeremonyError, Coordinator};
+use zkslice_chain::http_client;
+use zkslice_formats::hex0x;
+
+use super::ceremony::{check_output, contribute_to, locked, value};
+use super::{read, runtime, write_secret};
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Bytes that are sent at once.
+const CHUNK: usize = 1 << 20;
+/// How often who waits asks where they are.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long an answer may take: the last one of a contribution is given when it has been checked.
+const TIMEOUT: Duration = Duration::from_secs(600);
+/// A connection that breaks is tried again so often in a row.
+const TRIES: u32 = 20;
+
+type Shared = Arc<Mutex<Coordinator>>;
+
+/// An error as the client is told of it.
+struct Problem(StatusCode, String);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self(status, detail) = self;
+        let body = json!({ "title": status.canonical_reason(), "status": status.as_u16(), "detail": detail });
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+    }
+}
+
+impl From<CeremonyError> for Problem {
+    fn from(error: CeremonyError) -> Self {
+        let status = match error {
+            CeremonyError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            CeremonyError::Refused(_) => StatusCode::CONFLICT,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
+}
+
+/// Work on the coordinator, one request after the other, away from the threads that answer.
+async fn work<T: Send + 'static>(
+    shared: Shared,
+    task: impl FnOnce(&mut Coordinator) -> Result<T, CeremonyError> + Send + 'static,
+) -> Result<T, Problem> {
+    let run = move || {
+        let mut coordinator: MutexGuard<'_, Coordinator> = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        task(&mut coordinator)
+    };
+    let done = tokio::task::spawn_blocking(run).await;
+    Ok(done.map_err(|error| Problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))??)
+}
+
+async fn status(State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
+    let status = work(shared, |coordinator| {
+        let ceremony = coordinator.ceremony();
+        Ok(json!({
+            "circuits": ceremony.circuits().collect::<Vec<_>>(), "beacon": ceremony.beacon_plan(), "closed": ceremony.is_closed(),
+            "hash": hex0x(&ceremony.hash()), "points": ceremony.points(), "contributions": value(&ceremony.attestations()),
+            "waiting": coordinator.waiting(),
+        }))
+    });
+    Ok(Json(status.await?))
+}
+
+async fn ceremony(State(shared): State<Shared>, Part(hash): Part<String>) -> Result<Bytes, Problem> {
+    let io = |path: PathBuf| move |source| CeremonyError::Io { path, source };
+    let opened = work(shared, move |coordinator| {
+        if hex0x(&coordinator.ceremony().hash()) != hash {
+            return Err(CeremonyError::Refused("the ceremony has got further: ask for its status again".into()));
+        }
+        let path = coordinator.file();
+        Ok((File::open(&path).map_err(io(path.clone()))?, path))
+    });
+    let (mut file, path) = opened.await?;
+    // A contribution replaces the file and does not change it, so this one stays whole while others are served.
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map(|_| bytes).map_err(io(path))
+    });
+    let bytes = read.await.map_err(|error| Problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))??;
+    Ok(Bytes::from(bytes))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Join {
+    name: String,
+    ticket: String,
+}
+
+async fn join(State(shared): State<Shared>, Json(Join { name, ticket }): Json<Join>) -> Result<Json<Value>, Problem> {
+    work(shared, move |coordinator| coordinator.join(&name, &ticket, now())).await?;
+    Ok(Json(json!({})))
+}
+
+async fn place(State(shared): State<Shared>, Part(ticket): Part<String>) -> Result<Json<Value>, Problem> {
+    let place = work(shared, move |coordinator| coordinator.place(&ticket, now())).await?;
+    Ok(Json(json!(place)))
+}
+
+async fn receive(State(shared): State<Shared>, Part((ticket, offset)): Part<(String, u64)>, body: Bytes) -> Result<Json<Value>, Problem> {
+    let received = work(shared, move |coordinator| coordinator.receive(&ticket, offset, &body, now())).await?;
+    Ok(Json(json!({ "received": received })))
+}
+
+async fn hand_in(State(shared): State<Shared>, Part(ticket): Part<String>) -> Result<Json<Value>, Problem> {
+    let hash = work(shared, move |coordinator| coordinator.hand_in(&ticket, &now, &mut OsRng)).await?;
+    Ok(Json(json!({ "hash": hex0x(&hash) })))
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) fn serve(folder: &Path, begun: Option<&Path>, listen: &str, turn: u64, output: &Output) -> Result<(), CliError> {
+    let begun = begun.map(Ceremony::open).transpose()?;
+    // One that does not hold would waste everybody's turn.
+    begun.iter().try_for_each(|begun| begun.check(&mut OsRng))?;
+    let coordinator = Coordinator::open(folder, begun.as_ref(), turn)?;
+    let shared: Shared = Arc::new(Mutex::new(coordinator));
+    let about = "A ceremony of zkslice. /status says who contributed; `zkslice ceremony contribute FILE --url … --name …` contributes.\n";
+    let router = axum::Router::new()
+        .route("/", get(move || async move { about }))
+        .route("/status", get(status))
+        .route("/ceremony/{hash}", get(ceremony))
+        .route("/queue", post(join))
+        .route("/queue/{ticket}", get(place))
+        .route("/contribution/{ticket}/{offset}", put(receive))
+        .route("/contribution/{ticket}", post(hand_in))
+        .layer(DefaultBodyLimit::max(CHUNK))
+        .with_state(shared);
+    runtime()?.block_on(async {
+        let failed = |error: std::io::Error| CliError::failed(format!("{listen}: {error}"));
+        let listener = tokio::net::TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        output.result(
+            &json!({ "url": format!("http://{address}"), "folder": folder }),
+            &[format!("serving {} at http://{address}", folder.display())],
+        );
+        let cancel = zkslice_relayer::cancel_on_signals().map_err(failed)?;
+        let stopped = CancellationToken::clone(&cancel).cancelled_owned();
+        axum::serve(listener, router).with_graceful_shutdown(stopped).await.map_err(failed)
+    })
+}
+
+/// A coordinator, as a contributor sees it: nothing that it says is trusted.
+struct Remote {
+    client: reqwest::Client,
+    url: reqwest::Url,
+    shown: String,
+}
+
+/// Why a request has no answer: what the coordinator says is final, a broken connection is not.
+enum NoAnswer {
+    Said(String),
+    Broken(String),
+}
+
+/// What a contributor keeps beside the file until the contribution is taken.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ticket {
+    version: u32,
+    url: String,
+    name: String,
+    ticket: String,
+    /// Of the contribution that was made here: a name in a file says nothing, for whoever wrote the file chose it.
+    hash: Option<String>,
+}
+
+impl Remote {
+    fn new(url: &str) -> Result<Self, CliError> {
+        let (client, url, shown) = http_client(url, TIMEOUT)?;
+        Ok(Self { client, url, shown })
+    }
+
+    fn failed(&self, reason: &str) -> CliError {
+        // It may be anybody's text.
+        CliError::failed(format!("{}: {}", self.shown, reason.escape_debug()))
+    }
+
+    fn at(&self, path: &str) -> Result<reqwest::Url, CliError> {
+        let base = self.url.as_str().trim_end_matches('/');
+        format!("{base}/{path}").parse().map_err(|error| CliError::input(format!("{}: {error}", self.shown)))
+    }
+
+    async fn once(&self, request: reqwest::RequestBuilder, most: usize) -> Result<Vec<u8>, NoAnswer> {
+        let broken = |error: reqwest::Error| NoAnswer::Broken(error.without_url().to_string());
+        let mut response = request.send().await.map_err(broken)?;
+        let status = response.status();
+        let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if bytes.len() + chunk.len() > most {
+                return Err(NoAnswer::Said(format!("its answer is longer than {most} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let detail = problem["detail"].as_str().map_or_else(|| status.to_string(), str::to_owned);
+        // Whatever stands before the coordinator may say other things for a while.
+        let is_final = is_problem && matches!(status, StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY);
+        Err(if is_final { NoAnswer::Said(detail) } else { NoAnswer::Broken(detail) })
+    }
+
+    /// Sends a request, again while the connection breaks.
+    async fn send(&self, most: usize, make: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder) -> Result<Vec<u8>, CliError> {
+        let mut tries = 0;
+        loop {
+            match self.once(make(&self.client), most).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(NoAnswer::Said(reason)) => return Err(self.failed(&reason)),
+                Err(NoAnswer::Broken(reason)) if tries >= TRIES => return Err(self.failed(&reason)),
+                Err(NoAnswer::Broken(_)) => tries += 1,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn json(&self, make: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder) -> Result<Value, CliError> {
+        let bytes = self.send(CHUNK, make).await?;
+        serde_json::from_slice(&bytes).map_err(|error| self.failed(&format!("not a coordinator's answer: {error}")))
+    }
+
+    fn number(&self, answer: &Value, field: &str) -> Result<u64, CliError> {
+        answer[field].as_u64().ok_or_else(|| self.failed(&format!("its answer has no number `{field}`")))
+    }
+
+    async fn status(&self) -> Result<Value, CliError> {
+        let url = self.at("status")?;
+        self.json(|client| client.get(url.clone())).await
+    }
+
+    async fn join(&self, name: &str, ticket: &str) -> Result<(), CliError> {
+        let (url, body) = (self.at("queue")?, json!({ "name": name, "ticket": ticket }).to_string());
+        let join = |client: &reqwest::Client| client.post(url.clone()).header(header::CONTENT_TYPE, "application/json").body(body.clone());
+        self.json(join).await.map(drop)
+    }
+
+    async fn place(&self, ticket: &str) -> Result<Value, CliError> {
+        let url = self.at(&format!("queue/{ticket}"))?;
+        self.json(|client| client.get(url.clone())).await
+    }
+
+    async fn wait(&self, ticket: &str, waiting: impl Fn(u64)) -> Result<(), CliError> {
+        loop {
+            match self.number(&self.place(ticket).await?, "before")? {
+                0 => return Ok(()),
+                before => waiting(before),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// The ceremony as it is, written to a file.
+    async fn download(&self, path: &Path) -> Result<(), CliError> {
+        let status = self.status().await?;
+        let points = usize::try_from(self.number(&status, "points")?).unwrap_or(usize::MAX);
+        let hash = status["hash"].as_str().filter(|hash| super::word(hash).is_ok()).unwrap_or_default();
+        let url = self.at(&format!("ceremony/{hash}"))?;
+        // Each point stands in it twice; a transcript is small beside them.
+        let most = points.saturating_mul(128).saturating_add(64 * CHUNK);
+        let bytes = self.send(most, |client| client.get(url.clone())).await?;
+        super::write(path, &bytes)
+    }
+
+    /// Hands a contribution in, from the byte on that the coordinator has not yet.
+    async fn upload(&self, ticket: &str, bytes: &[u8], progress: impl Fn(usize)) -> Result<(), CliError> {
+        let (mut furthest, mut tries) = (0, 0);
+        loop {
+            let received = self.number(&self.place(ticket).await?, "received")? as usize;
+            progress(received);
+            if received == bytes.len() {
+                break;
+            }
+            (furthest, tries) = if received > furthest { (received, 0) } else { (furthest, tries + 1) };
+            if tries > TRIES {
+                return Err(self.failed("it takes no more bytes"));
+            }
+            // More than there is: what is there is not ours.
+            let start = if received < bytes.len() { received } else { 0 };
+            let chunk = bytes[start..bytes.len().min(start + CHUNK)].to_vec();
+            let url = self.at(&format!("contribution/{ticket}/{start}"))?;
+            // Whether it was taken shows in the place.
+            if self.once(self.client.put(url).body(chunk), CHUNK).await.is_err() {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        let url = self.at(&format!("contribution/{ticket}"))?;
+        self.json(|client| client.post(url.clone())).await.map(drop)
+    }
+
+    /// Whether a contribution is among those that were taken.
+    async fn has(&self, hash: &str) -> bool {
+        let list = |status: Value| status["contributions"].as_array().cloned().unwrap_or_default();
+        self.status().await.is_ok_and(|status| list(status).iter().any(|contribution| contribution["hash"] == hash))
+    }
+}
+
+/// Contributes through a coordinator: waits for its turn, gets the ceremony, contributes here, and hands it in. What it does is kept beside
+/// `path`, so that it goes on where it was.
+///
+/// The coordinator could hand out a ceremony to which it has contributed under this very name, with a secret that it knows. So what it gives
+/// goes to a file of its own, and a contribution is this one's if its hash is what this process, or one before it, has made and written down.
+pub(crate) fn contribute_remotely(url: &str, path: &Path, name: &str, entropy: Option<&Path>, output: &Output) -> Result<String, CliError> {
+    const VERSION: u32 = 1;
+    let beside = |what: &str| PathBuf::from(format!("{}.{what}", path.display()));
+    let (ticket_file, got) = (beside("ticket"), beside("got"));
+    let _lock = locked(path)?;
+    let remote = Remote::new(url)?;
+    let keep = |ticket: &Ticket| {
+        let bytes = zkslice_formats::to_json(ticket).map_err(|error| CliError::failed(error.to_string()))?;
+        write_secret(&ticket_file, &bytes)
+    };
+    let mut ticket = if ticket_file.is_file() {
+        let malformed = |error: serde_json::Error| CliError::input(format!("{}: no ticket: {error}", ticket_file.display()));
+        let kept: Ticket = serde_json::from_slice(&read(&ticket_file)?).map_err(malformed)?;
+        if (kept.version, kept.url.as_str(), kept.name.as_str()) != (VERSION, url, name) {
+            let of = format!("it is {:?}'s at {}", kept.name, kept.url);
+            return Err(CliError::input(format!("{}: {of}: go on with that, or remove the ticket", ticket_file.display())));
+        }
+        kept
+    } else {
+        check_output(path)?;
+        let mut bytes = [0; 32];
+        OsRng.fill_bytes(&mut bytes);
+        let ticket = Ticket { version: VERSION, url: url.into(), name: name.into(), ticket: hex::encode(bytes), hash: None };
+        keep(&ticket)?;
+        ticket
+    };
+    let runtime = runtime()?;
+    let bar = output.spinner("waiting for your turn");
+    let waited = runtime.block_on(async {
+        if ticket.hash.is_none() {
+            remote.join(name, &ticket.ticket).await?;
+        }
+        remote.wait(&ticket.ticket, |before| bar.set_message(format!("waiting for your turn: {before} before you"))).await
+    });
+    bar.finish_and_clear();
+    let result = waited.and_then(|()| {
+        if ticket.hash.is_none() {
+            runtime.block_on(remote.download(&got))?;
+            let ceremony = Ceremony::open(&got)?;
+            if ceremony.attestations().iter().any(|earlier| earlier.name == name) {
+                return Err(remote.failed("the ceremony that it gives has a contribution under your name, which is not yours"));
+            }
+            output.line(&format!("{}; beacon: {}", ceremony.circuits().collect::<Vec<_>>().join("; "), ceremony.beacon_plan().source));
+            ticket.hash = Some(contribute_to(&got, path, name, entropy, output)?);
+            keep(&ticket)?;
+            let _ = std::fs::remove_file(&got);
+        }
+        let bytes = read(path)?;
+        if Some(hex0x(&Ceremony::open(path)?.hash())) != ticket.hash {
+            return Err(CliError::input(format!("{}: it is not the contribution that was made here", path.display())));
+        }
+        let bar = output.bar(bytes.len(), "handing in");
+        let result = runtime.block_on(remote.upload(&ticket.ticket, &bytes, |received| bar.set_position(received as u64)));
+        bar.finish_and_clear();
+        result
+    });
+    let Some(hash) = ticket.hash else {
+        // Nothing was made yet: the next try begins anew.
+        let _ = std::fs::remove_file(&ticket_file);
+        let _ = std::fs::remove_file(&got);
+        return Err(result.err().unwrap_or_else(|| remote.failed("it gave no turn")));
+    };
+    // The answer to what was taken may have been lost.
+    if runtime.block_on(remote.has(&hash)) {
+        let _ = std::fs::remove_file(&ticket_file);
+        return Ok(hash);
+    }
+    let reason =
+        result.err().map_or_else(|| "it says that it took the contribution, and does not show it".to_owned(), |error| error.to_string());
+    let (kept, ticket) = (path.display(), ticket_file.display());
+    Err(CliError::failed(format!("{reason}; your contribution {hash} is kept in {kept}: run this again, or remove {ticket} to begin anew")))
+}
