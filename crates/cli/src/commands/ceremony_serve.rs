@@ -10,7 +10,7 @@
 //! POST /contribution/{ticket}     it is whole: checked, and the next one's turn begins
 //! ```
 //!
-//! Errors are RFC 9457's problem details.
+//! What the coordinator refuses it says in RFC 9457's problem details; a request that is none of these gets plain text.
 
 use std::fs::File;
 use std::io::Read;
