@@ -144,7 +144,11 @@ fn a_membership_is_proven_through_the_oracle() {
     let relayed = run!("relay", "--config", world.relayer(&circuits), "--once");
     assert_eq!(world.result_of("pkg", again["request"].as_str().unwrap())["status"], "fulfilled", "{relayed:?}");
 
-    // Without what makes witnesses, or with a secret too few, a relayer does not start.
+    // Without what makes witnesses, with it for a model, or with a secret too few, a relayer does not start.
+    world.scene.compile("model", 1, "public");
+    ok!("setup", world.scene.path("model"));
+    let model = world.relayer("[[circuits]]\npackage = \"model\"\nwitness_program = \"true\"\n");
+    refused!(2, ["holds a model"], "relay", "--config", model, "--once");
     let models = world.relayer("models = [\"pkg\"]\n");
     refused!(2, ["witness"], "relay", "--config", models, "--once");
     let mut few = member.private.clone();

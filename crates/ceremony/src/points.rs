@@ -7,6 +7,7 @@ use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::Zero;
 use rayon::prelude::*;
 use zkslice_groth16::{g1_to_words, g2_to_words, raw};
+use zkslice_interop::Cursor;
 
 use crate::CeremonyError;
 
@@ -77,6 +78,11 @@ fn limbs<const N: usize>(bytes: &[u8]) -> Option<[u64; N]> {
     let (chunks, rest) = bytes.as_chunks::<8>();
     let limbs: Vec<u64> = chunks.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect();
     if rest.is_empty() { limbs.try_into().ok() } else { None }
+}
+
+/// The next point, which is finite and of its group.
+pub(crate) fn next_point<P: Point>(cursor: &mut Cursor<'_>) -> Option<P> {
+    P::read(cursor.take(P::BYTES).ok()?)
 }
 
 /// All points of a section of a key, which may be infinite. `what` names it in the error.

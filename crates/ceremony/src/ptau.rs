@@ -20,9 +20,10 @@ use ark_bn254::{Fq, Fr, G1Affine, G2Affine};
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{BigInteger, PrimeField};
 use blake2::{Blake2b512, Digest};
+use zkslice_interop::{Cursor, InteropError, Sections};
 
-use crate::points::{Point, read_all, same_ratio};
-use crate::snarkjs::{Stream, hash_to_g2};
+use crate::points::{Point, next_point, read_all, same_ratio};
+use crate::snarkjs::{Stream, hash_to_g2, read_parameters};
 use crate::{CeremonyError, blake};
 
 /// Sections of the file.
@@ -40,6 +41,7 @@ pub(crate) mod section {
     pub(crate) const LAGRANGE_BETA: usize = 15;
 }
 
+const WHAT: &str = ".ptau file";
 const SECTIONS: usize = 16;
 const MOST_POWER: u32 = 28;
 /// Iterations of a beacon are two to this power at most.
@@ -95,31 +97,6 @@ pub(crate) struct Ptau {
     ceremony_power: u32,
 }
 
-/// Reads numbers and points one after the other.
-struct Cursor<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.bytes.split_at_checked(count)?;
-        self.bytes = rest;
-        Some(taken)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        self.take(1).map(|bytes| bytes[0])
-    }
-
-    fn number(&mut self) -> Option<u32> {
-        self.take(4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
-    }
-
-    fn point<P: Point>(&mut self) -> Option<P> {
-        self.take(P::BYTES).and_then(P::read)
-    }
-}
-
 impl Ptau {
     pub(crate) fn open(path: &Path) -> Result<Self, CeremonyError> {
         let file = File::open(path).map_err(CeremonyError::io(path))?;
@@ -130,13 +107,13 @@ impl Ptau {
         let malformed = |reason: &str| CeremonyError::Malformed { file: name.clone(), reason: reason.into() };
         let sections = sections(&map).ok_or_else(|| malformed("it is no `.ptau` file of version 1, or it ends early"))?;
         let mut ptau = Self { map, name: name.clone(), sections, power: 0, ceremony_power: 0 };
-        let mut header = Cursor { bytes: ptau.section(section::HEADER)? };
+        let mut header = Cursor::new(WHAT, ptau.section(section::HEADER)?);
         let read = |header: &mut Cursor<'_>| {
             let size = header.number()?;
             let q = header.take(32)?;
-            Some((size, q.to_vec(), header.number()?, header.number()?, header.bytes.is_empty()))
+            Ok::<_, InteropError>((size, q.to_vec(), header.number()?, header.number()?, header.end().is_ok()))
         };
-        let (size, q, power, ceremony_power, is_whole) = read(&mut header).ok_or_else(|| malformed("its header ends early"))?;
+        let (size, q, power, ceremony_power, is_whole) = read(&mut header).map_err(|_| malformed("its header ends early"))?;
         if size != 32 || q != Fq::MODULUS.to_bytes_le() || !is_whole {
             return Err(ptau.unusable("they are of another curve than BN254"));
         }
@@ -295,85 +272,55 @@ impl Ptau {
     }
 
     fn read_contributions(&self) -> Result<Vec<Contribution>, CeremonyError> {
-        let mut cursor = Cursor { bytes: self.section(section::CONTRIBUTIONS)? };
+        let mut cursor = Cursor::new(WHAT, self.section(section::CONTRIBUTIONS)?);
         let damaged = || self.unusable("its contributions cannot be read, or one has a point that is infinite or no point of its group");
-        let count = cursor.number().ok_or_else(damaged)? as usize;
+        let count = cursor.number().map_err(|_| damaged())? as usize;
         if count > MOST_CONTRIBUTIONS {
             return Err(damaged());
         }
         let all: Option<Vec<Contribution>> = (0..count).map(|_| read_contribution(&mut cursor)).collect();
-        all.filter(|_| cursor.bytes.is_empty()).ok_or_else(damaged)
+        all.filter(|_| cursor.end().is_ok()).ok_or_else(damaged)
     }
 }
 
 fn sections(map: &[u8]) -> Option<[Option<Range<usize>>; SECTIONS]> {
-    let mut cursor = Cursor { bytes: map };
-    if cursor.take(4)? != b"ptau" || cursor.number()? != 1 {
-        return None;
-    }
-    let count = cursor.number()?;
     let mut sections = [const { None }; SECTIONS];
-    for _ in 0..count {
-        let kind = cursor.number()? as usize;
-        let bytes = u64::from_le_bytes(cursor.take(8)?.try_into().ok()?);
-        let start = map.len() - cursor.bytes.len();
-        cursor.take(usize::try_from(bytes).ok()?)?;
+    for (kind, range) in Sections::read(WHAT, *b"ptau", 1, map).ok()?.ranges() {
         // Sections of a kind that is not known are skipped; none may be there twice.
-        if let Some(section) = sections.get_mut(kind)
-            && section.replace(start..map.len() - cursor.bytes.len()).is_some()
+        if let Some(section) = sections.get_mut(kind as usize)
+            && section.replace(range).is_some()
         {
             return None;
         }
     }
-    cursor.bytes.is_empty().then_some(sections)
+    Some(sections)
 }
 
 fn read_contribution(cursor: &mut Cursor<'_>) -> Option<Contribution> {
-    let (tau1, tau2) = (cursor.point()?, cursor.point()?);
-    let (alpha, beta1, beta2) = (cursor.point()?, cursor.point()?, cursor.point()?);
-    let mut pairs = Vec::with_capacity(3);
+    let (tau1, tau2) = (next_point(cursor)?, next_point(cursor)?);
+    let (alpha, beta1, beta2) = (next_point(cursor)?, next_point(cursor)?, next_point(cursor)?);
+    let mut pairs: Vec<(G1Affine, G1Affine)> = Vec::with_capacity(3);
     for _ in SECRETS {
-        pairs.push((cursor.point::<G1Affine>()?, cursor.point::<G1Affine>()?));
+        pairs.push((next_point(cursor)?, next_point(cursor)?));
     }
     let mut proofs = Vec::with_capacity(3);
     for (s, sx) in pairs {
-        proofs.push(KnowledgeProof { s, sx, spx: cursor.point()? });
+        proofs.push(KnowledgeProof { s, sx, spx: next_point(cursor)? });
     }
     let proofs: [KnowledgeProof; 3] = proofs.try_into().ok()?;
-    let state: [u8; blake::STATE] = cursor.take(blake::STATE)?.try_into().ok()?;
-    let next_challenge = cursor.take(64)?.try_into().ok()?;
+    let state: [u8; blake::STATE] = cursor.take(blake::STATE).ok()?.try_into().ok()?;
+    let next_challenge = cursor.take(64).ok()?.try_into().ok()?;
     let mut key = Vec::new();
     proofs.iter().flat_map(|proof| [proof.s, proof.sx]).for_each(|point| key.extend(point.words()));
     proofs.iter().for_each(|proof| key.extend(proof.spx.words()));
     let response = blake::finish(&state, &key)?;
-    let kind = cursor.number()?;
-    let length = cursor.number()? as usize;
-    let mut parameters = Cursor { bytes: cursor.take(length)? };
-    let (mut name, mut exponent, mut value, mut last) = (String::new(), None, None, 0);
-    while !parameters.bytes.is_empty() {
-        let parameter = parameters.byte()?;
-        if parameter <= last {
-            return None;
-        }
-        last = parameter;
-        match parameter {
-            1 => {
-                let length = parameters.byte()?;
-                name = String::from_utf8_lossy(parameters.take(length.into())?).into_owned();
-            }
-            2 => exponent = Some(u32::from(parameters.byte()?)),
-            3 => {
-                let length = parameters.byte()?;
-                value = Some(parameters.take(length.into())?.to_vec());
-            }
-            _ => return None,
-        }
+    let kind = cursor.number().ok()?;
+    let length = cursor.number().ok()? as usize;
+    let (name, beacon) = read_parameters(cursor.take(length).ok()?)?;
+    let beacon = beacon.map(|(value, exponent)| (value, u32::from(exponent)));
+    if kind != u32::from(beacon.is_some()) || beacon.as_ref().is_some_and(|(_, exponent)| *exponent > MOST_ITERATIONS) {
+        return None;
     }
-    let beacon = match (kind, value, exponent) {
-        (0, None, None) => None,
-        (1, Some(value), Some(exponent)) if exponent <= MOST_ITERATIONS => Some((value, exponent)),
-        _ => return None,
-    };
     let shown = PowersContribution { name, response, beacon };
     Some(Contribution { tau: (tau1, tau2), alpha, beta: (beta1, beta2), proofs, next_challenge, shown })
 }

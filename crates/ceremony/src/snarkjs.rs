@@ -1,4 +1,5 @@
-//! What snarkjs and ffjavascript draw from a seed: a point of G2 that stands for a hash, and a beacon's secrets.
+//! What snarkjs and ffjavascript draw from a seed: a point of G2 that stands for a hash, and a beacon's secrets. And how snarkjs writes
+//! who contributed.
 //!
 //! Both draw from the key stream of ChaCha20 (RFC 8439, with a block counter of 128 bits and no nonce), whose words are taken as they
 //! come: two make 64 bits, the first of them the upper ones.
@@ -10,6 +11,7 @@ use ark_ff::{BigInt, Field, Fp, MontBackend, MontConfig, PrimeField, Zero};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
+use zkslice_interop::Cursor;
 
 /// Cofactor of G2: the twist's order over r (of `q² + … `, EIP-197's group).
 const G2_COFACTOR: BigInt<4> = BigInt([0x345f_2299_c0f9_fa8d, 0x06ce_ecda_572a_2489, 0xb850_45b6_8181_585e, 0x3064_4e72_e131_a029]);
@@ -96,4 +98,38 @@ pub(crate) fn hash_to_g2(hash: &[u8; 64]) -> G2Affine {
     let mut seed = [0; 32];
     seed.copy_from_slice(&hash[..32]);
     Stream::new(&seed).g2()
+}
+
+/// Value of a beacon, and the exponent of how often it is hashed.
+pub(crate) type BeaconValue = (Vec<u8>, u8);
+
+/// A contribution's parameters, in `.ptau` and in `.zkey` files: type 1 its name, 2 and 3 exponent and value of a beacon, in this order.
+pub(crate) fn read_parameters(bytes: &[u8]) -> Option<(String, Option<BeaconValue>)> {
+    fn byte(cursor: &mut Cursor<'_>) -> Option<u8> {
+        cursor.take(1).ok().map(|bytes| bytes[0])
+    }
+    fn text<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+        let length = byte(cursor)?;
+        cursor.take(length.into()).ok()
+    }
+    let mut cursor = Cursor::new("parameters", bytes);
+    let (mut name, mut exponent, mut value, mut last) = (String::new(), None, None, 0);
+    while cursor.end().is_err() {
+        let kind = byte(&mut cursor)?;
+        if kind <= last {
+            return None;
+        }
+        last = kind;
+        match kind {
+            1 => name = String::from_utf8(text(&mut cursor)?.to_vec()).ok()?,
+            2 => exponent = Some(byte(&mut cursor)?),
+            3 => value = Some(text(&mut cursor)?.to_vec()),
+            _ => return None,
+        }
+    }
+    match (exponent, value) {
+        (None, None) => Some((name, None)),
+        (Some(exponent), Some(value)) => Some((name, Some((value, exponent)))),
+        _ => None,
+    }
 }

@@ -1,5 +1,7 @@
 //! The frame of iden3's binary files: four bytes of magic, version u32, number of sections u32; each section type u32, bytes u64, content.
 
+use std::ops::Range;
+
 use ark_bn254::Fr;
 use ark_ff::{BigInteger, PrimeField};
 
@@ -9,7 +11,8 @@ use crate::InteropError;
 #[derive(Debug)]
 pub struct Sections<'a> {
     what: &'static str,
-    list: Vec<(u32, &'a [u8])>,
+    bytes: &'a [u8],
+    list: Vec<(u32, Range<usize>)>,
 }
 
 impl<'a> Sections<'a> {
@@ -31,10 +34,17 @@ impl<'a> Sections<'a> {
         for _ in 0..count {
             let kind = cursor.number()?;
             let length = usize::try_from(cursor.long()?).map_err(|_| ends_early(what))?;
-            list.push((kind, cursor.take(length)?));
+            let start = bytes.len() - cursor.bytes.len();
+            cursor.take(length)?;
+            list.push((kind, start..start + length));
         }
         cursor.end()?;
-        Ok(Self { what, list })
+        Ok(Self { what, bytes, list })
+    }
+
+    /// Types of the sections, and where they are.
+    pub fn ranges(&self) -> impl Iterator<Item = (u32, Range<usize>)> {
+        self.list.iter().cloned()
     }
 
     /// The only section of a type.
@@ -42,17 +52,17 @@ impl<'a> Sections<'a> {
     /// # Errors
     /// [`InteropError::Malformed`].
     pub fn one(&self, kind: u32) -> Result<Cursor<'a>, InteropError> {
-        let mut of_kind = self.list.iter().filter(|(found, _)| *found == kind);
+        let mut of_kind = self.all(kind);
         match (of_kind.next(), of_kind.next()) {
-            (Some((_, bytes)), None) => Ok(Cursor { what: self.what, bytes }),
+            (Some(bytes), None) => Ok(Cursor { what: self.what, bytes }),
             (None, _) => Err(InteropError::malformed(self.what, format!("section {kind} is missing"))),
             _ => Err(InteropError::malformed(self.what, format!("section {kind} is there twice"))),
         }
     }
 
     /// All sections of a type.
-    pub fn all(&self, kind: u32) -> impl Iterator<Item = &'a [u8]> {
-        self.list.iter().filter(move |(found, _)| *found == kind).map(|(_, bytes)| *bytes)
+    pub fn all(&self, kind: u32) -> impl Iterator<Item = &'a [u8]> + '_ {
+        self.list.iter().filter(move |(found, _)| *found == kind).map(|(_, range)| &self.bytes[range.clone()])
     }
 }
 
@@ -68,6 +78,11 @@ pub struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    /// Over bytes of a kind of file, which errors name.
+    pub fn new(what: &'static str, bytes: &'a [u8]) -> Self {
+        Self { what, bytes }
+    }
+
     /// The next bytes.
     ///
     /// # Errors

@@ -68,14 +68,18 @@ impl LocalProver {
     /// by [`opening_file`], as `zkslice encode` writes.
     ///
     /// # Errors
-    /// [`ProverError::Package`] for one without keys; [`ProverError::NoWitness`] for a circuit without a source of witnesses, or with private
-    /// inputs that it lacks.
+    /// [`ProverError::Package`] for one without keys; [`ProverError::NoWitness`] for a circuit without a source of witnesses;
+    /// [`ProverError::Interop`] for one with private inputs that the source lacks; [`ProverError::Input`] for a model with a source.
     pub fn new(packages: Vec<(Package, Option<WitnessSource>)>, openings: Option<PathBuf>) -> Result<Self, ProverError> {
         let with_digest = |(package, witnesses): (Package, Option<WitnessSource>)| {
             match (package.foreign(), &witnesses) {
                 (None, None) => {}
                 (Some(circuit), Some(source)) => circuit.check_own_inputs(&source.inputs)?,
-                _ => return Err(ProverError::NoWitness),
+                (Some(_), None) => return Err(ProverError::NoWitness),
+                (None, Some(_)) => {
+                    let reason = "the package holds a model, which computes its own witness: list it among the models".into();
+                    return Err(ProverError::Input { input: package.manifest().name.clone(), reason });
+                }
             }
             Ok((package.key_blob()?.model_digest(), Arc::new(package), witnesses))
         };

@@ -7,9 +7,10 @@ use ark_ff::{BigInt, BigInteger, MontConfig, PrimeField};
 use zkslice_formats::Readers;
 use zkslice_interop::{Cursor, InteropError, Sections, write_sections};
 
-use super::{BeaconValue, Coefficient, Zkey, ZkeyContribution};
+use super::{Coefficient, Zkey, ZkeyContribution};
 use crate::CeremonyError;
-use crate::points::{Point, read_key};
+use crate::points::{Point, next_point, read_key};
+use crate::snarkjs::read_parameters;
 
 const WHAT: &str = ".zkey file";
 const MAGIC: [u8; 4] = *b"zkey";
@@ -46,7 +47,7 @@ fn in_file(error: InteropError) -> CeremonyError {
 }
 
 fn point<P: Point>(cursor: &mut Cursor<'_>, what: &str) -> Result<P, CeremonyError> {
-    P::read(cursor.take(P::BYTES).map_err(in_file)?).ok_or_else(|| invalid(format!("{what} is infinite or no point of its group")))
+    next_point(cursor).ok_or_else(|| invalid(format!("{what} is missing, infinite or no point of its group")))
 }
 
 impl Zkey {
@@ -205,38 +206,6 @@ fn read_contributions(mut cursor: Cursor<'_>) -> Result<([u8; 64], Vec<ZkeyContr
     }
     cursor.end().map_err(in_file)?;
     Ok((circuit_hash, contributions))
-}
-
-/// Name, exponent and value of a beacon: types 1, 2 and 3, in this order.
-fn read_parameters(mut bytes: &[u8]) -> Option<(String, Option<BeaconValue>)> {
-    fn text<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-        let (length, rest) = bytes.split_first()?;
-        let (text, rest) = rest.split_at_checked(usize::from(*length))?;
-        *bytes = rest;
-        Some(text)
-    }
-    let (mut name, mut exponent, mut value) = (String::new(), None, None);
-    let mut last = 0;
-    while let Some((kind, rest)) = bytes.split_first() {
-        if *kind <= last {
-            return None;
-        }
-        (last, bytes) = (*kind, rest);
-        match kind {
-            1 => name = String::from_utf8(text(&mut bytes)?.to_vec()).ok()?,
-            2 => {
-                let (number, rest) = bytes.split_first()?;
-                (exponent, bytes) = (Some(*number), rest);
-            }
-            3 => value = Some(text(&mut bytes)?.to_vec()),
-            _ => return None,
-        }
-    }
-    match (exponent, value) {
-        (None, None) => Some((name, None)),
-        (Some(exponent), Some(value)) => Some((name, Some((value, exponent)))),
-        _ => None,
-    }
 }
 
 impl ZkeyContribution {

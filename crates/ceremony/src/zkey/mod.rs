@@ -26,11 +26,10 @@ use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::AffineRepr;
 use zkslice_groth16::{KeyError, VerifyingKey};
 
+use crate::snarkjs::BeaconValue;
+
 /// Whether an entry is of A or of B, its row, wire and coefficient.
 type Coefficient = (bool, u32, u32, Fr);
-
-/// Value of a beacon, and the exponent of how often it is hashed.
-type BeaconValue = (Vec<u8>, u8);
 
 /// A key of plain Groth16 in snarkjs' form.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use zkslice_circuit::Matrix;
 use zkslice_interop::R1cs;
 
-use super::{BeaconValue, Zkey, ZkeyContribution};
+use super::{Zkey, ZkeyContribution};
 use crate::contribution::{MOST_ITERATIONS, check_name};
 use crate::initial::{Columns, Entry, normalized, sums};
 use crate::multiply::Factor;
@@ -24,7 +24,7 @@ use crate::phase2::{check_value, is_over};
 use crate::points::{Point, same_ratio};
 use crate::powers::Domain;
 use crate::ptau::{Ptau, section};
-use crate::snarkjs::{Stream, hash_to_g2};
+use crate::snarkjs::{BeaconValue, Stream, hash_to_g2};
 use crate::{CeremonyError, Powers};
 
 /// snarkjs hashes the points of H in runs of so many, the last run whole.
