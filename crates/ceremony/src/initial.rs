@@ -6,23 +6,25 @@
 //! u_i = Σ A_ji·L_j    v_i = Σ B_ji·L_j    K_i = Σ A_ji·βL_j + Σ B_ji·αL_j + Σ C_ji·L^(2n)_2j
 //! ```
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use ark_bn254::{Fr, G1Affine, G2Affine};
+use ark_bn254::{Fr, G1Affine, G2Affine, g1, g2};
+use ark_ec::short_weierstrass::Affine;
 use ark_ec::{AffineRepr, CurveGroup};
-use ark_ff::{BigInt, BigInteger, PrimeField, Zero};
+use ark_ff::One;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use zkslice_circuit::{Circuit, Layout, Matrix};
 use zkslice_formats::{push_number, tag};
 use zkslice_groth16::{KeyPoints, WordGroup, check_rows};
 
-use crate::multiply::Bases;
+use crate::multiply::{Bases, Curve, Scalar, Term, sums};
 use crate::points::Point;
 use crate::powers::Domain;
 use crate::{CeremonyError, Powers};
 
-/// Entries of one wire that are added up by one thread.
+/// Entries of one wire that are added up together.
 const BLOCK: usize = 1 << 12;
 
 /// An initial key, and what states everything that it is made of.
@@ -37,15 +39,16 @@ pub(crate) struct Initial {
 pub(crate) struct Entry {
     pub(crate) matrix: Matrix,
     pub(crate) row: u32,
-    /// Magnitude, and whether it is subtracted.
-    factor: BigInt<4>,
-    minus: bool,
+    /// Which of the coefficients it is.
+    coefficient: u32,
 }
 
 /// Entries by wire.
 pub(crate) struct Columns {
     starts: Vec<usize>,
     entries: Vec<Entry>,
+    /// Each coefficient once: of few there are many.
+    coefficients: Vec<Fr>,
 }
 
 /// What is called with row, matrix, wire and coefficient of each entry.
@@ -63,25 +66,23 @@ impl Columns {
         for wire in 1..starts.len() {
             starts[wire] += starts[wire - 1];
         }
-        let empty = Entry { matrix: Matrix::A, row: 0, factor: BigInt::zero(), minus: false };
+        let empty = Entry { matrix: Matrix::A, row: 0, coefficient: 0 };
         let mut entries = vec![empty; starts.last().copied().unwrap_or(0)];
-        let mut next = starts.clone();
+        let (mut next, mut coefficients, mut known) = (starts.clone(), Vec::new(), HashMap::new());
         entries_of(&mut |row, matrix, wire, coefficient| {
-            let (plus, minus) = (coefficient.into_bigint(), (-coefficient).into_bigint());
-            let is_minus = minus < plus;
-            entries[next[wire]] = Entry { matrix, row: row as u32, factor: if is_minus { minus } else { plus }, minus: is_minus };
+            let coefficient = *known.entry(coefficient).or_insert_with(|| {
+                coefficients.push(coefficient);
+                coefficients.len() as u32 - 1
+            });
+            entries[next[wire]] = Entry { matrix, row: row as u32, coefficient };
             next[wire] += 1;
         });
-        Self { starts, entries }
+        Self { starts, entries, coefficients }
     }
 
-    /// Points of a matrix with the multiples that save more additions than they take. Where matrices have the same points, all are named.
-    pub(crate) fn bases<P: Point>(&self, points: Vec<P>, matrices: &[Matrix]) -> Bases<P> {
-        let mut bits = vec![0; points.len()];
-        for entry in self.entries.iter().filter(|entry| matrices.contains(&entry.matrix)) {
-            bits[entry.row as usize] += entry.factor.num_bits().saturating_sub(1);
-        }
-        Bases::new(points, &bits)
+    /// What sums in one group are made with.
+    pub(crate) fn in_group<C: Curve>(&self) -> Group<'_, C> {
+        Group { columns: self, scalars: self.coefficients.par_iter().map(Scalar::new).collect() }
     }
 
     fn of_wire(&self, wire: usize) -> &[Entry] {
@@ -89,25 +90,52 @@ impl Columns {
     }
 }
 
-/// Where an entry's factor has its point, if it has any.
-pub(crate) type Base<'b, 'a, P> = dyn Fn(&Entry) -> Option<(&'a Bases<P>, usize)> + Sync + 'b;
-
-/// Σ factor·base over the entries that have a base.
-fn combine<'a, P: Point + 'a>(entries: &[Entry], base: &Base<'_, 'a, P>) -> P::Group {
-    let term = |entry: &Entry| base(entry).map(|(bases, at)| (bases, at, entry.factor, entry.minus));
-    Bases::sum(&entries.iter().filter_map(term).collect::<Vec<_>>())
+/// Entries by wire, and their coefficients as scalars of a group.
+pub(crate) struct Group<'a, C: Curve> {
+    columns: &'a Columns,
+    scalars: Vec<Scalar<C>>,
 }
 
-/// These sums for some wires. Threads share wires, or else one wire's entries: never both at once, which could nest without end.
-pub(crate) fn sums<'a, P: Point + 'a>(columns: &Columns, wires: Range<usize>, base: &Base<'_, 'a, P>) -> Vec<P> {
-    let is_long = |wire: usize| columns.of_wire(wire).len() > BLOCK;
-    let short = |wire: usize| if is_long(wire) { P::Group::zero() } else { combine(columns.of_wire(wire), base) };
-    let mut sums: Vec<P::Group> = wires.clone().into_par_iter().map(short).collect();
-    for (sum, wire) in sums.iter_mut().zip(wires).filter(|(_, wire)| is_long(*wire)) {
-        let parts: Vec<P::Group> = columns.of_wire(wire).par_chunks(BLOCK).map(|block| combine(block, base)).collect();
-        *sum = parts.into_iter().sum();
+/// Where an entry's coefficient has its point, if it has any.
+pub(crate) type Base<'b, 'a, C> = dyn Fn(&Entry) -> Option<(&'a Bases<C>, usize)> + Sync + 'b;
+
+impl<C: Curve> Group<'_, C> {
+    fn scalar(&self, entry: &Entry) -> &Scalar<C> {
+        &self.scalars[entry.coefficient as usize]
     }
-    normalized(&sums)
+
+    /// Points of a matrix with the multiples that save more additions than they take. Where matrices have the same points, all are named.
+    pub(crate) fn bases(&self, points: Vec<Affine<C>>, matrices: &[Matrix]) -> Bases<C> {
+        let mut bits = vec![0u32; points.len()];
+        for entry in self.columns.entries.iter().filter(|entry| matrices.contains(&entry.matrix)) {
+            bits[entry.row as usize] = bits[entry.row as usize].saturating_add(self.scalar(entry).bits());
+        }
+        Bases::new(points, bits)
+    }
+
+    /// For each of some wires Σ coefficient·base over the entries that have a base.
+    pub(crate) fn sums<'a>(&self, wires: Range<usize>, base: &Base<'_, 'a, C>) -> Vec<Affine<C>>
+    where
+        C: 'a,
+    {
+        // Entries of a wire that has many are summed up in parts.
+        let of_wire = |wire: usize| self.columns.of_wire(wire).chunks(BLOCK);
+        let parts: Vec<&[Entry]> = wires.clone().flat_map(of_wire).collect();
+        let of_parts = sums(parts.len(), &|part| {
+            let term = |entry| base(entry).map(|(bases, at)| Term { bases, at, scalar: self.scalar(entry) });
+            parts[part].iter().filter_map(term)
+        });
+        let mut next = 0;
+        let ranges: Vec<Range<usize>> = wires
+            .map(|wire| {
+                let start = next;
+                next += of_wire(wire).len();
+                start..next
+            })
+            .collect();
+        let (one, of_parts) = (Scalar::new(&Fr::one()), Bases::new(of_parts, std::iter::repeat(0)));
+        sums(ranges.len(), &|wire| ranges[wire].clone().map(|at| Term { bases: &of_parts, at, scalar: &one }))
+    }
 }
 
 /// The same points, affine.
@@ -135,16 +163,17 @@ impl Initial {
             return Err(CeremonyError::Refused("a wire of the second round is on the B side".into()));
         }
         let (even, h): (Vec<_>, Vec<_>) = double.chunks(2).map(|pair| (pair[0], pair[1])).unzip();
-        let lagrange = columns.bases(lagrange, &[Matrix::A, Matrix::B]);
-        let a = sums(&columns, 0..layout.wires(), &|entry| of(Matrix::A, entry).then(|| (&lagrange, at(entry))));
-        let b1 = sums(&columns, 0..early, &|entry| of(Matrix::B, entry).then(|| (&lagrange, at(entry))));
+        let (first, second) = (columns.in_group::<g1::Config>(), columns.in_group::<g2::Config>());
+        let lagrange = first.bases(lagrange, &[Matrix::A, Matrix::B]);
+        let a = first.sums(0..layout.wires(), &|entry| of(Matrix::A, entry).then(|| (&lagrange, at(entry))));
+        let b1 = first.sums(0..early, &|entry| of(Matrix::B, entry).then(|| (&lagrange, at(entry))));
         drop(lagrange);
-        let lagrange2 = columns.bases(lagrange2, &[Matrix::B]);
-        let b2 = sums(&columns, 0..early, &|entry| of(Matrix::B, entry).then(|| (&lagrange2, at(entry))));
-        drop(lagrange2);
-        let (of_a, of_b) = (columns.bases(beta, &[Matrix::A]), columns.bases(alpha, &[Matrix::B]));
-        let of_c = columns.bases(even, &[Matrix::C]);
-        let mut ic = sums(&columns, 0..layout.wires(), &|entry| {
+        let lagrange2 = second.bases(lagrange2, &[Matrix::B]);
+        let b2 = second.sums(0..early, &|entry| of(Matrix::B, entry).then(|| (&lagrange2, at(entry))));
+        drop((lagrange2, second));
+        let (of_a, of_b) = (first.bases(beta, &[Matrix::A]), first.bases(alpha, &[Matrix::B]));
+        let of_c = first.bases(even, &[Matrix::C]);
+        let mut ic = first.sums(0..layout.wires(), &|entry| {
             let bases = match entry.matrix {
                 Matrix::A => &of_a,
                 Matrix::B => &of_b,

@@ -1,241 +1,502 @@
-//! Many products on the curve that have one factor in common: a point, or a scalar.
+//! Many products and sums of points at once.
 //!
-//! A scalar is written in digits 0, ±1, ±3, … ±(2^w − 1), of which w zeros follow each that is not (width-w non-adjacent form, w + 1
-//! bits to a digit on average), so that a product takes an addition for each w + 2 bits. The odd multiples of a point serve all of its
-//! products. A product of many points with one scalar takes half the doublings too: x = k_1 + λ·k_2 with k_1, k_2 below 2^128, where λ·(x, y)
-//! is (β·x, y) (Gallant, Lambert and Vanstone, CRYPTO 2001).
+//! A scalar is x = x_0 + λ·x_1 with x_0, x_1 below 2^128, where λ·(x, y) is (β·x, y) (Gallant, Lambert and Vanstone, CRYPTO 2001). Each
+//! part is written in digits 0, ±1, ±3, … ±(2^w − 1), of which w zeros follow each that is not (width-w non-adjacent form), so that a
+//! product takes an addition for each w + 2 bits, and all terms of a sum share 128 doublings. The odd multiples of a point serve all of its
+//! products.
+//!
+//! Points stay affine: an addition is a division in the field, and many divisions take one inversion (Montgomery's trick, 1987), so that
+//! an addition is six multiplications where Jacobian coordinates take eleven. For that, many sums are made side by side: first the
+//! points of each sum's digits at one place are added up, then the sums are doubled from place to place.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
-use ark_bn254::{Fr, G1Projective, G2Projective, g1::Config};
-use ark_ec::CurveGroup;
+use ark_bn254::{Fq, Fq2, Fr, g1, g2};
+use ark_ec::AffineRepr;
 use ark_ec::scalar_mul::glv::GLVConfig;
 use ark_ec::short_weierstrass::Affine;
 use ark_ff::{AdditiveGroup, BigInt, BigInteger, FftField, Field, One, PrimeField, Zero};
 use rayon::prelude::*;
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
-use crate::initial::normalized;
-use crate::points::Point;
+/// A curve of BN254: a = 0, an odd order, and an endomorphism.
+pub(crate) trait Curve: GLVConfig<ScalarField = Fr> {
+    /// A product of coordinates.
+    fn times(a: &Self::BaseField, b: &Self::BaseField) -> Self::BaseField;
+}
 
-/// Points whose multiples are made together.
-const BLOCK: usize = 1 << 8;
+impl Curve for g1::Config {
+    fn times(a: &Fq, b: &Fq) -> Fq {
+        *a * b
+    }
+}
 
-/// Digits of a number in the non-adjacent form of width `w`, the lowest first.
-pub(crate) fn digits(mut number: BigInt<4>, w: u32) -> Vec<i8> {
-    let mut digits = Vec::with_capacity(256);
+impl Curve for g2::Config {
+    /// Three products in the base field (Karatsuba), which are faster here than arkworks' two sums of two products.
+    fn times(a: &Fq2, b: &Fq2) -> Fq2 {
+        let (low, high) = (a.c0 * b.c0, a.c1 * b.c1);
+        Fq2::new(low - high, (a.c0 + a.c1) * (b.c0 + b.c1) - low - high)
+    }
+}
+
+/// Width of digits with a table: 16 points for each.
+const WIDTH: u32 = 5;
+/// Width of digits without: 0 and ±1.
+const NARROW: u32 = 1;
+/// Bits of a point's scalars together from which on a table is worth its additions: a bit takes a third of an addition without, a seventh
+/// with it.
+const WORTH: u32 = 16 * 21 / 4;
+/// Bits from which on a scalar is split.
+const SPLIT: u32 = 130;
+/// Divisions with one inversion, which is worth some hundred multiplications.
+const BATCH: usize = 1 << 10;
+/// Points that are multiplied together.
+const BLOCK: usize = 1 << 10;
+/// Digits and lanes that are summed up together.
+const MOST_DIGITS: usize = 1 << 17;
+const MOST_LANES: usize = 1 << 14;
+/// Digits of a product with a table: two parts of 128 bits.
+const MOST_OF_PRODUCT: usize = 2 * 22;
+
+/// The digits of a number in the non-adjacent form of width `w` that are not zero: `put` is told place and digit, the lowest first.
+fn digits(mut number: BigInt<4>, w: u32, mut put: impl FnMut(u32, i64)) {
     let (modulus, mask) = (1i64 << (w + 1), (1u64 << (w + 1)) - 1);
+    let mut place = 0;
     while !number.is_zero() {
-        let mut digit = 0;
-        if number.is_odd() {
-            let low = (number.0[0] & mask) as i64;
-            digit = if low >= modulus / 2 { low - modulus } else { low };
-            // It ends in the same bits, so that w zeros follow. A scalar has bits to spare for the carry.
-            if digit >= 0 {
-                number.sub_with_borrow(&BigInt::from(digit as u64));
-            } else {
-                number.add_with_carry(&BigInt::from(digit.unsigned_abs()));
-            }
+        let zeros = number.0.iter().position(|limb| *limb != 0).map_or(0, |at| 64 * at as u32 + number.0[at].trailing_zeros());
+        number >>= zeros;
+        place += zeros;
+        let low = (number.0[0] & mask) as i64;
+        let digit = if low >= modulus / 2 { low - modulus } else { low };
+        // It ends in the same bits, so that w zeros follow. A scalar has bits to spare for the carry.
+        if digit >= 0 {
+            number.sub_with_borrow(&BigInt::from(digit as u64));
+        } else {
+            number.add_with_carry(&BigInt::from(digit.unsigned_abs()));
         }
-        digits.push(digit as i8);
-        number.div2();
-    }
-    digits
-}
-
-/// 1, 3, 5, … 2^w − 1 times each point, one point's after the other's.
-pub(crate) fn odd_multiples<P: Point>(points: &[P], w: u32) -> Vec<P> {
-    let count = 1usize << (w - 1);
-    let of_block = |block: &[P]| {
-        let mut multiples = Vec::with_capacity(block.len() * count);
-        for point in block {
-            let first = point.into_group();
-            let twice = first.double();
-            let list = std::iter::successors(Some(first), |last| Some(*last + twice));
-            multiples.extend(list.take(count));
-        }
-        P::Group::normalize_batch(&multiples)
-    };
-    points.par_chunks(BLOCK).map(of_block).collect::<Vec<_>>().concat()
-}
-
-/// How a group splits a scalar: x = Σ x_i·λ^i, with λ times a point for next to nothing.
-pub(crate) trait Split: Point {
-    /// The parts x_i, with their signs.
-    fn parts(scalar: &Fr) -> Zeroizing<Vec<(bool, Fr)>>;
-
-    /// λ times a point.
-    fn endomorphism(point: Self::Group) -> Self::Group;
-}
-
-impl Split for Affine<ark_bn254::g1::Config> {
-    fn parts(scalar: &Fr) -> Zeroizing<Vec<(bool, Fr)>> {
-        let (first, second) = Config::scalar_decomposition(*scalar);
-        Zeroizing::new(vec![first, second])
-    }
-
-    fn endomorphism(mut point: G1Projective) -> G1Projective {
-        point.x *= Config::ENDO_COEFFS[0];
-        point
+        put(place, digit);
     }
 }
 
-impl Split for Affine<ark_bn254::g2::Config> {
-    fn parts(scalar: &Fr) -> Zeroizing<Vec<(bool, Fr)>> {
-        Zeroizing::new(vec![(true, *scalar)])
-    }
+/// A scalar in two parts, each with whether it is subtracted. Zeroized on drop.
+#[derive(Zeroize)]
+pub(crate) struct Scalar<C> {
+    parts: [(bool, BigInt<4>); 2],
+    #[zeroize(skip)]
+    _of: PhantomData<C>,
+}
 
-    fn endomorphism(point: G2Projective) -> G2Projective {
-        point
+impl<C> Drop for Scalar<C> {
+    fn drop(&mut self) {
+        self.parts.zeroize();
     }
 }
 
-/// A scalar that many points are multiplied with. Zeroized on drop.
-pub(crate) struct Factor<P> {
-    /// Digits of its parts, with their signs.
-    parts: Vec<Zeroizing<Vec<i8>>>,
-    _of: PhantomData<P>,
-}
-
-impl<P: Split> Factor<P> {
-    /// Width of its digits: a table of 8 points for each.
-    const WIDTH: u32 = 4;
-    const TABLE: usize = 1 << (Self::WIDTH - 1);
-
+impl<C: Curve> Scalar<C> {
     pub(crate) fn new(scalar: &Fr) -> Self {
-        let part = |(is_positive, magnitude): &(bool, Fr)| {
-            let mut digits = digits(magnitude.into_bigint(), Self::WIDTH);
-            if !*is_positive {
-                digits.iter_mut().for_each(|digit| *digit = -*digit);
-            }
-            Zeroizing::new(digits)
+        let (plus, minus) = (scalar.into_bigint(), (-*scalar).into_bigint());
+        let (is_minus, magnitude) = if minus < plus { (true, minus) } else { (false, plus) };
+        let parts = if magnitude.num_bits() < SPLIT {
+            [(is_minus, magnitude), (false, BigInt::zero())]
+        } else {
+            let (first, second) = C::scalar_decomposition(*scalar);
+            [first, second].map(|(is_plus, magnitude)| (!is_plus, magnitude.into_bigint()))
         };
-        Self { parts: P::parts(scalar).iter().map(part).collect(), _of: PhantomData }
+        Self { parts, _of: PhantomData }
     }
 
-    /// Σ digit·2^i·λ^part: `add` adds an odd multiple, of which it is told the index, whether it is subtracted, and the part.
-    fn sum(&self, mut add: impl FnMut(&mut P::Group, usize, bool, usize)) -> P::Group {
-        let length = self.parts.iter().map(|part| part.len()).max().unwrap_or(0);
-        let mut sum = P::Group::zero();
-        for at in (0..length).rev() {
-            sum.double_in_place();
-            for (part, digits) in self.parts.iter().enumerate() {
-                if let Some(digit) = digits.get(at).filter(|digit| **digit != 0) {
-                    add(&mut sum, usize::from(digit.unsigned_abs()) / 2, *digit < 0, part);
+    /// Bits of its parts together, beyond the first.
+    pub(crate) fn bits(&self) -> u32 {
+        self.parts.iter().map(|(_, magnitude)| magnitude.num_bits()).sum::<u32>().saturating_sub(1)
+    }
+
+    /// As many digits as it can have at most.
+    fn most_digits(&self, w: u32) -> usize {
+        self.parts.iter().map(|(_, magnitude)| (magnitude.num_bits() + 1).div_ceil(w + 1) as usize).sum()
+    }
+}
+
+/// Divisors, turned into their inverses together.
+struct Divisions<C: Curve> {
+    divisors: Vec<C::BaseField>,
+    /// Products of the divisors before each.
+    products: Vec<C::BaseField>,
+}
+
+impl<C: Curve> Divisions<C> {
+    fn new() -> Self {
+        Self { divisors: Vec::with_capacity(BATCH), products: Vec::with_capacity(BATCH) }
+    }
+
+    /// Inverts those that are not zero.
+    fn invert(&mut self) {
+        self.products.clear();
+        let mut product = C::BaseField::one();
+        for divisor in self.divisors.iter().filter(|divisor| !divisor.is_zero()) {
+            self.products.push(product);
+            product = C::times(&product, divisor);
+        }
+        // A product of what is not zero.
+        let Some(mut inverse) = product.inverse() else { return };
+        for divisor in self.divisors.iter_mut().rev().filter(|divisor| !divisor.is_zero()) {
+            let Some(before) = self.products.pop() else { return };
+            (*divisor, inverse) = (C::times(&inverse, &before), C::times(&inverse, divisor));
+        }
+    }
+
+    /// Adds to each point the other one at its place.
+    fn add(&mut self, left: &mut [Affine<C>], right: &[Affine<C>]) {
+        for (left, right) in left.chunks_mut(BATCH).zip(right.chunks(BATCH)) {
+            self.divisors.clear();
+            self.divisors.extend(left.iter().zip(right).map(|(p, q)| {
+                if p.is_zero() || q.is_zero() {
+                    C::BaseField::zero()
+                } else if p.x != q.x {
+                    q.x - p.x
+                } else if p.y == q.y {
+                    p.y.double()
+                } else {
+                    C::BaseField::zero()
+                }
+            }));
+            self.invert();
+            for ((p, q), inverse) in left.iter_mut().zip(right).zip(&self.divisors) {
+                if q.is_zero() {
+                    continue;
+                }
+                if p.is_zero() {
+                    *p = *q;
+                } else if inverse.is_zero() {
+                    *p = Affine::identity();
+                } else {
+                    let rise = if p.x == q.x { three_squares(p) } else { q.y - p.y };
+                    follow(p, C::times(&rise, inverse), q.x);
                 }
             }
         }
-        sum
     }
 
-    /// Each point times the scalar.
-    pub(crate) fn times(&self, points: &[P]) -> Vec<P> {
-        let multiples = odd_multiples(points, Self::WIDTH);
-        let product = |multiples: &[P]| {
-            self.sum(|sum, index, minus, part| {
-                let point = if minus { -multiples[index] } else { multiples[index] };
-                if part == 0 { *sum += point } else { *sum += P::endomorphism(point.into_group()) }
-            })
-        };
-        let products: Vec<P::Group> = multiples.par_chunks(Self::TABLE).map(product).collect();
-        normalized(&products)
-    }
-
-    /// A point times the scalar.
-    fn times_one(&self, point: P::Group) -> P::Group {
-        let twice = point.double();
-        let mut multiples = [point; 8];
-        (1..Self::TABLE).for_each(|k| multiples[k] = multiples[k - 1] + twice);
-        self.sum(|sum, index, minus, part| {
-            let point = if part == 0 { multiples[index] } else { P::endomorphism(multiples[index]) };
-            if minus { *sum -= point } else { *sum += point }
-        })
+    fn double(&mut self, points: &mut [Affine<C>]) {
+        for points in points.chunks_mut(BATCH) {
+            self.divisors.clear();
+            self.divisors.extend(points.iter().map(|p| p.y.double()));
+            self.invert();
+            for (p, inverse) in points.iter_mut().zip(&self.divisors) {
+                if inverse.is_zero() {
+                    *p = Affine::identity();
+                } else {
+                    let (slope, x) = (C::times(&three_squares(p), inverse), p.x);
+                    follow(p, slope, x);
+                }
+            }
+        }
     }
 }
 
-/// Coefficients of the polynomial whose values over the domain of 2^`level` these points are: for points that are powers, Lagrange points.
-pub(crate) fn interpolated<P: Split>(points: &[P], level: u32) -> Option<Vec<P>> {
-    let n = 1usize << level;
-    let root = Fr::get_root_of_unity(n as u64)?.inverse()?;
-    let over = Factor::<P>::new(&Fr::from(n as u64).inverse()?);
-    let roots: Vec<Fr> = std::iter::successors(Some(Fr::one()), |last| Some(*last * root)).take((n / 2).max(1)).collect();
-    let factors: Vec<Factor<P>> = roots.par_iter().map(Factor::new).collect();
-    let reversed = |k: usize| if level == 0 { 0 } else { k.reverse_bits() >> (usize::BITS - level) };
-    let mut values: Vec<P::Group> = (0..n).map(|k| points.get(reversed(k)).map(|point| point.into_group())).collect::<Option<_>>()?;
-    for half in (0..level).map(|stage| 1usize << stage) {
-        let stride = n / (2 * half);
-        values.par_chunks_mut(2 * half).for_each(|block| {
-            let (low, high) = block.split_at_mut(half);
-            low.par_iter_mut().zip(high).with_min_len(1 << 4).enumerate().for_each(|(k, (low, high))| {
-                let product = if k == 0 { *high } else { factors[k * stride].times_one(*high) };
-                *high = *low - product;
-                *low += product;
-            });
-        });
-    }
-    Some(over.times(&normalized(&values)))
+/// The rise of the tangent, over 2y.
+fn three_squares<C: Curve>(p: &Affine<C>) -> C::BaseField {
+    let square = p.x.square();
+    square.double() + square
+}
+
+/// The line of this slope through `p` and a point with `x` meets the curve a third time: there, mirrored.
+fn follow<C: Curve>(p: &mut Affine<C>, slope: C::BaseField, x: C::BaseField) {
+    let third = slope.square() - p.x - x;
+    p.y = C::times(&slope, &(p.x - third)) - p.y;
+    p.x = third;
 }
 
 /// Points, and of some of them the odd multiples, for scalars of any size.
-pub(crate) struct Bases<P> {
-    points: Vec<P>,
+pub(crate) struct Bases<C: Curve> {
+    points: Vec<Affine<C>>,
     /// Where the multiples of a point begin.
     starts: Vec<Option<u32>>,
-    multiples: Vec<P>,
+    /// 1, 3, 5, … 2^w − 1 times each of the chosen points, one point's after the other's.
+    multiples: Vec<Affine<C>>,
 }
 
-impl<P: Point> Bases<P> {
-    /// Width of digits with a table: 16 points for each.
-    const WIDTH: u32 = 5;
-    /// Width of digits without: 0 and ±1.
-    const NARROW: u32 = 1;
-    /// Bits of a point's scalars together from which on a table is worth its additions: a bit takes a third of an addition without, a
-    /// seventh with it.
-    const WORTH: u32 = 16 * 21 / 4;
+impl<C: Curve> Bases<C> {
+    const TABLE: usize = 1 << (WIDTH - 1);
 
     /// `bits` are those of all scalars of each point together.
-    pub(crate) fn new(points: Vec<P>, bits: &[u32]) -> Self {
+    pub(crate) fn new(points: Vec<Affine<C>>, bits: impl IntoIterator<Item = u32>) -> Self {
         let (mut starts, mut chosen) = (vec![None; points.len()], Vec::new());
-        for ((start, point), _) in starts.iter_mut().zip(&points).zip(bits).filter(|(_, bits)| **bits > Self::WORTH) {
-            *start = Some((chosen.len() << (Self::WIDTH - 1)) as u32);
+        for ((start, point), _) in starts.iter_mut().zip(&points).zip(bits).filter(|(_, bits)| *bits > WORTH) {
+            *start = Some((chosen.len() * Self::TABLE) as u32);
             chosen.push(*point);
         }
-        Self { multiples: odd_multiples(&chosen, Self::WIDTH), points, starts }
+        let multiples = chosen.par_chunks(BLOCK).flat_map_iter(Self::odd_multiples).collect();
+        Self { points, starts, multiples }
     }
 
-    /// Σ ± scalar·point, over positions, magnitudes and whether they are subtracted.
-    pub(crate) fn sum(terms: &[(&Self, usize, BigInt<4>, bool)]) -> P::Group {
-        let of_term = |(bases, at, magnitude, minus): &(&Self, usize, BigInt<4>, bool)| {
-            let start = bases.starts[*at];
-            let mut digits = digits(*magnitude, if start.is_some() { Self::WIDTH } else { Self::NARROW });
-            if *minus {
-                digits.iter_mut().for_each(|digit| *digit = -*digit);
+    fn odd_multiples(points: &[Affine<C>]) -> Vec<Affine<C>> {
+        let mut divisions = Divisions::<C>::new();
+        let (mut twice, mut last) = (points.to_vec(), points.to_vec());
+        divisions.double(&mut twice);
+        let mut multiples = vec![Affine::identity(); points.len() * Self::TABLE];
+        for k in 0..Self::TABLE {
+            if k > 0 {
+                divisions.add(&mut last, &twice);
             }
-            (digits, start)
-        };
-        let digits: Vec<(Vec<i8>, Option<u32>)> = terms.iter().map(of_term).collect();
-        let length = digits.iter().map(|(digits, _)| digits.len()).max().unwrap_or(0);
-        let mut sum = P::Group::zero();
-        for at in (0..length).rev() {
-            sum.double_in_place();
-            for ((digits, start), (bases, position, ..)) in digits.iter().zip(terms) {
-                let Some(digit) = digits.get(at).filter(|digit| **digit != 0) else { continue };
-                let point = match start {
-                    Some(start) => &bases.multiples[*start as usize + usize::from(digit.unsigned_abs()) / 2],
-                    None => &bases.points[*position],
-                };
-                if *digit < 0 { sum -= *point } else { sum += *point }
+            multiples.iter_mut().skip(k).step_by(Self::TABLE).zip(&last).for_each(|(multiple, point)| *multiple = *point);
+        }
+        multiples
+    }
+
+    fn width(&self, at: usize) -> u32 {
+        if self.starts[at].is_some() { WIDTH } else { NARROW }
+    }
+}
+
+/// A point times a scalar.
+pub(crate) struct Term<'a, C: Curve> {
+    pub(crate) bases: &'a Bases<C>,
+    pub(crate) at: usize,
+    pub(crate) scalar: &'a Scalar<C>,
+}
+
+impl<C: Curve> Term<'_, C> {
+    fn most_digits(&self) -> usize {
+        self.scalar.most_digits(self.bases.width(self.at))
+    }
+
+    /// Its digits: `put` is told places and points.
+    fn digits(&self, mut put: impl FnMut(u32, Affine<C>)) {
+        let Self { bases, at, scalar } = self;
+        let start = bases.starts[*at].map(|start| start as usize);
+        for (part, (minus, magnitude)) in scalar.parts.iter().enumerate() {
+            digits(*magnitude, bases.width(*at), |place, digit| {
+                let mut point = start.map_or_else(|| bases.points[*at], |start| bases.multiples[start + digit.unsigned_abs() as usize / 2]);
+                if part == 1 {
+                    point.x *= C::ENDO_COEFFS[0];
+                }
+                put(place, if (digit < 0) != *minus { -point } else { point });
+            });
+        }
+    }
+}
+
+/// A place of digits and a lane.
+type Key = (u32, u32);
+
+/// Where sums are made: used again and again. Zeroized on drop if scalars are secret, which points in the order of digits tell.
+struct Room<C: Curve> {
+    secret: bool,
+    divisions: Divisions<C>,
+    /// Digits as they come, and by place.
+    keys: [Vec<Key>; 2],
+    points: [Vec<Affine<C>>; 2],
+    /// What is added to what.
+    left: Vec<Affine<C>>,
+    right: Vec<Affine<C>>,
+    targets: Vec<usize>,
+    /// Sums that have begun.
+    sums: Vec<Affine<C>>,
+}
+
+impl<C: Curve> Drop for Room<C> {
+    fn drop(&mut self) {
+        if !self.secret {
+            return;
+        }
+        self.divisions.divisors.zeroize();
+        self.divisions.products.zeroize();
+        self.keys.zeroize();
+        self.points.zeroize();
+        self.left.zeroize();
+        self.right.zeroize();
+        self.targets.zeroize();
+        self.sums.zeroize();
+    }
+}
+
+impl<C: Curve> Room<C> {
+    /// For so many lanes and digits; with more, what it held is left behind in memory.
+    fn new(lanes: usize, digits: usize, secret: bool) -> Self {
+        Self {
+            secret,
+            divisions: Divisions::new(),
+            keys: std::array::from_fn(|_| Vec::with_capacity(digits)),
+            points: std::array::from_fn(|_| Vec::with_capacity(digits)),
+            left: Vec::with_capacity(lanes.max(digits / 2)),
+            right: Vec::with_capacity(lanes.max(digits / 2)),
+            targets: Vec::with_capacity(lanes.max(digits / 2)),
+            sums: Vec::with_capacity(lanes),
+        }
+    }
+
+    /// For each lane the sum of its terms.
+    fn sums<'a, T: Iterator<Item = Term<'a, C>>>(&mut self, lanes: Range<usize>, terms: &impl Fn(usize) -> T) -> Vec<Affine<C>>
+    where
+        C: 'a,
+    {
+        let count = lanes.len();
+        self.keys[0].clear();
+        self.points[0].clear();
+        for (lane, of) in lanes.enumerate() {
+            for term in terms(of) {
+                term.digits(|place, point| {
+                    self.keys[0].push((place, lane as u32));
+                    self.points[0].push(point);
+                });
             }
         }
-        sum
+        self.sort();
+        self.merge();
+        // Which of the sums is a lane's.
+        let mut slots = vec![None; count];
+        self.sums.clear();
+        let mut last = 0;
+        let mut start = 0;
+        while let Some(&(place, _)) = self.keys[1].get(start) {
+            let end = start + self.keys[1][start..].partition_point(|key| key.0 == place);
+            (place..last).for_each(|_| self.divisions.double(&mut self.sums));
+            self.left.clear();
+            self.right.clear();
+            self.targets.clear();
+            for ((_, lane), point) in self.keys[1][start..end].iter().zip(&self.points[1][start..end]) {
+                match slots[*lane as usize] {
+                    Some(slot) => {
+                        self.targets.push(slot);
+                        self.left.push(self.sums[slot]);
+                        self.right.push(*point);
+                    }
+                    None => {
+                        slots[*lane as usize] = Some(self.sums.len());
+                        self.sums.push(*point);
+                    }
+                }
+            }
+            self.divisions.add(&mut self.left, &self.right);
+            self.targets.iter().zip(&self.left).for_each(|(slot, sum)| self.sums[*slot] = *sum);
+            (start, last) = (end, place);
+        }
+        (0..last).for_each(|_| self.divisions.double(&mut self.sums));
+        slots.into_iter().map(|slot| slot.map_or(Affine::identity(), |slot| self.sums[slot])).collect()
     }
+
+    /// By places, the highest first; otherwise in the same order.
+    fn sort(&mut self) {
+        let ([keys, sorted_keys], [points, sorted_points]) = (&mut self.keys, &mut self.points);
+        let places = keys.iter().map(|(place, _)| *place as usize + 1).max().unwrap_or(0);
+        // Where the next one of each place goes, the highest place first.
+        let mut next = vec![0usize; places + 1];
+        keys.iter().for_each(|(place, _)| next[places - *place as usize] += 1);
+        (1..next.len()).for_each(|at| next[at] += next[at - 1]);
+        sorted_keys.clear();
+        sorted_keys.resize(keys.len(), (0, 0));
+        sorted_points.clear();
+        sorted_points.resize(keys.len(), Affine::identity());
+        for (key, point) in keys.iter().zip(points.iter()) {
+            let at = &mut next[places - 1 - key.0 as usize];
+            (sorted_keys[*at], sorted_points[*at]) = (*key, *point);
+            *at += 1;
+        }
+        next.zeroize();
+    }
+
+    /// Adds up neighbours with one key until no key is there twice.
+    fn merge(&mut self) {
+        let (keys, points) = (&mut self.keys[1], &mut self.points[1]);
+        loop {
+            self.left.clear();
+            self.right.clear();
+            self.targets.clear();
+            let (mut at, mut kept) = (0, 0);
+            while at < keys.len() {
+                keys[kept] = keys[at];
+                points[kept] = points[at];
+                if keys.get(at + 1) == Some(&keys[kept]) {
+                    self.targets.push(kept);
+                    self.left.push(points[at]);
+                    self.right.push(points[at + 1]);
+                    at += 1;
+                }
+                (at, kept) = (at + 1, kept + 1);
+            }
+            if self.targets.is_empty() {
+                return;
+            }
+            self.divisions.add(&mut self.left, &self.right);
+            self.targets.iter().zip(&self.left).for_each(|(target, sum)| points[*target] = *sum);
+            keys.truncate(kept);
+            points.truncate(kept);
+        }
+    }
+}
+
+/// For each lane the sum of its terms.
+pub(crate) fn sums<'a, C: Curve, T: Iterator<Item = Term<'a, C>>>(lanes: usize, terms: &(impl Fn(usize) -> T + Sync)) -> Vec<Affine<C>> {
+    let weights: Vec<usize> = (0..lanes).into_par_iter().map(|lane| terms(lane).map(|term| term.most_digits()).sum()).collect();
+    let (mut blocks, mut start, mut weight) = (Vec::new(), 0, 0);
+    for (lane, of_lane) in weights.iter().enumerate() {
+        if (weight + of_lane > MOST_DIGITS || lane - start == MOST_LANES) && start < lane {
+            blocks.push(start..lane);
+            (start, weight) = (lane, 0);
+        }
+        weight += of_lane;
+    }
+    blocks.push(start..lanes);
+    let room = || Room::new(MOST_LANES, MOST_DIGITS, false);
+    let sums: Vec<Vec<_>> = blocks.into_par_iter().map_init(room, |room, lanes| room.sums(lanes, terms)).collect();
+    sums.concat()
+}
+
+/// Each point times its scalar, which may be secret.
+pub(crate) fn products<'a, C: Curve>(points: &[Affine<C>], scalar: &(impl Fn(usize) -> &'a Scalar<C> + Sync)) -> Vec<Affine<C>> {
+    let of_block = |room: &mut Room<C>, (block, points): (usize, &[Affine<C>])| {
+        let scalar = |lane: usize| scalar(block * BLOCK + lane);
+        let bases = Bases::new(points.to_vec(), (0..points.len()).map(|lane| scalar(lane).bits()));
+        room.sums(0..points.len(), &|at| std::iter::once(Term { bases: &bases, at, scalar: scalar(at) }))
+    };
+    let room = || Room::new(BLOCK, BLOCK * MOST_OF_PRODUCT, true);
+    let products: Vec<Vec<_>> = points.par_chunks(BLOCK).enumerate().map_init(room, of_block).collect();
+    products.concat()
+}
+
+/// Each sum and each difference.
+fn butterflies<C: Curve>(low: &mut [Affine<C>], high: &mut [Affine<C>]) {
+    low.par_chunks_mut(BATCH).zip(high.par_chunks_mut(BATCH)).for_each(|(low, high)| {
+        let mut divisions = Divisions::new();
+        let before = low.to_vec();
+        divisions.add(low, high);
+        high.iter_mut().for_each(|point| *point = -*point);
+        divisions.add(high, &before);
+    });
+}
+
+/// Coefficients of the polynomial whose values over the domain of 2^`level` these points are: for points that are powers, Lagrange points.
+pub(crate) fn interpolated<C: Curve>(points: &[Affine<C>], level: u32) -> Option<Vec<Affine<C>>> {
+    let n = 1usize << level;
+    let root = Fr::get_root_of_unity(n as u64)?.inverse()?;
+    let over = Scalar::<C>::new(&Fr::from(n as u64).inverse()?);
+    let roots: Vec<Fr> = std::iter::successors(Some(Fr::one()), |last| Some(*last * root)).take((n / 2).max(1)).collect();
+    let roots: Vec<Scalar<C>> = roots.par_iter().map(Scalar::new).collect();
+    let reversed = |k: usize| if level == 0 { 0 } else { k.reverse_bits() >> (usize::BITS - level) };
+    let mut values: Vec<Affine<C>> = (0..n).map(|k| points.get(reversed(k)).copied()).collect::<Option<_>>()?;
+    for half in (0..level).map(|stage| 1usize << stage) {
+        let stride = n / (2 * half);
+        let (mut low, mut high) = (Vec::with_capacity(n / 2), Vec::with_capacity(n / 2));
+        for block in values.chunks(2 * half) {
+            low.extend_from_slice(&block[..half]);
+            high.extend_from_slice(&block[half..]);
+        }
+        let mut high = products(&high, &|at| &roots[at % half * stride]);
+        butterflies(&mut low, &mut high);
+        for ((block, low), high) in values.chunks_mut(2 * half).zip(low.chunks(half)).zip(high.chunks(half)) {
+            block[..half].copy_from_slice(low);
+            block[half..].copy_from_slice(high);
+        }
+    }
+    Some(products(&values, &|_| &over))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use ark_bn254::{G1Affine, G2Affine};
-    use ark_ec::AffineRepr;
+    use ark_bn254::{G1Affine, G1Projective, G2Affine, G2Projective};
+    use ark_ec::CurveGroup;
     use ark_ff::UniformRand;
     use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
     use rand_chacha::ChaCha20Rng;
@@ -246,37 +507,105 @@ mod tests {
     fn scalars() -> Vec<Fr> {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
         let mut scalars: Vec<Fr> = [0u64, 1, 2, 3, 5, 127, 128, 1 << 24, u64::MAX].map(Fr::from).to_vec();
+        scalars.extend((120..=253).step_by(3).map(|bit| Fr::from(2).pow([bit])));
         scalars.extend(scalars.clone().iter().map(|scalar| -*scalar));
-        scalars.extend([Config::LAMBDA, Config::LAMBDA + Fr::one(), -Config::LAMBDA]);
+        for lambda in [g1::Config::LAMBDA, g2::Config::LAMBDA] {
+            scalars.extend([lambda, lambda + Fr::one(), -lambda, lambda - Fr::one()]);
+        }
         scalars.extend((0..20).map(|_| Fr::rand(&mut rng)));
         scalars
+    }
+
+    /// Random points, and all that are not: infinity, equal ones, opposite ones.
+    fn points<C: Curve>(seed: u8) -> Vec<Affine<C>> {
+        let mut rng = ChaCha20Rng::from_seed([seed; 32]);
+        let mut points: Vec<Affine<C>> = (0..5).map(|_| Affine::rand(&mut rng)).collect();
+        points.extend([Affine::identity(), points[0], -points[0], points[1], -points[1], Affine::identity(), -points[1]]);
+        points
     }
 
     #[test]
     fn digits_make_their_number() {
         for scalar in scalars() {
             for w in 1..=6 {
-                let digits = digits(scalar.into_bigint(), w);
-                let value = digits.iter().rev().fold(Fr::zero(), |value, digit| value.double() + Fr::from(i64::from(*digit)));
+                let (mut value, mut next) = (Fr::zero(), 0);
+                digits(scalar.into_bigint(), w, |place, digit| {
+                    assert!(place >= next && digit % 2 != 0 && digit.abs() < 1 << w);
+                    next = place + w + 1;
+                    value += Fr::from(digit) * Fr::from(2).pow([u64::from(place)]);
+                });
                 assert_eq!(value, scalar);
-                assert!(digits.iter().all(|digit| *digit == 0 || (digit % 2 != 0 && i32::from(*digit).abs() < 1 << w)));
+            }
+        }
+    }
+
+    fn scalars_are_sums_of_their_parts<C: Curve>() {
+        for scalar in scalars() {
+            let of = Scalar::<C>::new(&scalar);
+            let signed = |(minus, magnitude): (bool, BigInt<4>)| {
+                let value = Fr::from_bigint(magnitude).unwrap();
+                if minus { -value } else { value }
+            };
+            assert_eq!(signed(of.parts[0]) + C::LAMBDA * signed(of.parts[1]), scalar);
+            assert!(of.parts.iter().all(|(_, magnitude)| magnitude.num_bits() < SPLIT));
+            for w in [NARROW, WIDTH] {
+                let mut count = 0;
+                of.parts.iter().for_each(|(_, magnitude)| digits(*magnitude, w, |_, _| count += 1));
+                assert!(count <= of.most_digits(w));
             }
         }
     }
 
     #[test]
-    fn products_are_those_of_arkworks() {
-        let mut rng = ChaCha20Rng::from_seed([2; 32]);
-        let mut points: Vec<G1Affine> = (0..5).map(|_| G1Affine::rand(&mut rng)).collect();
-        points.push(G1Affine::zero());
-        for scalar in scalars() {
-            let expected: Vec<G1Affine> = points.iter().map(|point| (*point * scalar).into_affine()).collect();
-            assert_eq!(Factor::new(&scalar).times(&points), expected);
-            let one = Factor::<G1Affine>::new(&scalar).times_one(points[0].into_group());
-            assert_eq!(one.into_affine(), expected[0]);
-            let point = G2Affine::rand(&mut rng);
-            assert_eq!(Factor::new(&scalar).times(&[point]), [(point * scalar).into_affine()]);
+    fn scalars_of_both_groups_are_sums_of_their_parts() {
+        scalars_are_sums_of_their_parts::<g1::Config>();
+        scalars_are_sums_of_their_parts::<g2::Config>();
+    }
+
+    fn pairs_add_up_and_double<C: Curve>() {
+        let points = points::<C>(2);
+        let mut divisions = Divisions::new();
+        for shift in 0..points.len() {
+            let (mut left, mut right) = (points.clone(), points.clone());
+            right.rotate_left(shift);
+            divisions.add(&mut left, &right);
+            let expected: Vec<_> = points.iter().zip(&right).map(|(p, q)| (*p + *q).into_affine()).collect();
+            assert_eq!(left, expected);
         }
+        let mut doubled = points.clone();
+        divisions.double(&mut doubled);
+        assert_eq!(doubled, points.iter().map(|p| (*p + *p).into_affine()).collect::<Vec<_>>());
+        // More than one batch.
+        let many: Vec<_> = points.iter().cycle().take(BATCH + 7).copied().collect();
+        let mut sum = many.clone();
+        divisions.add(&mut sum, &many);
+        divisions.double(&mut sum);
+        assert_eq!(sum, many.iter().map(|p| (*p * Fr::from(4)).into_affine()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn pairs_add_up_and_double_in_both_groups() {
+        pairs_add_up_and_double::<g1::Config>();
+        pairs_add_up_and_double::<g2::Config>();
+    }
+
+    fn products_are_those_of_arkworks<C: Curve>() {
+        let points = points::<C>(3);
+        for scalar in scalars() {
+            let expected: Vec<_> = points.iter().map(|point| (*point * scalar).into_affine()).collect();
+            let scalar = Scalar::new(&scalar);
+            assert_eq!(products(&points, &|_| &scalar), expected);
+        }
+        let (scalars, of) = (scalars(), scalars().iter().map(Scalar::new).collect::<Vec<_>>());
+        let many: Vec<_> = points.iter().cycle().take(2 * BLOCK + 3).copied().collect();
+        let expected: Vec<_> = many.iter().zip(scalars.iter().cycle()).map(|(point, scalar)| (*point * scalar).into_affine()).collect();
+        assert_eq!(products(&many, &|at| &of[at % of.len()]), expected);
+    }
+
+    #[test]
+    fn products_of_both_groups_are_those_of_arkworks() {
+        products_are_those_of_arkworks::<g1::Config>();
+        products_are_those_of_arkworks::<g2::Config>();
     }
 
     #[test]
@@ -295,17 +624,32 @@ mod tests {
         assert!(interpolated(&powers, 4).is_none());
     }
 
-    #[test]
-    fn sums_are_those_of_arkworks() {
-        let mut rng = ChaCha20Rng::from_seed([3; 32]);
-        let points: Vec<G2Affine> = (0..8).map(|_| G2Affine::rand(&mut rng)).collect();
-        let bases = Bases::new(points.clone(), &[1000, 0, 1000, 85, 84, 1000, 0, 1000]);
-        let scalars = scalars();
-        for chunk in scalars.chunks(7) {
-            let terms: Vec<_> = chunk.iter().enumerate().map(|(k, scalar)| (&bases, k, scalar.into_bigint(), k % 3 == 0)).collect();
-            let signed = chunk.iter().enumerate().map(|(k, scalar)| points[k] * if k % 3 == 0 { -*scalar } else { *scalar });
-            assert_eq!(Bases::sum(&terms), signed.sum::<G2Projective>());
+    fn sums_are_those_of_arkworks<C: Curve>() {
+        let points = points::<C>(6);
+        let (scalars, of) = (scalars(), scalars().iter().map(Scalar::new).collect::<Vec<_>>());
+        let tables = [0, 85, 84, 1000].into_iter().cycle();
+        let (bases, others) = (Bases::new(points.clone(), tables), Bases::new(points.clone(), std::iter::repeat(1000)));
+        // Lanes of none to many terms; with 3,000 lanes there are several blocks.
+        let pick = |lane: usize, k: usize| (lane * 7 + k * k) % scalars.len();
+        let at = |lane: usize, k: usize| (lane + 5 * k) % points.len();
+        let lanes = 3_000;
+        let made = sums(lanes, &|lane| {
+            let (bases, others, of) = (&bases, &others, &of);
+            (0..lane % 9).map(move |k| Term { bases: if k % 2 == 0 { bases } else { others }, at: at(lane, k), scalar: &of[pick(lane, k)] })
+        });
+        assert_eq!(made.len(), lanes);
+        for (lane, made) in made.iter().enumerate().step_by(17) {
+            let expected =
+                (0..lane % 9).map(|k| points[at(lane, k)] * scalars[pick(lane, k)]).sum::<ark_ec::short_weierstrass::Projective<C>>();
+            assert_eq!(*made, expected.into_affine());
         }
-        assert_eq!(Bases::<G2Affine>::sum(&[]), G2Projective::zero());
+        assert!(sums(0, &|_| std::iter::empty::<Term<'_, C>>()).is_empty());
+        assert_eq!(sums(2, &|_| std::iter::empty::<Term<'_, C>>()), [Affine::identity(); 2]);
+    }
+
+    #[test]
+    fn sums_of_both_groups_are_those_of_arkworks() {
+        sums_are_those_of_arkworks::<g1::Config>();
+        sums_are_those_of_arkworks::<g2::Config>();
     }
 }

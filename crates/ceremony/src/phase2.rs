@@ -34,7 +34,7 @@ use zkslice_groth16::{KeyPoints, ProvingKey, WordGroup, check_deltas, g1_from_wo
 
 use crate::contribution::{Beacon, Contribution, DELTAS, Deltas, MOST_ITERATIONS, Part, check_name, check_text, first_deltas, first_hash};
 use crate::initial::{Initial, states};
-use crate::multiply::Factor;
+use crate::multiply::{Scalar, products};
 use crate::points::{Point, read_key, same_ratio, sum};
 use crate::{CeremonyError, Powers};
 
@@ -348,9 +348,9 @@ impl Ceremony {
             for ((new, old), (name, delta)) in new.iter_mut().zip(sections).zip(CHANGED) {
                 let points: Vec<G1Affine> = read_key(old, &format!("{name} of {}", names[circuit]))?;
                 let factor = secret(circuit, delta).inverse().ok_or_else(|| CeremonyError::Refused("a secret is zero".into()))?;
-                let factor = Factor::new(&Zeroizing::new(factor));
+                let factor = Scalar::new(&Zeroizing::new(factor));
                 let scaled = points.chunks(BLOCK).map(|block| {
-                    let scaled = factor.times(block);
+                    let scaled = products(block, &|_| &factor);
                     let done = done.fetch_add(block.len(), std::sync::atomic::Ordering::Relaxed) + block.len();
                     progress(done, all);
                     Point::raw(&scaled)

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ark_bn254::{Fr, G1Affine, G2Affine};
+use ark_ec::short_weierstrass::{Affine, Projective};
 use ark_ec::{AffineRepr, VariableBaseMSM};
 use ark_ff::UniformRand;
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
@@ -22,7 +23,7 @@ use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 use zkslice_formats::Sections;
 
-use crate::multiply::{Split, interpolated};
+use crate::multiply::{Curve, interpolated};
 use crate::points::{Point, read_all, read_curve, same_ratio, sum};
 use crate::ptau::{Ptau, section};
 use crate::{CeremonyError, PowersContribution, known};
@@ -156,9 +157,9 @@ impl<'a> Check<'a> {
     }
 
     /// For each polynomial the Lagrange points of its domain, once their sum with its values is that of the powers with its coefficients.
-    fn lagrange<P: Split>(&self, series: Series, powers: &[P], polynomials: &[(u32, Random)]) -> Result<Vec<Vec<u8>>, CeremonyError>
+    fn lagrange<C: Curve>(&self, series: Series, powers: &[Affine<C>], polynomials: &[(u32, Random)]) -> Result<Vec<Vec<u8>>, CeremonyError>
     where
-        P::Group: VariableBaseMSM<MulBase = P>,
+        Affine<C>: Point<Group = Projective<C>>,
     {
         let of = |(level, random): &(u32, Random)| {
             let powers = &powers[..1 << level];
@@ -173,7 +174,7 @@ impl<'a> Check<'a> {
             if sum(&points, &random.values) != sum(powers, &random.coefficients) {
                 return Err(self.wrong("the Lagrange points are not those of the powers", series));
             }
-            Ok(P::raw(&points))
+            Ok(Point::raw(&points))
         };
         polynomials.iter().map(of).collect()
     }

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine};
+use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, g1, g2};
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{Field, One, UniformRand, Zero};
 use blake2::{Blake2b512, Digest};
@@ -18,8 +18,8 @@ use zkslice_interop::R1cs;
 
 use super::{Zkey, ZkeyContribution};
 use crate::contribution::{MOST_ITERATIONS, check_name};
-use crate::initial::{Columns, Entry, normalized, sums};
-use crate::multiply::Factor;
+use crate::initial::{Columns, Entry, normalized};
+use crate::multiply::{Scalar, products};
 use crate::phase2::{check_value, is_over};
 use crate::points::{Point, same_ratio};
 use crate::powers::Domain;
@@ -71,13 +71,15 @@ impl Zkey {
             c_entries().for_each(|(row, (wire, c))| visit(row, Matrix::C, wire as usize, c));
         });
         let (of, at) = (|wanted: Matrix, entry: &Entry| entry.matrix == wanted, |entry: &Entry| entry.row as usize);
-        let lagrange = columns.bases(lagrange, &[Matrix::A, Matrix::B, Matrix::C]);
-        let a = sums(&columns, 0..r1cs.wires, &|entry| of(Matrix::A, entry).then(|| (&lagrange, at(entry))));
-        let b1 = sums(&columns, 0..r1cs.wires, &|entry| of(Matrix::B, entry).then(|| (&lagrange, at(entry))));
-        let lagrange2 = columns.bases(lagrange2, &[Matrix::B]);
-        let b2 = sums(&columns, 0..r1cs.wires, &|entry| of(Matrix::B, entry).then(|| (&lagrange2, at(entry))));
-        let (of_a, of_b) = (columns.bases(of_beta, &[Matrix::A]), columns.bases(of_alpha, &[Matrix::B]));
-        let mut ic = sums(&columns, 0..r1cs.wires, &|entry| {
+        let (first, second) = (columns.in_group::<g1::Config>(), columns.in_group::<g2::Config>());
+        let lagrange = first.bases(lagrange, &[Matrix::A, Matrix::B, Matrix::C]);
+        let a = first.sums(0..r1cs.wires, &|entry| of(Matrix::A, entry).then(|| (&lagrange, at(entry))));
+        let b1 = first.sums(0..r1cs.wires, &|entry| of(Matrix::B, entry).then(|| (&lagrange, at(entry))));
+        let lagrange2 = second.bases(lagrange2, &[Matrix::B]);
+        let b2 = second.sums(0..r1cs.wires, &|entry| of(Matrix::B, entry).then(|| (&lagrange2, at(entry))));
+        drop((lagrange2, second));
+        let (of_a, of_b) = (first.bases(of_beta, &[Matrix::A]), first.bases(of_alpha, &[Matrix::B]));
+        let mut ic = first.sums(0..r1cs.wires, &|entry| {
             let bases = match entry.matrix {
                 Matrix::A => &of_a,
                 Matrix::B => &of_b,
@@ -204,9 +206,9 @@ impl Zkey {
         let spx = (hash_to_g2(&transcript) * secret.0).into_affine();
         self.delta = (self.delta * secret.0).into_affine();
         self.delta2 = (self.delta2 * secret.0).into_affine();
-        let over = Factor::new(&over.0);
+        let over = Scalar::new(&over.0);
         for list in [&mut self.c, &mut self.h] {
-            *list = over.times(list);
+            *list = products(list, &|_| &over);
         }
         let contribution = ZkeyContribution { delta: self.delta, s, sx, spx, transcript, name: name.into(), beacon };
         let hash = contribution.hash();
