@@ -11,6 +11,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
@@ -61,11 +62,35 @@ pub struct Place {
 #[derive(Debug)]
 pub struct Coordinator {
     folder: PathBuf,
-    ceremony: Ceremony,
+    ceremony: Arc<Ceremony>,
     queue: Queue,
     /// Seconds that a turn lasts.
     turn: u64,
+    /// Whether what the first one handed in is being checked: their turn does not end meanwhile.
+    checking: bool,
     _lock: FileLock,
+}
+
+/// What was handed in, until it is known to be a contribution. The coordinator answers others meanwhile.
+#[derive(Debug)]
+pub struct HandedIn {
+    path: PathBuf,
+    /// The ceremony that it should follow, and under whose name.
+    before: Arc<Ceremony>,
+    name: String,
+}
+
+impl HandedIn {
+    /// The ceremony with it, once it is a contribution of the holder of the ticket with the points that it states.
+    ///
+    /// # Errors
+    /// [`CeremonyError`] for a file that is none.
+    pub fn check(&self, rng: &mut dyn CryptoRngCore) -> Result<Ceremony, CeremonyError> {
+        let next = Ceremony::open(&self.path)?;
+        next.follows(&self.before, &self.name)?;
+        next.check(rng)?;
+        Ok(next)
+    }
 }
 
 fn refused(reason: impl Into<String>) -> CeremonyError {
@@ -105,8 +130,10 @@ impl Coordinator {
             let stated = json_version(&bytes).map_err(|e| malformed(e.to_string()))?;
             check_version(stated, VERSION).map_err(|error| CeremonyError::Version { file: path.display().to_string(), error })?;
             queue = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
+            // While nobody served it, nobody could use their turn: it begins anew.
+            queue.turn_since = None;
         }
-        let mut coordinator = Self { folder: folder.into(), ceremony, queue, turn, _lock: lock };
+        let mut coordinator = Self { folder: folder.into(), ceremony: Arc::new(ceremony), queue, turn, checking: false, _lock: lock };
         // A contribution that was taken before the queue was written: its name is in both.
         let last = coordinator.ceremony.attestations().last().map(|last| last.name.clone());
         if last.is_some() && coordinator.queue.waiting.first().map(|first| &first.name) == last.as_ref() {
@@ -156,7 +183,7 @@ impl Coordinator {
 
     /// Ends the turn of whoever let it pass, and begins the next one's.
     fn advance(&mut self, now: u64) -> Result<(), CeremonyError> {
-        if self.queue.turn_since.is_some_and(|since| now.saturating_sub(since) > self.turn) {
+        if !self.checking && self.queue.turn_since.is_some_and(|since| now.saturating_sub(since) > self.turn) {
             self.next()?;
         }
         if self.queue.turn_since.is_none() && !self.queue.waiting.is_empty() {
@@ -216,7 +243,11 @@ impl Coordinator {
 
     fn require_turn(&mut self, ticket: &str, now: u64) -> Result<Place, CeremonyError> {
         let place = self.place(ticket, now)?;
-        if place.before == 0 { Ok(place) } else { Err(refused(format!("it is not your turn: {} are before you", place.before))) }
+        match place.before {
+            0 if self.checking => Err(refused("what was handed in is being checked")),
+            0 => Ok(place),
+            before => Err(refused(format!("it is not your turn: {before} are before you"))),
+        }
     }
 
     /// Takes the next bytes of a contribution. Gives how many there are now.
@@ -245,40 +276,36 @@ impl Coordinator {
         Ok(after)
     }
 
-    /// Takes what was handed in as the next contribution, once it is one: of the holder of the ticket, on top of the ceremony as it is, with
-    /// the points that it states. Otherwise the turn is over. Gives its hash.
+    /// Begins to check what was handed in: [`HandedIn::check`] says whether it is the next contribution, [`Coordinator::end_check`] takes
+    /// it.
     ///
     /// # Errors
-    /// [`CeremonyError::Refused`] out of turn; [`CeremonyError`] for a file that is no such contribution.
-    pub fn hand_in(&mut self, ticket: &str, clock: &dyn Fn() -> u64, rng: &mut dyn CryptoRngCore) -> Result<[u8; 32], CeremonyError> {
-        if self.require_turn(ticket, clock())?.received == 0 {
+    /// [`CeremonyError::Refused`] out of turn, before anything was handed in, and while that is checked already.
+    pub fn begin_check(&mut self, ticket: &str, now: u64) -> Result<HandedIn, CeremonyError> {
+        if self.require_turn(ticket, now)?.received == 0 {
             return Err(refused("nothing has been handed in yet"));
         }
+        self.checking = true;
         let name = self.queue.waiting[0].name.clone();
-        match self.checked(&name, rng) {
-            Ok(next) => {
-                next.save(&self.file())?;
-                let hash = next.hash();
-                self.ceremony = next;
-                self.next()?;
-                // The check took its time: it is not the next one's.
-                self.advance(clock())?;
-                Ok(hash)
-            }
-            Err(error @ CeremonyError::Io { .. }) => Err(error),
-            Err(error) => {
-                self.next()?;
-                self.advance(clock())?;
-                Err(error)
-            }
-        }
+        Ok(HandedIn { path: self.upload(), before: Arc::clone(&self.ceremony), name })
     }
 
-    fn checked(&self, name: &str, rng: &mut dyn CryptoRngCore) -> Result<Ceremony, CeremonyError> {
-        let next = Ceremony::open(&self.upload())?;
-        next.follows(&self.ceremony, name)?;
-        next.check(rng)?;
-        Ok(next)
+    /// Takes the next contribution, or ends the turn of whoever handed in what is none. Gives its hash.
+    ///
+    /// # Errors
+    /// Why it is none; [`CeremonyError::Io`], after which it may be handed in again.
+    pub fn end_check(&mut self, checked: Result<Ceremony, CeremonyError>, now: u64) -> Result<[u8; 32], CeremonyError> {
+        self.checking = false;
+        let taken = checked.and_then(|next| {
+            next.save(&self.file())?;
+            self.ceremony = Arc::new(next);
+            Ok(self.ceremony.hash())
+        });
+        if !matches!(taken, Err(CeremonyError::Io { .. })) {
+            self.next()?;
+            self.advance(now)?;
+        }
+        taken
     }
 }
 
@@ -330,6 +357,11 @@ mod tests {
         }
     }
 
+    fn hand_in(coordinator: &mut Coordinator, ticket: &str, now: u64) -> Result<[u8; 32], CeremonyError> {
+        let checked = coordinator.begin_check(ticket, now)?.check(&mut rng());
+        coordinator.end_check(checked, now)
+    }
+
     fn contributed(mut ceremony: Ceremony, name: &str) -> Ceremony {
         ceremony.contribute(name, &mut rng(), &|_, _| ()).unwrap();
         ceremony
@@ -366,12 +398,19 @@ mod tests {
         assert_eq!(world.at().receive(&ada, 0, &bytes[..1000], 1002).unwrap(), 1000);
         // Killed in between: it goes on where it was.
         world.again();
-        assert_eq!(world.at().place(&ada, 1010).unwrap(), Place { before: 0, received: 1000, seconds_left: Some(90) });
+        // An outage, however long, is not hers.
+        assert_eq!(world.at().place(&ada, 1010).unwrap(), Place { before: 0, received: 1000, seconds_left: Some(100) });
         says(world.at().receive(&ada, 999, &bytes, 1010), "1000 bytes are here");
         assert_eq!(world.at().receive(&ada, 0, &bytes[..1000], 1010).unwrap(), 1000);
         world.at().receive(&ada, 1000, &bytes[1000..], 1010).unwrap();
         says(world.at().receive(&ada, bytes.len() as u64, &vec![0; 1 << 20], 1010), "at most");
-        let hash = world.at().hand_in(&ada, &|| 1011, &mut rng()).unwrap();
+        // A check may take longer than the turn. Others are answered meanwhile, and nothing is handed in over it.
+        let check = world.at().begin_check(&ada, 1011).unwrap();
+        says(world.at().begin_check(&ada, 1011), "being checked");
+        says(world.at().receive(&ada, 0, &bytes, 5000), "being checked");
+        assert_eq!(world.at().place(&ben, 5000).unwrap().before, 1);
+        let checked = check.check(&mut rng());
+        let hash = world.at().end_check(checked, 1011).unwrap();
         assert_eq!(world.at().ceremony().attestations().last().unwrap().hash, hash);
         says(world.at().place(&ada, 1011), "no such ticket");
         says(world.at().join("Ada", &ada, 1011), "has contributed");
@@ -384,7 +423,7 @@ mod tests {
         world.at().receive(&cy, 0, &bytes, 1121).unwrap();
         // Killed after the ceremony was written and before the queue was.
         let queue = fs::read(world.folder.path().join(QUEUE)).unwrap();
-        world.at().hand_in(&cy, &|| 1122, &mut rng()).unwrap();
+        hand_in(world.at(), &cy, 1122).unwrap();
         fs::write(world.folder.path().join(QUEUE), queue).unwrap();
         world.again();
         assert_eq!((world.at().waiting().len(), world.at().ceremony().attestations().len()), (0, 2));
@@ -420,14 +459,14 @@ mod tests {
             let mut world = World::new();
             world.at().join("Ada", &ada, 1).unwrap();
             world.at().receive(&ada, 0, &bytes, 1).unwrap();
-            says(world.at().hand_in(&ada, &|| 1, &mut rng()), what);
+            says(hand_in(world.at(), &ada, 1), what);
             assert_eq!((world.at().waiting().len(), world.at().ceremony().attestations().len()), (0, 0));
             assert!(!world.folder.path().join(UPLOAD).exists());
-            says(world.at().hand_in(&ada, &|| 1, &mut rng()), "no such ticket");
+            says(hand_in(world.at(), &ada, 1), "no such ticket");
         }
         let mut world = World::new();
         world.at().join("Ada", &ada, 1).unwrap();
-        says(world.at().hand_in(&ada, &|| 1, &mut rng()), "nothing has been handed in");
+        says(hand_in(world.at(), &ada, 1), "nothing has been handed in");
         let folder = world.folder.path().to_owned();
         says(Coordinator::open(&folder, None, 100), "another process");
         world.coordinator = None;

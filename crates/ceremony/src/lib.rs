@@ -38,7 +38,7 @@ mod snarkjs;
 mod zkey;
 
 pub use contribution::{Beacon, Contribution, Part};
-pub use coordinator::{Coordinator, Place};
+pub use coordinator::{Coordinator, HandedIn, Place};
 pub use error::CeremonyError;
 pub use phase2::{Attestation, Ceremony, Subject};
 pub use powers::{Domain, Powers};

@@ -12,22 +12,21 @@
 //!
 //! What the coordinator refuses it says in RFC 9457's problem details; a request that is none of these gets plain text.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ark_std::rand::rngs::OsRng;
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path as Part, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, FromRef, Path as Part, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use rand_core::RngCore;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 use zkslice_ceremony::{Ceremony, CeremonyError, Coordinator};
 use zkslice_chain::http_client;
@@ -48,6 +47,19 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 const TRIES: u32 = 20;
 
 type Shared = Arc<Mutex<Coordinator>>;
+
+#[derive(Clone)]
+struct Served {
+    coordinator: Shared,
+    /// Held while a contribution is checked: who asks again, since the answer was lost, waits for it.
+    check: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl FromRef<Served> for Shared {
+    fn from_ref(served: &Served) -> Self {
+        Self::clone(&served.coordinator)
+    }
+}
 
 /// An error as the client is told of it.
 struct Problem(StatusCode, String);
@@ -85,7 +97,7 @@ async fn work<T: Send + 'static>(
         task(&mut coordinator)
     };
     let done = tokio::task::spawn_blocking(run).await;
-    Ok(done.map_err(|error| Problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))??)
+    Ok(done.map_err(internal)??)
 }
 
 async fn status(State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
@@ -100,23 +112,23 @@ async fn status(State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
     Ok(Json(status.await?))
 }
 
-async fn ceremony(State(shared): State<Shared>, Part(hash): Part<String>) -> Result<Bytes, Problem> {
-    let io = |path: PathBuf| move |source| CeremonyError::Io { path, source };
+fn internal(error: impl std::fmt::Display) -> Problem {
+    Problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+async fn ceremony(State(shared): State<Shared>, Part(hash): Part<String>) -> Result<Response, Problem> {
     let opened = work(shared, move |coordinator| {
         if hex0x(&coordinator.ceremony().hash()) != hash {
             return Err(CeremonyError::Refused("the ceremony has got further: ask for its status again".into()));
         }
+        // A contribution replaces the file and does not change it, so this one stays whole while others are served.
         let path = coordinator.file();
-        Ok((File::open(&path).map_err(io(path.clone()))?, path))
+        std::fs::File::open(&path).map_err(|source| CeremonyError::Io { path, source })
     });
-    let (mut file, path) = opened.await?;
-    // A contribution replaces the file and does not change it, so this one stays whole while others are served.
-    let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map(|_| bytes).map_err(io(path))
-    });
-    let bytes = read.await.map_err(|error| Problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))??;
-    Ok(Bytes::from(bytes))
+    let file = tokio::fs::File::from_std(opened.await?);
+    let length = file.metadata().await.map_err(internal)?.len();
+    let body = Body::from_stream(ReaderStream::with_capacity(file, CHUNK));
+    Ok(([(header::CONTENT_LENGTH, length)], body).into_response())
 }
 
 #[derive(Deserialize)]
@@ -141,8 +153,16 @@ async fn receive(State(shared): State<Shared>, Part((ticket, offset)): Part<(Str
     Ok(Json(json!({ "received": received })))
 }
 
-async fn hand_in(State(shared): State<Shared>, Part(ticket): Part<String>) -> Result<Json<Value>, Problem> {
-    let hash = work(shared, move |coordinator| coordinator.hand_in(&ticket, &now, &mut OsRng)).await?;
+async fn hand_in(State(Served { coordinator, check }): State<Served>, Part(ticket): Part<String>) -> Result<Json<Value>, Problem> {
+    let checked = async move {
+        let _one = check.lock().await;
+        let handed_in = work(Arc::clone(&coordinator), move |coordinator| coordinator.begin_check(&ticket, now())).await?;
+        let checked = tokio::task::spawn_blocking(move || handed_in.check(&mut OsRng)).await;
+        let checked = checked.unwrap_or_else(|error| Err(CeremonyError::Refused(format!("it could not be checked: {error}"))));
+        work(coordinator, move |coordinator| coordinator.end_check(checked, now())).await
+    };
+    // A task of its own: a check that has begun ends, whether or not somebody still waits for the answer.
+    let hash = tokio::spawn(checked).await.map_err(internal)??;
     Ok(Json(json!({ "hash": hex0x(&hash) })))
 }
 
@@ -152,7 +172,7 @@ pub(crate) fn serve(folder: &Path, begun: Option<&Path>, listen: &str, turn: u64
     // One that does not hold would waste everybody's turn.
     begun.iter().try_for_each(|begun| begun.check(&mut OsRng))?;
     let coordinator = Coordinator::open(folder, begun.as_ref(), turn)?;
-    let shared: Shared = Arc::new(Mutex::new(coordinator));
+    let served = Served { coordinator: Arc::new(Mutex::new(coordinator)), check: Arc::default() };
     let about = "A ceremony of zkslice. /status says who contributed; `zkslice ceremony contribute FILE --url … --name …` contributes.\n";
     let router = axum::Router::new()
         .route("/", get(move || async move { about }))
@@ -163,7 +183,7 @@ pub(crate) fn serve(folder: &Path, begun: Option<&Path>, listen: &str, turn: u64
         .route("/contribution/{ticket}/{offset}", put(receive))
         .route("/contribution/{ticket}", post(hand_in))
         .layer(DefaultBodyLimit::max(CHUNK))
-        .with_state(shared);
+        .with_state(served);
     runtime()?.block_on(async {
         let failed = |error: std::io::Error| CliError::failed(format!("{listen}: {error}"));
         let listener = tokio::net::TcpListener::bind(listen).await.map_err(failed)?;
