@@ -376,6 +376,19 @@ template Small() {
 component main {public [limit]} = Small();
 "#;
 
+/// What gnark proved is what snarkjs verifies.
+#[test]
+fn proofs_of_gnark_verify_in_snarkjs() {
+    let scene = Scene::new();
+    let [key, proof, public] =
+        ["vk", "proof", "public"].map(|kind| repository().join(format!("crates/groth16/tests/gnark/ceremony.{kind}")));
+    ok!("verify", "--gnark", key, proof, public);
+    ok!("plain", "convert", "--to", "snarkjs", key, proof, public, "-o", scene.path("snarkjs"));
+    node(&scene.path("snarkjs"), &[&snarkjs(), "groth16", "verify", "verification_key.json", "public.json", "proof.json"]);
+    let json = scene.path("snarkjs").join("proof.json");
+    refused!(2, ["proof.json", "gnark"], "verify", "--gnark", key, json, public);
+}
+
 /// Keys of a plain circuit that went through our second phase and snarkjs' by turns: each verifies the other's, and proves with it.
 #[test]
 fn plain_keys_are_snarkjs_own() {
@@ -460,6 +473,21 @@ fn plain_keys_are_snarkjs_own() {
         run!("plain", "calldata", scene.path("proof.json"), scene.path("public.json")).stdout.trim(),
         String::from_utf8(calldata.stdout).unwrap().trim()
     );
+    // To gnark's files and back.
+    let (ours, gnarks) = (["key.json", "proof.json", "public.json"], ["verifying_key.bin", "proof.bin", "public.bin"]);
+    let paths = |folder: &str, names: [&str; 3]| names.map(|name| scene.path(folder).join(name));
+    let [key, proof, public] = paths(".", ours);
+    ok!("plain", "convert", "--to", "gnark", key, proof, public, "-o", scene.path("gnark"));
+    refused!(1, ["proof.json", "NOT VALID"], "plain", "convert", "--to", "gnark", key, proof, wrong, "-o", scene.path("no"));
+    assert!(!scene.path("no").exists());
+    let [key, proof, public] = paths("gnark", gnarks);
+    ok!("verify", "--gnark", key, proof, public);
+    refused!(2, ["verifying_key.bin", "secret values"], "verify", "--gnark", key, proof, key);
+    ok!("plain", "convert", "--to", "snarkjs", key, proof, public, "-o", scene.path("snarkjs"));
+    refused!(2, ["exists already"], "plain", "convert", "--to", "snarkjs", key, proof, public, "-o", scene.path("snarkjs"));
+    for (name, same) in ["verification_key.json", "proof.json", "public.json"].iter().zip(ours) {
+        assert_eq!(json(&format!("snarkjs/{name}")), json(same));
+    }
     // A witness of something false.
     let mut values = read_wtns(&std::fs::read(scene.path("witness.wtns")).unwrap()).unwrap();
     values[1] += Fr::from(1u64);

@@ -16,6 +16,16 @@ pub enum KeyError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file that is none of another tool's.
+    #[error("no {what} of {tool}: {reason}")]
+    Foreign {
+        /// The tool.
+        tool: &'static str,
+        /// What the file should be.
+        what: &'static str,
+        /// Reason.
+        reason: String,
+    },
     /// Bytes that are not a key of this format.
     #[error("{what} is not a valid key: {reason}; run `zkslice setup` again")]
     Malformed {

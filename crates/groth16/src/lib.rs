@@ -17,12 +17,14 @@
 //! raw        points as they lie in key files
 //! points     32-byte words of points, as EIP-196 and EIP-197 have them
 //! snarkjs    JSON of plain keys and proofs
+//! gnark      binary files of plain keys and proofs
 //! ```
 
 #[cfg(test)]
 mod attacks;
 mod challenge;
 mod error;
+pub mod gnark;
 mod key;
 mod key_file;
 mod msm;

@@ -14,7 +14,8 @@ fn word<F: PrimeField>(value: F) -> Word {
     word
 }
 
-fn element<F: PrimeField>(word: &Word, what: &str) -> Result<F, VerifyError> {
+/// The element that a word is, if it is below the modulus.
+pub(crate) fn element<F: PrimeField>(word: &Word, what: &str) -> Result<F, VerifyError> {
     let value = F::from_be_bytes_mod_order(word);
     if self::word(value) == *word { Ok(value) } else { Err(VerifyError::Encoding(what.into())) }
 }

@@ -63,18 +63,18 @@ fn hex(word: &[u8; 32]) -> String {
     word.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn malformed(what: &str) -> KeyError {
-    KeyError::Malformed { what: format!("snarkjs {what}"), reason: "it is not the JSON that snarkjs writes for Groth16 over bn128".into() }
+fn malformed(what: &'static str) -> KeyError {
+    KeyError::Foreign { tool: "snarkjs", what, reason: "it is not the JSON that snarkjs writes for Groth16 over bn128".into() }
 }
 
-fn coordinate(value: &Value, what: &str) -> Result<Fq, KeyError> {
+fn coordinate(value: &Value, what: &'static str) -> Result<Fq, KeyError> {
     let text =
         value.as_str().filter(|s| !s.is_empty() && s.len() < 80 && s.bytes().all(|b| b.is_ascii_digit())).ok_or_else(|| malformed(what))?;
     let parsed: Fq = text.parse().map_err(|()| malformed(what))?;
     if parsed.into_bigint().to_string() == text { Ok(parsed) } else { Err(malformed(what)) }
 }
 
-fn read_g1(value: &Value, what: &str) -> Result<G1Affine, KeyError> {
+fn read_g1(value: &Value, what: &'static str) -> Result<G1Affine, KeyError> {
     let point = G1Affine::new_unchecked(coordinate(&value[0], what)?, coordinate(&value[1], what)?);
     if *value == g1(&G1Affine::zero()) {
         return Ok(G1Affine::zero());
@@ -84,7 +84,7 @@ fn read_g1(value: &Value, what: &str) -> Result<G1Affine, KeyError> {
     if *value == g1(&point) { Ok(point) } else { Err(malformed(what)) }
 }
 
-fn read_g2(value: &Value, what: &str) -> Result<G2Affine, KeyError> {
+fn read_g2(value: &Value, what: &'static str) -> Result<G2Affine, KeyError> {
     let pair = |value: &Value| Ok::<_, KeyError>(Fq2::new(coordinate(&value[0], what)?, coordinate(&value[1], what)?));
     let point = G2Affine::new_unchecked(pair(&value[0])?, pair(&value[1])?);
     if *value == g2(&G2Affine::zero()) {
@@ -97,7 +97,7 @@ fn read_g2(value: &Value, what: &str) -> Result<G2Affine, KeyError> {
 /// Reads a verifying key that snarkjs wrote.
 ///
 /// # Errors
-/// [`KeyError::Malformed`]; [`KeyError::Unsafe`] for one without a second phase (δ = generator) or with an unbound input.
+/// [`KeyError::Foreign`]; [`KeyError::Unsafe`] for one without a second phase (δ = generator) or with an unbound input.
 pub fn read_verifying_key(value: &Value) -> Result<VerifyingKey, KeyError> {
     let what = "verifying key";
     let ic = value["IC"].as_array().ok_or_else(|| malformed(what))?;
@@ -122,7 +122,7 @@ pub fn read_verifying_key(value: &Value) -> Result<VerifyingKey, KeyError> {
 /// Reads a proof that snarkjs wrote.
 ///
 /// # Errors
-/// [`KeyError::Malformed`].
+/// [`KeyError::Foreign`].
 pub fn read_proof(value: &Value) -> Result<Proof, KeyError> {
     let what = "proof";
     if value["protocol"] != "groth16" || value["curve"] != "bn128" {
@@ -134,7 +134,7 @@ pub fn read_proof(value: &Value) -> Result<Proof, KeyError> {
 /// Reads public inputs that snarkjs wrote.
 ///
 /// # Errors
-/// [`KeyError::Malformed`] unless each is a decimal number below r.
+/// [`KeyError::Foreign`] unless each is a decimal number below r.
 pub fn read_publics(value: &Value) -> Result<Vec<Fr>, KeyError> {
     let what = "public inputs";
     let list = value.as_array().ok_or_else(|| malformed(what))?;

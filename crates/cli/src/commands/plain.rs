@@ -1,4 +1,4 @@
-//! `zkslice plain`: circuits in plain Groth16, in the files of snarkjs.
+//! `zkslice plain`: circuits in plain Groth16, in the files of snarkjs and gnark.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use ark_std::rand::rngs::OsRng;
 use serde_json::{Value, json};
 use zkslice_ceremony::{CeremonyError, Powers, Zkey};
-use zkslice_groth16::snarkjs;
+use zkslice_groth16::{KeyError, Proof, Statement, VerifyingKey, gnark, snarkjs};
 use zkslice_interop::{R1cs, read_wtns};
 
 use super::ceremony::{Entropy, describe, no_core_dumps};
@@ -15,10 +15,10 @@ use super::{check_replaceable, read, write};
 use crate::error::CliError;
 use crate::output::Output;
 
-/// Keys and proofs of plain Groth16 in the files of snarkjs: what other tools read. Oracles take packages (`zkslice import`), not these.
+/// Keys and proofs of plain Groth16 in the files of snarkjs and gnark: what other tools read. Oracles take packages (`zkslice import`), not these.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  zkslice plain begin circuit.r1cs --powers powers.ptau -o 0.zkey\n  zkslice plain contribute 0.zkey --circuit circuit.r1cs --powers powers.ptau --name Ada -o 1.zkey\n  zkslice plain close 1.zkey --name \"drand, round 9\" --value 0x… -o final.zkey\n  zkslice plain verify final.zkey circuit.r1cs --powers powers.ptau\n  zkslice plain prove final.zkey witness.wtns -o proof.json --public public.json"
+    after_help = "Examples:\n  zkslice plain begin circuit.r1cs --powers powers.ptau -o 0.zkey\n  zkslice plain contribute 0.zkey --circuit circuit.r1cs --powers powers.ptau --name Ada -o 1.zkey\n  zkslice plain close 1.zkey --name \"drand, round 9\" --value 0x… -o final.zkey\n  zkslice plain verify final.zkey circuit.r1cs --powers powers.ptau\n  zkslice plain prove final.zkey witness.wtns -o proof.json --public public.json\n  zkslice plain convert --to gnark verification_key.json proof.json public.json -o gnark"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -34,6 +34,7 @@ enum Step {
     Key(KeyArgs),
     Prove(ProveArgs),
     Calldata(CalldataArgs),
+    Convert(ConvertArgs),
 }
 
 /// Make a circuit's first key, to which others contribute.
@@ -143,6 +144,88 @@ struct CalldataArgs {
     public: PathBuf,
 }
 
+/// Write a proof that holds, its verifying key and its public signals as the other tool has them.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  zkslice plain convert --to gnark verification_key.json proof.json public.json -o gnark\n  zkslice plain convert --to snarkjs key.vk proof.proof public.wit -o snarkjs"
+)]
+struct ConvertArgs {
+    /// Whose files are written; the others' are read.
+    #[arg(long)]
+    to: Tool,
+    /// The verifying key.
+    key: PathBuf,
+    /// The proof.
+    proof: PathBuf,
+    /// The public signals.
+    public: PathBuf,
+    /// The folder to write them to.
+    #[arg(short, long)]
+    output: PathBuf,
+}
+
+/// Whose files they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Tool {
+    /// `verification_key.json`, `proof.json`, `public.json`.
+    Snarkjs,
+    /// `verifying_key.bin`, `proof.bin`, `public.bin`.
+    Gnark,
+}
+
+/// A statement with its proof and its key.
+pub(crate) struct Proven {
+    key: VerifyingKey,
+    proof: Proof,
+    statement: Statement,
+}
+
+impl Tool {
+    /// Files of a verifying key, a proof and public signals.
+    pub(crate) fn read(self, [key, proof, public]: [&Path; 3]) -> Result<Proven, CliError> {
+        fn of<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, KeyError>) -> Result<T, CliError> {
+            read(&super::read(path)?).map_err(in_file(path))
+        }
+        Ok(match self {
+            Self::Snarkjs => Proven {
+                key: snarkjs::read_verifying_key(&json(key)?).map_err(in_file(key))?,
+                proof: snarkjs::read_proof(&json(proof)?).map_err(in_file(proof))?,
+                statement: Statement { publics: snarkjs::read_publics(&json(public)?).map_err(in_file(public))?, words: Vec::new() },
+            },
+            Self::Gnark => Proven {
+                key: of(key, gnark::read_verifying_key)?,
+                proof: of(proof, gnark::read_proof)?,
+                statement: Statement { publics: of(public, gnark::read_publics)?, words: Vec::new() },
+            },
+        })
+    }
+
+    /// The same files, with their names.
+    fn files(self, Proven { key, proof, statement }: &Proven) -> Result<[(&'static str, Vec<u8>); 3], CliError> {
+        let text =
+            |json: Option<Value>| zkslice_formats::to_json(&json.unwrap_or_default()).map_err(|error| CliError::failed(error.to_string()));
+        Ok(match self {
+            Self::Snarkjs => [
+                ("verification_key.json", text(snarkjs::verifying_key(key))?),
+                ("proof.json", text(snarkjs::proof(proof))?),
+                ("public.json", text(Some(snarkjs::publics(&statement.publics)))?),
+            ],
+            Self::Gnark => [
+                ("verifying_key.bin", gnark::verifying_key(key).unwrap_or_default()),
+                ("proof.bin", gnark::proof(proof).unwrap_or_default()),
+                ("public.bin", gnark::publics(&statement.publics)),
+            ],
+        })
+    }
+}
+
+impl Proven {
+    /// Whether the proof holds.
+    pub(crate) fn verify(&self) -> Result<(), String> {
+        zkslice_groth16::verify(&self.key, &self.statement, &self.proof).map_err(|error| error.to_string())
+    }
+}
+
 fn failed(error: CeremonyError) -> CliError {
     match error {
         CeremonyError::Io { .. } | CeremonyError::Invalid(_) => CliError::failed(error.to_string()),
@@ -173,17 +256,8 @@ fn json(path: &Path) -> Result<Value, CliError> {
     serde_json::from_slice(&read(path)?).map_err(|error| CliError::input(format!("{}: {error}", path.display())))
 }
 
-fn in_file(path: &Path) -> impl FnOnce(zkslice_groth16::KeyError) -> CliError + '_ {
+fn in_file(path: &Path) -> impl FnOnce(KeyError) -> CliError + '_ {
     move |error| CliError::input(format!("{}: {error}", path.display()))
-}
-
-/// Files of a statement as snarkjs writes them: verifying key, proof and public signals; whether the proof holds.
-pub(crate) fn verify_snarkjs([key, proof, public]: [&Path; 3]) -> Result<Result<(), String>, CliError> {
-    let verifying_key = snarkjs::read_verifying_key(&json(key)?).map_err(in_file(key))?;
-    let statement =
-        zkslice_groth16::Statement { publics: snarkjs::read_publics(&json(public)?).map_err(in_file(public))?, words: Vec::new() };
-    let proof = snarkjs::read_proof(&json(proof)?).map_err(in_file(proof))?;
-    Ok(zkslice_groth16::verify(&verifying_key, &statement, &proof).map_err(|error| error.to_string()))
 }
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
@@ -271,6 +345,21 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
                 &snarkjs::read_publics(&json(&public)?).map_err(in_file(&public))?,
             );
             output.result(&json!({ "calldata": text }), &[text]);
+        }
+        Step::Convert(ConvertArgs { to, key, proof, public, output: folder }) => {
+            let from = if to == Tool::Gnark { Tool::Snarkjs } else { Tool::Gnark };
+            let proven = from.read([&key, &proof, &public])?;
+            proven.verify().map_err(|reason| CliError::failed(format!("{}: NOT VALID: {reason}", proof.display())))?;
+            let files = to.files(&proven)?.map(|(name, bytes)| (folder.join(name), bytes));
+            if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
+                return Err(CliError::input(format!("{}: it exists already: choose another folder", path.display())));
+            }
+            std::fs::create_dir_all(&folder).map_err(|error| CliError::failed(format!("{}: {error}", folder.display())))?;
+            files.iter().try_for_each(|(path, bytes)| write(path, bytes))?;
+            let [key, proof, public] = files.map(|(path, _)| path);
+            let line =
+                format!("{}: the proof holds; written for {}", folder.display(), if to == Tool::Gnark { "gnark" } else { "snarkjs" });
+            output.result(&json!({ "key": key, "proof": proof, "public": public }), &[line]);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ use serde_json::json;
 use zkslice_prover::{Bundle, BundleError, Verifier};
 use zkslice_slicer::{Package, TensorKind};
 
+use super::plain::Tool;
 use super::read;
 use crate::error::CliError;
 use crate::output::{Numbers, Output};
@@ -14,26 +15,30 @@ use crate::output::{Numbers, Output};
 /// Verify a bundle: every slice, every word, the wiring. Exit code 1 for one that is not valid, 2 for a file that is no bundle.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  zkslice verify pkg bundle.json\n  zkslice verify pkg bundle.json --json\n  zkslice verify --snarkjs verification_key.json proof.json public.json"
+    after_help = "Examples:\n  zkslice verify pkg bundle.json\n  zkslice verify pkg bundle.json --json\n  zkslice verify --snarkjs verification_key.json proof.json public.json\n  zkslice verify --gnark key.vk proof.proof public.wit"
 )]
 pub(crate) struct Args {
     /// The package, with keys (verifying keys suffice).
-    #[arg(required_unless_present = "snarkjs")]
+    #[arg(required_unless_present_any = ["snarkjs", "gnark"])]
     package: Option<PathBuf>,
     /// The bundle.
-    #[arg(required_unless_present = "snarkjs")]
+    #[arg(required_unless_present_any = ["snarkjs", "gnark"])]
     bundle: Option<PathBuf>,
     /// In place of a bundle: a plain proof as snarkjs writes it, with its verifying key and public signals.
     #[arg(long, num_args = 3, value_names = ["KEY", "PROOF", "PUBLIC"], conflicts_with_all = ["package", "bundle"])]
     snarkjs: Option<Vec<PathBuf>>,
+    /// The same as gnark writes them, compressed or raw, its public witness in place of the signals.
+    #[arg(long, num_args = 3, value_names = ["KEY", "PROOF", "PUBLIC"], conflicts_with_all = ["package", "bundle", "snarkjs"])]
+    gnark: Option<Vec<PathBuf>>,
 }
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let (Some(package), Some(path)) = (&args.package, &args.bundle) else {
-        let paths: Vec<&Path> = args.snarkjs.iter().flatten().map(PathBuf::as_path).collect();
-        let [key, proof, public] = paths[..] else { return Err(CliError::input("--snarkjs takes a key, a proof and public signals")) };
+        let tool = if args.gnark.is_some() { Tool::Gnark } else { Tool::Snarkjs };
+        let paths: Vec<&Path> = args.snarkjs.iter().chain(&args.gnark).flatten().map(PathBuf::as_path).collect();
+        let [key, proof, public] = paths[..] else { return Err(CliError::input("name a key, a proof and public signals")) };
         let started = std::time::Instant::now();
-        let (valid, said, code) = match super::plain::verify_snarkjs([key, proof, public])? {
+        let (valid, said, code) = match tool.read([key, proof, public])?.verify() {
             Ok(()) => (true, "valid".to_owned(), 0),
             Err(reason) => (false, format!("NOT VALID: {reason}"), 1),
         };
