@@ -376,6 +376,33 @@ template Small() {
 component main {public [limit]} = Small();
 "#;
 
+/// Keys of an imported circuit by a ceremony, as a model's.
+#[test]
+fn a_ceremony_makes_the_keys_of_a_circuit() {
+    let scene = Scene::new();
+    let folder = scene.path(".");
+    let source = scene.write("small.circom", SMALL.as_bytes());
+    let into = folder.display().to_string();
+    node(
+        repository(),
+        &["node_modules/circom2/cli.js", source.to_str().unwrap(), "--r1cs", "--sym", "--wasm", "-l", "node_modules", "-o", &into],
+    );
+    let (pkg, file, powers) = (scene.path("pkg"), scene.path("pkg.ceremony"), &crate::ceremony::made().prepared);
+    let (r1cs, sym) = (scene.path("small.r1cs"), scene.path("small.sym"));
+    ok!("import", r1cs, "--sym", sym, "--type", "limit=u10", "--type", "product=u20", "-o", pkg);
+    ok!("ceremony", "begin", pkg, "--powers", powers, "--beacon", "block 9", "--beacon-exponent", "5", "-o", file);
+    let (next, closed) = (scene.path("next"), scene.path("closed"));
+    ok!("ceremony", "contribute", file, "--name", "Ada", "-o", next);
+    ok!("ceremony", "close", next, "--value", "00112233445566778899aabbccddeeff", "-o", closed);
+    ok!("ceremony", "verify", closed, pkg, "--powers", powers);
+    ok!("ceremony", "finish", closed, pkg, "--powers", powers);
+    let input = scene.write("input.json", br#"{"limit": "1000", "secret": "900"}"#);
+    node(&folder, &[&snarkjs(), "wtns", "calculate", "small_js/small.wasm", input.to_str().unwrap(), "witness.wtns"]);
+    ok!("prove", pkg, "--witness", scene.path("witness.wtns"), "-o", scene.path("bundle.json"));
+    let verified = ok!("verify", pkg, scene.path("bundle.json"));
+    assert_eq!(verified["integers"], json!([[900_000]]));
+}
+
 /// What gnark proved is what snarkjs verifies.
 #[test]
 fn proofs_of_gnark_verify_in_snarkjs() {

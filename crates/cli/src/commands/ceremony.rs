@@ -221,7 +221,7 @@ fn slices(packages: &[Package]) -> Vec<Slice<'_>> {
         // Packages of one name may be different ones.
         let digest = hex::encode(&Package::digest(package)[..4]);
         let name = move |index| format!("{} ({digest}), slice {index}", Package::manifest(package).name);
-        (0..Package::slices(package).len()).map(move |index| Slice { package, index, name: name(index) })
+        (0..Package::manifest(package).slices.len()).map(move |index| Slice { package, index, name: name(index) })
     };
     packages.iter().flat_map(of).collect()
 }
