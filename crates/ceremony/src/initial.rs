@@ -17,9 +17,10 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use zkslice_circuit::{Circuit, Layout, Matrix};
 use zkslice_formats::{push_number, tag};
+use zkslice_groth16::affine::Curve;
 use zkslice_groth16::{KeyPoints, WordGroup, check_rows};
 
-use crate::multiply::{Bases, Curve, Scalar, Term, sums};
+use crate::multiply::{Bases, Scalar, Term, sums};
 use crate::points::Point;
 use crate::powers::Domain;
 use crate::{CeremonyError, Powers};
@@ -229,4 +230,46 @@ fn statement(layout: &Layout, groups: &[WordGroup], points: &KeyPoints) -> Vec<u
 pub(crate) fn states(statement: &[u8], changed: &[Vec<u8>; 3]) -> bool {
     let digests: Vec<u8> = changed.iter().flat_map(|list| Sha256::digest(list).to_vec()).collect();
     statement.ends_with(&digests)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use ark_ff::UniformRand;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    /// Wires of none, some, and more entries than are added up together; each matrix with its own points.
+    #[test]
+    fn sums_are_those_of_arkworks() {
+        let mut rng = ChaCha20Rng::from_seed([8; 32]);
+        let rows = 3 * BLOCK;
+        let points: Vec<G1Affine> = (0..40).map(|_| G1Affine::rand(&mut rng)).collect();
+        let points: Vec<G1Affine> = points.iter().cycle().take(rows).copied().collect();
+        let coefficients: Vec<Fr> = [Fr::one(), -Fr::one(), Fr::from(5), Fr::rand(&mut rng)].to_vec();
+        let mut entries = Vec::new();
+        for row in 0..rows {
+            entries.push((row, Matrix::A, 2, coefficients[row % 4]));
+            if row % 1_000 == 0 {
+                entries.push((row, Matrix::B, 1 + row % 3, coefficients[3]));
+            }
+        }
+        let columns = Columns::new(4, &mut |visit| entries.iter().for_each(|(row, matrix, wire, c)| visit(*row, *matrix, *wire, *c)));
+        let group = columns.in_group::<g1::Config>();
+        let (of_a, of_b) = (group.bases(points.clone(), &[Matrix::A]), group.bases(points[..rows].to_vec(), &[Matrix::B]));
+        for wanted in [Some(Matrix::A), Some(Matrix::B), None] {
+            let is_wanted = |matrix: Matrix| wanted.is_none_or(|wanted| wanted == matrix);
+            let sums = group.sums(0..4, &|entry| {
+                let bases = if entry.matrix == Matrix::A { &of_a } else { &of_b };
+                is_wanted(entry.matrix).then_some((bases, entry.row as usize))
+            });
+            for (wire, sum) in sums.iter().enumerate() {
+                let of_wire = entries.iter().filter(|(_, matrix, other, _)| *other == wire && is_wanted(*matrix));
+                let expected: ark_bn254::G1Projective = of_wire.map(|(row, .., c)| points[*row] * c).sum();
+                assert_eq!(*sum, expected.into_affine(), "{wanted:?} of wire {wire}");
+            }
+        }
+    }
 }

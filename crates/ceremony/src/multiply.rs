@@ -5,40 +5,18 @@
 //! product takes an addition for each w + 2 bits, and all terms of a sum share 128 doublings. The odd multiples of a point serve all of its
 //! products.
 //!
-//! Points stay affine: an addition is a division in the field, and many divisions take one inversion (Montgomery's trick, 1987), so that
-//! an addition is six multiplications where Jacobian coordinates take eleven. For that, many sums are made side by side: first the
-//! points of each sum's digits at one place are added up, then the sums are doubled from place to place.
+//! Points stay affine, for which many sums are made side by side ([`Adder`]): first the points of each sum's digits at one place are added
+//! up, then the sums are doubled from place to place.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use ark_bn254::{Fq, Fq2, Fr, g1, g2};
-use ark_ec::AffineRepr;
-use ark_ec::scalar_mul::glv::GLVConfig;
+use ark_bn254::Fr;
 use ark_ec::short_weierstrass::Affine;
-use ark_ff::{AdditiveGroup, BigInt, BigInteger, FftField, Field, One, PrimeField, Zero};
+use ark_ff::{BigInt, BigInteger, FftField, Field, One, PrimeField};
 use rayon::prelude::*;
 use zeroize::Zeroize;
-
-/// A curve of BN254: a = 0, an odd order, and an endomorphism.
-pub(crate) trait Curve: GLVConfig<ScalarField = Fr> {
-    /// A product of coordinates.
-    fn times(a: &Self::BaseField, b: &Self::BaseField) -> Self::BaseField;
-}
-
-impl Curve for g1::Config {
-    fn times(a: &Fq, b: &Fq) -> Fq {
-        *a * b
-    }
-}
-
-impl Curve for g2::Config {
-    /// Three products in the base field (Karatsuba), which are faster here than arkworks' two sums of two products.
-    fn times(a: &Fq2, b: &Fq2) -> Fq2 {
-        let (low, high) = (a.c0 * b.c0, a.c1 * b.c1);
-        Fq2::new(low - high, (a.c0 + a.c1) * (b.c0 + b.c1) - low - high)
-    }
-}
+use zkslice_groth16::affine::{Adder, Curve};
 
 /// Width of digits with a table: 16 points for each.
 const WIDTH: u32 = 5;
@@ -49,8 +27,6 @@ const NARROW: u32 = 1;
 const WORTH: u32 = 16 * 21 / 4;
 /// Bits from which on a scalar is split.
 const SPLIT: u32 = 130;
-/// Divisions with one inversion, which is worth some hundred multiplications.
-const BATCH: usize = 1 << 10;
 /// Points that are multiplied together.
 const BLOCK: usize = 1 << 10;
 /// Digits and lanes that are summed up together.
@@ -93,17 +69,59 @@ impl<C> Drop for Scalar<C> {
     }
 }
 
+/// ⌊2^256·n/r⌋, for n below 2^128.
+const fn over_modulus(n: &BigInt<4>) -> BigInt<4> {
+    const fn doubled(limbs: [u64; 4]) -> [u64; 4] {
+        let [a, b, c, d] = limbs;
+        [a << 1, b << 1 | a >> 63, c << 1 | b >> 63, d << 1 | c >> 63]
+    }
+    let (mut quotient, mut rest, mut step) = ([0; 4], n.0, 0);
+    while step < 256 {
+        (quotient, rest) = (doubled(quotient), doubled(rest));
+        let (mut less, mut borrow, mut limb) = (rest, false, 0);
+        while limb < 4 {
+            let (first, one) = less[limb].overflowing_sub(<Fr as PrimeField>::MODULUS.0[limb]);
+            let (second, other) = first.overflowing_sub(borrow as u64);
+            (less[limb], borrow) = (second, one || other);
+            limb += 1;
+        }
+        if !borrow {
+            rest = less;
+            quotient[0] |= 1;
+        }
+        step += 1;
+    }
+    BigInt(quotient)
+}
+
+/// Its sign, minus or not, and its magnitude.
+fn signed(scalar: &Fr) -> (bool, BigInt<4>) {
+    let (plus, minus) = (scalar.into_bigint(), (-*scalar).into_bigint());
+    if minus < plus { (true, minus) } else { (false, plus) }
+}
+
 impl<C: Curve> Scalar<C> {
+    /// What the lattice's second column, the other way round, is over r: to round with, no more.
+    const OVER_MODULUS: [BigInt<4>; 2] = [over_modulus(&C::SCALAR_DECOMP_COEFFS[3].1), over_modulus(&C::SCALAR_DECOMP_COEFFS[1].1)];
+
     pub(crate) fn new(scalar: &Fr) -> Self {
-        let (plus, minus) = (scalar.into_bigint(), (-*scalar).into_bigint());
-        let (is_minus, magnitude) = if minus < plus { (true, minus) } else { (false, plus) };
-        let parts = if magnitude.num_bits() < SPLIT {
-            [(is_minus, magnitude), (false, BigInt::zero())]
-        } else {
-            let (first, second) = C::scalar_decomposition(*scalar);
-            [first, second].map(|(is_plus, magnitude)| (!is_plus, magnitude.into_bigint()))
-        };
+        let short = signed(scalar);
+        let parts = if short.1.num_bits() < SPLIT { [short, (false, BigInt::zero())] } else { Self::split(scalar) };
         Self { parts, _of: PhantomData }
+    }
+
+    /// x less the closest point of the lattice of all (a, b) with a + λ·b = 0, of which arkworks has a short basis. Its own routine leaves
+    /// copies of a secret x on the heap.
+    fn split(scalar: &Fr) -> [(bool, BigInt<4>); 2] {
+        let [_, n12, _, n22] = C::SCALAR_DECOMP_COEFFS.map(|(is_plus, magnitude)| {
+            let magnitude = Fr::from_bigint(magnitude).unwrap_or_default();
+            if is_plus { magnitude } else { -magnitude }
+        });
+        let [along, across] = Self::OVER_MODULUS.map(|of| Fr::from_bigint(scalar.into_bigint().mul_high(&of)).unwrap_or_default());
+        let [first, second] = [(C::SCALAR_DECOMP_COEFFS[3].0, along), (!C::SCALAR_DECOMP_COEFFS[1].0, across)]
+            .map(|(is_plus, rounded)| if is_plus { rounded } else { -rounded });
+        let of_lambda = -(first * n12 + second * n22);
+        [signed(&(*scalar - C::LAMBDA * of_lambda)), signed(&of_lambda)]
     }
 
     /// Bits of its parts together, beyond the first.
@@ -115,96 +133,6 @@ impl<C: Curve> Scalar<C> {
     fn most_digits(&self, w: u32) -> usize {
         self.parts.iter().map(|(_, magnitude)| (magnitude.num_bits() + 1).div_ceil(w + 1) as usize).sum()
     }
-}
-
-/// Divisors, turned into their inverses together.
-struct Divisions<C: Curve> {
-    divisors: Vec<C::BaseField>,
-    /// Products of the divisors before each.
-    products: Vec<C::BaseField>,
-}
-
-impl<C: Curve> Divisions<C> {
-    fn new() -> Self {
-        Self { divisors: Vec::with_capacity(BATCH), products: Vec::with_capacity(BATCH) }
-    }
-
-    /// Inverts those that are not zero.
-    fn invert(&mut self) {
-        self.products.clear();
-        let mut product = C::BaseField::one();
-        for divisor in self.divisors.iter().filter(|divisor| !divisor.is_zero()) {
-            self.products.push(product);
-            product = C::times(&product, divisor);
-        }
-        // A product of what is not zero.
-        let Some(mut inverse) = product.inverse() else { return };
-        for divisor in self.divisors.iter_mut().rev().filter(|divisor| !divisor.is_zero()) {
-            let Some(before) = self.products.pop() else { return };
-            (*divisor, inverse) = (C::times(&inverse, &before), C::times(&inverse, divisor));
-        }
-    }
-
-    /// Adds to each point the other one at its place.
-    fn add(&mut self, left: &mut [Affine<C>], right: &[Affine<C>]) {
-        for (left, right) in left.chunks_mut(BATCH).zip(right.chunks(BATCH)) {
-            self.divisors.clear();
-            self.divisors.extend(left.iter().zip(right).map(|(p, q)| {
-                if p.is_zero() || q.is_zero() {
-                    C::BaseField::zero()
-                } else if p.x != q.x {
-                    q.x - p.x
-                } else if p.y == q.y {
-                    p.y.double()
-                } else {
-                    C::BaseField::zero()
-                }
-            }));
-            self.invert();
-            for ((p, q), inverse) in left.iter_mut().zip(right).zip(&self.divisors) {
-                if q.is_zero() {
-                    continue;
-                }
-                if p.is_zero() {
-                    *p = *q;
-                } else if inverse.is_zero() {
-                    *p = Affine::identity();
-                } else {
-                    let rise = if p.x == q.x { three_squares(p) } else { q.y - p.y };
-                    follow(p, C::times(&rise, inverse), q.x);
-                }
-            }
-        }
-    }
-
-    fn double(&mut self, points: &mut [Affine<C>]) {
-        for points in points.chunks_mut(BATCH) {
-            self.divisors.clear();
-            self.divisors.extend(points.iter().map(|p| p.y.double()));
-            self.invert();
-            for (p, inverse) in points.iter_mut().zip(&self.divisors) {
-                if inverse.is_zero() {
-                    *p = Affine::identity();
-                } else {
-                    let (slope, x) = (C::times(&three_squares(p), inverse), p.x);
-                    follow(p, slope, x);
-                }
-            }
-        }
-    }
-}
-
-/// The rise of the tangent, over 2y.
-fn three_squares<C: Curve>(p: &Affine<C>) -> C::BaseField {
-    let square = p.x.square();
-    square.double() + square
-}
-
-/// The line of this slope through `p` and a point with `x` meets the curve a third time: there, mirrored.
-fn follow<C: Curve>(p: &mut Affine<C>, slope: C::BaseField, x: C::BaseField) {
-    let third = slope.square() - p.x - x;
-    p.y = C::times(&slope, &(p.x - third)) - p.y;
-    p.x = third;
 }
 
 /// Points, and of some of them the odd multiples, for scalars of any size.
@@ -231,13 +159,13 @@ impl<C: Curve> Bases<C> {
     }
 
     fn odd_multiples(points: &[Affine<C>]) -> Vec<Affine<C>> {
-        let mut divisions = Divisions::<C>::new();
+        let mut adder = Adder::<C>::default();
         let (mut twice, mut last) = (points.to_vec(), points.to_vec());
-        divisions.double(&mut twice);
+        adder.double(&mut twice);
         let mut multiples = vec![Affine::identity(); points.len() * Self::TABLE];
         for k in 0..Self::TABLE {
             if k > 0 {
-                divisions.add(&mut last, &twice);
+                adder.add(&mut last, &twice);
             }
             multiples.iter_mut().skip(k).step_by(Self::TABLE).zip(&last).for_each(|(multiple, point)| *multiple = *point);
         }
@@ -283,14 +211,10 @@ type Key = (u32, u32);
 /// Where sums are made: used again and again. Zeroized on drop if scalars are secret, which points in the order of digits tell.
 struct Room<C: Curve> {
     secret: bool,
-    divisions: Divisions<C>,
+    adder: Adder<C>,
     /// Digits as they come, and by place.
     keys: [Vec<Key>; 2],
     points: [Vec<Affine<C>>; 2],
-    /// What is added to what.
-    left: Vec<Affine<C>>,
-    right: Vec<Affine<C>>,
-    targets: Vec<usize>,
     /// Sums that have begun.
     sums: Vec<Affine<C>>,
 }
@@ -300,13 +224,9 @@ impl<C: Curve> Drop for Room<C> {
         if !self.secret {
             return;
         }
-        self.divisions.divisors.zeroize();
-        self.divisions.products.zeroize();
+        self.adder.zeroize();
         self.keys.zeroize();
         self.points.zeroize();
-        self.left.zeroize();
-        self.right.zeroize();
-        self.targets.zeroize();
         self.sums.zeroize();
     }
 }
@@ -316,12 +236,9 @@ impl<C: Curve> Room<C> {
     fn new(lanes: usize, digits: usize, secret: bool) -> Self {
         Self {
             secret,
-            divisions: Divisions::new(),
+            adder: Adder::with_capacity(lanes.max(digits / 2)),
             keys: std::array::from_fn(|_| Vec::with_capacity(digits)),
             points: std::array::from_fn(|_| Vec::with_capacity(digits)),
-            left: Vec::with_capacity(lanes.max(digits / 2)),
-            right: Vec::with_capacity(lanes.max(digits / 2)),
-            targets: Vec::with_capacity(lanes.max(digits / 2)),
             sums: Vec::with_capacity(lanes),
         }
     }
@@ -343,36 +260,28 @@ impl<C: Curve> Room<C> {
             }
         }
         self.sort();
-        self.merge();
+        let ([_, keys], [_, points]) = (&mut self.keys, &mut self.points);
+        self.adder.merge(keys, points);
         // Which of the sums is a lane's.
         let mut slots = vec![None; count];
         self.sums.clear();
-        let mut last = 0;
-        let mut start = 0;
-        while let Some(&(place, _)) = self.keys[1].get(start) {
-            let end = start + self.keys[1][start..].partition_point(|key| key.0 == place);
-            (place..last).for_each(|_| self.divisions.double(&mut self.sums));
-            self.left.clear();
-            self.right.clear();
-            self.targets.clear();
-            for ((_, lane), point) in self.keys[1][start..end].iter().zip(&self.points[1][start..end]) {
-                match slots[*lane as usize] {
-                    Some(slot) => {
-                        self.targets.push(slot);
-                        self.left.push(self.sums[slot]);
-                        self.right.push(*point);
-                    }
-                    None => {
-                        slots[*lane as usize] = Some(self.sums.len());
-                        self.sums.push(*point);
-                    }
+        let (mut start, mut last) = (0, 0);
+        while let Some(&(place, _)) = keys.get(start) {
+            let end = start + keys[start..].partition_point(|key| key.0 == place);
+            (place..last).for_each(|_| self.adder.double(&mut self.sums));
+            let begun = self.sums.len();
+            let of_place = || keys[start..end].iter().zip(&points[start..end]);
+            for ((_, lane), point) in of_place() {
+                if slots[*lane as usize].is_none() {
+                    slots[*lane as usize] = Some(self.sums.len());
+                    self.sums.push(*point);
                 }
             }
-            self.divisions.add(&mut self.left, &self.right);
-            self.targets.iter().zip(&self.left).for_each(|(slot, sum)| self.sums[*slot] = *sum);
+            let others = of_place().filter_map(|((_, lane), point)| Some((slots[*lane as usize].filter(|slot| *slot < begun)?, *point)));
+            self.adder.add_at(&mut self.sums, others);
             (start, last) = (end, place);
         }
-        (0..last).for_each(|_| self.divisions.double(&mut self.sums));
+        (0..last).for_each(|_| self.adder.double(&mut self.sums));
         slots.into_iter().map(|slot| slot.map_or(Affine::identity(), |slot| self.sums[slot])).collect()
     }
 
@@ -394,35 +303,6 @@ impl<C: Curve> Room<C> {
             *at += 1;
         }
         next.zeroize();
-    }
-
-    /// Adds up neighbours with one key until no key is there twice.
-    fn merge(&mut self) {
-        let (keys, points) = (&mut self.keys[1], &mut self.points[1]);
-        loop {
-            self.left.clear();
-            self.right.clear();
-            self.targets.clear();
-            let (mut at, mut kept) = (0, 0);
-            while at < keys.len() {
-                keys[kept] = keys[at];
-                points[kept] = points[at];
-                if keys.get(at + 1) == Some(&keys[kept]) {
-                    self.targets.push(kept);
-                    self.left.push(points[at]);
-                    self.right.push(points[at + 1]);
-                    at += 1;
-                }
-                (at, kept) = (at + 1, kept + 1);
-            }
-            if self.targets.is_empty() {
-                return;
-            }
-            self.divisions.add(&mut self.left, &self.right);
-            self.targets.iter().zip(&self.left).for_each(|(target, sum)| points[*target] = *sum);
-            keys.truncate(kept);
-            points.truncate(kept);
-        }
     }
 }
 
@@ -457,12 +337,12 @@ pub(crate) fn products<'a, C: Curve>(points: &[Affine<C>], scalar: &(impl Fn(usi
 
 /// Each sum and each difference.
 fn butterflies<C: Curve>(low: &mut [Affine<C>], high: &mut [Affine<C>]) {
-    low.par_chunks_mut(BATCH).zip(high.par_chunks_mut(BATCH)).for_each(|(low, high)| {
-        let mut divisions = Divisions::new();
+    low.par_chunks_mut(BLOCK).zip(high.par_chunks_mut(BLOCK)).for_each(|(low, high)| {
+        let mut adder = Adder::default();
         let before = low.to_vec();
-        divisions.add(low, high);
+        adder.add(low, high);
         high.iter_mut().for_each(|point| *point = -*point);
-        divisions.add(high, &before);
+        adder.add(high, &before);
     });
 }
 
@@ -495,9 +375,10 @@ pub(crate) fn interpolated<C: Curve>(points: &[Affine<C>], level: u32) -> Option
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use ark_bn254::{G1Affine, G1Projective, G2Affine, G2Projective};
-    use ark_ec::CurveGroup;
-    use ark_ff::UniformRand;
+    use ark_bn254::{G1Affine, G1Projective, G2Affine, G2Projective, g1, g2};
+    use ark_ec::scalar_mul::glv::GLVConfig;
+    use ark_ec::{AffineRepr, CurveGroup};
+    use ark_ff::{UniformRand, Zero};
     use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
@@ -562,33 +443,6 @@ mod tests {
         scalars_are_sums_of_their_parts::<g2::Config>();
     }
 
-    fn pairs_add_up_and_double<C: Curve>() {
-        let points = points::<C>(2);
-        let mut divisions = Divisions::new();
-        for shift in 0..points.len() {
-            let (mut left, mut right) = (points.clone(), points.clone());
-            right.rotate_left(shift);
-            divisions.add(&mut left, &right);
-            let expected: Vec<_> = points.iter().zip(&right).map(|(p, q)| (*p + *q).into_affine()).collect();
-            assert_eq!(left, expected);
-        }
-        let mut doubled = points.clone();
-        divisions.double(&mut doubled);
-        assert_eq!(doubled, points.iter().map(|p| (*p + *p).into_affine()).collect::<Vec<_>>());
-        // More than one batch.
-        let many: Vec<_> = points.iter().cycle().take(BATCH + 7).copied().collect();
-        let mut sum = many.clone();
-        divisions.add(&mut sum, &many);
-        divisions.double(&mut sum);
-        assert_eq!(sum, many.iter().map(|p| (*p * Fr::from(4)).into_affine()).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn pairs_add_up_and_double_in_both_groups() {
-        pairs_add_up_and_double::<g1::Config>();
-        pairs_add_up_and_double::<g2::Config>();
-    }
-
     fn products_are_those_of_arkworks<C: Curve>() {
         let points = points::<C>(3);
         for scalar in scalars() {
@@ -643,6 +497,15 @@ mod tests {
                 (0..lane % 9).map(|k| points[at(lane, k)] * scalars[pick(lane, k)]).sum::<ark_ec::short_weierstrass::Projective<C>>();
             assert_eq!(*made, expected.into_affine());
         }
+        // One lane of more digits than are summed up together, between others.
+        let long = 3_000;
+        let made = sums(3, &|lane| {
+            let (bases, of, count) = (&bases, &of, points.len());
+            (0..if lane == 1 { long } else { 1 }).map(move |k| Term { bases, at: k % count, scalar: &of[k % of.len()] })
+        });
+        let expected = (0..long).map(|k| points[k % points.len()] * scalars[k % scalars.len()]);
+        assert_eq!(made[1], expected.sum::<ark_ec::short_weierstrass::Projective<C>>().into_affine());
+        assert_eq!((made[0], made[2]), ((points[0] * scalars[0]).into_affine(), (points[0] * scalars[0]).into_affine()));
         assert!(sums(0, &|_| std::iter::empty::<Term<'_, C>>()).is_empty());
         assert_eq!(sums(2, &|_| std::iter::empty::<Term<'_, C>>()), [Affine::identity(); 2]);
     }

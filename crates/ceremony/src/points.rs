@@ -6,7 +6,8 @@ use ark_ec::short_weierstrass::Affine;
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::Zero;
 use rayon::prelude::*;
-use zkslice_groth16::{g1_to_words, g2_to_words, raw};
+use zkslice_groth16::affine::Curve;
+use zkslice_groth16::{full, g1_to_words, g2_to_words, raw};
 use zkslice_interop::Cursor;
 
 use crate::CeremonyError;
@@ -117,9 +118,6 @@ pub(crate) fn same_ratio(a: G1Affine, b: G1Affine, c: G2Affine, d: G2Affine) -> 
 }
 
 /// Σ scalar·point.
-pub(crate) fn sum<P: Point>(points: &[P], scalars: &[Fr]) -> P
-where
-    P::Group: ark_ec::VariableBaseMSM<MulBase = P>,
-{
-    <P::Group as ark_ec::VariableBaseMSM>::msm_unchecked(points, scalars).into_affine()
+pub(crate) fn sum<C: Curve>(points: &[Affine<C>], scalars: &[Fr]) -> Affine<C> {
+    full(points, scalars).into_affine()
 }

@@ -15,15 +15,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ark_bn254::{Fr, G1Affine, G2Affine};
-use ark_ec::short_weierstrass::{Affine, Projective};
-use ark_ec::{AffineRepr, VariableBaseMSM};
+use ark_ec::AffineRepr;
+use ark_ec::short_weierstrass::Affine;
 use ark_ff::UniformRand;
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 use zkslice_formats::Sections;
+use zkslice_groth16::affine::Curve;
 
-use crate::multiply::{Curve, interpolated};
+use crate::multiply::interpolated;
 use crate::points::{Point, read_all, read_curve, same_ratio, sum};
 use crate::ptau::{Ptau, section};
 use crate::{CeremonyError, PowersContribution, known};
@@ -135,17 +136,17 @@ impl<'a> Check<'a> {
     }
 
     /// As many powers as the largest of these polynomials needs, and one more, once each is τ times the one before.
-    fn powers<P: Point>(
+    fn powers<C: Curve>(
         &self,
         series: Series,
         polynomials: &[(u32, Random)],
-        follows: impl Fn(P, P) -> bool,
-    ) -> Result<Vec<P>, CeremonyError>
+        follows: impl Fn(Affine<C>, Affine<C>) -> bool,
+    ) -> Result<Vec<Affine<C>>, CeremonyError>
     where
-        P::Group: VariableBaseMSM<MulBase = P>,
+        Affine<C>: Point,
     {
         let random = polynomials.last().map(|(_, random)| &random.coefficients[..]).unwrap_or_default();
-        let powers: Vec<P> = self.ptau.points(series.0, 0..random.len() + 1)?;
+        let powers: Vec<Affine<C>> = self.ptau.points(series.0, 0..random.len() + 1)?;
         if !follows(sum(&powers[..random.len()], random), sum(&powers[1..], random)) {
             return Err(self.wrong("not each is τ times the one before: powers", series));
         }
@@ -159,7 +160,7 @@ impl<'a> Check<'a> {
     /// For each polynomial the Lagrange points of its domain, once their sum with its values is that of the powers with its coefficients.
     fn lagrange<C: Curve>(&self, series: Series, powers: &[Affine<C>], polynomials: &[(u32, Random)]) -> Result<Vec<Vec<u8>>, CeremonyError>
     where
-        Affine<C>: Point<Group = Projective<C>>,
+        Affine<C>: Point,
     {
         let of = |(level, random): &(u32, Random)| {
             let powers = &powers[..1 << level];

@@ -10,7 +10,8 @@
 //! key_file   proving key: sections on disk, memory-mapped, with digests
 //! rows       what a circuit's matrices must have
 //! prove      witness → proof
-//! msm        multi-scalar multiplications over small scalars and over table entries
+//! affine     many additions with one inversion
+//! msm        multi-scalar multiplications: any scalars, small ones, table entries
 //! verify     one proof
 //! challenge  the bytes that χ is hashed from
 //! plain      circuits without a challenge, by ark-groth16
@@ -20,6 +21,7 @@
 //! gnark      binary files of plain keys and proofs
 //! ```
 
+pub mod affine;
 #[cfg(test)]
 mod attacks;
 mod challenge;
@@ -41,7 +43,7 @@ pub use challenge::{challenge, fingerprint, to_field};
 pub use error::{KeyError, ProveError, VerifyError};
 pub use key::{Form, VerifyingKey, WordGroup, check_deltas};
 pub use key_file::{KeyPoints, ProvingKey};
-pub use msm::sparse;
+pub use msm::{full, sparse};
 pub use points::{fr_from_word, fr_to_word, g1_from_words, g1_to_words, g2_from_words, g2_to_words};
 pub use prove::{Proof, prove};
 pub use rows::check_rows;

@@ -1,70 +1,157 @@
-//! Multi-scalar multiplication where the scalars are small, or are entries of a table.
+//! Multi-scalar multiplications by buckets (Pippenger, 1976): scalars in signed digits, for each digit's magnitude the sum of its points, by
+//! [`Adder`].
 //!
-//! arkworks' routines serve for full-size scalars. A witness has few of those: most wires fit 13 bits, and the wires of the
-//! second round take only as many values as a table has entries.
+//! Most wires of a witness fit 13 bits, and the wires of the second round take only as many values as a table has entries.
 
 use ark_bn254::Fr;
-use ark_ec::scalar_mul::variable_base::VariableBaseMSM;
-use ark_ec::{AffineRepr, CurveGroup};
-use ark_ff::{PrimeField, Zero};
+use ark_ec::AffineRepr;
+use ark_ec::short_weierstrass::{Affine, Projective};
+use ark_ff::{AdditiveGroup, BigInteger, PrimeField, Zero};
 use rayon::prelude::*;
 
-/// Window that minimises additions for `points` signed scalars of `bits` bits: each window costs an addition a point
-/// and two a bucket. At least two bits: a single one has the signed digits −1 and 0, which reach no positive number.
+use crate::affine::{Adder, Curve};
+
+/// Points that are put into buckets together.
+const CHUNK: usize = 1 << 15;
+
+/// Window that minimises additions for `points` signed scalars of `bits` bits: each window costs an addition for each point, and two in
+/// projective coordinates, worth four and a half, for each bucket. At least two bits: a single one has the signed digits −1 and 0, which reach
+/// no positive number.
 fn window(points: usize, bits: u32) -> u32 {
-    (2..=bits.clamp(2, 14)).min_by_key(|c| u64::from(bits.div_ceil(*c)) * (points as u64 + (2 << (c - 1)))).unwrap_or(2)
+    (2..=bits.clamp(2, 16)).min_by_key(|c| u64::from(bits.div_ceil(*c)) * (2 * points as u64 + (9 << (c - 1)))).unwrap_or(2)
 }
 
-/// `Σ scalar_i · point(i)` for signed scalars, by signed buckets; `point` is asked only where the scalar is not zero.
-pub(crate) fn small<G, P>(scalars: &[i64], point: P) -> G
-where
-    G: VariableBaseMSM + Send,
-    P: Fn(usize) -> G::MulBase + Sync,
-{
+/// Sums of points, by number.
+struct Buckets<C: Curve> {
+    sums: Vec<Affine<C>>,
+    adder: Adder<C>,
+}
+
+impl<C: Curve> Buckets<C> {
+    fn new(count: usize) -> Self {
+        Self { sums: vec![Affine::identity(); count], adder: Adder::default() }
+    }
+
+    /// Adds each point to the bucket of its number.
+    fn fill(&mut self, points: impl Iterator<Item = (u32, Affine<C>)>) {
+        let mut points = points.peekable();
+        let (mut keys, mut sorted) = (Vec::new(), Vec::new());
+        while points.peek().is_some() {
+            let chunk: Vec<(u32, Affine<C>)> = points.by_ref().take(CHUNK).collect();
+            // Those of one bucket come beside each other.
+            let mut next = vec![0usize; self.sums.len() + 1];
+            chunk.iter().for_each(|(key, _)| next[*key as usize + 1] += 1);
+            (1..next.len()).for_each(|at| next[at] += next[at - 1]);
+            keys.clear();
+            keys.resize(chunk.len(), 0);
+            sorted.clear();
+            sorted.resize(chunk.len(), Affine::identity());
+            for (key, point) in chunk {
+                let at = &mut next[key as usize];
+                (keys[*at], sorted[*at]) = (key, point);
+                *at += 1;
+            }
+            self.adder.merge(&mut keys, &mut sorted);
+            self.adder.add_at(&mut self.sums, keys.iter().zip(&sorted).map(|(key, point)| (*key as usize, *point)));
+        }
+    }
+
+    /// Adds the points, each times its digit, of which the magnitudes are the buckets' numbers from 1 on.
+    fn fill_signed(&mut self, points: impl Iterator<Item = (i64, Affine<C>)>) {
+        let others = points.filter(|(digit, _)| *digit != 0);
+        self.fill(others.map(|(digit, point)| (digit.unsigned_abs() as u32 - 1, if digit < 0 { -point } else { point })));
+    }
+
+    /// Σ number·sum, the numbers from 1 on.
+    fn total(&self) -> Projective<C> {
+        let (mut running, mut total) = (Projective::zero(), Projective::zero());
+        for sum in self.sums.iter().rev() {
+            running += sum;
+            total += &running;
+        }
+        total
+    }
+}
+
+/// Σ 2^(c·window)·total.
+fn horner<C: Curve>(totals: &[Projective<C>], c: u32) -> Projective<C> {
+    let mut sum = Projective::zero();
+    for total in totals.iter().rev() {
+        (0..c).for_each(|_| {
+            sum.double_in_place();
+        });
+        sum += total;
+    }
+    sum
+}
+
+/// `Σ scalar_i · point_i`.
+///
+/// With h = Σ 2^(c·i + c − 1) added, the digits of c bits of a scalar are its signed digits plus 2^(c−1): no carries.
+pub fn full<C: Curve>(points: &[Affine<C>], scalars: &[Fr]) -> Projective<C> {
+    debug_assert_eq!(points.len(), scalars.len());
+    let numbers: Vec<_> = scalars.iter().map(|scalar| scalar.into_bigint()).collect();
+    let largest = numbers.iter().map(BigInteger::num_bits).max().unwrap_or(0);
+    if largest == 0 {
+        return Projective::zero();
+    }
+    // So many that a scalar and h together reach no further digit.
+    let bits = largest + 3;
+    let c = window(points.len(), bits);
+    let windows = bits.div_ceil(c);
+    let mut h = [0u64; 5];
+    (0..windows).map(|i| c * i + c - 1).for_each(|bit| h[bit as usize / 64] |= 1 << (bit % 64));
+    let moved: Vec<[u64; 5]> = numbers
+        .iter()
+        .map(|number| {
+            let (mut sum, mut carry) = (h, false);
+            for (limb, other) in sum.iter_mut().zip(number.0.into_iter().chain([0])) {
+                let (low, first) = limb.overflowing_add(other);
+                let (low, second) = low.overflowing_add(u64::from(carry));
+                (*limb, carry) = (low, first || second);
+            }
+            sum
+        })
+        .collect();
+    let of_window = |i: u32| {
+        let (at, shift) = ((c * i / 64) as usize, c * i % 64);
+        let digit = |moved: &[u64; 5]| {
+            let above = moved.get(at + 1).copied().unwrap_or(0);
+            let pair = u128::from(moved[at]) | u128::from(above) << 64;
+            ((pair >> shift) as u64 & ((1 << c) - 1)) as i64 - (1 << (c - 1))
+        };
+        let mut buckets = Buckets::new(1 << (c - 1));
+        buckets.fill_signed(moved.iter().map(digit).zip(points.iter().copied()));
+        buckets.total()
+    };
+    horner(&(0..windows).into_par_iter().map(of_window).collect::<Vec<_>>(), c)
+}
+
+/// `Σ scalar_i · point(i)` for signed scalars below 2^62; `point` is asked only where the scalar is not zero.
+pub(crate) fn small<C: Curve>(scalars: &[i64], point: impl Fn(usize) -> Affine<C> + Sync) -> Projective<C> {
     let chunk = scalars.len().div_ceil(rayon::current_num_threads()).max(256);
     let parts = scalars.par_chunks(chunk).enumerate().map(|(k, part)| serial(part, |i| point(k * chunk + i)));
-    parts.reduce(G::zero, |a, b| a + b)
+    parts.reduce(Projective::zero, |a, b| a + b)
 }
 
-fn serial<G: VariableBaseMSM>(scalars: &[i64], point: impl Fn(usize) -> G::MulBase) -> G {
+fn serial<C: Curve>(scalars: &[i64], point: impl Fn(usize) -> Affine<C>) -> Projective<C> {
     let largest = scalars.iter().map(|s| s.unsigned_abs()).max().unwrap_or(0);
     if largest == 0 {
-        return G::zero();
+        return Projective::zero();
     }
-    // k signed digits of c bits reach at least a third of 2^(ck), so a magnitude below a quarter of it never carries out.
+    // h is at least half of 2^(ck) and at most two thirds of it, and a magnitude below a quarter of it.
     let bits = u64::BITS - largest.leading_zeros() + 2;
     let c = window(scalars.len(), bits);
-    let half = 1i64 << (c - 1);
-    let windows = bits.div_ceil(c) as usize;
-    let mut buckets = vec![vec![G::ZERO_BUCKET; half as usize]; windows];
-    for (i, scalar) in scalars.iter().enumerate().filter(|(_, s)| **s != 0) {
-        let base = point(i);
-        let mut rest = *scalar;
-        for buckets in &mut buckets {
-            // The digit of rest in [−2^(c−1), 2^(c−1)).
-            let digit = ((rest + half) & ((half << 1) - 1)) - half;
-            rest = (rest - digit) >> c;
-            match digit {
-                0 => {}
-                d if d > 0 => buckets[d as usize - 1] += &base,
-                d => buckets[d.unsigned_abs() as usize - 1] -= &base,
-            }
-        }
-        debug_assert_eq!(rest, 0);
-    }
-    let mut total = G::zero();
-    for buckets in buckets.iter().rev() {
-        (0..c).for_each(|_| {
-            total.double_in_place();
-        });
-        let (mut running, mut sum) = (G::zero(), G::zero());
-        for bucket in buckets.iter().rev() {
-            running += bucket;
-            sum += &running;
-        }
-        total += &sum;
-    }
-    total
+    let windows = bits.div_ceil(c);
+    let h: i128 = (0..windows).map(|i| 1 << (c * i + c - 1)).sum();
+    let of_window = |i: u32| {
+        let digit = |scalar: i64| (((i128::from(scalar) + h) >> (c * i)) & ((1 << c) - 1)) as i64 - (1 << (c - 1));
+        let mut buckets = Buckets::new(1 << (c - 1));
+        let digits = scalars.iter().enumerate().map(|(at, scalar)| (at, digit(*scalar))).filter(|(_, digit)| *digit != 0);
+        buckets.fill_signed(digits.map(|(at, digit)| (digit, point(at))));
+        buckets.total()
+    };
+    horner(&(0..windows).map(of_window).collect::<Vec<_>>(), c)
 }
 
 /// A scalar as an integer of at most 20 bits, if it is one.
@@ -78,10 +165,7 @@ fn integer(scalar: &Fr) -> Option<i64> {
 
 /// `Σ scalar_i · point(i)` for scalars of which many are short and points of which many are infinite: wires of circuits that were compiled
 /// elsewhere are bits, mostly, and stand in few of the matrices.
-pub fn sparse<G>(scalars: &[Fr], point: impl Fn(usize) -> G::Affine + Sync) -> G
-where
-    G: VariableBaseMSM<ScalarField = Fr, MulBase = <G as CurveGroup>::Affine> + CurveGroup + Send,
-{
+pub fn sparse<C: Curve>(scalars: &[Fr], point: impl Fn(usize) -> Affine<C> + Sync) -> Projective<C> {
     let (mut short_points, mut short, mut long_points, mut long) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (i, scalar) in scalars.iter().enumerate().filter(|(_, scalar)| !scalar.is_zero()) {
         let point = point(i);
@@ -99,28 +183,22 @@ where
             }
         }
     }
-    G::msm_unchecked(&long_points, &long) + small::<G, _>(&short, |i| short_points[i])
+    full(&long_points, &long) + small(&short, |i| short_points[i])
 }
 
 /// For each entry of a table the sum of the points that looked it up: `point(i)` goes to entry `values[i]`.
-pub(crate) fn by_entry<G, P>(entries: usize, values: &[u32], point: P) -> Vec<G::MulBase>
-where
-    G: VariableBaseMSM,
-    P: Fn(usize) -> G::MulBase + Sync,
-{
-    let mut buckets = vec![G::ZERO_BUCKET; entries];
-    for (i, value) in values.iter().enumerate() {
-        buckets[*value as usize] += &point(i);
-    }
-    let sums: Vec<G> = buckets.into_iter().map(Into::into).collect();
-    G::batch_convert_to_mul_base(&sums)
+pub(crate) fn by_entry<C: Curve>(entries: usize, values: &[u32], point: impl Fn(usize) -> Affine<C>) -> Vec<Affine<C>> {
+    let mut buckets = Buckets::new(entries);
+    buckets.fill(values.iter().enumerate().map(|(i, value)| (*value, point(i))));
+    buckets.sums
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, G2Projective};
     use ark_ec::{AffineRepr, CurveGroup};
-    use ark_ff::UniformRand;
+    use ark_ff::{Field, UniformRand};
     use ark_std::rand::{Rng, SeedableRng, rngs::StdRng};
 
     use super::*;
@@ -134,10 +212,65 @@ mod tests {
             let scalars: Vec<i64> = (0..count).map(|_| rng.gen_range(-limit..=limit)).collect();
             let g1: Vec<G1Affine> = (0..count).map(|_| G1Projective::rand(&mut rng).into_affine()).collect();
             let expected: G1Projective = g1.iter().zip(&scalars).map(|(p, s)| *p * Fr::from(*s)).sum();
-            assert_eq!(small::<G1Projective, _>(&scalars, |i| g1[i]), expected);
+            assert_eq!(small(&scalars, |i| g1[i]), expected);
             let g2: Vec<G2Affine> = g1.iter().map(|_| (G2Affine::generator() * Fr::rand(&mut rng)).into_affine()).collect();
             let expected: G2Projective = g2.iter().zip(&scalars).map(|(p, s)| *p * Fr::from(*s)).sum();
-            assert_eq!(small::<G2Projective, _>(&scalars, |i| g2[i]), expected);
+            assert_eq!(small(&scalars, |i| g2[i]), expected);
+        }
+    }
+
+    fn full_agrees_with_arkworks<C: Curve>() {
+        let mut rng = StdRng::seed_from_u64(4);
+        // Equal and opposite points, infinity, and scalars of every kind of digit.
+        let mut points: Vec<Affine<C>> = (0..300).map(|_| Affine::rand(&mut rng)).collect();
+        (0..300).step_by(7).for_each(|k| points[k] = [points[1], -points[1], Affine::identity()][k % 3]);
+        for (count, bits) in [(0, 254), (1, 254), (2, 1), (3, 254), (40, 64), (300, 254), (300, 7), (299, 130)] {
+            let mut scalars: Vec<Fr> = (0..count).map(|_| Fr::rand(&mut rng)).collect();
+            for (k, scalar) in scalars.iter_mut().enumerate() {
+                *scalar = Fr::from_bigint(scalar.into_bigint() >> (254 - bits)).unwrap();
+                if bits == 254 {
+                    let edges = [Fr::from(0), Fr::from(1), -Fr::from(1), Fr::from(2).pow([253]), Fr::from(1u64 << 63), -Fr::from(u64::MAX)];
+                    *scalar = edges.get(k % 11).copied().unwrap_or(*scalar);
+                }
+            }
+            let expected: Projective<C> = points.iter().zip(&scalars).map(|(point, scalar)| *point * scalar).sum();
+            assert_eq!(full(&points[..count], &scalars), expected, "{count} of {bits} bits");
+        }
+    }
+
+    #[test]
+    fn full_scalars_agree_with_arkworks() {
+        full_agrees_with_arkworks::<ark_bn254::g1::Config>();
+        full_agrees_with_arkworks::<ark_bn254::g2::Config>();
+    }
+
+    /// Every window that a product can have, with the largest and the least digits.
+    #[test]
+    fn every_window_reaches_its_scalars() {
+        let point = G1Affine::generator();
+        for bits in 1..=62u32 {
+            for scalar in [1i64 << (bits - 1), (1 << bits) - 1, -(1 << (bits - 1)), 1 - (1 << bits)] {
+                for count in [1usize, 40, 5_000] {
+                    let mut scalars = vec![0; count];
+                    scalars[count - 1] = scalar;
+                    assert_eq!(small(&scalars, |_| point), point * Fr::from(scalar), "{scalar} among {count}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn more_points_than_a_chunk_have_agree_with_arkworks() {
+        let points: Vec<G1Affine> = {
+            let mut rng = StdRng::seed_from_u64(5);
+            (0..64).map(|_| G1Affine::rand(&mut rng)).collect()
+        };
+        let values: Vec<u32> = (0..CHUNK as u32 + 1_000).map(|k| k % 37).collect();
+        let sums = by_entry(37, &values, |i| points[i % 64]);
+        for (entry, sum) in sums.iter().enumerate() {
+            let of_entry =
+                values.iter().enumerate().filter(|(_, value)| **value as usize == entry).map(|(i, _)| points[i % 64].into_group());
+            assert_eq!(*sum, of_entry.sum::<G1Projective>().into_affine());
         }
     }
 
@@ -155,8 +288,8 @@ mod tests {
         };
         let scalars: Vec<Fr> = (0..400).map(|k| kinds(k, &mut rng)).collect();
         let expected: G1Projective = points.iter().zip(&scalars).map(|(p, s)| *p * s).sum();
-        assert_eq!(sparse::<G1Projective>(&scalars, |i| points[i]), expected);
-        assert_eq!(sparse::<G1Projective>(&[], |i| points[i]), G1Projective::zero());
+        assert_eq!(sparse(&scalars, |i| points[i]), expected);
+        assert_eq!(sparse(&[], |i| points[i]), G1Projective::zero());
     }
 
     #[test]
@@ -164,7 +297,7 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(2);
         let points: Vec<G1Affine> = (0..100).map(|_| G1Projective::rand(&mut rng).into_affine()).collect();
         let values: Vec<u32> = (0..100).map(|_| rng.gen_range(0..16)).collect();
-        let sums = by_entry::<G1Projective, _>(16, &values, |i| points[i]);
+        let sums = by_entry(16, &values, |i| points[i]);
         for (entry, sum) in sums.iter().enumerate() {
             let expected: G1Projective =
                 points.iter().zip(&values).filter(|(_, v)| **v as usize == entry).map(|(p, _)| G1Projective::from(*p)).sum();

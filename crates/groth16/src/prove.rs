@@ -4,8 +4,8 @@
 //! an entry of a table, so their points are first summed by entry; only H, the entries and the few wires of full size
 //! meet full-size scalars. The quotient takes four FFTs and no division (`docs/proof-system.md` 6, prover).
 
-use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, G2Projective};
-use ark_ec::scalar_mul::variable_base::VariableBaseMSM;
+use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine};
+use ark_ec::short_weierstrass::{Affine, Projective};
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{FftField, One, UniformRand, Zero};
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
@@ -13,6 +13,7 @@ use rand_core::CryptoRngCore;
 use rayon::prelude::*;
 use zkslice_circuit::{Circuit, Layout, SecondRound, Table, Witness};
 
+use crate::affine::Curve;
 use crate::challenge::challenge;
 use crate::key_file::{Blinding, Section};
 use crate::raw::{g1, g2};
@@ -137,7 +138,7 @@ fn committed(key: &ProvingKey, witness: &Witness, rng: &mut dyn CryptoRngCore) -
     let field: Vec<Fr> = witness.publics.iter().chain(&witness.field).copied().collect();
 
     let k1 = key.g1(Section::K1);
-    let binding = msm::small::<G1Projective, _>(&small, |i| g1(&k1[i])) + msm::sparse::<G1Projective>(&field, |i| g1(&k1[small.len() + i]));
+    let binding = msm::small(&small, |i| g1(&k1[i])) + msm::sparse(&field, |i| g1(&k1[small.len() + i]));
     let (blinding, c1, chi, second) = loop {
         let blinding = Fr::rand(rng);
         let c1 = (binding + delta2 * blinding).into_affine();
@@ -158,13 +159,13 @@ fn committed(key: &ProvingKey, witness: &Witness, rng: &mut dyn CryptoRngCore) -
                 || second_round(key, witness, &second),
                 || {
                     let (b1, b2) = (key.g1(Section::B1), key.g2(Section::B2));
-                    rayon::join(|| wires.sum::<G1Projective>(|i| g1(&b1[i])), || wires.sum::<G2Projective>(|i| g2(&b2[i])))
+                    rayon::join(|| wires.sum(|i| g1(&b1[i])), || wires.sum(|i| g2(&b2[i])))
                 },
             )
         },
     );
     let a_query = key.g1(Section::A);
-    let a = late.a + wires.sum::<G1Projective>(|i| g1(&a_query[i])) + alpha + delta2 * r;
+    let a = late.a + wires.sum(|i| g1(&a_query[i])) + alpha + delta2 * r;
     let b1 = b1 + beta1 + delta2 * s;
     let b = b2 + key.verifying_key().beta + key.verifying_key().delta2 * s;
     let c2 = late.c2 + h + a * s + b1 * r - delta2 * (r * s) - delta1 * blinding;
@@ -172,9 +173,7 @@ fn committed(key: &ProvingKey, witness: &Witness, rng: &mut dyn CryptoRngCore) -
 }
 
 fn full(points: &[[u64; 8]], scalars: &[Fr]) -> G1Projective {
-    debug_assert_eq!(points.len(), scalars.len());
-    let points: Vec<G1Affine> = points.iter().map(g1).collect();
-    G1Projective::msm_unchecked(&points, scalars)
+    msm::full(&points.iter().map(g1).collect::<Vec<_>>(), scalars)
 }
 
 /// The public and committed wires, as A and B meet them. Multiplicities occur only in C.
@@ -187,15 +186,12 @@ struct Wires<'a> {
 }
 
 impl Wires<'_> {
-    fn sum<G>(&self, point: impl Fn(usize) -> G::Affine + Sync) -> G
-    where
-        G: VariableBaseMSM<ScalarField = Fr, MulBase = <G as CurveGroup>::Affine> + CurveGroup + Send,
-    {
+    fn sum<C: Curve>(&self, point: impl Fn(usize) -> Affine<C> + Sync) -> Projective<C> {
         let first_small = self.layout.public_wires();
         let first_field = self.layout.first_multiplicity() + self.layout.table_entries();
         let scalars: Vec<Fr> = self.publics.iter().chain(self.field).copied().collect();
         let others = |i: usize| if i < first_small { i } else { first_field + i - first_small };
-        msm::sparse::<G>(&scalars, |i| point(others(i))) + msm::small::<G, _>(self.small, |i| point(first_small + i))
+        msm::sparse(&scalars, |i| point(others(i))) + msm::small(self.small, |i| point(first_small + i))
     }
 }
 
@@ -214,14 +210,13 @@ fn second_round(key: &ProvingKey, witness: &Witness, second: &SecondRound) -> La
         let mut scalars: Vec<Fr> = Vec::new();
         let mut at = 0;
         for ((_, values), inverses) in witness.lookups.iter().zip(&second.inverses) {
-            bases.extend(msm::by_entry::<G1Projective, _>(inverses.len(), values, |i| g1(&points[at + i])));
+            bases.extend(msm::by_entry(inverses.len(), values, |i| g1(&points[at + i])));
             scalars.extend(inverses);
             at += values.len();
         }
         bases.extend(points[at..].iter().map(g1));
         scalars.extend(second.quotients.iter().flatten().chain(&second.steps));
-        debug_assert_eq!(bases.len(), scalars.len());
-        G1Projective::msm_unchecked(&bases, &scalars)
+        msm::full(&bases, &scalars)
     };
     let (a, c2) = rayon::join(|| sum(&key.g1(Section::A)[first..]), || sum(key.g1(Section::K2)));
     Late { a, c2 }

@@ -1,12 +1,12 @@
 //! Plain Groth16 from a `.zkey`: a witness → a proof (Groth, eprint 2016/260, section 3.2).
 
-use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, G2Projective};
-use ark_ec::{CurveGroup, VariableBaseMSM};
+use ark_bn254::{Fr, G1Affine, G2Affine};
+use ark_ec::CurveGroup;
 use ark_ff::{FftField, One, UniformRand, Zero};
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use rand_core::CryptoRngCore;
 use rayon::prelude::*;
-use zkslice_groth16::{Proof, Statement, sparse, verify};
+use zkslice_groth16::{Proof, Statement, full, sparse, verify};
 
 use super::Zkey;
 use crate::CeremonyError;
@@ -25,18 +25,13 @@ impl Zkey {
         let key = self.verifying_key()?;
         let h = self.quotient(witness).ok_or_else(|| refused("the key's domain is too large"))?;
         let (r, s) = (Fr::rand(rng), Fr::rand(rng));
-        let sum = |points: &[G1Affine], scalars: &[Fr]| sparse::<G1Projective>(scalars, |i| points[i]);
+        let sum = |points: &[G1Affine], scalars: &[Fr]| sparse(scalars, |i| points[i]);
         let (a, (b1, (b2, c))) = rayon::join(
             || sum(&self.a, witness),
             || {
                 rayon::join(
                     || sum(&self.b1, witness),
-                    || {
-                        rayon::join(
-                            || sparse::<G2Projective>(witness, |i| self.b2[i]),
-                            || sum(&self.c, &witness[self.publics + 1..]) + G1Projective::msm_unchecked(&self.h, &h),
-                        )
-                    },
+                    || rayon::join(|| sparse(witness, |i| self.b2[i]), || sum(&self.c, &witness[self.publics + 1..]) + full(&self.h, &h)),
                 )
             },
         );
