@@ -28,6 +28,8 @@ const UPLOAD: &str = "upload";
 const MOST_WAITING: usize = 1_000;
 /// Bytes by which a contribution may make the file longer, for each circuit.
 const PER_CIRCUIT: u64 = 1 << 12;
+/// A turn begins anew after a restart, but no more often: what is handed in may be why.
+const MOST_RESTARTS: u8 = 2;
 /// Digits of a ticket.
 const TICKET: usize = 64;
 
@@ -38,6 +40,8 @@ struct Queue {
     waiting: Vec<Waiting>,
     /// Since when it is the first one's turn, in Unix seconds.
     turn_since: Option<u64>,
+    /// How often that began anew.
+    restarts: u8,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -130,10 +134,14 @@ impl Coordinator {
             let stated = json_version(&bytes).map_err(|e| malformed(e.to_string()))?;
             check_version(stated, VERSION).map_err(|error| CeremonyError::Version { file: path.display().to_string(), error })?;
             queue = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
-            // While nobody served it, nobody could use their turn: it begins anew.
-            queue.turn_since = None;
         }
         let mut coordinator = Self { folder: folder.into(), ceremony: Arc::new(ceremony), queue, turn, checking: false, _lock: lock };
+        // While nobody served it, nobody could use their turn.
+        if coordinator.queue.turn_since.is_some() && coordinator.queue.restarts < MOST_RESTARTS {
+            coordinator.queue.turn_since = None;
+            coordinator.queue.restarts += 1;
+            coordinator.save()?;
+        }
         // A contribution that was taken before the queue was written: its name is in both.
         let last = coordinator.ceremony.attestations().last().map(|last| last.name.clone());
         if last.is_some() && coordinator.queue.waiting.first().map(|first| &first.name) == last.as_ref() {
@@ -177,7 +185,7 @@ impl Coordinator {
         if !self.queue.waiting.is_empty() {
             self.queue.waiting.remove(0);
         }
-        self.queue.turn_since = None;
+        (self.queue.turn_since, self.queue.restarts) = (None, 0);
         self.save()
     }
 
@@ -293,15 +301,19 @@ impl Coordinator {
     /// Takes the next contribution, or ends the turn of whoever handed in what is none. Gives its hash.
     ///
     /// # Errors
-    /// Why it is none; [`CeremonyError::Io`], after which it may be handed in again.
+    /// Why it is none; [`CeremonyError::Io`], after which it may be handed in again in a turn that begins anew.
     pub fn end_check(&mut self, checked: Result<Ceremony, CeremonyError>, now: u64) -> Result<[u8; 32], CeremonyError> {
-        self.checking = false;
+        if !std::mem::take(&mut self.checking) {
+            return Err(refused("nothing is being checked"));
+        }
         let taken = checked.and_then(|next| {
             next.save(&self.file())?;
             self.ceremony = Arc::new(next);
             Ok(self.ceremony.hash())
         });
-        if !matches!(taken, Err(CeremonyError::Io { .. })) {
+        if matches!(taken, Err(CeremonyError::Io { .. })) {
+            self.queue.turn_since = Some(now);
+        } else {
             self.next()?;
             self.advance(now)?;
         }
@@ -411,6 +423,7 @@ mod tests {
         assert_eq!(world.at().place(&ben, 5000).unwrap().before, 1);
         let checked = check.check(&mut rng());
         let hash = world.at().end_check(checked, 1011).unwrap();
+        says(world.at().end_check(Ok(first().clone()), 1011), "nothing is being checked");
         assert_eq!(world.at().ceremony().attestations().last().unwrap().hash, hash);
         says(world.at().place(&ada, 1011), "no such ticket");
         says(world.at().join("Ada", &ada, 1011), "has contributed");
@@ -427,6 +440,42 @@ mod tests {
         fs::write(world.folder.path().join(QUEUE), queue).unwrap();
         world.again();
         assert_eq!((world.at().waiting().len(), world.at().ceremony().attestations().len()), (0, 2));
+    }
+
+    /// What brings the coordinator down is there again when it comes up: it must not do so for ever.
+    #[test]
+    fn attack_a_turn_does_not_begin_anew_with_every_restart() {
+        let mut world = World::new();
+        let [eve, ada] = ["e", "a"].map(|digit| digit.repeat(TICKET));
+        world.at().join("Eve", &eve, 1000).unwrap();
+        world.at().join("Ada", &ada, 1000).unwrap();
+        for restart in 1..=5u64 {
+            world.again();
+            let first = world.at().place(&ada, 1000 + 90 * restart).unwrap().before == 0;
+            assert_eq!(first, restart > u64::from(MOST_RESTARTS) + 1, "after {restart} restarts");
+        }
+        // A save that failed, after a check that took longer than the turn.
+        let bytes = world.contribution("Ada");
+        world.at().receive(&ada, 0, &bytes, 1500).unwrap();
+        let check = world.at().begin_check(&ada, 1500).unwrap().check(&mut rng());
+        let io = CeremonyError::Io { path: "disk".into(), source: std::io::ErrorKind::StorageFull.into() };
+        says(world.at().end_check(Err(io), 5000), "disk");
+        assert_eq!(world.at().place(&ada, 5000).unwrap(), Place { before: 0, received: bytes.len() as u64, seconds_left: Some(100) });
+        drop(check);
+        hand_in(world.at(), &ada, 5001).unwrap();
+    }
+
+    /// A header that would take a hundred times its size as a tree.
+    #[test]
+    fn attack_a_header_takes_no_more_than_it_says() {
+        let ada = "a".repeat(TICKET);
+        let mut world = World::new();
+        world.at().join("Ada", &ada, 1).unwrap();
+        let header = format!("{{\"header\":[{}0],\"sections\":[]}}", "{\"\":0},".repeat(1 << 12));
+        let mut bytes = [&Ceremony::MARK[..], &1u32.to_le_bytes(), &(header.len() as u32).to_le_bytes(), header.as_bytes()].concat();
+        bytes.resize(bytes.len().next_multiple_of(64), 0);
+        world.at().receive(&ada, 0, &bytes, 1).unwrap();
+        says(hand_in(world.at(), &ada, 1), "damaged");
     }
 
     #[test]

@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -47,9 +47,9 @@ struct WrittenHeader<'a, H> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ReadHeader {
-    header: serde_json::Value,
-    sections: Vec<Section>,
+struct ReadHeader<H, S> {
+    header: H,
+    sections: S,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,7 +70,8 @@ enum Bytes {
 pub struct Sections {
     bytes: Bytes,
     offsets: Vec<(usize, usize)>,
-    header: serde_json::Value,
+    /// Where the header ends.
+    header: usize,
     digest: [u8; 32],
 }
 
@@ -130,7 +131,9 @@ impl Sections {
         check_version(number(8)?.into(), version)?;
         let length = number(12)? as usize;
         let header_bytes = data.get(FIXED..FIXED + length).ok_or_else(|| malformed("it ends in its header"))?;
-        let ReadHeader { header, sections } = serde_json::from_slice(header_bytes).map_err(malformed)?;
+        // What a file does not say in so many bytes takes no more of them here: a tree of JSON would take a hundred times as many.
+        let ReadHeader { header: IgnoredAny, sections } =
+            serde_json::from_slice::<ReadHeader<IgnoredAny, Vec<Section>>>(header_bytes).map_err(malformed)?;
         let mut at = padded(FIXED + length);
         let mut offsets = Vec::with_capacity(sections.len());
         for section in &sections {
@@ -146,7 +149,7 @@ impl Sections {
             return Err(malformed("it is longer than its sections"));
         }
         let digest = Sha256::digest(header_bytes).into();
-        Ok(Self { bytes, offsets, header, digest })
+        Ok(Self { bytes, offsets, header: FIXED + length, digest })
     }
 
     /// Writes the file, whole or not at all: see [`write`].
@@ -169,7 +172,9 @@ impl Sections {
     /// # Errors
     /// [`SectionsError::Malformed`] where it has other fields.
     pub fn header<H: DeserializeOwned>(&self) -> Result<H, SectionsError> {
-        H::deserialize(&self.header).map_err(malformed)
+        let read = serde_json::from_slice::<ReadHeader<H, IgnoredAny>>(&self.bytes()[FIXED..self.header]).map_err(malformed)?;
+        let ReadHeader { header, sections: IgnoredAny } = read;
+        Ok(header)
     }
 
     /// How many sections there are.

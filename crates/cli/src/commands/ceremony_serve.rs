@@ -43,6 +43,8 @@ const CHUNK: usize = 1 << 20;
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long an answer may take: the last one of a contribution is given when it has been checked.
 const TIMEOUT: Duration = Duration::from_secs(600);
+/// How long connections may go on after a signal.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A connection that breaks is tried again so often in a row.
 const TRIES: u32 = 20;
 
@@ -154,8 +156,10 @@ async fn receive(State(shared): State<Shared>, Part((ticket, offset)): Part<(Str
 }
 
 async fn hand_in(State(Served { coordinator, check }): State<Served>, Part(ticket): Part<String>) -> Result<Json<Value>, Problem> {
+    // Whoever goes away waits no more.
+    let one = check.lock_owned().await;
     let checked = async move {
-        let _one = check.lock().await;
+        let _one = one;
         let handed_in = work(Arc::clone(&coordinator), move |coordinator| coordinator.begin_check(&ticket, now())).await?;
         let checked = tokio::task::spawn_blocking(move || handed_in.check(&mut OsRng)).await;
         let checked = checked.unwrap_or_else(|error| Err(CeremonyError::Refused(format!("it could not be checked: {error}"))));
@@ -172,7 +176,8 @@ pub(crate) fn serve(folder: &Path, begun: Option<&Path>, listen: &str, turn: u64
     // One that does not hold would waste everybody's turn.
     begun.iter().try_for_each(|begun| begun.check(&mut OsRng))?;
     let coordinator = Coordinator::open(folder, begun.as_ref(), turn)?;
-    let served = Served { coordinator: Arc::new(Mutex::new(coordinator)), check: Arc::default() };
+    let check = Arc::default();
+    let served = Served { coordinator: Arc::new(Mutex::new(coordinator)), check: Arc::clone(&check) };
     let about = "A ceremony of zkslice. /status says who contributed; `zkslice ceremony contribute FILE --url … --name …` contributes.\n";
     let router = axum::Router::new()
         .route("/", get(move || async move { about }))
@@ -194,7 +199,18 @@ pub(crate) fn serve(folder: &Path, begun: Option<&Path>, listen: &str, turn: u64
         );
         let cancel = zkslice_relayer::cancel_on_signals().map_err(failed)?;
         let stopped = CancellationToken::clone(&cancel).cancelled_owned();
-        axum::serve(listener, router).with_graceful_shutdown(stopped).await.map_err(failed)
+        // Nobody keeps it up who takes long to read.
+        let in_time = async {
+            cancel.cancelled().await;
+            tokio::time::sleep(PATIENCE).await;
+        };
+        let served = tokio::select! {
+            served = axum::serve(listener, router).with_graceful_shutdown(stopped) => served.map_err(failed),
+            () = in_time => Ok(()),
+        };
+        // A check that has begun ends.
+        let _ended = check.lock().await;
+        served
     })
 }
 
