@@ -197,6 +197,9 @@ pub fn read_verifying_key(bytes: &[u8]) -> Result<VerifyingKey, KeyError> {
     if !same_exponents(&pairs, &keccak(bytes)) {
         return Err(file.malformed("β or δ in G1 is not that of G2"));
     }
+    if gamma != G2Affine::generator() {
+        return Err(file.malformed("γ is not the generator: `groth16.Setup` draws it at random; keys of `mpcsetup` are read"));
+    }
     let key = VerifyingKey { publics, groups: Vec::new(), alpha, beta, gamma, delta1: None, delta2: delta, ic };
     key.check()?;
     Ok(key)

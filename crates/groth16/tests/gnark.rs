@@ -235,11 +235,10 @@ fn commitments_are_refused() {
 #[test]
 fn unsafe_keys_of_gnark_are_refused() {
     // A public input that no constraint has.
-    let Err(KeyError::Unsafe(reason)) = read_verifying_key(&file("unused.vk")) else { panic!() };
-    assert_eq!(reason, "IC point 4 is the point at infinity: a public wire is bound to nothing");
+    let Err(KeyError::Unsafe(unbound)) = read_verifying_key(&file("unused.vk")) else { panic!() };
+    assert_eq!(unbound, "IC point 4 is the point at infinity: a public wire is bound to nothing");
     // A key of one party, whose γ is random.
-    let Err(KeyError::Unsafe(reason)) = read_verifying_key(&file("setup.vk")) else { panic!() };
-    assert_eq!(reason, "γ is not the generator");
+    assert!(reason(read_verifying_key(&file("setup.vk"))).contains("keys of `mpcsetup` are read"));
 }
 
 /// Two factors and their product; all but the second factor is public.

@@ -253,7 +253,7 @@ fn begun(r1cs: &R1cs, powers: &Path, output: &Output) -> Result<(Zkey, String), 
 }
 
 fn json(path: &Path) -> Result<Value, CliError> {
-    serde_json::from_slice(&read(path)?).map_err(|error| CliError::input(format!("{}: {error}", path.display())))
+    serde_json::from_slice(&read(path)?).map_err(|error| CliError::input(format!("{}: no JSON of snarkjs: {error}", path.display())))
 }
 
 fn in_file(path: &Path) -> impl FnOnce(KeyError) -> CliError + '_ {
@@ -355,7 +355,9 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
                 return Err(CliError::input(format!("{}: it exists already: choose another folder", path.display())));
             }
             std::fs::create_dir_all(&folder).map_err(|error| CliError::failed(format!("{}: {error}", folder.display())))?;
-            files.iter().try_for_each(|(path, bytes)| write(path, bytes))?;
+            files.iter().try_for_each(|(path, bytes)| write(path, bytes)).inspect_err(|_| {
+                files.iter().for_each(|(path, _)| drop(std::fs::remove_file(path)));
+            })?;
             let [key, proof, public] = files.map(|(path, _)| path);
             let line =
                 format!("{}: the proof holds; written for {}", folder.display(), if to == Tool::Gnark { "gnark" } else { "snarkjs" });
