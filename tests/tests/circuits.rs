@@ -1,20 +1,23 @@
 //! Circuits that Circom compiled, through the same oracle as models.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ark_bn254::Fr;
+use ark_bn254::{Bn254, Fr};
+use ark_ff::{PrimeField, UniformRand};
 use ark_std::rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use zkslice_ceremony::Zkey;
 use zkslice_circuit::gadgets::hash_of;
+use zkslice_groth16::{Proof, snarkjs};
 use zkslice_interop::{R1cs, read_wtns, write_wtns};
 use zkslice_slicer::Package;
 use zkslice_tests::repository;
 
 use crate::chain::signer;
 use crate::requests::{World, block_on};
-use crate::scene::{Scene, ok, refusal, refused, run, succeeded};
+use crate::scene::{Scene, leftovers, ok, refusal, refused, run, succeeded};
 
 fn node(folder: &Path, arguments: &[&str]) {
     let output = Command::new("node").args(arguments).current_dir(folder).output().expect("node runs");
@@ -53,6 +56,23 @@ impl Compiled {
     /// What makes a witness from a file of inputs.
     fn program(&self) -> String {
         format!("node {} wtns calculate {}", snarkjs(), self.wasm().display())
+    }
+
+    /// The same without Node.
+    fn own_program(&self) -> String {
+        format!("{} witness {}", zkslice_tests::zkslice().display(), self.wasm().display())
+    }
+
+    /// Makes the witness with snarkjs and with our command: the same bytes.
+    fn witness(&self, inputs: &Value) -> Vec<u8> {
+        let folder = self.folder.path();
+        std::fs::write(folder.join("input.json"), inputs.to_string()).unwrap();
+        let wasm = self.wasm();
+        node(folder, &[&snarkjs(), "wtns", "calculate", wasm.to_str().unwrap(), "input.json", "theirs.wtns"]);
+        ok!("witness", wasm, folder.join("input.json"), folder.join("ours.wtns"));
+        let [ours, theirs] = ["ours.wtns", "theirs.wtns"].map(|name| std::fs::read(folder.join(name)).unwrap());
+        assert!(ours == theirs, "{}: not the witness of snarkjs", self.name);
+        ours
     }
 
     fn import(&self, package: &Path, arguments: &[&str]) -> Value {
@@ -121,12 +141,15 @@ fn a_membership_is_proven_through_the_oracle() {
     let member = membership(5);
     let input = scene.write("request.json", member.public.to_string().as_bytes());
     scene.write("mine.json", member.private.to_string().as_bytes());
+    let mut inputs = member.public.clone();
+    inputs.as_object_mut().unwrap().extend(member.private.as_object().unwrap().clone());
+    circuit.witness(&inputs);
     let world = World::with(scene, &["pkg"]);
     let made = succeeded(world.request("pkg", &["--input", input.to_str().unwrap(), "--fee", "0.01 ether"]));
     let id = made["request"].as_str().unwrap();
     let circuits = format!(
         "models = []\nconfirmations = 0\n[[circuits]]\npackage = \"pkg\"\nwitness_program = \"{}\"\ninputs = \"mine.json\"\n",
-        circuit.program()
+        circuit.own_program()
     );
     let config = world.relayer(&circuits);
     let relayed = ok!("relay", "--config", config, "--once");
@@ -185,6 +208,7 @@ fn metrics_of_committed_ticks_are_proven_through_the_oracle() {
     let mut ids = Vec::new();
     for (least, most, _) in limits {
         let asked = json!({ "tick": ticks, "least_return": least, "most_drawdown": most });
+        circuit.witness(&asked);
         let input = world.scene.write("input.json", asked.to_string().as_bytes());
         let folder = world.scene.path("openings");
         let arguments = ["--input", input.to_str().unwrap(), "--openings", folder.to_str().unwrap(), "--fee", "0.01 ether"];
@@ -211,22 +235,34 @@ fn weights_are_proven_from_a_witness_file() {
     assert_eq!(std::fs::read(package.join("manifest.json")).unwrap(), manifest);
     refused!(2, ["holds the keys", "--force"], "import", circuit.path(".r1cs"), "--sym", circuit.path(".sym"), "-o", package);
     let scores: Vec<u64> = (0..16).map(|i| 1_000_003 * i + 7).collect();
-    let input = scene.write("input.json", json!({ "score": scores }).to_string().as_bytes());
-    let witness = scene.path("witness.wtns");
-    node(
-        &scene.path("."),
-        &[&snarkjs(), "wtns", "calculate", circuit.wasm().to_str().unwrap(), input.to_str().unwrap(), witness.to_str().unwrap()],
-    );
+    let asked = json!({ "score": scores });
+    let input = scene.write("input.json", asked.to_string().as_bytes());
+    let witness = scene.write("witness.wtns", &circuit.witness(&asked));
     let requester = "0x00000000000000000000000000000000000000aa";
     let bundle = scene.path("bundle.json");
     let proven = ok!("prove", package, "--witness", witness, "--requester", requester, "-o", bundle);
     let weights: Vec<String> = scores.iter().map(|score| (score * 65535 / scores[15]).to_string()).collect();
     assert_eq!(proven["outputs"], json!([weights]));
     assert_eq!(ok!("verify", package, bundle)["outputs"], json!([weights]));
-    // The same by the program, which makes the same witness.
-    let by_program =
-        ok!("prove", package, "--input", input, "--witness-program", circuit.program(), "--requester", requester, "-o", bundle);
-    assert_eq!(by_program["outputs"], proven["outputs"]);
+    // The same by a program, which makes the same witness.
+    for program in [circuit.program(), circuit.own_program()] {
+        let by_program = ok!("prove", package, "--input", input, "--witness-program", program, "--requester", requester, "-o", bundle);
+        assert_eq!(by_program["outputs"], proven["outputs"]);
+        assert_eq!(ok!("verify", package, bundle)["outputs"], proven["outputs"]);
+    }
+    let no_wasm = format!("{} witness {}", zkslice_tests::zkslice().display(), input.display());
+    refused!(
+        1,
+        ["it said", "it is no wasm"],
+        "prove",
+        package,
+        "--input",
+        input,
+        "--witness-program",
+        no_wasm,
+        "-o",
+        scene.path("no.json")
+    );
 
     let values = read_wtns(&std::fs::read(&witness).unwrap()).unwrap();
     for (wire, says) in [(1, "row"), (17, "row"), (values.len() - 1, "row")] {
@@ -304,6 +340,64 @@ fn what_cannot_be_imported_says_why() {
     assert!(!output.exists());
 }
 
+#[test]
+fn what_makes_no_witness_says_why() {
+    let (scene, other) = (Scene::new(), Scene::new());
+    small(&scene, &[]);
+    small(&other, &["--prime", "bls12381"]);
+    let (wasm, no) = (scene.path("small_js/small.wasm"), scene.path("no.wtns"));
+    let right = scene.write("right.json", br#"{"limit": "1000", "secret": 900}"#);
+    for (inputs, says) in [
+        // Of the first five ark-circom by itself makes a witness, which is of nothing.
+        (r#"{"limit": 1000}"#, &["the circuit needs 2 values, 1 were given", "missing"][..]),
+        (r#"{"limit": 1000, "secret": 900, "secrte": 1}"#, &["'secrte'", "no such input"]),
+        (r#"{"limit": [1000, 1], "secret": 900}"#, &["'limit'", "it has 1 values, 2 were given"]),
+        (r#"{"limit": 1000, "secret": []}"#, &["'secret'", "it has 1 values, 0 were given"]),
+        (r#"{"limit": 1000, "secret": 1}"#, &["an assertion does not hold", "Num2Bits", "line"]),
+        (&json!({ "limit": Fr::MODULUS.to_string(), "secret": 1 }).to_string(), &["'limit'", "no whole number below r"]),
+        (&json!({ "limit": Fr::MODULUS.to_string() + "0", "secret": 1 }).to_string(), &["'limit'", "no whole number below r"]),
+        ("[]", &["inputs: not an object"]),
+    ] {
+        let path = scene.write("wrong.json", inputs.as_bytes());
+        let error = refused!(2, says, "witness", wasm, path, no);
+        assert!(error.starts_with(path.to_str().unwrap()), "{error}");
+    }
+    let bytes = std::fs::read(&wasm).unwrap();
+    let wat = include_str!("../../crates/interop/src/circuit.wat");
+    // It says another length of its elements when it is asked again, at which ark-circom panics.
+    let (says, again) = (
+        "(i32.const 8))",
+        "(global.set $calls (i32.add (global.get $calls) (i32.const 1))) (select (i32.const 8) (i32.const 0) (i32.lt_u (global.get $calls) (i32.const 3))))",
+    );
+    let text = wat.replace(says, again);
+    let panics = wasmer::wat2wasm(text.as_bytes()).unwrap();
+    for (bytes, says) in [(&bytes[..bytes.len() / 2], "compile"), (wat.as_bytes(), "no wasm"), (b"\0asm\x01\0\0\0", "not of Circom 2")] {
+        let path = scene.write("wrong.wasm", bytes);
+        let error = refused!(2, [".wasm file", says], "witness", path, right, no);
+        assert!(error.starts_with(path.to_str().unwrap()), "{error}");
+    }
+    let one = scene.write("one.json", br#"{"x": 1}"#);
+    let ran = run!("witness", scene.write("panics.wasm", &panics), one, no);
+    assert!(ran.code == Some(2) && ran.stderr.contains("does not do what Circom's do"), "{ran:?}");
+    assert!(!ran.stderr.contains("panicked") && !ran.stderr.contains("backtrace"), "{}", ran.stderr);
+    refused!(2, ["--prime bn128"], "witness", other.path("small_js/small.wasm"), right, no);
+    refused!(2, ["none.wasm"], "witness", scene.path("none.wasm"), right, no);
+    refused!(1, ["no.wtns"], "witness", wasm, right, scene.path("none/no.wtns"));
+    refused!(2, ["right.json", "not an earlier witness"], "witness", wasm, right, right);
+    assert!(!no.exists() && leftovers(&scene.path(".")).is_empty());
+
+    // It holds the secret, so only its owner may read it. An earlier one is replaced, whole or not at all.
+    let made = ok!("witness", wasm, right, scene.path("w.wtns"));
+    let before = std::fs::read(scene.path("w.wtns")).unwrap();
+    assert_eq!(made["wires"], read_wtns(&before).unwrap().len());
+    assert_eq!(std::fs::metadata(scene.path("w.wtns")).unwrap().permissions().mode() & 0o777, 0o600);
+    refused!(2, ["refuses them"], "witness", wasm, scene.write("wrong.json", br#"{"limit": 1, "secret": 2}"#), scene.path("w.wtns"));
+    assert_eq!(std::fs::read(scene.path("w.wtns")).unwrap(), before);
+    ok!("witness", wasm, scene.write("zero.json", br#"{"limit": "0", "secret": "-255"}"#), scene.path("w.wtns"));
+    let after = read_wtns(&std::fs::read(scene.path("w.wtns")).unwrap()).unwrap();
+    assert_eq!(after[1..4], [Fr::from(0u64), Fr::from(0u64), -Fr::from(255u64)]);
+}
+
 /// A thousand public signals cost a verifier of snarkjs a multiplication on the curve each; here they are words of one fingerprint.
 #[test]
 fn a_thousand_public_signals_cost_less_than_a_tenth() {
@@ -312,7 +406,9 @@ fn a_thousand_public_signals_cost_less_than_a_tenth() {
     circuit.import(&scene.path("pkg"), &["--type", "values=u32"]);
     ok!("setup", scene.path("pkg"));
     let values: Vec<u32> = (0..999).map(|i| 0xfedc_ba98 ^ (i * 7919)).collect();
-    let input = scene.write("input.json", json!({ "values": values }).to_string().as_bytes());
+    let asked = json!({ "values": values });
+    let input = scene.write("input.json", asked.to_string().as_bytes());
+    circuit.witness(&asked);
     let world = World::with(scene, &["pkg"]);
     let made = succeeded(world.request("pkg", &["--input", input.to_str().unwrap(), "--fee", "0.01 ether"]));
     let config =
@@ -376,17 +472,20 @@ template Small() {
 component main {public [limit]} = Small();
 "#;
 
+/// Compiles [`SMALL`] there.
+fn small(scene: &Scene, arguments: &[&str]) {
+    let source = scene.write("small.circom", SMALL.as_bytes()).display().to_string();
+    let into = scene.path(".").display().to_string();
+    let all = ["node_modules/circom2/cli.js", &source, "--r1cs", "--sym", "--wasm", "-l", "node_modules", "-o", &into];
+    node(repository(), &[&all, arguments].concat());
+}
+
 /// Keys of an imported circuit by a ceremony, as a model's.
 #[test]
 fn a_ceremony_makes_the_keys_of_a_circuit() {
     let scene = Scene::new();
     let folder = scene.path(".");
-    let source = scene.write("small.circom", SMALL.as_bytes());
-    let into = folder.display().to_string();
-    node(
-        repository(),
-        &["node_modules/circom2/cli.js", source.to_str().unwrap(), "--r1cs", "--sym", "--wasm", "-l", "node_modules", "-o", &into],
-    );
+    small(&scene, &[]);
     let (pkg, file, powers) = (scene.path("pkg"), scene.path("pkg.ceremony"), &crate::ceremony::made().prepared);
     let (r1cs, sym) = (scene.path("small.r1cs"), scene.path("small.sym"));
     ok!("import", r1cs, "--sym", sym, "--type", "limit=u10", "--type", "product=u20", "-o", pkg);
@@ -421,12 +520,7 @@ fn proofs_of_gnark_verify_in_snarkjs() {
 fn plain_keys_are_snarkjs_own() {
     let scene = Scene::new();
     let folder = scene.path(".");
-    let source = scene.write("small.circom", SMALL.as_bytes());
-    let into = folder.display().to_string();
-    node(
-        repository(),
-        &["node_modules/circom2/cli.js", source.to_str().unwrap(), "--r1cs", "--sym", "--wasm", "-l", "node_modules", "-o", &into],
-    );
+    small(&scene, &[]);
     let made = crate::ceremony::made();
     let (powers, r1cs) = (&made.prepared, scene.path("small.r1cs"));
     let run = |arguments: &[&str]| node(&folder, &[&[snarkjs().as_str()], arguments].concat());
@@ -515,6 +609,7 @@ fn plain_keys_are_snarkjs_own() {
     for (name, same) in ["verification_key.json", "proof.json", "public.json"].iter().zip(ours) {
         assert_eq!(json(&format!("snarkjs/{name}")), json(same));
     }
+    ark_circom_agrees(&scene);
     // A witness of something false.
     let mut values = read_wtns(&std::fs::read(scene.path("witness.wtns")).unwrap()).unwrap();
     values[1] += Fr::from(1u64);
@@ -533,6 +628,36 @@ fn plain_keys_are_snarkjs_own() {
     );
 
     attack_plain_keys(&std::fs::read(scene.path("ours.zkey")).unwrap(), &std::fs::read(scene.path("3.zkey")).unwrap(), &initial);
+}
+
+/// Another reader of the key, another prover and another encoder: arkworks' own.
+fn ark_circom_agrees(scene: &Scene) {
+    type Groth16 = ark_groth16::Groth16<Bn254, ark_circom::CircomReduction>;
+    let mut file = std::fs::File::open(scene.path("ours.zkey")).unwrap();
+    let (key, rows) = ark_circom::read_zkey(&mut file).unwrap();
+    let wires = read_wtns(&std::fs::read(scene.path("witness.wtns")).unwrap()).unwrap();
+    let publics = &wires[1..rows.num_instance_variables];
+    let mut random = StdRng::seed_from_u64(1);
+    let (r, s) = (Fr::rand(&mut random), Fr::rand(&mut random));
+    let (matrices, count) = ([rows.a, rows.b, rows.c], (rows.num_instance_variables, rows.num_constraints));
+    let theirs = Groth16::create_proof_with_reduction_and_matrices(&key, r, s, &matrices, count.0, count.1, &wires).unwrap();
+    let verifier = ark_groth16::prepare_verifying_key(&key.vk);
+    let holds = |proof, publics: &[Fr]| Groth16::verify_proof(&verifier, proof, publics).unwrap();
+    let json = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(scene.path(name)).unwrap()).unwrap() };
+    let ours = snarkjs::read_proof(&json("proof.json")).unwrap();
+    let ours = ark_groth16::Proof { a: ours.a, b: ours.b, c: ours.c2 };
+    assert!(holds(&theirs, publics) && holds(&ours, publics));
+    assert!(!holds(&theirs, &[publics[0] + Fr::from(1u64), publics[1]]));
+    // Theirs in our files.
+    let proof = Proof { a: theirs.a, b: theirs.b, c1: None, c2: theirs.c };
+    let path = scene.write("ark_proof.json", snarkjs::proof(&proof).unwrap().to_string().as_bytes());
+    ok!("verify", "--snarkjs", scene.path("key.json"), path, scene.path("public.json"));
+    let ((ax, ay), (bx, by), (cx, cy)) = ark_circom::ethereum::Proof::from(theirs).as_tuple();
+    let signals = ark_circom::ethereum::Inputs::from(publics).0;
+    let list = |of: &[_]| of.iter().map(|word| json!(format!("{word:#066x}"))).collect::<Value>();
+    let expected = json!([list(&[ax, ay]), [list(&bx), list(&by)], list(&[cx, cy]), list(&signals)]);
+    let calldata = run!("plain", "calldata", path, scene.path("public.json")).stdout;
+    assert_eq!(serde_json::from_str::<Value>(&format!("[{calldata}]")).unwrap(), expected);
 }
 
 /// Where the sections of a `.zkey` file are, by type.

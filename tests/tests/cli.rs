@@ -370,8 +370,19 @@ fn messages_name_only_options_that_exist() {
     }
     let everywhere: BTreeSet<&String> = known.values().flatten().collect();
     // Of the programs that messages and examples name beside ours.
-    let others =
-        ["prime", "match-contract", "ignore-scripts", "rpc-url", "private-key", "port", "chain-id", "silent", "release", "hardfork"];
+    let others = [
+        "prime",
+        "wasm",
+        "match-contract",
+        "ignore-scripts",
+        "rpc-url",
+        "private-key",
+        "port",
+        "chain-id",
+        "silent",
+        "release",
+        "hardfork",
+    ];
     let mut files: Vec<_> = scene::files(&zkslice_tests::repository().join("crates"));
     files.retain(|path| path.extension().is_some_and(|e| e == "rs") && path.components().any(|part| part.as_os_str() == "src"));
     let (mut seen, mut wrong) = (0, Vec::new());

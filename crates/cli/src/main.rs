@@ -26,6 +26,8 @@ struct Cli {
 enum Command {
     Compile(commands::compile::Args),
     Import(commands::import::Args),
+    #[cfg(feature = "wasm")]
+    Witness(commands::witness::Args),
     Setup(commands::setup::Args),
     Ceremony(commands::ceremony::Args),
     Encode(commands::encode::Args),
@@ -70,6 +72,8 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Compile(args) => commands::compile::run(args, &output),
         Command::Import(args) => commands::import::run(args, &output),
+        #[cfg(feature = "wasm")]
+        Command::Witness(args) => commands::witness::run(args, &output),
         Command::Setup(args) => commands::setup::run(args, &output),
         Command::Ceremony(args) => commands::ceremony::run(args, &output),
         Command::Encode(args) => commands::encode::run(args, &output),

@@ -7,6 +7,10 @@ use ark_ff::{BigInteger, PrimeField};
 
 use crate::InteropError;
 
+/// What is wrong with a circuit of another prime, and how to mend it.
+pub(crate) const OTHER_FIELD: &str =
+    "it is not over the scalar field of BN254: compile the circuit with `--prime bn128`, which is circom's default";
+
 /// The sections of a file, in its order.
 #[derive(Debug)]
 pub struct Sections<'a> {
@@ -129,13 +133,7 @@ impl<'a> Cursor<'a> {
     pub fn field(&mut self) -> Result<(), InteropError> {
         let length = self.number()?;
         let modulus = self.take(length as usize)?;
-        if modulus == Fr::MODULUS.to_bytes_le() {
-            return Ok(());
-        }
-        Err(InteropError::malformed(
-            self.what,
-            "it is not over the scalar field of BN254: compile the circuit with `--prime bn128`, which is circom's default",
-        ))
+        if modulus == Fr::MODULUS.to_bytes_le() { Ok(()) } else { Err(InteropError::malformed(self.what, OTHER_FIELD)) }
     }
 
     /// An element in 32 bytes, lowest first.

@@ -9,6 +9,7 @@
 //! circuit   rows and signals → circuit and witness of the committed form
 //! inputs    values of inputs by name
 //! program   witnesses by a program that the user names
+//! wasm      witnesses by the circuit's own wasm (feature `wasm`)
 //! ```
 //!
 //! What such a circuit computes is what its rows say, and nothing else defines it: no executor stands beside them. A row that its author
@@ -24,6 +25,8 @@ mod signal;
 mod symbols;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "wasm")]
+mod wasm;
 mod wtns;
 
 pub use binary::{Cursor, Sections, write as write_sections};
@@ -34,4 +37,6 @@ pub use program::WitnessProgram;
 pub use r1cs::{Combination, R1cs, Row};
 pub use signal::{Signal, SignalType};
 pub use symbols::{Symbol, Symbols};
+#[cfg(feature = "wasm")]
+pub use wasm::CircuitWasm;
 pub use wtns::{read_wtns, write_wtns};

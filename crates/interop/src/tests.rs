@@ -491,3 +491,55 @@ fn a_program_makes_a_witness_or_says_why_not() {
         "{pid}"
     );
 }
+
+/// What no compiler writes, and what ark-circom would panic at or give zeros for.
+#[cfg(feature = "wasm")]
+#[test]
+fn wasm_makes_a_witness_or_says_why_not() {
+    const WAT: &str = include_str!("circuit.wat");
+    let run = |from: &str, to: &str| {
+        assert!(from.is_empty() || WAT.contains(from), "{from}");
+        let text = WAT.replacen(from, to, 1);
+        let bytes = wasmer::wat2wasm(text.as_bytes()).unwrap();
+        CircuitWasm::load(&bytes).and_then(|circuit| circuit.witness(&Inputs::from([("x".to_owned(), vec![fr(-5)])])))
+    };
+    assert_eq!(run("", "").unwrap(), [fr(1), fr(-5)]);
+    let copies = "(memory.copy (i32.const 160) (i32.const 0) (i32.const 32))";
+    let second = "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (select (i32.const 8) (i32.const 0) (i32.lt_u (global.get $calls) (i32.const 3))))";
+    for (from, to, says) in [
+        (r#""getVersion") (result i32) (i32.const 2)"#, r#""getVersion") (result i32) (i32.const 1)"#, "of Circom 1"),
+        (r#""getInputSize""#, r#""size""#, "no function getInputSize"),
+        (r#""getWitness") (param i32)"#, r#""getWitness") (param i32 i32)"#, "no function getWitness"),
+        (
+            r#""getWitnessSize") (result i32) (i32.const 2)"#,
+            r#""getWitnessSize") (result i64) (i64.const 2)"#,
+            "no function getWitnessSize",
+        ),
+        (r#""getInputSize") (result i32) (i32.const 1)"#, r#""getInputSize") (result i32) (i32.const 3)"#, "needs 3 values, 1 were given"),
+        ("(param i32 i32) (result i32) (i32.const 1)", "(param i32 i32) (result i32) (i32.const 2)", "'x': it has 2 values, 1 were given"),
+        ("(param i32 i32) (result i32) (i32.const 1)", "(param i32 i32) (result i32) (i32.const -1)", "'x': the circuit has no such input"),
+        (r"\01\00\00\f0", r"\03\00\00\f0", "--prime bn128"),
+        ("(i32.const 8)", "(i32.const -1)", "--prime bn128"),
+        (
+            r#""\01")"#,
+            r#""\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff")"#,
+            "not below r",
+        ),
+        (copies, "unreachable", "refuses them: RuntimeError: unreachable"),
+        (copies, "(call $print) (call $exception (i32.const 4))", "an assertion does not hold AAA"),
+        (r#""runtime" "printErrorMessage""#, r#""env" "exit""#, "cannot be run"),
+        (r#"(export "init") (param i32))"#, r#"(export "init") (param i32) (call $init (i32.const 0)))"#, "stack"),
+        // Another answer to the same question: ark-circom panics.
+        ("(i32.const 8))", second, "does not do what Circom's do"),
+    ] {
+        let error = run(from, to).unwrap_err().to_string();
+        assert!(error.contains(says) && error.lines().count() == 1 && error.len() < 2000, "{to}: {error}");
+    }
+    for (bytes, says) in
+        [(WAT.as_bytes(), "no wasm"), (b"", "no wasm"), (b"\0asm\x01\0\0\0", "no function getVersion"), (b"\0asm\x01", "compile")]
+    {
+        let error = CircuitWasm::load(bytes).unwrap_err().to_string();
+        assert!(error.starts_with(".wasm file: ") && error.contains(says), "{error}");
+    }
+}

@@ -36,7 +36,7 @@ const CONFIG_VERSION: u32 = 1;
 /// ```toml
 /// [[circuits]]
 /// package = "../circuits/merkle"
-/// witness_program = "snarkjs wtns calculate merkle.wasm"
+/// witness_program = "zkslice witness merkle.wasm"
 /// inputs = "mine.json"              # private inputs that no request carries
 /// ```
 ///

@@ -25,6 +25,8 @@ pub(crate) mod result;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod verify;
+#[cfg(feature = "wasm")]
+pub(crate) mod witness;
 
 use std::path::Path;
 use std::process::Command;

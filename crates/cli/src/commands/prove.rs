@@ -19,7 +19,7 @@ use crate::output::{Numbers, Output};
 /// Prove an inference, or one slice of it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  zkslice prove pkg --input input.json -o bundle.json\n  zkslice prove pkg --input input.json --slice 0 --openings b.json -o slice0.json\n  zkslice prove pkg --slice 1 --boundary b.json -o slice1.json\n  zkslice prove circuit-pkg --witness witness.wtns -o bundle.json\n  zkslice prove circuit-pkg --input input.json --witness-program 'snarkjs wtns calculate circuit.wasm' -o bundle.json"
+    after_help = "Examples:\n  zkslice prove pkg --input input.json -o bundle.json\n  zkslice prove pkg --input input.json --slice 0 --openings b.json -o slice0.json\n  zkslice prove pkg --slice 1 --boundary b.json -o slice1.json\n  zkslice prove circuit-pkg --witness witness.wtns -o bundle.json\n  zkslice prove circuit-pkg --input input.json --witness-program 'zkslice witness circuit.wasm' -o bundle.json"
 )]
 pub(crate) struct Args {
     /// The package, with keys.
