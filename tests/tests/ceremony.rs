@@ -519,6 +519,20 @@ fn contributors_meet_at_a_coordinator() {
     }
     refused!(1, ["waits or has contributed already"], "ceremony", "contribute", scene.path("again"), "--url", serving.url, "--name", "Ada");
     assert!(!scene.path("again.ticket").exists());
+    // Who sends half a request keeps it from stopping for a while, not for ever.
+    let mut serving = serving;
+    let mut half = std::net::TcpStream::connect(&listen).unwrap();
+    std::io::Write::write_all(
+        &mut half,
+        b"POST /queue HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{",
+    )
+    .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(Command::new("kill").args(["-TERM", &serving.child.id().to_string()]).status().unwrap().success());
+    assert!((0..600).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        serving.child.try_wait().unwrap().is_some_and(|status| status.success())
+    }));
     drop(serving);
     let mut ceremony = Ceremony::open(&folder.join("ceremony")).unwrap();
     let published: BTreeSet<String> = ceremony.attestations().iter().map(|by| zkslice_formats::hex0x(&by.hash)).collect();
@@ -583,6 +597,10 @@ fn attack_a_coordinator_that_contributes_in_a_contributors_name() {
     // Endless answers, and answers that are none.
     let endless = contribute(lying_coordinator(answers(vec![7; forged.points() * 128 + (65 << 20)], &place)));
     assert!(endless.contains("longer than"), "{endless}");
+    let mut many = answers(Vec::new(), &place);
+    many[2].1 = json!({ "hash": hash, "points": u64::MAX, "contributions": [] }).to_string().into_bytes();
+    let many = contribute(lying_coordinator(many));
+    assert!(many.contains("no ceremony has more than"), "{many}");
     let none = contribute(lying_coordinator(answers(Vec::new(), &json!({ "before": "soon" }))));
     assert!(none.contains("no number `before`"), "{none}");
     // A file that is there is another ceremony with contributions: it stays.

@@ -12,6 +12,7 @@
 //!
 //! What the coordinator refuses it says in RFC 9457's problem details; a request that is none of these gets plain text.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -43,6 +44,11 @@ const CHUNK: usize = 1 << 20;
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long an answer may take: the last one of a contribution is given when it has been checked.
 const TIMEOUT: Duration = Duration::from_secs(600);
+/// A download may take long, but not stand still for so long.
+const IDLE: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// No ceremony has more points: those of a domain of 2^27 rows.
+const MOST_POINTS: u64 = 1 << 30;
 /// How long connections may go on after a signal.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A connection that breaks is tried again so often in a row.
@@ -255,34 +261,44 @@ impl Remote {
         format!("{base}/{path}").parse().map_err(|error| CliError::input(format!("{}: {error}", self.shown)))
     }
 
-    async fn once(&self, request: reqwest::RequestBuilder, most: usize) -> Result<Vec<u8>, NoAnswer> {
+    /// Sends a request once. What the answer says goes to `take`, up to so many bytes.
+    async fn once(
+        &self,
+        request: reqwest::RequestBuilder,
+        most: u64,
+        mut take: impl FnMut(&[u8]) -> Result<(), NoAnswer>,
+    ) -> Result<(), NoAnswer> {
         let broken = |error: reqwest::Error| NoAnswer::Broken(error.without_url().to_string());
         let mut response = request.send().await.map_err(broken)?;
         let status = response.status();
         let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if bytes.len() + chunk.len() > most {
+        let (most, mut got, mut problem) = (if status.is_success() { most } else { CHUNK as u64 }, 0, Vec::new());
+        loop {
+            let chunk = tokio::time::timeout(IDLE, response.chunk()).await;
+            let chunk = chunk.map_err(|_| NoAnswer::Broken(format!("it sent nothing for {} s", IDLE.as_secs())))?.map_err(broken)?;
+            let Some(chunk) = chunk else { break };
+            got += chunk.len() as u64;
+            if got > most {
                 return Err(NoAnswer::Said(format!("its answer is longer than {most} bytes")));
             }
-            bytes.extend_from_slice(&chunk);
+            if status.is_success() { take(&chunk)? } else { problem.extend_from_slice(&chunk) }
         }
         if status.is_success() {
-            return Ok(bytes);
+            return Ok(());
         }
-        let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let problem: Value = serde_json::from_slice(&problem).unwrap_or_default();
         let detail = problem["detail"].as_str().map_or_else(|| status.to_string(), str::to_owned);
         // Whatever stands before the coordinator may say other things for a while.
         let is_final = is_problem && matches!(status, StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY);
         Err(if is_final { NoAnswer::Said(detail) } else { NoAnswer::Broken(detail) })
     }
 
-    /// Sends a request, again while the connection breaks.
-    async fn send(&self, most: usize, make: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder) -> Result<Vec<u8>, CliError> {
+    /// Tries again while the connection breaks.
+    async fn retried<T>(&self, mut attempt: impl AsyncFnMut() -> Result<T, NoAnswer>) -> Result<T, CliError> {
         let mut tries = 0;
         loop {
-            match self.once(make(&self.client), most).await {
-                Ok(bytes) => return Ok(bytes),
+            match attempt().await {
+                Ok(answer) => return Ok(answer),
                 Err(NoAnswer::Said(reason)) => return Err(self.failed(&reason)),
                 Err(NoAnswer::Broken(reason)) if tries >= TRIES => return Err(self.failed(&reason)),
                 Err(NoAnswer::Broken(_)) => tries += 1,
@@ -291,8 +307,21 @@ impl Remote {
         }
     }
 
+    /// Sends a request, again while the connection breaks.
+    async fn send(&self, make: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder) -> Result<Vec<u8>, CliError> {
+        let once = async || {
+            let mut bytes = Vec::new();
+            let take = |chunk: &[u8]| {
+                bytes.extend_from_slice(chunk);
+                Ok(())
+            };
+            self.once(make(&self.client), CHUNK as u64, take).await.map(|()| bytes)
+        };
+        self.retried(once).await
+    }
+
     async fn json(&self, make: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder) -> Result<Value, CliError> {
-        let bytes = self.send(CHUNK, make).await?;
+        let bytes = self.send(make).await?;
         serde_json::from_slice(&bytes).map_err(|error| self.failed(&format!("not a coordinator's answer: {error}")))
     }
 
@@ -326,16 +355,24 @@ impl Remote {
         }
     }
 
-    /// The ceremony as it is, written to a file.
-    async fn download(&self, path: &Path) -> Result<(), CliError> {
+    /// The ceremony as it is, written to a file as it comes. `said` is told how long that is at most.
+    async fn download(&self, path: &Path, said: impl Fn(u64)) -> Result<(), CliError> {
         let status = self.status().await?;
-        let points = usize::try_from(self.number(&status, "points")?).unwrap_or(usize::MAX);
+        let points = self.number(&status, "points")?;
+        if points > MOST_POINTS {
+            return Err(self.failed(&format!("it speaks of {points} points, and no ceremony has more than {MOST_POINTS}")));
+        }
         let hash = status["hash"].as_str().filter(|hash| super::word(hash).is_ok()).unwrap_or_default();
         let url = self.at(&format!("ceremony/{hash}"))?;
         // Each point stands in it twice; a transcript is small beside them.
-        let most = points.saturating_mul(128).saturating_add(64 * CHUNK);
-        let bytes = self.send(most, |client| client.get(url.clone())).await?;
-        super::write(path, &bytes)
+        let most = 128 * points + 64 * CHUNK as u64;
+        said(most);
+        let failed = |error: std::io::Error| NoAnswer::Said(format!("{}: {error}", path.display()));
+        let once = async || {
+            let mut file = std::fs::File::create(path).map_err(failed)?;
+            self.once(self.client.get(url.clone()).timeout(LONGEST), most, |chunk| file.write_all(chunk).map_err(failed)).await
+        };
+        self.retried(once).await
     }
 
     /// Hands a contribution in, from the byte on that the coordinator has not yet.
@@ -356,7 +393,7 @@ impl Remote {
             let chunk = bytes[start..bytes.len().min(start + CHUNK)].to_vec();
             let url = self.at(&format!("contribution/{ticket}/{start}"))?;
             // Whether it was taken shows in the place.
-            if self.once(self.client.put(url).body(chunk), CHUNK).await.is_err() {
+            if self.once(self.client.put(url).body(chunk), CHUNK as u64, |_| Ok(())).await.is_err() {
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -413,7 +450,11 @@ pub(crate) fn contribute_remotely(url: &str, path: &Path, name: &str, entropy: O
     bar.finish_and_clear();
     let result = waited.and_then(|()| {
         if ticket.hash.is_none() {
-            runtime.block_on(remote.download(&got))?;
+            let bar = output.spinner("getting the ceremony");
+            let said = |most: u64| bar.set_message(format!("getting the ceremony, {} MB at most", most >> 20));
+            let downloaded = runtime.block_on(remote.download(&got, said));
+            bar.finish_and_clear();
+            downloaded?;
             let ceremony = Ceremony::open(&got)?;
             if ceremony.attestations().iter().any(|earlier| earlier.name == name) {
                 return Err(remote.failed("the ceremony that it gives has a contribution under your name, which is not yours"));
