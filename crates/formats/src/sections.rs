@@ -213,6 +213,20 @@ mod tests {
         (path, bytes)
     }
 
+    /// A tree of JSON takes a hundred times the bytes that state it, and would refuse this number.
+    #[test]
+    fn attack_a_header_is_not_read_before_it_is_asked_for() {
+        let header = br#"{"header":[1e999],"sections":[]}"#;
+        let mut bytes = [&MARK[..], &2u32.to_le_bytes(), &(header.len() as u32).to_le_bytes(), header].concat();
+        bytes.resize(padded(bytes.len()), 0);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, bytes).unwrap();
+        let file = Sections::open(&path, MARK, 2).unwrap();
+        assert!(matches!(file.header::<Vec<u32>>(), Err(SectionsError::Malformed(_))));
+        assert!(file.header::<IgnoredAny>().is_ok());
+    }
+
     #[test]
     fn a_file_is_read_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
