@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ark_bn254::Fr;
 use ark_ff::PrimeField;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use zkslice_formats::key_blob::TensorKind;
 
@@ -19,10 +20,12 @@ pub type Inputs = BTreeMap<String, Vec<Fr>>;
 /// [`InteropError::Malformed`], [`InteropError::Signal`] for what is no whole number from −r + 1 to r − 1.
 pub fn read_inputs(json: &[u8]) -> Result<Inputs, InteropError> {
     let malformed = |reason: String| InteropError::malformed("inputs", reason);
-    let value: Value = serde_json::from_slice(json).map_err(|e| malformed(e.to_string()))?;
-    let Value::Object(entries) = value else { return Err(malformed("not an object of names and values".into())) };
+    let Entries(entries) = serde_json::from_slice(json).map_err(|e| malformed(e.to_string()))?;
     let mut inputs = Inputs::new();
     for (name, value) in entries {
+        if inputs.contains_key(&name) {
+            return Err(InteropError::signal(&name, "it is given twice"));
+        }
         let mut list = Vec::new();
         flatten(&value, &mut list).map_err(|wrong| {
             InteropError::signal(&name, format!("{wrong} is no whole number below r; write large ones as text of decimal digits"))
@@ -30,6 +33,27 @@ pub fn read_inputs(json: &[u8]) -> Result<Inputs, InteropError> {
         inputs.insert(name, list);
     }
     Ok(inputs)
+}
+
+/// Names and values in their order: a map would keep the last of one name.
+struct Entries(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object of names and values")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Entries, M::Error> {
+                std::iter::from_fn(|| map.next_entry().transpose()).collect::<Result<_, _>>().map(Entries)
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
 }
 
 fn flatten<'a>(value: &'a Value, list: &mut Vec<Fr>) -> Result<(), &'a Value> {

@@ -192,6 +192,10 @@ fn types_have_one_text_and_one_value_for_each_list_of_integers() {
 
 #[test]
 fn inputs_are_whole_numbers_by_name() {
+    for (json, says) in [(r#"{"a": 1, "b": 2, "a": 1}"#, "'a': it is given twice"), ("[1]", "an object of names and values")] {
+        let error = read_inputs(json.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
     let inputs = read_inputs(
         br#"{"a": 7, "b": ["-1", [2, "0007"]], "c": "21888242871839275222246405745257275088548364400416034343698204186575808495616"}"#,
     )
@@ -516,6 +520,11 @@ fn wasm_makes_a_witness_or_says_why_not() {
             r#""getWitnessSize") (result i64) (i64.const 2)"#,
             "no function getWitnessSize",
         ),
+        (
+            r#""getWitnessSize") (result i32) (i32.const 2)"#,
+            r#""getWitnessSize") (result i32) (i32.const -1)"#,
+            "it speaks of 4294967295 wires",
+        ),
         (r#""getInputSize") (result i32) (i32.const 1)"#, r#""getInputSize") (result i32) (i32.const 3)"#, "needs 3 values, 1 were given"),
         ("(param i32 i32) (result i32) (i32.const 1)", "(param i32 i32) (result i32) (i32.const 2)", "'x': it has 2 values, 1 were given"),
         ("(param i32 i32) (result i32) (i32.const 1)", "(param i32 i32) (result i32) (i32.const -1)", "'x': the circuit has no such input"),
@@ -536,6 +545,15 @@ fn wasm_makes_a_witness_or_says_why_not() {
         let error = run(from, to).unwrap_err().to_string();
         assert!(error.contains(says) && error.lines().count() == 1 && error.len() < 2000, "{to}: {error}");
     }
+    // Messages that ask for messages: the stack of the process would end.
+    let reentrant = WAT.replacen(copies, "(call $print) (call $exception (i32.const 4))", 1).replacen(
+        "(i32.const 65))",
+        "(call $print) (i32.const 65))",
+        1,
+    );
+    let circuit = CircuitWasm::load(&wasmer::wat2wasm(reentrant.as_bytes()).unwrap()).unwrap();
+    let error = circuit.witness(&Inputs::from([("x".to_owned(), vec![fr(-5)])])).unwrap_err().to_string();
+    assert!(error.contains("an assertion does not hold AAA") && error.len() < 2000, "{error}");
     for (bytes, says) in
         [(WAT.as_bytes(), "no wasm"), (b"", "no wasm"), (b"\0asm\x01\0\0\0", "no function getVersion"), (b"\0asm\x01", "compile")]
     {

@@ -35,6 +35,8 @@ const EXPORTS: [(&str, usize, usize); 12] = [
     ("readSharedRWMemory", 1, 1),
     ("writeSharedRWMemory", 2, 0),
 ];
+/// Most wires of a circuit.
+const MOST_WIRES: u32 = 1 << 28;
 /// Most characters of what a circuit says.
 const MOST_SAID: usize = 1 << 10;
 
@@ -134,6 +136,11 @@ impl CircuitWasm {
             let reason = format!("the circuit needs {needed} values, {given} were given: a signal is missing; its .sym file names them");
             return Err(InteropError::malformed("inputs", reason));
         }
+        // ark-circom makes room for all of them.
+        let wires = call(&mut self.store, instance, "getWitnessSize", &[])? as u32;
+        if wires > MOST_WIRES {
+            return Err(malformed(format!("it speaks of {wires} wires, and no circuit has more than {MOST_WIRES}")));
+        }
         Ok(())
     }
 
@@ -212,8 +219,11 @@ fn because(code: i32) -> &'static str {
 
 fn message(mut env: FunctionEnvMut<'_, Said>) -> Result<(), RuntimeError> {
     let (said, mut store) = env.data_and_store_mut();
-    let Some(message_char) = &said.message_char else { return Ok(()) };
-    said.messages.push_str(if said.messages.is_empty() { "" } else { "; " });
+    // Taken away meanwhile: a module that calls this from there would go on until the stack ends, and the process with it.
+    let Some(message_char) = said.message_char.take() else { return Ok(()) };
+    if !said.messages.is_empty() && said.messages.len() < MOST_SAID {
+        said.messages.push_str("; ");
+    }
     while said.messages.len() < MOST_SAID {
         match u8::try_from(message_char.call(&mut store)?) {
             Ok(0) => break,
@@ -221,6 +231,7 @@ fn message(mut env: FunctionEnvMut<'_, Said>) -> Result<(), RuntimeError> {
             _ => said.messages.push(' '),
         }
     }
+    said.message_char = Some(message_char);
     Ok(())
 }
 

@@ -28,6 +28,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     check_replaceable(&args.witness, "witness", |bytes| read_wtns(bytes).is_ok())?;
     let inputs = signals(&args.input)?;
     // A panic in the compiler of wasm or in what it compiled comes back as an error, which says all there is to say.
+    let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
     let started = std::time::Instant::now();
     let in_file = |path: &PathBuf| {
@@ -36,6 +37,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     };
     let circuit = CircuitWasm::load(&read(&args.wasm)?).map_err(in_file(&args.wasm))?;
     let wires = circuit.witness(&inputs).map_err(in_file(&args.input))?;
+    std::panic::set_hook(hook);
     write_secret(&args.witness, &write_wtns(&wires))?;
     let seconds = started.elapsed().as_secs_f64();
     let line = format!("{}: {} wires in {seconds:.3} s", args.witness.display(), wires.len());
