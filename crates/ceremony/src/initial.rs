@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use ark_bn254::{Fr, G1Affine, G2Affine, g1, g2};
+use ark_ec::AffineRepr;
 use ark_ec::short_weierstrass::Affine;
-use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::One;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -139,12 +139,6 @@ impl<C: Curve> Group<'_, C> {
     }
 }
 
-/// The same points, affine.
-pub(crate) fn normalized<P: Point>(points: &[P::Group]) -> Vec<P> {
-    let blocks: Vec<Vec<P>> = points.par_chunks(BLOCK).map(P::Group::normalize_batch).collect();
-    blocks.concat()
-}
-
 impl Initial {
     /// # Errors
     /// [`CeremonyError::Refused`] for powers of other domains; [`CeremonyError::Key`] for a circuit that does not bind its statement.
@@ -235,6 +229,7 @@ pub(crate) fn states(statement: &[u8], changed: &[Vec<u8>; 3]) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use ark_ec::CurveGroup;
     use ark_ff::UniformRand;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;

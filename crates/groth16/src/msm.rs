@@ -89,9 +89,9 @@ fn horner<C: Curve>(totals: &[Projective<C>], c: u32) -> Projective<C> {
 ///
 /// With h = Σ 2^(c·i + c − 1) added, the digits of c bits of a scalar are its signed digits plus 2^(c−1): no carries.
 pub fn full<C: Curve>(points: &[Affine<C>], scalars: &[Fr]) -> Projective<C> {
-    debug_assert_eq!(points.len(), scalars.len());
-    let numbers: Vec<_> = scalars.iter().map(|scalar| scalar.into_bigint()).collect();
-    let largest = numbers.iter().map(BigInteger::num_bits).max().unwrap_or(0);
+    // Checks of keys rely on sums: nothing may be left out.
+    assert_eq!(points.len(), scalars.len(), "as many points as scalars");
+    let largest = scalars.iter().map(|scalar| scalar.into_bigint().num_bits()).max().unwrap_or(0);
     if largest == 0 {
         return Projective::zero();
     }
@@ -101,11 +101,11 @@ pub fn full<C: Curve>(points: &[Affine<C>], scalars: &[Fr]) -> Projective<C> {
     let windows = bits.div_ceil(c);
     let mut h = [0u64; 5];
     (0..windows).map(|i| c * i + c - 1).for_each(|bit| h[bit as usize / 64] |= 1 << (bit % 64));
-    let moved: Vec<[u64; 5]> = numbers
+    let moved: Vec<[u64; 5]> = scalars
         .iter()
-        .map(|number| {
+        .map(|scalar| {
             let (mut sum, mut carry) = (h, false);
-            for (limb, other) in sum.iter_mut().zip(number.0.into_iter().chain([0])) {
+            for (limb, other) in sum.iter_mut().zip(scalar.into_bigint().0.into_iter().chain([0])) {
                 let (low, first) = limb.overflowing_add(other);
                 let (low, second) = low.overflowing_add(u64::from(carry));
                 (*limb, carry) = (low, first || second);

@@ -7,18 +7,19 @@
 
 use std::path::Path;
 
-use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, g1, g2};
+use ark_bn254::{Fr, G1Affine, G2Affine, g1, g2};
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{Field, One, UniformRand, Zero};
 use blake2::{Blake2b512, Digest};
 use rand_core::CryptoRngCore;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 use zkslice_circuit::Matrix;
+use zkslice_groth16::affine::Adder;
 use zkslice_interop::R1cs;
 
 use super::{Zkey, ZkeyContribution};
 use crate::contribution::{MOST_ITERATIONS, check_name};
-use crate::initial::{Columns, Entry, normalized};
+use crate::initial::{Columns, Entry};
 use crate::multiply::{Scalar, products};
 use crate::phase2::{check_value, is_over};
 use crate::points::{Point, same_ratio};
@@ -138,10 +139,10 @@ impl Zkey {
         hasher.update((count as u32).to_be_bytes());
         for start in (0..count).step_by(RUN) {
             let length = count.min(RUN);
-            let upper: Vec<G1Affine> = file.points(section::TAU_G1, start + self.domain..start + self.domain + length)?;
+            let mut upper: Vec<G1Affine> = file.points(section::TAU_G1, start + self.domain..start + self.domain + length)?;
             let lower: Vec<G1Affine> = file.points(section::TAU_G1, start..start + length)?;
-            let differences: Vec<G1Projective> = upper.iter().zip(&lower).map(|(upper, lower)| upper.into_group() - lower).collect();
-            normalized::<G1Affine>(&differences).iter().for_each(|point| hasher.update(point.words()));
+            Adder::default().add(&mut upper, &lower.into_iter().map(|point| -point).collect::<Vec<_>>());
+            upper.iter().for_each(|point| hasher.update(point.words()));
         }
         hash_list(&mut hasher, &self.c);
         hash_list(&mut hasher, &self.a);
