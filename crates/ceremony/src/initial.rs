@@ -16,8 +16,8 @@ use ark_ff::One;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use zkslice_circuit::{Circuit, Layout, Matrix};
+use zkslice_curve::Curve;
 use zkslice_formats::{push_number, tag};
-use zkslice_groth16::affine::Curve;
 use zkslice_groth16::{KeyPoints, WordGroup, check_rows};
 
 use crate::multiply::{Bases, Scalar, Term, sums};

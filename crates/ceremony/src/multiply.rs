@@ -16,7 +16,7 @@ use ark_ec::short_weierstrass::Affine;
 use ark_ff::{BigInt, BigInteger, FftField, Field, One, PrimeField};
 use rayon::prelude::*;
 use zeroize::Zeroize;
-use zkslice_groth16::affine::{Adder, Curve};
+use zkslice_curve::{Adder, Curve};
 
 /// Width of digits with a table: 16 points for each.
 const WIDTH: u32 = 5;

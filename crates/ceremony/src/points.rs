@@ -6,7 +6,7 @@ use ark_ec::short_weierstrass::Affine;
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::Zero;
 use rayon::prelude::*;
-use zkslice_groth16::affine::Curve;
+use zkslice_curve::{Curve, outside_subgroup};
 use zkslice_groth16::{full, g1_to_words, g2_to_words, raw};
 use zkslice_interop::Cursor;
 
@@ -20,8 +20,11 @@ pub(crate) trait Point: AffineRepr<ScalarField = Fr> {
     /// The point whose coordinates are these, in Montgomery form; `None` where they are not those of a finite point of the group.
     fn read(bytes: &[u8]) -> Option<Self>;
 
-    /// The same for points that were of the group when they were written: only that they are still on the curve is checked.
-    fn read_own(bytes: &[u8]) -> Option<Self>;
+    /// The same for any finite point of the curve.
+    fn read_on_curve(bytes: &[u8]) -> Option<Self>;
+
+    /// The first of these points of the curve that is not in the group.
+    fn outside(points: &[Self]) -> Option<usize>;
 
     /// Its coordinates in Montgomery form, as files have them.
     fn raw(points: &[Self]) -> Vec<u8>;
@@ -40,8 +43,12 @@ impl Point for Affine<ark_bn254::g1::Config> {
         (raw::is_canonical(&limbs) && !point.is_zero() && point.is_on_curve()).then_some(point)
     }
 
-    fn read_own(bytes: &[u8]) -> Option<Self> {
+    fn read_on_curve(bytes: &[u8]) -> Option<Self> {
         Self::read(bytes)
+    }
+
+    fn outside(_: &[Self]) -> Option<usize> {
+        None
     }
 
     fn raw(points: &[Self]) -> Vec<u8> {
@@ -57,10 +64,14 @@ impl Point for Affine<ark_bn254::g2::Config> {
     const BYTES: usize = 128;
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        Self::read_own(bytes).filter(Self::is_in_correct_subgroup_assuming_on_curve)
+        Self::read_on_curve(bytes).filter(Self::is_in_correct_subgroup_assuming_on_curve)
     }
 
-    fn read_own(bytes: &[u8]) -> Option<Self> {
+    fn outside(points: &[Self]) -> Option<usize> {
+        outside_subgroup(points)
+    }
+
+    fn read_on_curve(bytes: &[u8]) -> Option<Self> {
         let limbs: [u64; 16] = limbs(bytes)?;
         let point = raw::g2(&limbs);
         (raw::is_canonical(&limbs) && !point.is_zero() && point.is_on_curve()).then_some(point)
@@ -88,27 +99,33 @@ pub(crate) fn next_point<P: Point>(cursor: &mut Cursor<'_>) -> Option<P> {
 
 /// All points of a section of a key, which may be infinite. `what` names it in the error.
 pub(crate) fn read_key<P: Point>(bytes: &[u8], what: &str) -> Result<Vec<P>, CeremonyError> {
-    let read = |(index, chunk): (usize, &[u8])| {
-        let point = if chunk.iter().all(|byte| *byte == 0) && chunk.len() == P::BYTES { Some(P::zero()) } else { P::read(chunk) };
-        point.ok_or_else(|| CeremonyError::Invalid(format!("point {index} of {what} is no point of its group")))
-    };
-    bytes.par_chunks(P::BYTES).enumerate().map(read).collect()
+    let is_infinite = |chunk: &[u8]| chunk.len() == P::BYTES && chunk.iter().all(|byte| *byte == 0);
+    let read = |chunk: &[u8]| if is_infinite(chunk) { Some(P::zero()) } else { P::read_on_curve(chunk) };
+    in_group(list(bytes, read).map_err(|index| outside(index, what))?, what)
 }
 
 /// All points of a section. `what` names it in the error.
 pub(crate) fn read_all<P: Point>(bytes: &[u8], what: &str) -> Result<Vec<P>, CeremonyError> {
-    let read = |(index, chunk): (usize, &[u8])| {
-        P::read(chunk).ok_or_else(|| CeremonyError::Invalid(format!("point {index} of {what} is infinite or no point of its group")))
-    };
-    bytes.par_chunks(P::BYTES).enumerate().map(read).collect()
+    in_group(read_curve(bytes, what)?, what)
+}
+
+fn in_group<P: Point>(points: Vec<P>, what: &str) -> Result<Vec<P>, CeremonyError> {
+    P::outside(&points).map_or(Ok(points), |index| Err(outside(index, what)))
+}
+
+fn outside(index: usize, what: &str) -> CeremonyError {
+    CeremonyError::Invalid(format!("point {index} of {what} is no point of its group"))
 }
 
 /// All points of a section that this program wrote, which were of their group then. `what` names it in the error.
 pub(crate) fn read_curve<P: Point>(bytes: &[u8], what: &str) -> Result<Vec<P>, CeremonyError> {
-    let read = |(index, chunk): (usize, &[u8])| {
-        P::read_own(chunk).ok_or_else(|| CeremonyError::Invalid(format!("point {index} of {what} is infinite or not on the curve")))
-    };
-    bytes.par_chunks(P::BYTES).enumerate().map(read).collect()
+    list(bytes, P::read_on_curve)
+        .map_err(|index| CeremonyError::Invalid(format!("point {index} of {what} is infinite or not on the curve")))
+}
+
+/// All points, or the index of one that cannot be read.
+fn list<P: Point>(bytes: &[u8], read: impl Fn(&[u8]) -> Option<P> + Sync) -> Result<Vec<P>, usize> {
+    bytes.par_chunks(P::BYTES).enumerate().map(|(index, chunk)| read(chunk).ok_or(index)).collect()
 }
 
 /// Whether `b` is to `a` in G1 what `d` is to `c` in G2.

@@ -21,8 +21,8 @@ use ark_ff::UniformRand;
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
+use zkslice_curve::Curve;
 use zkslice_formats::Sections;
-use zkslice_groth16::affine::Curve;
 
 use crate::multiply::interpolated;
 use crate::points::{Point, read_all, read_curve, same_ratio, sum};

@@ -10,7 +10,6 @@
 //! key_file   proving key: sections on disk, memory-mapped, with digests
 //! rows       what a circuit's matrices must have
 //! prove      witness → proof
-//! affine     many additions with one inversion
 //! msm        multi-scalar multiplications: any scalars, small ones, table entries
 //! verify     one proof
 //! challenge  the bytes that χ is hashed from
@@ -21,7 +20,6 @@
 //! gnark      binary files of plain keys and proofs
 //! ```
 
-pub mod affine;
 #[cfg(test)]
 mod attacks;
 mod challenge;

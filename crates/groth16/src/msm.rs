@@ -9,16 +9,15 @@ use ark_ec::short_weierstrass::{Affine, Projective};
 use ark_ff::{AdditiveGroup, BigInteger, PrimeField, Zero};
 use rayon::prelude::*;
 
-use crate::affine::{Adder, Curve};
+use zkslice_curve::{Adder, Curve};
 
 /// Points that are put into buckets together.
 const CHUNK: usize = 1 << 15;
 
-/// Window that minimises additions for `points` signed scalars of `bits` bits: each window costs an addition for each point, and two in
-/// projective coordinates, worth four and a half, for each bucket. At least two bits: a single one has the signed digits −1 and 0, which reach
-/// no positive number.
+/// Window that minimises additions for `points` signed scalars of `bits` bits: each window costs an addition for each point, and two for each
+/// bucket. At least two bits: a single one has the signed digits −1 and 0, which reach no positive number.
 fn window(points: usize, bits: u32) -> u32 {
-    (2..=bits.clamp(2, 16)).min_by_key(|c| u64::from(bits.div_ceil(*c)) * (2 * points as u64 + (9 << (c - 1)))).unwrap_or(2)
+    (2..=bits.clamp(2, 16)).min_by_key(|c| u64::from(bits.div_ceil(*c)) * (points as u64 + (2 << (c - 1)))).unwrap_or(2)
 }
 
 /// Sums of points, by number.
@@ -55,34 +54,48 @@ impl<C: Curve> Buckets<C> {
             self.adder.add_at(&mut self.sums, keys.iter().zip(&sorted).map(|(key, point)| (*key as usize, *point)));
         }
     }
-
-    /// Adds the points, each times its digit, of which the magnitudes are the buckets' numbers from 1 on.
-    fn fill_signed(&mut self, points: impl Iterator<Item = (i64, Affine<C>)>) {
-        let others = points.filter(|(digit, _)| *digit != 0);
-        self.fill(others.map(|(digit, point)| (digit.unsigned_abs() as u32 - 1, if digit < 0 { -point } else { point })));
-    }
-
-    /// Σ number·sum, the numbers from 1 on.
-    fn total(&self) -> Projective<C> {
-        let (mut running, mut total) = (Projective::zero(), Projective::zero());
-        for sum in self.sums.iter().rev() {
-            running += sum;
-            total += &running;
-        }
-        total
-    }
 }
 
-/// Σ 2^(c·window)·total.
-fn horner<C: Curve>(totals: &[Projective<C>], c: u32) -> Projective<C> {
-    let mut sum = Projective::zero();
-    for total in totals.iter().rev() {
-        (0..c).for_each(|_| {
-            sum.double_in_place();
-        });
-        sum += total;
+/// The buckets of a window of `c` bits: for each magnitude from 1 on the sum of the points with that digit, those with negative ones negated.
+fn of_digits<C: Curve>(c: u32, points: impl Iterator<Item = (i64, Affine<C>)>) -> Vec<Affine<C>> {
+    let mut buckets = Buckets::new(1 << (c - 1));
+    let others = points.filter(|(digit, _)| *digit != 0);
+    buckets.fill(others.map(|(digit, point)| (digit.unsigned_abs() as u32 - 1, if digit < 0 { -point } else { point })));
+    buckets.sums
+}
+
+/// For each of some windows Σ magnitude·sum, as `c` points that stand for their multiples by 1, 2, 4, ….
+///
+/// All windows at once: the sum is that of the odd magnitudes' sums, and twice the same of the halved magnitudes, which two have in common.
+fn by_bits<C: Curve>(windows: &[Vec<Affine<C>>], c: u32) -> Vec<Affine<C>> {
+    let mut adder = Adder::default();
+    // From magnitude 0 on, which counts nothing.
+    let mut sums: Vec<Affine<C>> =
+        windows.iter().flat_map(|sums| std::iter::once(Affine::identity()).chain(sums.iter().copied())).collect();
+    let (mut places, mut odd) = (Vec::new(), Vec::new());
+    for bit in 0..c {
+        let length = (1 << (c - 1 - bit)) + 1;
+        let (mut halved, mut others) = (Vec::with_capacity(sums.len()), Vec::with_capacity(sums.len()));
+        for (window, sums) in sums.chunks(length).enumerate() {
+            halved.extend(sums.iter().step_by(2));
+            others.extend(sums.iter().skip(1).step_by(2));
+            odd.extend(sums.iter().skip(1).step_by(2));
+            places.resize(odd.len(), window * c as usize + bit as usize);
+            // The last magnitude is even, or 1.
+            others.resize(halved.len(), Affine::identity());
+        }
+        adder.add(&mut halved, &others);
+        sums = halved;
     }
-    sum
+    adder.merge(&mut places, &mut odd);
+    let mut by_bits = vec![Affine::identity(); windows.len() * c as usize];
+    places.into_iter().zip(odd).for_each(|(place, point)| by_bits[place] = point);
+    by_bits
+}
+
+/// Σ 2^i·points_i.
+fn horner<C: Curve>(points: &[Affine<C>]) -> Projective<C> {
+    points.iter().rev().fold(Projective::zero(), |sum, point| sum.double() + point)
 }
 
 /// `Σ scalar_i · point_i`.
@@ -120,11 +133,12 @@ pub fn full<C: Curve>(points: &[Affine<C>], scalars: &[Fr]) -> Projective<C> {
             let pair = u128::from(moved[at]) | u128::from(above) << 64;
             ((pair >> shift) as u64 & ((1 << c) - 1)) as i64 - (1 << (c - 1))
         };
-        let mut buckets = Buckets::new(1 << (c - 1));
-        buckets.fill_signed(moved.iter().map(digit).zip(points.iter().copied()));
-        buckets.total()
+        of_digits(c, moved.iter().map(digit).zip(points.iter().copied()))
     };
-    horner(&(0..windows).into_par_iter().map(of_window).collect::<Vec<_>>(), c)
+    let group = windows.div_ceil(rayon::current_num_threads() as u32) as usize;
+    let windows: Vec<u32> = (0..windows).collect();
+    let of_group = |group: &[u32]| by_bits(&group.iter().map(|i| of_window(*i)).collect::<Vec<_>>(), c);
+    horner(&windows.par_chunks(group).map(of_group).collect::<Vec<_>>().concat())
 }
 
 /// `Σ scalar_i · point(i)` for signed scalars below 2^62; `point` is asked only where the scalar is not zero.
@@ -146,12 +160,10 @@ fn serial<C: Curve>(scalars: &[i64], point: impl Fn(usize) -> Affine<C>) -> Proj
     let h: i128 = (0..windows).map(|i| 1 << (c * i + c - 1)).sum();
     let of_window = |i: u32| {
         let digit = |scalar: i64| (((i128::from(scalar) + h) >> (c * i)) & ((1 << c) - 1)) as i64 - (1 << (c - 1));
-        let mut buckets = Buckets::new(1 << (c - 1));
         let digits = scalars.iter().enumerate().map(|(at, scalar)| (at, digit(*scalar))).filter(|(_, digit)| *digit != 0);
-        buckets.fill_signed(digits.map(|(at, digit)| (digit, point(at))));
-        buckets.total()
+        of_digits(c, digits.map(|(at, digit)| (digit, point(at))))
     };
-    horner(&(0..windows).map(of_window).collect::<Vec<_>>(), c)
+    horner(&by_bits(&(0..windows).map(of_window).collect::<Vec<_>>(), c))
 }
 
 /// A scalar as an integer of at most 20 bits, if it is one.

@@ -14,7 +14,7 @@ use blake2::{Blake2b512, Digest};
 use rand_core::CryptoRngCore;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 use zkslice_circuit::Matrix;
-use zkslice_groth16::affine::Adder;
+use zkslice_curve::Adder;
 use zkslice_interop::R1cs;
 
 use super::{Zkey, ZkeyContribution};

@@ -1,7 +1,7 @@
-//! Many additions of affine points with one inversion.
-//!
 //! An affine addition is a division in the field and three multiplications, and many divisions take one inversion and three multiplications
 //! each (Montgomery's trick, Math. Comp. 48, 1987, section 10.3.1): six in all, where arkworks' buckets take ten and its Jacobian points eleven.
+
+use std::sync::OnceLock;
 
 use ark_bn254::{Fq, Fq2, Fr, g1, g2};
 use ark_ec::AffineRepr;
@@ -10,18 +10,28 @@ use ark_ec::short_weierstrass::Affine;
 use ark_ff::{AdditiveGroup, Field, One, Zero};
 use zeroize::Zeroize;
 
+use crate::ifma::{self, Kept};
+
 /// Divisions with one inversion, which is worth some hundred and fifty multiplications.
-const BATCH: usize = 1 << 10;
+const BATCH: usize = 1 << 11;
 
 /// A curve of BN254: a = 0, a group of odd order, and an endomorphism.
 pub trait Curve: GLVConfig<ScalarField = Fr> {
     /// A product of coordinates.
     fn times(a: &Self::BaseField, b: &Self::BaseField) -> Self::BaseField;
+
+    /// Adds to each point the other one at its place, with [`ifma`].
+    #[doc(hidden)]
+    fn add_by_vectors(kept: &mut [Kept], left: &mut [Affine<Self>], right: &[Affine<Self>]);
 }
 
 impl Curve for g1::Config {
     fn times(a: &Fq, b: &Fq) -> Fq {
         *a * b
+    }
+
+    fn add_by_vectors(kept: &mut [Kept], left: &mut [Affine<Self>], right: &[Affine<Self>]) {
+        ifma::add::<_, 1>(kept, left, right);
     }
 }
 
@@ -31,14 +41,22 @@ impl Curve for g2::Config {
         let (low, high) = (a.c0 * b.c0, a.c1 * b.c1);
         Fq2::new(low - high, (a.c0 + a.c1) * (b.c0 + b.c1) - low - high)
     }
+
+    fn add_by_vectors(kept: &mut [Kept], left: &mut [Affine<Self>], right: &[Affine<Self>]) {
+        ifma::add::<_, 2>(kept, left, right);
+    }
+}
+
+/// Whether additions are made by vectors. `ZKSLICE_IFMA=off` in the environment says no; results are the same.
+fn by_vectors() -> bool {
+    static BY_VECTORS: OnceLock<bool> = OnceLock::new();
+    *BY_VECTORS.get_or_init(|| ifma::is_supported() && std::env::var_os("ZKSLICE_IFMA").is_none_or(|value| value != "off"))
 }
 
 /// Adds many pairs of points at once. Any points of the curve, infinity, equal and opposite ones among them.
 #[derive(Debug)]
 pub struct Adder<C: Curve> {
-    divisors: Vec<C::BaseField>,
-    /// Products of the divisors before each.
-    products: Vec<C::BaseField>,
+    divisions: Divisions<C>,
     left: Vec<Affine<C>>,
     right: Vec<Affine<C>>,
     targets: Vec<usize>,
@@ -52,46 +70,75 @@ impl<C: Curve> Default for Adder<C> {
 
 impl<C: Curve> Zeroize for Adder<C> {
     fn zeroize(&mut self) {
-        self.divisors.zeroize();
-        self.products.zeroize();
+        match &mut self.divisions {
+            Divisions::Single { divisors, products } => {
+                divisors.zeroize();
+                products.zeroize();
+            }
+            Divisions::ByVectors(kept) => kept.zeroize(),
+        }
         self.left.zeroize();
         self.right.zeroize();
         self.targets.zeroize();
     }
 }
 
+/// Where divisions are made.
+#[derive(Debug)]
+enum Divisions<C: Curve> {
+    /// The divisors, and the products of those before each.
+    Single {
+        divisors: Vec<C::BaseField>,
+        products: Vec<C::BaseField>,
+    },
+    ByVectors(Vec<Kept>),
+}
+
+impl<C: Curve> Divisions<C> {
+    fn new(by_vectors: bool) -> Self {
+        if by_vectors {
+            Self::ByVectors(vec![Kept::EMPTY; BATCH / ifma::LANES])
+        } else {
+            Self::Single { divisors: Vec::with_capacity(BATCH), products: Vec::with_capacity(BATCH) }
+        }
+    }
+
+    fn add(&mut self, left: &mut [Affine<C>], right: &[Affine<C>]) {
+        for (left, right) in left.chunks_mut(BATCH).zip(right.chunks(BATCH)) {
+            match self {
+                Self::Single { divisors, products } => add::<C>(divisors, products, left, right),
+                Self::ByVectors(kept) => C::add_by_vectors(&mut kept[..left.len().div_ceil(ifma::LANES)], left, right),
+            }
+        }
+    }
+}
+
 impl<C: Curve> Adder<C> {
-    /// With room for so many pairs: [`Zeroize`] reaches what it held if there were never more.
+    /// With room for so many pairs or points: [`Zeroize`] reaches what it held if there were never more.
     pub fn with_capacity(pairs: usize) -> Self {
+        Self::new(pairs, by_vectors())
+    }
+
+    fn new(pairs: usize, by_vectors: bool) -> Self {
         Self {
-            divisors: Vec::with_capacity(BATCH),
-            products: Vec::with_capacity(BATCH),
+            divisions: Divisions::new(by_vectors),
             left: Vec::with_capacity(pairs),
             right: Vec::with_capacity(pairs),
             targets: Vec::with_capacity(pairs),
         }
     }
 
-    /// Adds to each point the other one at its place.
+    /// Adds to each point the other one at its place: lists of one length.
     pub fn add(&mut self, left: &mut [Affine<C>], right: &[Affine<C>]) {
-        add(&mut self.divisors, &mut self.products, left, right);
+        assert_eq!(left.len(), right.len(), "pairs of points");
+        self.divisions.add(left, right);
     }
 
     /// Doubles each point.
     pub fn double(&mut self, points: &mut [Affine<C>]) {
-        for points in points.chunks_mut(BATCH) {
-            self.divisors.clear();
-            self.divisors.extend(points.iter().map(|p| p.y.double()));
-            invert::<C>(&mut self.divisors, &mut self.products);
-            for (p, inverse) in points.iter_mut().zip(&self.divisors) {
-                if inverse.is_zero() {
-                    *p = Affine::identity();
-                } else {
-                    let (slope, x) = (C::times(&three_squares(p), inverse), p.x);
-                    follow(p, slope, x);
-                }
-            }
-        }
+        self.right.clear();
+        self.right.extend_from_slice(points);
+        self.divisions.add(points, &self.right);
     }
 
     /// Adds each point to the sum at its place; no place twice.
@@ -104,7 +151,7 @@ impl<C: Curve> Adder<C> {
             self.left.push(sums[target]);
             self.right.push(point);
         }
-        add(&mut self.divisors, &mut self.products, &mut self.left, &self.right);
+        self.divisions.add(&mut self.left, &self.right);
         self.targets.iter().zip(&self.left).for_each(|(target, sum)| sums[*target] = *sum);
     }
 
@@ -129,7 +176,7 @@ impl<C: Curve> Adder<C> {
             if self.targets.is_empty() {
                 return;
             }
-            add(&mut self.divisors, &mut self.products, &mut self.left, &self.right);
+            self.divisions.add(&mut self.left, &self.right);
             self.targets.iter().zip(&self.left).for_each(|(target, sum)| points[*target] = *sum);
             keys.truncate(kept);
             points.truncate(kept);
@@ -154,32 +201,30 @@ fn invert<C: Curve>(divisors: &mut [C::BaseField], products: &mut Vec<C::BaseFie
 }
 
 fn add<C: Curve>(divisors: &mut Vec<C::BaseField>, products: &mut Vec<C::BaseField>, left: &mut [Affine<C>], right: &[Affine<C>]) {
-    for (left, right) in left.chunks_mut(BATCH).zip(right.chunks(BATCH)) {
-        divisors.clear();
-        divisors.extend(left.iter().zip(right).map(|(p, q)| {
-            if p.is_zero() || q.is_zero() {
-                C::BaseField::zero()
-            } else if p.x != q.x {
-                q.x - p.x
-            } else if p.y == q.y {
-                p.y.double()
-            } else {
-                C::BaseField::zero()
-            }
-        }));
-        invert::<C>(divisors, products);
-        for ((p, q), inverse) in left.iter_mut().zip(right).zip(divisors.iter()) {
-            if q.is_zero() {
-                continue;
-            }
-            if p.is_zero() {
-                *p = *q;
-            } else if inverse.is_zero() {
-                *p = Affine::identity();
-            } else {
-                let rise = if p.x == q.x { three_squares(p) } else { q.y - p.y };
-                follow(p, C::times(&rise, inverse), q.x);
-            }
+    divisors.clear();
+    divisors.extend(left.iter().zip(right).map(|(p, q)| {
+        if p.is_zero() || q.is_zero() {
+            C::BaseField::zero()
+        } else if p.x != q.x {
+            q.x - p.x
+        } else if p.y == q.y {
+            p.y.double()
+        } else {
+            C::BaseField::zero()
+        }
+    }));
+    invert::<C>(divisors, products);
+    for ((p, q), inverse) in left.iter_mut().zip(right).zip(divisors.iter()) {
+        if q.is_zero() {
+            continue;
+        }
+        if p.is_zero() {
+            *p = *q;
+        } else if inverse.is_zero() {
+            *p = Affine::identity();
+        } else {
+            let rise = if p.x == q.x { three_squares(p) } else { q.y - p.y };
+            follow(p, C::times(&rise, inverse), q.x);
         }
     }
 }
@@ -213,9 +258,17 @@ mod tests {
         points
     }
 
-    fn pairs_add_up_and_double<C: Curve>() {
+    /// With and without vectors, where there are any.
+    fn adders<C: Curve>() -> Vec<Adder<C>> {
+        [false, true]
+            .into_iter()
+            .filter(|by_vectors| !by_vectors || ifma::is_supported())
+            .map(|by_vectors| Adder::new(0, by_vectors))
+            .collect()
+    }
+
+    fn pairs_add_up_and_double<C: Curve>(mut adder: Adder<C>) {
         let points = points::<C>();
-        let mut adder = Adder::default();
         for shift in 0..points.len() {
             let (mut left, mut right) = (points.clone(), points.clone());
             right.rotate_left(shift);
@@ -240,9 +293,8 @@ mod tests {
         }
     }
 
-    fn neighbours_are_merged<C: Curve>() {
+    fn neighbours_are_merged<C: Curve>(mut adder: Adder<C>) {
         let points = points::<C>();
-        let mut adder = Adder::default();
         for length in 0..40 {
             let keys: Vec<usize> = (0..length).map(|k| k / 7 + k % 7 / 6).collect();
             let list: Vec<_> = points.iter().cycle().take(length).copied().collect();
@@ -260,9 +312,9 @@ mod tests {
 
     #[test]
     fn additions_in_both_groups_are_those_of_arkworks() {
-        pairs_add_up_and_double::<g1::Config>();
-        pairs_add_up_and_double::<g2::Config>();
-        neighbours_are_merged::<g1::Config>();
-        neighbours_are_merged::<g2::Config>();
+        adders::<g1::Config>().into_iter().for_each(pairs_add_up_and_double);
+        adders::<g2::Config>().into_iter().for_each(pairs_add_up_and_double);
+        adders::<g1::Config>().into_iter().for_each(neighbours_are_merged);
+        adders::<g2::Config>().into_iter().for_each(neighbours_are_merged);
     }
 }

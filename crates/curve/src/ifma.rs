@@ -1,0 +1,489 @@
+//! Eight additions side by side with AVX-512 IFMA, whose multiplications take 52 bits of each of eight lanes.
+//!
+//! A number has five limbs of 52 bits, in which Montgomery's multiplication gives a·b/2^260 (Gueron and Krasnov, ARITH 2016), while
+//! arkworks keeps x as x·2^256. So a product of two such numbers is 16 times too small. Where it counts, one of them is moved up by four
+//! bits. In the inversion of many numbers the factors cancel out: with P_k = P_(k−1)·d_k/16, the inverse of d_k is P_(k−1)/(16·P_k).
+//!
+//! Numbers are reduced, below q, unless a comment says "below 2q": such a number may be multiplied, not compared or stored.
+//!
+//! `N` is 1 for coordinates in Fq and 2 for those in Fq2 = Fq[u]/(u² + 1).
+
+// The only unsafe code is what the compiler cannot see: that the processor has the instructions, and the width of loads and stores.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::{
+    __m256i, __m512i, __mmask8, _mm256_loadu_si256, _mm256_storeu_si256, _mm512_add_epi64, _mm512_and_si512, _mm512_castsi256_si512,
+    _mm512_castsi512_si256, _mm512_cmplt_epi64_mask, _mm512_extracti64x4_epi64, _mm512_inserti64x4, _mm512_loadu_si512,
+    _mm512_madd52hi_epu64, _mm512_madd52lo_epu64, _mm512_mask_blend_epi64, _mm512_or_si512, _mm512_permutex2var_epi64, _mm512_set_epi64,
+    _mm512_set1_epi64, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srai_epi64, _mm512_srli_epi64, _mm512_storeu_si512,
+    _mm512_sub_epi64, _mm512_testn_epi64_mask, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64, _mm512_xor_si512,
+};
+use std::array::from_fn;
+
+use ark_bn254::{Fq, Fq2, FqConfig};
+use ark_ec::AffineRepr;
+use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
+use ark_ff::{AdditiveGroup, BigInt, Field, MontConfig, One, PrimeField};
+use zeroize::Zeroize;
+
+/// Additions side by side.
+pub(crate) const LANES: usize = 8;
+/// Limbs of a number.
+const LIMBS: usize = 5;
+const BITS: u32 = 52;
+const MASK: u64 = (1 << BITS) - 1;
+
+/// Limbs of 52 bits.
+const fn limbs(words: [u64; 4]) -> [u64; LIMBS] {
+    let [a, b, c, d] = words;
+    [a & MASK, (a >> 52 | b << 12) & MASK, (b >> 40 | c << 24) & MASK, (c >> 28 | d << 36) & MASK, d >> 16]
+}
+
+const fn twice(limbs: [u64; LIMBS]) -> [u64; LIMBS] {
+    let [a, b, c, d, e] = limbs;
+    [a << 1 & MASK, (b << 1 | a >> 51) & MASK, (c << 1 | b >> 51) & MASK, (d << 1 | c >> 51) & MASK, e << 1 | d >> 51]
+}
+
+const Q: [u64; LIMBS] = limbs(Fq::MODULUS.0);
+const TWO_Q: [u64; LIMBS] = twice(Q);
+const FOUR_Q: [u64; LIMBS] = twice(TWO_Q);
+/// −1/q modulo 2^52.
+const INVERSE: u64 = <FqConfig as MontConfig<4>>::INV & MASK;
+
+/// Whether the processor has the instructions.
+pub(crate) fn is_supported() -> bool {
+    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma")
+}
+
+/// A number in each lane, by limbs.
+type Lanes = [__m512i; LIMBS];
+
+/// What is kept of eight additions until the inverse is known: the product of the divisors before them, and their divisors.
+#[repr(align(64))]
+#[derive(Clone, Debug, Zeroize)]
+pub struct Kept([[u64; LANES]; 2 * LIMBS]);
+
+impl Kept {
+    pub(crate) const EMPTY: Self = Self([[0; LANES]; 2 * LIMBS]);
+}
+
+/// A point with coordinates of `N` elements of Fq.
+pub(crate) trait Point<const N: usize>: Copy {
+    /// The words of x and y.
+    fn words(&self) -> [[&[u64; 4]; N]; 2];
+    fn words_mut(&mut self) -> [[&mut [u64; 4]; N]; 2];
+    /// Neither x nor y is meant if so.
+    fn is_infinite(&self) -> bool;
+    const INFINITY: Self;
+}
+
+impl<C: SWCurveConfig<BaseField = Fq>> Point<1> for Affine<C> {
+    fn words(&self) -> [[&[u64; 4]; 1]; 2] {
+        [[&self.x.0.0], [&self.y.0.0]]
+    }
+
+    fn words_mut(&mut self) -> [[&mut [u64; 4]; 1]; 2] {
+        [[&mut self.x.0.0], [&mut self.y.0.0]]
+    }
+
+    fn is_infinite(&self) -> bool {
+        self.is_zero()
+    }
+
+    const INFINITY: Self = Self::identity();
+}
+
+impl<C: SWCurveConfig<BaseField = Fq2>> Point<2> for Affine<C> {
+    fn words(&self) -> [[&[u64; 4]; 2]; 2] {
+        [[&self.x.c0.0.0, &self.x.c1.0.0], [&self.y.c0.0.0, &self.y.c1.0.0]]
+    }
+
+    fn words_mut(&mut self) -> [[&mut [u64; 4]; 2]; 2] {
+        [[&mut self.x.c0.0.0, &mut self.x.c1.0.0], [&mut self.y.c0.0.0, &mut self.y.c1.0.0]]
+    }
+
+    fn is_infinite(&self) -> bool {
+        self.is_zero()
+    }
+
+    const INFINITY: Self = Self::identity();
+}
+
+/// One row of four words for each lane to four vectors of a word each.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn columns(rows: [&[u64; 4]; LANES]) -> [__m512i; 4] {
+    let pair = |lane: usize| {
+        // SAFETY: each row has 32 bytes, and the loads need no alignment.
+        let (low, high): (__m256i, __m256i) =
+            unsafe { (_mm256_loadu_si256(rows[lane].as_ptr().cast()), _mm256_loadu_si256(rows[lane + 4].as_ptr().cast())) };
+        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+    };
+    let (a, b, c, d) = (pair(0), pair(1), pair(2), pair(3));
+    let (low, high) = halves();
+    let (even, odd) =
+        ([_mm512_unpacklo_epi64(a, b), _mm512_unpacklo_epi64(c, d)], [_mm512_unpackhi_epi64(a, b), _mm512_unpackhi_epi64(c, d)]);
+    let [first, third] = [low, high].map(|half| _mm512_permutex2var_epi64(even[0], half, even[1]));
+    let [second, fourth] = [low, high].map(|half| _mm512_permutex2var_epi64(odd[0], half, odd[1]));
+    [first, second, third, fourth]
+}
+
+/// The other way round.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn rows(columns: [__m512i; 4]) -> [[u64; 4]; LANES] {
+    let [a, b, c, d] = columns;
+    let (low, high) = halves();
+    let (even, odd) =
+        ([_mm512_unpacklo_epi64(a, b), _mm512_unpacklo_epi64(c, d)], [_mm512_unpackhi_epi64(a, b), _mm512_unpackhi_epi64(c, d)]);
+    let [first, third] = [low, high].map(|half| _mm512_permutex2var_epi64(even[0], half, even[1]));
+    let [second, fourth] = [low, high].map(|half| _mm512_permutex2var_epi64(odd[0], half, odd[1]));
+    let mut rows = [[0; 4]; LANES];
+    for (lane, pair) in [first, second, third, fourth].into_iter().enumerate() {
+        // SAFETY: each row has 32 bytes, and the stores need no alignment.
+        unsafe {
+            _mm256_storeu_si256(rows[lane].as_mut_ptr().cast(), _mm512_castsi512_si256(pair));
+            _mm256_storeu_si256(rows[lane + 4].as_mut_ptr().cast(), _mm512_extracti64x4_epi64::<1>(pair));
+        }
+    }
+    rows
+}
+
+/// The first and the second pair of words of each half of two vectors.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn halves() -> (__m512i, __m512i) {
+    (_mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0), _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2))
+}
+
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn split(words: [__m512i; 4]) -> Lanes {
+    let [a, b, c, d] = words;
+    let mask = _mm512_set1_epi64(MASK as i64);
+    [
+        _mm512_and_si512(a, mask),
+        _mm512_and_si512(_mm512_or_si512(_mm512_srli_epi64::<52>(a), _mm512_slli_epi64::<12>(b)), mask),
+        _mm512_and_si512(_mm512_or_si512(_mm512_srli_epi64::<40>(b), _mm512_slli_epi64::<24>(c)), mask),
+        _mm512_and_si512(_mm512_or_si512(_mm512_srli_epi64::<28>(c), _mm512_slli_epi64::<36>(d)), mask),
+        _mm512_srli_epi64::<16>(d),
+    ]
+}
+
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn join(lanes: Lanes) -> [__m512i; 4] {
+    let [a, b, c, d, e] = lanes;
+    [
+        _mm512_or_si512(a, _mm512_slli_epi64::<52>(b)),
+        _mm512_or_si512(_mm512_srli_epi64::<12>(b), _mm512_slli_epi64::<40>(c)),
+        _mm512_or_si512(_mm512_srli_epi64::<24>(c), _mm512_slli_epi64::<28>(d)),
+        _mm512_or_si512(_mm512_srli_epi64::<36>(d), _mm512_slli_epi64::<16>(e)),
+    ]
+}
+
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn all(number: [u64; LIMBS]) -> Lanes {
+    number.map(|limb| _mm512_set1_epi64(limb as i64))
+}
+
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn keep(kept: &mut [[u64; LANES]], lanes: Lanes) {
+    for (to, limb) in kept.iter_mut().zip(lanes) {
+        // SAFETY: each row has 64 bytes, and the stores need no alignment.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), limb) };
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn kept(kept: &[[u64; LANES]]) -> Lanes {
+    // SAFETY: each row has 64 bytes, and the loads need no alignment.
+    from_fn(|limb| unsafe { _mm512_loadu_si512(kept[limb].as_ptr().cast()) })
+}
+
+/// Limbs of 52 bits of limbs that are sums or differences of such; the number is not negative, or only its top limb is.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn carried(mut lanes: Lanes) -> Lanes {
+    let mask = _mm512_set1_epi64(MASK as i64);
+    for limb in 0..LIMBS - 1 {
+        lanes[limb + 1] = _mm512_add_epi64(lanes[limb + 1], _mm512_srai_epi64::<BITS>(lanes[limb]));
+        lanes[limb] = _mm512_and_si512(lanes[limb], mask);
+    }
+    lanes
+}
+
+/// a·b/2^260 modulo q, of numbers below 2^260. At most a·b/2^260 + q, where 2^260 is more than 84 q: below 2q for a·b below 84 q².
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn product(a: &Lanes, b: &Lanes) -> Lanes {
+    let (q, inverse, zero) = (all(Q), _mm512_set1_epi64(INVERSE as i64), _mm512_setzero_si512());
+    let mut sum = [zero; LIMBS + 1];
+    for limb in a {
+        for k in 0..LIMBS {
+            sum[k] = _mm512_madd52lo_epu64(sum[k], *limb, b[k]);
+        }
+        let times = _mm512_madd52lo_epu64(zero, sum[0], inverse);
+        for k in 0..LIMBS {
+            sum[k] = _mm512_madd52lo_epu64(sum[k], times, q[k]);
+        }
+        // Its low 52 bits are zero now.
+        let carry = _mm512_srli_epi64::<BITS>(sum[0]);
+        for k in 0..LIMBS {
+            sum[k] = _mm512_madd52hi_epu64(sum[k + 1], *limb, b[k]);
+            sum[k] = _mm512_madd52hi_epu64(sum[k], times, q[k]);
+        }
+        sum[0] = _mm512_add_epi64(sum[0], carry);
+        sum[LIMBS] = zero;
+    }
+    let [a, b, c, d, e, _] = sum;
+    carried([a, b, c, d, e])
+}
+
+/// Sixteen times as much.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn sixteen(a: &Lanes) -> Lanes {
+    let mask = _mm512_set1_epi64(MASK as i64);
+    let below = |limb: usize| _mm512_srli_epi64::<48>(a[limb]);
+    from_fn(|limb| {
+        let moved = _mm512_and_si512(_mm512_slli_epi64::<4>(a[limb]), mask);
+        if limb == 0 { moved } else { _mm512_or_si512(moved, below(limb - 1)) }
+    })
+}
+
+/// Less `by` where it is not below it.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn less(a: Lanes, by: [u64; LIMBS]) -> Lanes {
+    let by = all(by);
+    let difference = carried(from_fn(|limb| _mm512_sub_epi64(a[limb], by[limb])));
+    let below = _mm512_cmplt_epi64_mask(difference[LIMBS - 1], _mm512_setzero_si512());
+    from_fn(|limb| _mm512_mask_blend_epi64(below, difference[limb], a[limb]))
+}
+
+/// a + b, not carried.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn plus(a: &Lanes, b: &Lanes) -> Lanes {
+    from_fn(|limb| _mm512_add_epi64(a[limb], b[limb]))
+}
+
+/// a − b, not carried.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn minus(a: &Lanes, b: &Lanes) -> Lanes {
+    from_fn(|limb| _mm512_sub_epi64(a[limb], b[limb]))
+}
+
+/// a − b, below 2q.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn difference<const N: usize>(a: &[Lanes; N], b: &[Lanes; N]) -> [Lanes; N] {
+    from_fn(|k| carried(plus(&minus(&a[k], &b[k]), &all(Q))))
+}
+
+/// The product, of one that is at most q and one below 2q.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn times<const N: usize>(a: &[Lanes; N], b: &[Lanes; N]) -> [Lanes; N] {
+    // 16q · 2q is below 84 q², so these products are below 2q.
+    let moved: [Lanes; N] = from_fn(|k| sixteen(&a[k]));
+    let low = product(&moved[0], &b[0]);
+    if N == 1 {
+        return [less(low, Q); N];
+    }
+    let high = product(&moved[1], &b[1]);
+    let mixed = product(&carried(plus(&moved[0], &moved[1])), &carried(plus(&b[0], &b[1])));
+    // 32q · 4q is below 2 · 84 q², so the mixed one is below 3q: below 4q and below 7q.
+    let real = carried(plus(&minus(&low, &high), &all(TWO_Q)));
+    let imaginary = carried(plus(&minus(&mixed, &plus(&low, &high)), &all(FOUR_Q)));
+    from_fn(|k| reduced(if k == 0 { real } else { less(imaginary, FOUR_Q) }))
+}
+
+/// The square of a reduced one.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn square<const N: usize>(a: &[Lanes; N]) -> [Lanes; N] {
+    if N == 1 {
+        return times(a, a);
+    }
+    let (low, high) = (&a[0], &a[1]);
+    // 32q · 2q is below 84 q².
+    let real = product(&sixteen(&carried(plus(low, high))), &carried(plus(&minus(low, high), &all(Q))));
+    let imaginary = product(&sixteen(low), high);
+    from_fn(|k| if k == 0 { less(real, Q) } else { reduced(carried(plus(&imaginary, &imaginary))) })
+}
+
+/// From below 4q.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn reduced(a: Lanes) -> Lanes {
+    less(less(a, TWO_Q), Q)
+}
+
+/// What is inverted to divide by a number below 2q: the number, or its norm in Fq over sixteen. Below 3q.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn divisor<const N: usize>(a: &[Lanes; N]) -> Lanes {
+    if N == 1 { a[0] } else { carried(plus(&product(&a[0], &a[0]), &product(&a[1], &a[1]))) }
+}
+
+/// The inverse of a number below 2q, from that of its [`divisor`], which is below 2q. At most q.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn inverse<const N: usize>(a: &[Lanes; N], of_divisor: &Lanes) -> [Lanes; N] {
+    if N == 1 {
+        return [less(*of_divisor, Q); N];
+    }
+    let (real, imaginary) = (product(&a[0], of_divisor), product(&a[1], of_divisor));
+    let opposite = carried(minus(&all(TWO_Q), &imaginary));
+    from_fn(|k| less(if k == 0 { real } else { opposite }, Q))
+}
+
+/// Eight pairs of points, or fewer: the last one stands in the lanes that are left.
+struct Pairs<const N: usize> {
+    /// x and y of each.
+    left: [[Lanes; N]; 2],
+    right: [[Lanes; N]; 2],
+    /// Pairs of which no line through both gives the sum: one is infinite, or they are opposite.
+    special: __mmask8,
+    /// Pairs of one point.
+    same: __mmask8,
+}
+
+impl<const N: usize> Pairs<N> {
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    #[inline]
+    fn read<P: Point<N>>(left: &[P], right: &[P]) -> Self {
+        let last = left.len().min(right.len()).min(LANES) - 1;
+        let infinite: u8 = (0..=last).map(|lane| u8::from(left[lane].is_infinite() || right[lane].is_infinite()) << lane).sum();
+        let words = |points: &[P], which: usize| -> [[__m512i; 4]; N] {
+            from_fn(|k| columns(from_fn(|lane| points[lane.min(last)].words()[which][k])))
+        };
+        let ([x, y], [other_x, other_y]) = ([0, 1].map(|which| words(left, which)), [0, 1].map(|which| words(right, which)));
+        let equal = |a: &[[__m512i; 4]; N], b: &[[__m512i; 4]; N]| {
+            let mut different = _mm512_setzero_si512();
+            for (a, b) in a.iter().flatten().zip(b.iter().flatten()) {
+                different = _mm512_or_si512(different, _mm512_xor_si512(*a, *b));
+            }
+            _mm512_testn_epi64_mask(different, different)
+        };
+        let no_line = equal(&x, &other_x);
+        let (mut special, mut same) = (infinite, 0);
+        if no_line & !infinite != 0 {
+            let mut any = _mm512_setzero_si512();
+            y.iter().flatten().for_each(|word| any = _mm512_or_si512(any, *word));
+            same = no_line & !infinite & equal(&y, &other_y) & !_mm512_testn_epi64_mask(any, any);
+            special |= no_line & !same;
+        }
+        Self {
+            left: [x.map(|x| split(x)), y.map(|y| split(y))],
+            right: [other_x.map(|x| split(x)), other_y.map(|y| split(y))],
+            special,
+            same,
+        }
+    }
+
+    /// What the slope is over, below 2q: 1 where it has no meaning.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    #[inline]
+    fn run(&self) -> [Lanes; N] {
+        let mut run = difference(&self.right[0], &self.left[0]);
+        if self.same != 0 {
+            let twice: [Lanes; N] = from_fn(|k| carried(plus(&self.left[1][k], &self.left[1][k])));
+            run = chosen(self.same, &run, &twice);
+        }
+        if self.special != 0 {
+            let mut one = [[_mm512_setzero_si512(); LIMBS]; N];
+            one[0][0] = _mm512_set1_epi64(1);
+            run = chosen(self.special, &run, &one);
+        }
+        run
+    }
+
+    /// The sums' x and y, from the slopes' divisors' inverses.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    #[inline]
+    fn sums(&self, run: &[Lanes; N], of_divisor: &Lanes) -> [[Lanes; N]; 2] {
+        let ([x, y], [other_x, other_y]) = (&self.left, &self.right);
+        let mut rise = difference(other_y, y);
+        if self.same != 0 {
+            let tangent = square(x).map(|square| reduced(carried(plus(&square, &plus(&square, &square)))));
+            rise = chosen(self.same, &rise, &tangent);
+        }
+        let slope = times(&inverse(run, of_divisor), &rise);
+        let square = square(&slope);
+        let third: [Lanes; N] = from_fn(|k| reduced(carried(plus(&minus(&square[k], &plus(&x[k], &other_x[k])), &all(TWO_Q)))));
+        let fall = times(&slope, &difference(x, &third));
+        let mirrored = difference(&fall, y).map(|y| less(y, Q));
+        [third, mirrored]
+    }
+}
+
+/// `b` in the lanes of the mask.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn chosen<const N: usize>(mask: __mmask8, a: &[Lanes; N], b: &[Lanes; N]) -> [Lanes; N] {
+    from_fn(|k| from_fn(|limb| _mm512_mask_blend_epi64(mask, a[k][limb], b[k][limb])))
+}
+
+/// One over the number in each lane, which is below 2q and not zero.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn inverses(lanes: Lanes) -> Lanes {
+    let numbers = rows(join(less(lanes, Q))).map(|words| Fq::new_unchecked(BigInt(words)));
+    let mut before = [Fq::one(); LANES];
+    let mut product = Fq::one();
+    for (before, number) in before.iter_mut().zip(&numbers) {
+        *before = product;
+        product *= number;
+    }
+    let mut inverse = product.inverse().unwrap_or(Fq::ZERO);
+    let mut inverses = [[0; 4]; LANES];
+    for ((to, before), number) in inverses.iter_mut().zip(before).zip(numbers).rev() {
+        *to = (inverse * before).0.0;
+        inverse *= number;
+    }
+    split(columns(inverses.each_ref()))
+}
+
+/// Adds to each point the other one at its place: both lists of one length, with one of `rows` for each eight points.
+pub(crate) fn add<P: Point<N>, const N: usize>(rows: &mut [Kept], left: &mut [P], right: &[P]) {
+    assert!(is_supported(), "AVX-512 IFMA");
+    assert!(left.len() == right.len() && rows.len() == left.len().div_ceil(LANES), "a row for each eight pairs");
+    // SAFETY: the processor has the instructions.
+    unsafe { add_all(rows, left, right) }
+}
+
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn add_all<P: Point<N>, const N: usize>(rows_of: &mut [Kept], left: &mut [P], right: &[P]) {
+    let mut product_of = split(columns([&Fq::one().0.0; LANES]));
+    for ((left, right), Kept(row)) in left.chunks(LANES).zip(right.chunks(LANES)).zip(rows_of.iter_mut()) {
+        let divisor = divisor(&Pairs::read(left, right).run());
+        keep(&mut row[..LIMBS], product_of);
+        keep(&mut row[LIMBS..], divisor);
+        product_of = product(&product_of, &divisor);
+    }
+    let mut inverse = inverses(product_of);
+    for ((left, right), Kept(row)) in left.chunks_mut(LANES).zip(right.chunks(LANES)).zip(rows_of.iter()).rev() {
+        let of_divisor = product(&inverse, &kept(&row[..LIMBS]));
+        inverse = product(&inverse, &kept(&row[LIMBS..]));
+        let pairs = Pairs::read(left, right);
+        let sums = pairs.sums(&pairs.run(), &of_divisor).map(|coordinate| coordinate.map(|element| rows(join(element))));
+        for (lane, (left, right)) in left.iter_mut().zip(right).enumerate() {
+            if pairs.special >> lane & 1 == 0 {
+                for (to, from) in left.words_mut().into_iter().zip(&sums) {
+                    to.into_iter().zip(from).for_each(|(to, from)| *to = from[lane]);
+                }
+            } else if left.is_infinite() {
+                *left = *right;
+            } else if !right.is_infinite() {
+                *left = P::INFINITY;
+            }
+        }
+    }
+}
