@@ -95,11 +95,12 @@ enum Divisions<C: Curve> {
 }
 
 impl<C: Curve> Divisions<C> {
-    fn new(by_vectors: bool) -> Self {
+    fn with_capacity(divisions: usize, by_vectors: bool) -> Self {
+        let most = divisions.min(BATCH);
         if by_vectors {
-            Self::ByVectors(vec![Kept::EMPTY; BATCH / ifma::LANES])
+            Self::ByVectors(Vec::with_capacity(most.div_ceil(ifma::LANES)))
         } else {
-            Self::Single { divisors: Vec::with_capacity(BATCH), products: Vec::with_capacity(BATCH) }
+            Self::Single { divisors: Vec::with_capacity(most), products: Vec::with_capacity(most) }
         }
     }
 
@@ -107,7 +108,10 @@ impl<C: Curve> Divisions<C> {
         for (left, right) in left.chunks_mut(BATCH).zip(right.chunks(BATCH)) {
             match self {
                 Self::Single { divisors, products } => add::<C>(divisors, products, left, right),
-                Self::ByVectors(kept) => C::add_by_vectors(&mut kept[..left.len().div_ceil(ifma::LANES)], left, right),
+                Self::ByVectors(kept) => {
+                    kept.resize(left.len().div_ceil(ifma::LANES), Kept::EMPTY);
+                    C::add_by_vectors(kept, left, right);
+                }
             }
         }
     }
@@ -121,7 +125,7 @@ impl<C: Curve> Adder<C> {
 
     fn new(pairs: usize, by_vectors: bool) -> Self {
         Self {
-            divisions: Divisions::new(by_vectors),
+            divisions: Divisions::with_capacity(pairs, by_vectors),
             left: Vec::with_capacity(pairs),
             right: Vec::with_capacity(pairs),
             targets: Vec::with_capacity(pairs),

@@ -28,6 +28,10 @@ use zeroize::Zeroize;
 
 /// Additions side by side.
 pub(crate) const LANES: usize = 8;
+/// Products of divisors that grow side by side, and groups of eight additions that go on side by side: a multiplication's instructions wait
+/// for each other, and another's run meanwhile.
+const CHAINS: usize = 2;
+const BLOCK: usize = 4;
 /// Limbs of a number.
 const LIMBS: usize = 5;
 const BITS: u32 = 52;
@@ -345,6 +349,7 @@ fn inverse<const N: usize>(a: &[Lanes; N], of_divisor: &Lanes) -> [Lanes; N] {
 }
 
 /// Eight pairs of points, or fewer: the last one stands in the lanes that are left.
+#[derive(Clone, Copy)]
 struct Pairs<const N: usize> {
     /// x and y of each.
     left: [[Lanes; N]; 2],
@@ -358,34 +363,36 @@ struct Pairs<const N: usize> {
 impl<const N: usize> Pairs<N> {
     #[target_feature(enable = "avx512f,avx512ifma")]
     #[inline]
+    fn none() -> Self {
+        let zeros = [[[_mm512_setzero_si512(); LIMBS]; N]; 2];
+        Self { left: zeros, right: zeros, special: 0, same: 0 }
+    }
+
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    #[inline]
     fn read<P: Point<N>>(left: &[P], right: &[P]) -> Self {
         let last = left.len().min(right.len()).min(LANES) - 1;
-        let infinite: u8 = (0..=last).map(|lane| u8::from(left[lane].is_infinite() || right[lane].is_infinite()) << lane).sum();
-        let words = |points: &[P], which: usize| -> [[__m512i; 4]; N] {
-            from_fn(|k| columns(from_fn(|lane| points[lane.min(last)].words()[which][k])))
-        };
-        let ([x, y], [other_x, other_y]) = ([0, 1].map(|which| words(left, which)), [0, 1].map(|which| words(right, which)));
-        let equal = |a: &[[__m512i; 4]; N], b: &[[__m512i; 4]; N]| {
-            let mut different = _mm512_setzero_si512();
-            for (a, b) in a.iter().flatten().zip(b.iter().flatten()) {
-                different = _mm512_or_si512(different, _mm512_xor_si512(*a, *b));
-            }
-            _mm512_testn_epi64_mask(different, different)
-        };
-        let no_line = equal(&x, &other_x);
+        let (left, right): ([&P; LANES], [&P; LANES]) = (from_fn(|lane| &left[lane.min(last)]), from_fn(|lane| &right[lane.min(last)]));
+        let mut infinite = 0;
+        for lane in 0..LANES {
+            infinite |= u8::from(left[lane].is_infinite() || right[lane].is_infinite()) << lane;
+        }
+        let ([x, y], [other_x, other_y]) = (words(&left), words(&right));
+        let no_line = equal(&x, &other_x) & !infinite;
         let (mut special, mut same) = (infinite, 0);
-        if no_line & !infinite != 0 {
-            let mut any = _mm512_setzero_si512();
-            y.iter().flatten().for_each(|word| any = _mm512_or_si512(any, *word));
-            same = no_line & !infinite & equal(&y, &other_y) & !_mm512_testn_epi64_mask(any, any);
+        if no_line != 0 {
+            let none = [[_mm512_setzero_si512(); 4]; N];
+            same = no_line & equal(&y, &other_y) & !equal(&y, &none);
             special |= no_line & !same;
         }
-        Self {
-            left: [x.map(|x| split(x)), y.map(|y| split(y))],
-            right: [other_x.map(|x| split(x)), other_y.map(|y| split(y))],
-            special,
-            same,
+        let mut pairs = Self { special, same, ..Self::none() };
+        for k in 0..N {
+            pairs.left[0][k] = split(x[k]);
+            pairs.left[1][k] = split(y[k]);
+            pairs.right[0][k] = split(other_x[k]);
+            pairs.right[1][k] = split(other_y[k]);
         }
+        pairs
     }
 
     /// What the slope is over, below 2q: 1 where it has no meaning.
@@ -394,7 +401,10 @@ impl<const N: usize> Pairs<N> {
     fn run(&self) -> [Lanes; N] {
         let mut run = difference(&self.right[0], &self.left[0]);
         if self.same != 0 {
-            let twice: [Lanes; N] = from_fn(|k| carried(plus(&self.left[1][k], &self.left[1][k])));
+            let mut twice = self.left[1];
+            for number in &mut twice {
+                *number = carried(plus(number, number));
+            }
             run = chosen(self.same, &run, &twice);
         }
         if self.special != 0 {
@@ -405,23 +415,74 @@ impl<const N: usize> Pairs<N> {
         run
     }
 
-    /// The sums' x and y, from the slopes' divisors' inverses.
+    /// The slope of the line through both, from its divisor's inverse.
     #[target_feature(enable = "avx512f,avx512ifma")]
     #[inline]
-    fn sums(&self, run: &[Lanes; N], of_divisor: &Lanes) -> [[Lanes; N]; 2] {
-        let ([x, y], [other_x, other_y]) = (&self.left, &self.right);
-        let mut rise = difference(other_y, y);
+    fn slope(&self, of_divisor: &Lanes) -> [Lanes; N] {
+        let mut rise = difference(&self.right[1], &self.left[1]);
         if self.same != 0 {
-            let tangent = square(x).map(|square| reduced(carried(plus(&square, &plus(&square, &square)))));
+            let mut tangent = square(&self.left[0]);
+            for number in &mut tangent {
+                *number = reduced(carried(plus(number, &plus(number, number))));
+            }
             rise = chosen(self.same, &rise, &tangent);
         }
-        let slope = times(&inverse(run, of_divisor), &rise);
-        let square = square(&slope);
-        let third: [Lanes; N] = from_fn(|k| reduced(carried(plus(&minus(&square[k], &plus(&x[k], &other_x[k])), &all(TWO_Q)))));
-        let fall = times(&slope, &difference(x, &third));
-        let mirrored = difference(&fall, y).map(|y| less(y, Q));
-        [third, mirrored]
+        times(&inverse(&self.run(), of_divisor), &rise)
     }
+
+    /// The sums' x.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    #[inline]
+    fn third(&self, slope: &[Lanes; N]) -> [Lanes; N] {
+        let mut third = square(slope);
+        for (k, number) in third.iter_mut().enumerate() {
+            let sum = plus(&self.left[0][k], &self.right[0][k]);
+            *number = reduced(carried(plus(&minus(number, &sum), &all(TWO_Q))));
+        }
+        third
+    }
+
+    /// The sums' y.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    #[inline]
+    fn mirrored(&self, slope: &[Lanes; N], third: &[Lanes; N]) -> [Lanes; N] {
+        let fall = times(slope, &difference(&self.left[0], third));
+        let mut mirrored = difference(&fall, &self.left[1]);
+        for number in &mut mirrored {
+            *number = less(*number, Q);
+        }
+        mirrored
+    }
+}
+
+/// The words of x and y.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn words<P: Point<N>, const N: usize>(points: &[&P; LANES]) -> [[[__m512i; 4]; N]; 2] {
+    let mut words = [[[_mm512_setzero_si512(); 4]; N]; 2];
+    for (coordinate, words) in words.iter_mut().enumerate() {
+        for (k, words) in words.iter_mut().enumerate() {
+            let mut of_lanes = [points[0].words()[coordinate][k]; LANES];
+            for (row, point) in of_lanes.iter_mut().zip(points) {
+                *row = point.words()[coordinate][k];
+            }
+            *words = columns(of_lanes);
+        }
+    }
+    words
+}
+
+/// Where all words are equal.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn equal<const N: usize>(a: &[[__m512i; 4]; N], b: &[[__m512i; 4]; N]) -> __mmask8 {
+    let mut different = _mm512_setzero_si512();
+    for k in 0..N {
+        for word in 0..4 {
+            different = _mm512_or_si512(different, _mm512_xor_si512(a[k][word], b[k][word]));
+        }
+    }
+    _mm512_testn_epi64_mask(different, different)
 }
 
 /// `b` in the lanes of the mask.
@@ -431,24 +492,24 @@ fn chosen<const N: usize>(mask: __mmask8, a: &[Lanes; N], b: &[Lanes; N]) -> [La
     from_fn(|k| from_fn(|limb| _mm512_mask_blend_epi64(mask, a[k][limb], b[k][limb])))
 }
 
-/// One over the number in each lane, which is below 2q and not zero.
+/// One over each number, which is below 2q and not zero.
 #[target_feature(enable = "avx512f,avx512ifma")]
 #[inline]
-fn inverses(lanes: Lanes) -> Lanes {
-    let numbers = rows(join(less(lanes, Q))).map(|words| Fq::new_unchecked(BigInt(words)));
-    let mut before = [Fq::one(); LANES];
+fn inverses(products: &[Lanes; CHAINS]) -> [Lanes; CHAINS] {
+    let numbers = products.map(|lanes| rows(join(less(lanes, Q))).map(|words| Fq::new_unchecked(BigInt(words))));
+    let mut before = [[Fq::one(); LANES]; CHAINS];
     let mut product = Fq::one();
-    for (before, number) in before.iter_mut().zip(&numbers) {
+    for (before, number) in before.as_flattened_mut().iter_mut().zip(numbers.as_flattened()) {
         *before = product;
         product *= number;
     }
     let mut inverse = product.inverse().unwrap_or(Fq::ZERO);
-    let mut inverses = [[0; 4]; LANES];
-    for ((to, before), number) in inverses.iter_mut().zip(before).zip(numbers).rev() {
+    let mut inverses = [[[0; 4]; LANES]; CHAINS];
+    for ((to, before), number) in inverses.as_flattened_mut().iter_mut().zip(before.as_flattened()).zip(numbers.as_flattened()).rev() {
         *to = (inverse * before).0.0;
         inverse *= number;
     }
-    split(columns(inverses.each_ref()))
+    inverses.map(|inverses| split(columns(inverses.each_ref())))
 }
 
 /// Adds to each point the other one at its place: both lists of one length, with one of `rows` for each eight points.
@@ -460,20 +521,42 @@ pub(crate) fn add<P: Point<N>, const N: usize>(rows: &mut [Kept], left: &mut [P]
 }
 
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn add_all<P: Point<N>, const N: usize>(rows_of: &mut [Kept], left: &mut [P], right: &[P]) {
-    let mut product_of = split(columns([&Fq::one().0.0; LANES]));
-    for ((left, right), Kept(row)) in left.chunks(LANES).zip(right.chunks(LANES)).zip(rows_of.iter_mut()) {
+fn add_all<P: Point<N>, const N: usize>(rows: &mut [Kept], left: &mut [P], right: &[P]) {
+    let mut products = [split(columns([&Fq::one().0.0; LANES])); CHAINS];
+    for (group, ((left, right), Kept(row))) in left.chunks(LANES).zip(right.chunks(LANES)).zip(rows.iter_mut()).enumerate() {
         let divisor = divisor(&Pairs::read(left, right).run());
-        keep(&mut row[..LIMBS], product_of);
+        let product_of = &mut products[group % CHAINS];
+        keep(&mut row[..LIMBS], *product_of);
         keep(&mut row[LIMBS..], divisor);
-        product_of = product(&product_of, &divisor);
+        *product_of = product(product_of, &divisor);
     }
-    let mut inverse = inverses(product_of);
-    for ((left, right), Kept(row)) in left.chunks_mut(LANES).zip(right.chunks(LANES)).zip(rows_of.iter()).rev() {
-        let of_divisor = product(&inverse, &kept(&row[..LIMBS]));
-        inverse = product(&inverse, &kept(&row[LIMBS..]));
-        let pairs = Pairs::read(left, right);
-        let sums = pairs.sums(&pairs.run(), &of_divisor).map(|coordinate| coordinate.map(|element| rows(join(element))));
+    let mut inverses = inverses(&products);
+    let blocks = left.chunks_mut(BLOCK * LANES).zip(right.chunks(BLOCK * LANES)).zip(rows.chunks(BLOCK));
+    blocks.rev().for_each(|((left, right), rows)| finish(&mut inverses, rows, left, right));
+}
+
+/// The second half of the additions of a block: `inverses` are those of the products up to its last ones, and then up to those before it.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn finish<P: Point<N>, const N: usize>(inverses: &mut [Lanes; CHAINS], rows_of: &[Kept], left: &mut [P], right: &[P]) {
+    let zeros = [_mm512_setzero_si512(); LIMBS];
+    let mut of_divisors = [zeros; BLOCK];
+    for (group, Kept(row)) in rows_of.iter().enumerate().rev() {
+        let inverse = &mut inverses[group % CHAINS];
+        of_divisors[group] = product(inverse, &kept(&row[..LIMBS]));
+        *inverse = product(inverse, &kept(&row[LIMBS..]));
+    }
+    let (mut pairs, mut slopes, mut thirds) = ([Pairs::none(); BLOCK], [[zeros; N]; BLOCK], [[zeros; N]; BLOCK]);
+    for (group, (left, right)) in left.chunks(LANES).zip(right.chunks(LANES)).enumerate() {
+        pairs[group] = Pairs::read(left, right);
+        slopes[group] = pairs[group].slope(&of_divisors[group]);
+    }
+    for group in 0..rows_of.len() {
+        thirds[group] = pairs[group].third(&slopes[group]);
+    }
+    for (group, (left, right)) in left.chunks_mut(LANES).zip(right.chunks(LANES)).enumerate() {
+        let (pairs, third) = (&pairs[group], &thirds[group]);
+        let sums = [*third, pairs.mirrored(&slopes[group], third)].map(|coordinate| coordinate.map(|number| rows(join(number))));
         for (lane, (left, right)) in left.iter_mut().zip(right).enumerate() {
             if pairs.special >> lane & 1 == 0 {
                 for (to, from) in left.words_mut().into_iter().zip(&sums) {
@@ -484,6 +567,100 @@ fn add_all<P: Point<N>, const N: usize>(rows_of: &mut [Kept], left: &mut [P], ri
             } else if !right.is_infinite() {
                 *left = P::INFINITY;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ark_ff::{BigInteger, UniformRand};
+    use ark_std::rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    /// Elements whose words are at an end: of the field, of a limb of either size, of a carry.
+    fn elements() -> Vec<Fq> {
+        let words = |words: [u64; 4]| Fq::new_unchecked(BigInt(words));
+        let mut top = Fq::MODULUS;
+        top.sub_with_borrow(&BigInt::from(1u64));
+        let mut elements = vec![Fq::ZERO, Fq::one(), -Fq::one(), words(top.0), words([1, 0, 0, 0]), words([u64::MAX, 0, 0, 0])];
+        for bit in (0..253).step_by(13).chain([51, 52, 53, 103, 104, 155, 156, 207, 208, 253]) {
+            let mut power = BigInt::<4>::from(1u64);
+            power <<= bit;
+            let mut below = power;
+            below.sub_with_borrow(&BigInt::from(1u64));
+            elements.extend([words(power.0), words(below.0), -words(power.0), -words(below.0)]);
+        }
+        let mut rng = StdRng::seed_from_u64(3);
+        elements.extend((0..40).map(|_| Fq::rand(&mut rng)));
+        elements
+    }
+
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn lanes(elements: &[Fq; LANES]) -> Lanes {
+        split(columns(elements.each_ref().map(|element| &element.0.0)))
+    }
+
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn elements_of(lanes: Lanes) -> [Fq; LANES] {
+        rows(join(lanes)).map(|words| {
+            assert!(BigInt(words) < Fq::MODULUS, "reduced");
+            Fq::new_unchecked(BigInt(words))
+        })
+    }
+
+    /// Every pair of elements, in every lane; each with another one in Fq2.
+    #[test]
+    fn arithmetic_is_that_of_arkworks() {
+        if !is_supported() {
+            return;
+        }
+        // SAFETY: the processor has the instructions.
+        unsafe { check_arithmetic() }
+    }
+
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn check_arithmetic() {
+        let elements = elements();
+        let pick = |at: usize| -> [Fq; LANES] { from_fn(|lane| elements[(at + lane) % elements.len()]) };
+        for (at, step) in (0..elements.len()).flat_map(|at| (0..elements.len()).map(move |step| (at, step))) {
+            let [a0, a1, b0, b1] = [pick(at), pick(at + 2 * step + 5), pick(at + step), pick(at + 3 * step + 1)];
+            let [x0, x1, y0, y1] = [lanes(&a0), lanes(&a1), lanes(&b0), lanes(&b1)];
+            assert_eq!(elements_of(x0), a0);
+            assert_eq!(elements_of(times(&[x0], &[y0])[0]), from_fn::<_, LANES, _>(|k| a0[k] * b0[k]));
+            assert_eq!(elements_of(square(&[x0])[0]), a0.map(|a| a.square()));
+            assert_eq!(elements_of(less(difference(&[x0], &[y0])[0], Q)), from_fn::<_, LANES, _>(|k| a0[k] - b0[k]));
+            let (a, b): ([Fq2; LANES], [Fq2; LANES]) = (from_fn(|k| Fq2::new(a0[k], a1[k])), from_fn(|k| Fq2::new(b0[k], b1[k])));
+            let of = |lanes: [Lanes; 2]| {
+                let [real, imaginary] = lanes.map(|lanes| elements_of(lanes));
+                from_fn::<_, LANES, _>(|k| Fq2::new(real[k], imaginary[k]))
+            };
+            let (x, y) = ([x0, x1], [y0, y1]);
+            assert_eq!(of(times(&x, &y)), from_fn(|k| a[k] * b[k]));
+            assert_eq!(of(square(&x)), a.map(|a| a.square()));
+            // The greatest that a factor may be: q more.
+            let above = difference(&x, &y);
+            assert_eq!(of(times(&y, &above)), from_fn(|k| b[k] * (a[k] - b[k])));
+            check_division::<1>(&[above[0]], from_fn(|k| Fq2::new(a0[k] - b0[k], Fq::ZERO)));
+            check_division::<2>(&above, from_fn(|k| a[k] - b[k]));
+        }
+    }
+
+    /// The inverse times the number is one, and nothing where there is none.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn check_division<const N: usize>(numbers: &[Lanes; N], expected: [Fq2; LANES]) {
+        if expected.contains(&Fq2::ZERO) {
+            return;
+        }
+        let divisor = divisor(numbers);
+        let one = split(columns([&Fq::one().0.0; LANES]));
+        // One divisor of each chain, as in a sum of two groups.
+        for of_product in inverses(&[product(&one, &divisor); CHAINS]) {
+            let [real, imaginary] = from_fn(|k| match inverse(numbers, &product(&of_product, &one)).get(k) {
+                Some(part) => elements_of(less(*part, Q)),
+                None => [Fq::ZERO; LANES],
+            });
+            assert_eq!(from_fn::<_, LANES, _>(|k| Fq2::new(real[k], imaginary[k]) * expected[k]), [Fq2::one(); LANES]);
         }
     }
 }

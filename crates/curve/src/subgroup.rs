@@ -13,18 +13,20 @@ const BLOCK: usize = 1 << 11;
 
 /// The first of these points of the twist that is not in the subgroup of order r.
 ///
-/// There the Frobenius endomorphism ψ is multiplication by 6x², with the curve's parameter x, and nowhere else (El Housni, Guillevic and
-/// Piellard, eprint 2022/352, section 4.3).
+/// There P is one for which (x + 1)P + xψ(P) + xψ²(P) = 2xψ³(P), with the Frobenius endomorphism ψ and the curve's parameter x (Dai, Lin,
+/// Zhao and Zhou, eprint 2022/348, section 5.1), and nowhere else: ψ² − tψ + q = 0 makes a number of the equation, and its greatest common
+/// divisor with the order of the twist is r.
 pub fn outside_subgroup(points: &[G2Affine]) -> Option<usize> {
     let of_block = |(block, points): (usize, &[G2Affine])| {
         let mut adder = Adder::default();
-        let once = times_x(&mut adder, points);
-        let mut twice = times_x(&mut adder, &once);
-        adder.double(&mut twice);
-        let mut six = twice.clone();
-        adder.double(&mut six);
-        adder.add(&mut six, &twice);
-        let outside = points.iter().zip(six).position(|(point, six)| frobenius(point) != six)?;
+        let mut times_x = times_x(&mut adder, points);
+        let first: Vec<G2Affine> = times_x.iter().map(frobenius).collect();
+        let second: Vec<G2Affine> = first.iter().map(frobenius).collect();
+        let mut left = points.to_vec();
+        [&times_x, &first, &second].into_iter().for_each(|others| adder.add(&mut left, others));
+        adder.double(&mut times_x);
+        let third = |point| frobenius(&frobenius(&frobenius(point)));
+        let outside = times_x.iter().zip(left).position(|(twice, left)| third(twice) != left)?;
         Some(block * BLOCK + outside)
     };
     points.par_chunks(BLOCK).enumerate().find_map_first(of_block)
@@ -58,10 +60,11 @@ fn frobenius(point: &G2Affine) -> G2Affine {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use ark_bn254::{Fq2, Fr, g2};
+    use ark_bn254::{Fq, Fq2, Fr, g2};
     use ark_ec::{AffineRepr, CurveConfig, CurveGroup, PrimeGroup};
     use ark_ff::{BigInteger, PrimeField, UniformRand};
     use ark_std::rand::{SeedableRng, rngs::StdRng};
+    use num_bigint::BigInt;
 
     use super::*;
 
@@ -94,6 +97,22 @@ mod tests {
         let of_small_order = without_r.mul_bigint(over_small);
         let mixed = of_small_order + G2Affine::generator();
         [without_r, of_small_order, mixed].map(CurveGroup::into_affine).to_vec()
+    }
+
+    /// What the equation's endomorphism divides: a + bψ has the norm a² + abt + b²q, and a point that it kills has an order that divides it.
+    #[test]
+    fn the_equation_holds_in_the_subgroup_only() {
+        let number = |limbs: &[u64]| limbs.iter().rev().fold(BigInt::ZERO, |sum, limb| (sum << 64u32) + limb);
+        let (q, r, x) = (number(&Fq::MODULUS.0), number(&Fr::MODULUS.0), number(Config::X));
+        let t: BigInt = &q + 1 - &r;
+        // ψ² = tψ − q, ψ³ = (t² − q)ψ − tq.
+        let (a, b) = (&x + 1 - &x * &q + 2 * &x * &t * &q, &x + &x * &t - 2 * &x * (&t * &t - &q));
+        let norm = &a * &a + &a * &b * &t + &b * &b * &q;
+        let (mut divisor, mut rest) = (norm, number(g2::Config::COFACTOR) * &r);
+        while rest != BigInt::ZERO {
+            (divisor, rest) = (rest.clone(), divisor % rest);
+        }
+        assert_eq!(divisor, r);
     }
 
     #[test]

@@ -20,55 +20,66 @@ fn window(points: usize, bits: u32) -> u32 {
     (2..=bits.clamp(2, 16)).min_by_key(|c| u64::from(bits.div_ceil(*c)) * (points as u64 + (2 << (c - 1)))).unwrap_or(2)
 }
 
-/// Sums of points, by number.
-struct Buckets<C: Curve> {
-    sums: Vec<Affine<C>>,
+/// Where points are put into buckets: used again and again.
+struct Room<C: Curve> {
     adder: Adder<C>,
+    /// Each entry has a bucket's number, whether the point is negated, and which one it is.
+    entries: Vec<(u32, bool, usize)>,
+    keys: Vec<u32>,
+    order: Vec<(bool, usize)>,
+    points: Vec<Affine<C>>,
 }
 
-impl<C: Curve> Buckets<C> {
-    fn new(count: usize) -> Self {
-        Self { sums: vec![Affine::identity(); count], adder: Adder::default() }
+impl<C: Curve> Room<C> {
+    fn new() -> Self {
+        Self { adder: Adder::default(), entries: Vec::new(), keys: Vec::new(), order: Vec::new(), points: Vec::new() }
     }
 
-    /// Adds each point to the bucket of its number.
-    fn fill(&mut self, points: impl Iterator<Item = (u32, Affine<C>)>) {
-        let mut points = points.peekable();
-        let (mut keys, mut sorted) = (Vec::new(), Vec::new());
-        while points.peek().is_some() {
-            let chunk: Vec<(u32, Affine<C>)> = points.by_ref().take(CHUNK).collect();
+    /// For each of `count` buckets the sum of its points.
+    fn buckets(
+        &mut self,
+        count: usize,
+        mut entries: impl Iterator<Item = (u32, bool, usize)>,
+        point: &impl Fn(usize) -> Affine<C>,
+    ) -> Vec<Affine<C>> {
+        let mut sums = vec![Affine::identity(); count];
+        loop {
+            self.entries.clear();
+            self.entries.extend(entries.by_ref().take(CHUNK));
+            if self.entries.is_empty() {
+                return sums;
+            }
             // Those of one bucket come beside each other.
-            let mut next = vec![0usize; self.sums.len() + 1];
-            chunk.iter().for_each(|(key, _)| next[*key as usize + 1] += 1);
+            let mut next = vec![0usize; count + 1];
+            self.entries.iter().for_each(|(bucket, ..)| next[*bucket as usize + 1] += 1);
             (1..next.len()).for_each(|at| next[at] += next[at - 1]);
-            keys.clear();
-            keys.resize(chunk.len(), 0);
-            sorted.clear();
-            sorted.resize(chunk.len(), Affine::identity());
-            for (key, point) in chunk {
-                let at = &mut next[key as usize];
-                (keys[*at], sorted[*at]) = (key, point);
+            self.keys.resize(self.entries.len(), 0);
+            self.order.resize(self.entries.len(), (false, 0));
+            for (bucket, minus, which) in &self.entries {
+                let at = &mut next[*bucket as usize];
+                (self.keys[*at], self.order[*at]) = (*bucket, (*minus, *which));
                 *at += 1;
             }
-            self.adder.merge(&mut keys, &mut sorted);
-            self.adder.add_at(&mut self.sums, keys.iter().zip(&sorted).map(|(key, point)| (*key as usize, *point)));
+            self.points.clear();
+            self.points.extend(self.order.iter().map(|(minus, which)| if *minus { -point(*which) } else { point(*which) }));
+            self.adder.merge(&mut self.keys, &mut self.points);
+            let merged = self.keys.iter().zip(&self.points);
+            self.adder.add_at(&mut sums, merged.map(|(bucket, point)| (*bucket as usize, *point)));
         }
     }
-}
 
-/// The buckets of a window of `c` bits: for each magnitude from 1 on the sum of the points with that digit, those with negative ones negated.
-fn of_digits<C: Curve>(c: u32, points: impl Iterator<Item = (i64, Affine<C>)>) -> Vec<Affine<C>> {
-    let mut buckets = Buckets::new(1 << (c - 1));
-    let others = points.filter(|(digit, _)| *digit != 0);
-    buckets.fill(others.map(|(digit, point)| (digit.unsigned_abs() as u32 - 1, if digit < 0 { -point } else { point })));
-    buckets.sums
+    /// The buckets of a window of `c` bits: for each magnitude from 1 on the sum of the points with that digit, those with negative ones
+    /// negated.
+    fn of_digits(&mut self, c: u32, digits: impl Iterator<Item = i64>, point: &impl Fn(usize) -> Affine<C>) -> Vec<Affine<C>> {
+        let others = digits.enumerate().filter(|(_, digit)| *digit != 0);
+        self.buckets(1 << (c - 1), others.map(|(which, digit)| (digit.unsigned_abs() as u32 - 1, digit < 0, which)), point)
+    }
 }
 
 /// For each of some windows Σ magnitude·sum, as `c` points that stand for their multiples by 1, 2, 4, ….
 ///
 /// All windows at once: the sum is that of the odd magnitudes' sums, and twice the same of the halved magnitudes, which two have in common.
-fn by_bits<C: Curve>(windows: &[Vec<Affine<C>>], c: u32) -> Vec<Affine<C>> {
-    let mut adder = Adder::default();
+fn by_bits<C: Curve>(adder: &mut Adder<C>, windows: &[Vec<Affine<C>>], c: u32) -> Vec<Affine<C>> {
     // From magnitude 0 on, which counts nothing.
     let mut sums: Vec<Affine<C>> =
         windows.iter().flat_map(|sums| std::iter::once(Affine::identity()).chain(sums.iter().copied())).collect();
@@ -126,18 +137,22 @@ pub fn full<C: Curve>(points: &[Affine<C>], scalars: &[Fr]) -> Projective<C> {
             sum
         })
         .collect();
-    let of_window = |i: u32| {
+    let of_window = |room: &mut Room<C>, i: u32| {
         let (at, shift) = ((c * i / 64) as usize, c * i % 64);
         let digit = |moved: &[u64; 5]| {
             let above = moved.get(at + 1).copied().unwrap_or(0);
             let pair = u128::from(moved[at]) | u128::from(above) << 64;
             ((pair >> shift) as u64 & ((1 << c) - 1)) as i64 - (1 << (c - 1))
         };
-        of_digits(c, moved.iter().map(digit).zip(points.iter().copied()))
+        room.of_digits(c, moved.iter().map(digit), &|which| points[which])
     };
     let group = windows.div_ceil(rayon::current_num_threads() as u32) as usize;
     let windows: Vec<u32> = (0..windows).collect();
-    let of_group = |group: &[u32]| by_bits(&group.iter().map(|i| of_window(*i)).collect::<Vec<_>>(), c);
+    let of_group = |group: &[u32]| {
+        let mut room = Room::new();
+        let windows: Vec<_> = group.iter().map(|i| of_window(&mut room, *i)).collect();
+        by_bits(&mut room.adder, &windows, c)
+    };
     horner(&windows.par_chunks(group).map(of_group).collect::<Vec<_>>().concat())
 }
 
@@ -158,12 +173,13 @@ fn serial<C: Curve>(scalars: &[i64], point: impl Fn(usize) -> Affine<C>) -> Proj
     let c = window(scalars.len(), bits);
     let windows = bits.div_ceil(c);
     let h: i128 = (0..windows).map(|i| 1 << (c * i + c - 1)).sum();
+    let mut room = Room::new();
     let of_window = |i: u32| {
         let digit = |scalar: i64| (((i128::from(scalar) + h) >> (c * i)) & ((1 << c) - 1)) as i64 - (1 << (c - 1));
-        let digits = scalars.iter().enumerate().map(|(at, scalar)| (at, digit(*scalar))).filter(|(_, digit)| *digit != 0);
-        of_digits(c, digits.map(|(at, digit)| (digit, point(at))))
+        room.of_digits(c, scalars.iter().map(|scalar| digit(*scalar)), &point)
     };
-    horner(&by_bits(&(0..windows).map(of_window).collect::<Vec<_>>(), c))
+    let windows: Vec<_> = (0..windows).map(of_window).collect();
+    horner(&by_bits(&mut room.adder, &windows, c))
 }
 
 /// A scalar as an integer of at most 20 bits, if it is one.
@@ -200,9 +216,7 @@ pub fn sparse<C: Curve>(scalars: &[Fr], point: impl Fn(usize) -> Affine<C> + Syn
 
 /// For each entry of a table the sum of the points that looked it up: `point(i)` goes to entry `values[i]`.
 pub(crate) fn by_entry<C: Curve>(entries: usize, values: &[u32], point: impl Fn(usize) -> Affine<C>) -> Vec<Affine<C>> {
-    let mut buckets = Buckets::new(entries);
-    buckets.fill(values.iter().enumerate().map(|(i, value)| (*value, point(i))));
-    buckets.sums
+    Room::new().buckets(entries, values.iter().enumerate().map(|(i, value)| (*value, false, i)), &point)
 }
 
 #[cfg(test)]
