@@ -101,26 +101,25 @@ pub(crate) fn next_point<P: Point>(cursor: &mut Cursor<'_>) -> Option<P> {
 pub(crate) fn read_key<P: Point>(bytes: &[u8], what: &str) -> Result<Vec<P>, CeremonyError> {
     let is_infinite = |chunk: &[u8]| chunk.len() == P::BYTES && chunk.iter().all(|byte| *byte == 0);
     let read = |chunk: &[u8]| if is_infinite(chunk) { Some(P::zero()) } else { P::read_on_curve(chunk) };
-    in_group(list(bytes, read).map_err(|index| outside(index, what))?, what)
+    let points = list(bytes, read).and_then(in_group);
+    points.map_err(|index| CeremonyError::Invalid(format!("point {index} of {what} is no point of its group")))
 }
 
 /// All points of a section. `what` names it in the error.
 pub(crate) fn read_all<P: Point>(bytes: &[u8], what: &str) -> Result<Vec<P>, CeremonyError> {
-    in_group(read_curve(bytes, what)?, what)
-}
-
-fn in_group<P: Point>(points: Vec<P>, what: &str) -> Result<Vec<P>, CeremonyError> {
-    P::outside(&points).map_or(Ok(points), |index| Err(outside(index, what)))
-}
-
-fn outside(index: usize, what: &str) -> CeremonyError {
-    CeremonyError::Invalid(format!("point {index} of {what} is no point of its group"))
+    let points = list(bytes, P::read_on_curve).and_then(in_group);
+    points.map_err(|index| CeremonyError::Invalid(format!("point {index} of {what} is infinite or no point of its group")))
 }
 
 /// All points of a section that this program wrote, which were of their group then. `what` names it in the error.
 pub(crate) fn read_curve<P: Point>(bytes: &[u8], what: &str) -> Result<Vec<P>, CeremonyError> {
     list(bytes, P::read_on_curve)
         .map_err(|index| CeremonyError::Invalid(format!("point {index} of {what} is infinite or not on the curve")))
+}
+
+/// All points, or the index of one outside the group.
+fn in_group<P: Point>(points: Vec<P>) -> Result<Vec<P>, usize> {
+    P::outside(&points).map_or(Ok(points), Err)
 }
 
 /// All points, or the index of one that cannot be read.
