@@ -1,6 +1,6 @@
 //! Many products and sums of points at once.
 //!
-//! A scalar is x = x_0 + λ·x_1 with x_0, x_1 below 2^128, where λ·(x, y) is (β·x, y) (Gallant, Lambert and Vanstone, CRYPTO 2001). Each
+//! A scalar is x = x_0 + λ·x_1 with x_0, x_1 below 2^130, where λ·(x, y) is (β·x, y) (Gallant, Lambert and Vanstone, CRYPTO 2001). Each
 //! part is written in digits 0, ±1, ±3, … ±(2^w − 1), of which w zeros follow each that is not (width-w non-adjacent form), so that a
 //! product takes an addition for each w + 2 bits, and all terms of a sum share 128 doublings. The odd multiples of a point serve all of its
 //! products.
@@ -32,7 +32,7 @@ const BLOCK: usize = 1 << 10;
 /// Digits and lanes that are summed up together.
 const MOST_DIGITS: usize = 1 << 17;
 const MOST_LANES: usize = 1 << 14;
-/// Digits of a product with a table: two parts of 128 bits.
+/// Digits of a product with a table: two parts of 130 bits at most.
 const MOST_OF_PRODUCT: usize = 2 * 22;
 
 /// The digits of a number in the non-adjacent form of width `w` that are not zero: `put` is told place and digit, the lowest first.
@@ -282,7 +282,9 @@ impl<C: Curve> Room<C> {
             (start, last) = (end, place);
         }
         (0..last).for_each(|_| self.adder.double(&mut self.sums));
-        slots.into_iter().map(|slot| slot.map_or(Affine::identity(), |slot| self.sums[slot])).collect()
+        let of_lane = slots.iter().map(|slot| slot.map_or(Affine::identity(), |slot| self.sums[slot])).collect();
+        slots.zeroize();
+        of_lane
     }
 
     /// By places, the highest first; otherwise in the same order.

@@ -53,7 +53,8 @@ fn by_vectors() -> bool {
     *BY_VECTORS.get_or_init(|| ifma::is_supported() && std::env::var_os("ZKSLICE_IFMA").is_none_or(|value| value != "off"))
 }
 
-/// Adds many pairs of points at once. Any points of the curve, infinity, equal and opposite ones among them.
+/// Adds many pairs of points at once. Any points of the curve, infinity, equal and opposite ones among them. A point off the curve spoils
+/// its own sum only; one whose coordinates are not reduced may spoil them all.
 #[derive(Debug)]
 pub struct Adder<C: Curve> {
     divisions: Divisions<C>,
@@ -196,7 +197,7 @@ fn invert<C: Curve>(divisors: &mut [C::BaseField], products: &mut Vec<C::BaseFie
         products.push(product);
         product = C::times(&product, divisor);
     }
-    // A product of what is not zero.
+    // A product of what is not zero, for coordinates that are reduced.
     let Some(mut inverse) = product.inverse() else { return };
     for divisor in divisors.iter_mut().rev().filter(|divisor| !divisor.is_zero()) {
         let Some(before) = products.pop() else { return };
@@ -297,6 +298,31 @@ mod tests {
         }
     }
 
+    /// A point off the curve, even one with y = 0, leaves its neighbours alone, and has the same sums with and without vectors.
+    fn neighbours_are_left_alone<C: Curve>() {
+        let (left, mut right) = (points::<C>().repeat(3), points::<C>().repeat(3));
+        right.rotate_left(1);
+        let expected: Vec<_> = left.iter().zip(&right).map(|(p, q)| (*p + *q).into_affine()).collect();
+        let off = |y: C::BaseField| Affine::<C>::new_unchecked(left[0].x, y);
+        let (zero, one) = (off(C::BaseField::zero()), off(C::BaseField::one()));
+        let at = 17;
+        for (p, q) in [(zero, zero), (one, one), (zero, one), (one, -one), (one, left[0]), (left[1], zero)] {
+            let sums: Vec<Vec<Affine<C>>> = adders()
+                .into_iter()
+                .map(|mut adder| {
+                    let (mut sums, mut right) = (left.clone(), right.clone());
+                    (sums[at], right[at]) = (p, q);
+                    adder.add(&mut sums, &right);
+                    sums
+                })
+                .collect();
+            for of_adder in &sums {
+                assert_eq!((&of_adder[..at], &of_adder[at + 1..]), (&expected[..at], &expected[at + 1..]));
+                assert_eq!(of_adder[at], sums[0][at]);
+            }
+        }
+    }
+
     fn neighbours_are_merged<C: Curve>(mut adder: Adder<C>) {
         let points = points::<C>();
         for length in 0..40 {
@@ -318,6 +344,8 @@ mod tests {
     fn additions_in_both_groups_are_those_of_arkworks() {
         adders::<g1::Config>().into_iter().for_each(pairs_add_up_and_double);
         adders::<g2::Config>().into_iter().for_each(pairs_add_up_and_double);
+        neighbours_are_left_alone::<g1::Config>();
+        neighbours_are_left_alone::<g2::Config>();
         adders::<g1::Config>().into_iter().for_each(neighbours_are_merged);
         adders::<g2::Config>().into_iter().for_each(neighbours_are_merged);
     }

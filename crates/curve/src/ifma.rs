@@ -32,6 +32,7 @@ pub(crate) const LANES: usize = 8;
 /// for each other, and another's run meanwhile.
 const CHAINS: usize = 2;
 const BLOCK: usize = 4;
+const _: () = assert!(BLOCK.is_multiple_of(CHAINS), "a group's chain is that of its place in its block");
 /// Limbs of a number.
 const LIMBS: usize = 5;
 const BITS: u32 = 52;
@@ -50,7 +51,6 @@ const fn twice(limbs: [u64; LIMBS]) -> [u64; LIMBS] {
 
 const Q: [u64; LIMBS] = limbs(Fq::MODULUS.0);
 const TWO_Q: [u64; LIMBS] = twice(Q);
-const FOUR_Q: [u64; LIMBS] = twice(TWO_Q);
 /// −1/q modulo 2^52.
 const INVERSE: u64 = <FqConfig as MontConfig<4>>::INV & MASK;
 
@@ -76,7 +76,6 @@ pub(crate) trait Point<const N: usize>: Copy {
     /// The words of x and y.
     fn words(&self) -> [[&[u64; 4]; N]; 2];
     fn words_mut(&mut self) -> [[&mut [u64; 4]; N]; 2];
-    /// Neither x nor y is meant if so.
     fn is_infinite(&self) -> bool;
     const INFINITY: Self;
 }
@@ -290,11 +289,11 @@ fn difference<const N: usize>(a: &[Lanes; N], b: &[Lanes; N]) -> [Lanes; N] {
     from_fn(|k| carried(plus(&minus(&a[k], &b[k]), &all(Q))))
 }
 
-/// The product, of one that is at most q and one below 2q.
+/// The product, of one that is below 1.05q and one below 2q.
 #[target_feature(enable = "avx512f,avx512ifma")]
 #[inline]
 fn times<const N: usize>(a: &[Lanes; N], b: &[Lanes; N]) -> [Lanes; N] {
-    // 16q · 2q is below 84 q², so these products are below 2q.
+    // 16.8q · 2q is below 84 q², so these products are below 2q.
     let moved: [Lanes; N] = from_fn(|k| sixteen(&a[k]));
     let low = product(&moved[0], &b[0]);
     if N == 1 {
@@ -302,10 +301,11 @@ fn times<const N: usize>(a: &[Lanes; N], b: &[Lanes; N]) -> [Lanes; N] {
     }
     let high = product(&moved[1], &b[1]);
     let mixed = product(&carried(plus(&moved[0], &moved[1])), &carried(plus(&b[0], &b[1])));
-    // 32q · 4q is below 2 · 84 q², so the mixed one is below 3q: below 4q and below 7q.
+    // A product is at least a·b/2^260 and less than q above it, and (a0 + a1)·(b0 + b1) exceeds a0·b0 + a1·b1 by a0·b1 + a1·b0, of which the
+    // sixteenfold is below 84 q²: so mixed − low − high is above −2q and below 2q, as low − high is.
     let real = carried(plus(&minus(&low, &high), &all(TWO_Q)));
-    let imaginary = carried(plus(&minus(&mixed, &plus(&low, &high)), &all(FOUR_Q)));
-    from_fn(|k| reduced(if k == 0 { real } else { less(imaginary, FOUR_Q) }))
+    let imaginary = carried(plus(&minus(&mixed, &plus(&low, &high)), &all(TWO_Q)));
+    from_fn(|k| reduced(if k == 0 { real } else { imaginary }))
 }
 
 /// The square of a reduced one.
@@ -336,16 +336,15 @@ fn divisor<const N: usize>(a: &[Lanes; N]) -> Lanes {
     if N == 1 { a[0] } else { carried(plus(&product(&a[0], &a[0]), &product(&a[1], &a[1]))) }
 }
 
-/// The inverse of a number below 2q, from that of its [`divisor`], which is below 2q. At most q.
+/// The inverse of a number below 2q, from that of its [`divisor`], a product of numbers below 2q. Below 1.05q, as such products are.
 #[target_feature(enable = "avx512f,avx512ifma")]
 #[inline]
 fn inverse<const N: usize>(a: &[Lanes; N], of_divisor: &Lanes) -> [Lanes; N] {
     if N == 1 {
-        return [less(*of_divisor, Q); N];
+        return [*of_divisor; N];
     }
-    let (real, imaginary) = (product(&a[0], of_divisor), product(&a[1], of_divisor));
-    let opposite = carried(minus(&all(TWO_Q), &imaginary));
-    from_fn(|k| less(if k == 0 { real } else { opposite }, Q))
+    let opposite = carried(minus(&all(TWO_Q), &a[1]));
+    from_fn(|k| product(if k == 0 { &a[0] } else { &opposite }, of_divisor))
 }
 
 /// Eight pairs of points, or fewer: the last one stands in the lanes that are left.
@@ -423,7 +422,7 @@ impl<const N: usize> Pairs<N> {
         if self.same != 0 {
             let mut tangent = square(&self.left[0]);
             for number in &mut tangent {
-                *number = reduced(carried(plus(number, &plus(number, number))));
+                *number = less(carried(plus(number, &plus(number, number))), Q);
             }
             rise = chosen(self.same, &rise, &tangent);
         }

@@ -156,7 +156,7 @@ pub fn full<C: Curve>(points: &[Affine<C>], scalars: &[Fr]) -> Projective<C> {
     horner(&windows.par_chunks(group).map(of_group).collect::<Vec<_>>().concat())
 }
 
-/// `Σ scalar_i · point(i)` for signed scalars below 2^62; `point` is asked only where the scalar is not zero.
+/// `Σ scalar_i · point(i)` for signed scalars; `point` is asked only where the scalar is not zero.
 pub(crate) fn small<C: Curve>(scalars: &[i64], point: impl Fn(usize) -> Affine<C> + Sync) -> Projective<C> {
     let chunk = scalars.len().div_ceil(rayon::current_num_threads()).max(256);
     let parts = scalars.par_chunks(chunk).enumerate().map(|(k, part)| serial(part, |i| point(k * chunk + i)));
