@@ -6,7 +6,7 @@ use ark_ec::short_weierstrass::Affine;
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::Zero;
 use rayon::prelude::*;
-use zkslice_curve::{Curve, outside_subgroup};
+use zkslice_curve::{Curve, in_subgroup};
 use zkslice_groth16::{full, g1_to_words, g2_to_words, raw};
 use zkslice_interop::Cursor;
 
@@ -68,7 +68,7 @@ impl Point for Affine<ark_bn254::g2::Config> {
     }
 
     fn outside(points: &[Self]) -> Option<usize> {
-        outside_subgroup(points)
+        in_subgroup(points).iter().position(|inside| !inside)
     }
 
     fn read_on_curve(bytes: &[u8]) -> Option<Self> {

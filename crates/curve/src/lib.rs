@@ -33,4 +33,4 @@ mod ifma {
 }
 
 pub use adder::{Adder, Curve};
-pub use subgroup::outside_subgroup;
+pub use subgroup::in_subgroup;

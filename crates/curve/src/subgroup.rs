@@ -11,13 +11,13 @@ use crate::Adder;
 /// Points side by side.
 const BLOCK: usize = 1 << 11;
 
-/// The first of these points of the twist that is not in the subgroup of order r.
+/// For each of these points of the twist whether it is in the subgroup of order r.
 ///
 /// There P is one for which (x + 1)P + xψ(P) + xψ²(P) = 2xψ³(P), with the Frobenius endomorphism ψ and the curve's parameter x (Dai, Lin,
 /// Zhao and Zhou, eprint 2022/348, section 5.1), and nowhere else: ψ² − tψ + q = 0 makes a number of the equation, and its greatest common
 /// divisor with the order of the twist is r.
-pub fn outside_subgroup(points: &[G2Affine]) -> Option<usize> {
-    let of_block = |(block, points): (usize, &[G2Affine])| {
+pub fn in_subgroup(points: &[G2Affine]) -> Vec<bool> {
+    let of_block = |points: &[G2Affine]| {
         let mut adder = Adder::default();
         let mut times_x = times_x(&mut adder, points);
         let first: Vec<G2Affine> = times_x.iter().map(frobenius).collect();
@@ -26,10 +26,10 @@ pub fn outside_subgroup(points: &[G2Affine]) -> Option<usize> {
         [&times_x, &first, &second].into_iter().for_each(|others| adder.add(&mut left, others));
         adder.double(&mut times_x);
         let third = |point| frobenius(&frobenius(&frobenius(point)));
-        let outside = times_x.iter().zip(left).position(|(twice, left)| third(twice) != left)?;
-        Some(block * BLOCK + outside)
+        times_x.iter().zip(left).map(|(twice, left)| third(twice) == left).collect()
     };
-    points.par_chunks(BLOCK).enumerate().find_map_first(of_block)
+    let blocks: Vec<Vec<bool>> = points.par_chunks(BLOCK).map(of_block).collect();
+    blocks.concat()
 }
 
 fn times_x(adder: &mut Adder<ark_bn254::g2::Config>, points: &[G2Affine]) -> Vec<G2Affine> {
@@ -121,18 +121,17 @@ mod tests {
         let mut points: Vec<G2Affine> = (0..20).map(|_| G2Affine::rand(&mut rng)).collect();
         points.extend([G2Affine::generator(), G2Affine::identity(), -points[0], points[0]]);
         let points: Vec<G2Affine> = points.iter().cycle().take(BLOCK + 40).copied().collect();
-        assert_eq!(outside_subgroup(&points), None);
-        assert_eq!(outside_subgroup(&[]), None);
+        assert_eq!(in_subgroup(&points), vec![true; points.len()]);
+        assert_eq!(in_subgroup(&[]), []);
         let mut others: Vec<G2Affine> = (0..8).map(|_| on_the_twist(&mut rng)).collect();
         others.extend((0..3).flat_map(|_| of_other_orders(&mut rng)));
         for (k, other) in others.iter().filter(|other| !other.is_zero()).enumerate() {
             assert!(other.is_on_curve() && !other.is_in_correct_subgroup_assuming_on_curve());
-            let at = [0, k, BLOCK - 1, BLOCK, BLOCK + 39][k % 5];
+            let at = [0, k, BLOCK - 1, BLOCK, BLOCK + 38][k % 5];
             let mut points = points.clone();
-            points[at] = *other;
-            assert_eq!(outside_subgroup(&points), Some(at));
-            points[BLOCK + 39] = *other;
-            assert_eq!(outside_subgroup(&points), Some(at), "the first one");
+            (points[at], points[BLOCK + 39]) = (*other, *other);
+            let expected: Vec<bool> = (0..points.len()).map(|point| point != at && point != BLOCK + 39).collect();
+            assert_eq!(in_subgroup(&points), expected);
         }
         assert!(others.iter().filter(|other| !other.is_zero()).count() > 10);
     }

@@ -12,6 +12,7 @@
 //! prove      witness → proof
 //! msm        multi-scalar multiplications: any scalars, small ones, table entries
 //! verify     one proof
+//! batch      many proofs of one key together
 //! challenge  the bytes that χ is hashed from
 //! plain      circuits without a challenge, by ark-groth16
 //! raw        points as they lie in key files
@@ -22,6 +23,7 @@
 
 #[cfg(test)]
 mod attacks;
+mod batch;
 mod challenge;
 mod error;
 pub mod gnark;
@@ -37,6 +39,7 @@ mod setup;
 pub mod snarkjs;
 mod verify;
 
+pub use batch::verify_batch;
 pub use challenge::{challenge, fingerprint, to_field};
 pub use error::{KeyError, ProveError, VerifyError};
 pub use key::{Form, VerifyingKey, WordGroup, check_deltas};

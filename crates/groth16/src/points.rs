@@ -62,6 +62,12 @@ pub fn g1_from_words(words: &[Word; 2], what: &str) -> Result<G1Affine, VerifyEr
 /// # Errors
 /// [`VerifyError::Encoding`] for a coordinate not below q, a point off the twist or outside the subgroup of order r.
 pub fn g2_from_words(words: &[Word; 4], what: &str) -> Result<G2Affine, VerifyError> {
+    let point = twist_from_words(words, what)?;
+    if point.is_in_correct_subgroup_assuming_on_curve() { Ok(point) } else { Err(VerifyError::Encoding(what.into())) }
+}
+
+/// The same of which the subgroup is not checked.
+pub(crate) fn twist_from_words(words: &[Word; 4], what: &str) -> Result<G2Affine, VerifyError> {
     let [x1, x0, y1, y0] = words;
     let x = Fq2::new(element(x0, what)?, element(x1, what)?);
     let y = Fq2::new(element(y0, what)?, element(y1, what)?);
@@ -69,8 +75,5 @@ pub fn g2_from_words(words: &[Word; 4], what: &str) -> Result<G2Affine, VerifyEr
         return Ok(G2Affine::zero());
     }
     let point = G2Affine::new_unchecked(x, y);
-    if point.is_on_curve() && point.is_in_correct_subgroup_assuming_on_curve() {
-        return Ok(point);
-    }
-    Err(VerifyError::Encoding(what.into()))
+    if point.is_on_curve() { Ok(point) } else { Err(VerifyError::Encoding(what.into())) }
 }

@@ -53,6 +53,12 @@ impl Proof {
     /// # Errors
     /// [`VerifyError::Encoding`]; [`VerifyError::Form`] for a plain proof with a C1.
     pub fn from_words(words: &[[u8; 32]; Self::WORDS], form: Form) -> Result<Self, VerifyError> {
+        let proof = Self::on_curves(words, form)?;
+        if proof.b.is_in_correct_subgroup_assuming_on_curve() { Ok(proof) } else { Err(VerifyError::Encoding("B".into())) }
+    }
+
+    /// The same of which the subgroup of B is not checked.
+    pub(crate) fn on_curves(words: &[[u8; 32]; Self::WORDS], form: Form) -> Result<Self, VerifyError> {
         let [a0, a1, b0, b1, b2, b3, d0, d1, c0, c1] = *words;
         let committed = points::g1_from_words(&[d0, d1], "C1")?;
         if form == Form::Plain && !committed.is_zero() {
@@ -60,7 +66,7 @@ impl Proof {
         }
         Ok(Self {
             a: points::g1_from_words(&[a0, a1], "A")?,
-            b: points::g2_from_words(&[b0, b1, b2, b3], "B")?,
+            b: points::twist_from_words(&[b0, b1, b2, b3], "B")?,
             c1: (form == Form::Committed).then_some(committed),
             c2: points::g1_from_words(&[c0, c1], "C2")?,
         })

@@ -30,6 +30,20 @@ pub fn verify(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Resul
 
 /// [`verify`] without a look at the key: the forgeries in `attacks` show what a key that is not safe takes.
 pub(crate) fn verify_under_any_key(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Result<(), VerifyError> {
+    let scalars = scalars(key, statement, proof)?;
+    let l = key.ic[1..].iter().zip(&scalars).fold(G1Projective::from(key.ic[0]), |sum, (point, x)| sum + *point * x);
+    let negated = (-G1Projective::from(proof.a)).into_affine();
+    let mut g1 = vec![negated, key.alpha, l.into_affine(), proof.c2];
+    let mut g2 = vec![proof.b, key.beta, key.gamma, key.delta2];
+    if let (Some(c1), Some(delta1)) = (proof.c1, key.delta1) {
+        g1.push(c1);
+        g2.push(delta1);
+    }
+    if Bn254::multi_pairing(g1, g2).is_zero() { Ok(()) } else { Err(VerifyError::Invalid) }
+}
+
+/// What the points of IC after the first are multiplied with, of a statement and a proof that have the key's shape.
+pub(crate) fn scalars(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Result<Vec<Fr>, VerifyError> {
     let arity = |what, expected, got| if expected == got { Ok(()) } else { Err(VerifyError::Arity { what, expected, got }) };
     arity("public inputs", key.publics, statement.publics.len())?;
     arity("public words", key.words(), statement.words.len())?;
@@ -43,22 +57,8 @@ pub(crate) fn verify_under_any_key(key: &VerifyingKey, statement: &Statement, pr
     if proof.c1.is_some() != (key.form() == Form::Committed) {
         return Err(VerifyError::Form);
     }
-
     let Statement { publics, words } = statement;
-    let scalars = match &proof.c1 {
-        Some(c1) => {
-            let chi = challenge(&key.hash(), publics, words, c1);
-            vec![chi, fingerprint(publics, words, chi)]
-        }
-        None => publics.clone(),
-    };
-    let l = key.ic[1..].iter().zip(&scalars).fold(G1Projective::from(key.ic[0]), |sum, (point, x)| sum + *point * x);
-    let negated = (-G1Projective::from(proof.a)).into_affine();
-    let mut g1 = vec![negated, key.alpha, l.into_affine(), proof.c2];
-    let mut g2 = vec![proof.b, key.beta, key.gamma, key.delta2];
-    if let (Some(c1), Some(delta1)) = (proof.c1, key.delta1) {
-        g1.push(c1);
-        g2.push(delta1);
-    }
-    if Bn254::multi_pairing(g1, g2).is_zero() { Ok(()) } else { Err(VerifyError::Invalid) }
+    let Some(c1) = &proof.c1 else { return Ok(publics.clone()) };
+    let chi = challenge(&key.hash(), publics, words, c1);
+    Ok(vec![chi, fingerprint(publics, words, chi)])
 }

@@ -34,7 +34,7 @@ fn relu(x: [i64; 2]) -> i64 {
     gadgets::requant(99 * x[0] - 120 * x[1] + 31, W).max(0)
 }
 
-fn committed_circuit() -> Circuit {
+pub(crate) fn committed_circuit() -> Circuit {
     let mut shape = ConstraintBuilder::new();
     committed(&mut shape, None);
     shape.finish()
@@ -57,24 +57,24 @@ fn plain<B: Builder>(b: &mut B, values: Option<([Fr; 2], Fr)>) {
     b.field_equal(&h, &public);
 }
 
-fn plain_circuit() -> Circuit {
+pub(crate) fn plain_circuit() -> Circuit {
     let mut shape = ConstraintBuilder::new();
     plain(&mut shape, None);
     shape.finish()
 }
 
-fn plain_witness() -> Witness {
+pub(crate) fn plain_witness() -> Witness {
     let secrets = [Fr::from(3), Fr::from(4)];
     let mut trace = WitnessBuilder::new();
     plain(&mut trace, Some((secrets, gadgets::hash_of(&secrets).unwrap())));
     trace.finish()
 }
 
-fn statement(witness: &Witness) -> Statement {
+pub(crate) fn statement(witness: &Witness) -> Statement {
     Statement { publics: witness.publics.clone(), words: witness.words.clone() }
 }
 
-fn keys() -> (ProvingKey, ProvingKey, StdRng) {
+pub(crate) fn keys() -> (ProvingKey, ProvingKey, StdRng) {
     let mut rng = StdRng::seed_from_u64(11);
     let setup = Setup::dev(&mut rng);
     let first = setup.key(&committed_circuit(), &GROUPS, &mut rng).unwrap();
@@ -82,7 +82,7 @@ fn keys() -> (ProvingKey, ProvingKey, StdRng) {
     (first, second, rng)
 }
 
-fn prove_committed(key: &ProvingKey, x: [i64; 2], rng: &mut StdRng) -> (Proof, Statement) {
+pub(crate) fn prove_committed(key: &ProvingKey, x: [i64; 2], rng: &mut StdRng) -> (Proof, Statement) {
     let witness = committed_witness(x, Fr::from(5));
     (prove(key, &witness, || Ok(committed_circuit()), rng).unwrap(), statement(&witness))
 }

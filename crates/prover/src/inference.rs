@@ -8,7 +8,7 @@ use rand_core::CryptoRngCore;
 use zkslice_circuit::gadgets::{commitment_of, pack_values, tensor_tag};
 use zkslice_circuit::{CircuitError, Witness};
 use zkslice_formats::{Word, hex};
-use zkslice_graph::{BorderValues, SliceValues, build_witness, execute};
+use zkslice_graph::{BorderValues, SliceValues, build_witness, execute as execute_graph};
 use zkslice_groth16::{fr_from_word, fr_to_word, prove as prove_slice};
 use zkslice_interop::ForeignCircuit;
 use zkslice_slicer::{Package, PackageError, Slice, TensorEntry, TensorKind};
@@ -102,16 +102,15 @@ fn salt(opening: &mut Opening, rng: &mut dyn CryptoRngCore) -> Result<Fr, Prover
     Ok(salt)
 }
 
-/// The witness of a circuit of others, whose bound inputs must be those that are asked for, and its outputs.
-fn foreign_witness(
+/// The wires of a circuit of others, whose bound inputs must be those that are asked for, and the integers of its inputs and outputs.
+fn foreign_values<'a>(
     circuit: &ForeignCircuit,
-    wires: Option<&Vec<Fr>>,
-    inputs: Vec<Vec<i64>>,
-    border: &BorderValues,
-) -> Result<(Witness, Vec<Vec<i64>>), ProverError> {
+    wires: Option<&'a Vec<Fr>>,
+    inputs: &[Vec<i64>],
+) -> Result<(&'a Vec<Fr>, Vec<Vec<i64>>), ProverError> {
     let wires = wires.ok_or(ProverError::NoWitness)?;
     let mut integers = circuit.integers(wires)?;
-    for ((port, own), given) in circuit.ports().iter().zip(&mut integers).zip(&inputs) {
+    for ((port, own), given) in circuit.ports().iter().zip(&mut integers).zip(inputs) {
         // The circuit knows no wire for a tag: it is what was asked for.
         if port.signal.first_wire.is_none() {
             own.clone_from(given);
@@ -120,13 +119,24 @@ fn foreign_witness(
             return Err(ProverError::Input { input: port.signal.name.clone(), reason });
         }
     }
+    Ok((wires, integers))
+}
+
+/// The witness of a circuit of others, and its outputs.
+fn foreign_witness(
+    circuit: &ForeignCircuit,
+    wires: Option<&Vec<Fr>>,
+    inputs: &[Vec<i64>],
+    border: &BorderValues,
+) -> Result<(Witness, Vec<Vec<i64>>), ProverError> {
+    let (wires, mut integers) = foreign_values(circuit, wires, inputs)?;
     let witness = circuit.witness(wires, &integers, border)?;
     Ok((witness, integers.split_off(inputs.len())))
 }
 
 /// Why no witness exists: what the executor says, which knows elements and what to do, or else what the circuit said.
 fn refusal(slice: &Slice, inputs: &[Vec<i64>], error: CircuitError) -> ProverError {
-    match execute(&slice.graph, inputs) {
+    match execute_graph(&slice.graph, inputs) {
         Err(refused) => refused.into(),
         Ok(_) => error.into(),
     }
@@ -148,19 +158,70 @@ fn parse(text: &str, what: &str) -> Result<Word, ProverError> {
 pub fn encode_request(package: &Package, inference: &mut Inference, rng: &mut dyn CryptoRngCore) -> Result<Vec<Bound>, ProverError> {
     let owner = scalar(&inference.owner, "owner")?;
     let inputs = package.manifest().tensors.iter().zip(&mut inference.openings.tensors).filter(|(t, _)| t.kind.is_input());
-    inputs
-        .map(|(tensor, opening)| {
-            let opening =
-                opening.as_mut().ok_or_else(|| ProverError::Input { input: tensor.name.clone(), reason: "it was not given".into() })?;
-            let words = words(tensor, &opening.values)?;
-            if tensor.kind.is_public() {
-                return Ok(Bound::Words(words.into_iter().map(fr_to_word).collect()));
+    inputs.map(|(tensor, opening)| bind(tensor, opening.as_mut(), owner, rng)).collect()
+}
+
+/// What contracts see of a tensor, of which the salt is drawn where there is none.
+fn bind(tensor: &TensorEntry, opening: Option<&mut Opening>, owner: Fr, rng: &mut dyn CryptoRngCore) -> Result<Bound, ProverError> {
+    let opening = opening.ok_or_else(|| ProverError::Input { input: tensor.name.clone(), reason: "it was not given".into() })?;
+    let words = words(tensor, &opening.values)?;
+    if tensor.kind.is_public() {
+        return Ok(Bound::Words(words.into_iter().map(fr_to_word).collect()));
+    }
+    let (salt, tag) = (salt(opening, rng)?, tensor_tag(tensor.count(), tensor.bits));
+    let owner = (tensor.kind == TensorKind::PrivateInput).then_some(owner);
+    Ok(Bound::Commitment(fr_to_word(commitment_of(salt, tag, owner, &words)?)))
+}
+
+/// Computes an inference by the integer executor, or takes it from the witness of a circuit of others, and proves nothing: the values of
+/// all tensors, the salts of those that are committed, drawn where there is none, and what contracts see of each. From its openings every
+/// slice can be [proven](prove) apart, in any order.
+///
+/// # Errors
+/// [`ProverError::Execute`] where the input saturates a node; [`ProverError::Input`] for a missing or unfit input, and for openings of
+/// other tensors that hold other values than are computed.
+pub fn execute(package: &Package, inference: &mut Inference, rng: &mut dyn CryptoRngCore) -> Result<Vec<Bound>, ProverError> {
+    let manifest = package.manifest();
+    let owner = scalar(&inference.owner, "owner")?;
+    inference.openings.tensors.resize(manifest.tensors.len(), None);
+    for (k, slice) in manifest.slices.iter().enumerate() {
+        let inputs = values_read(package, &inference.openings, k)?;
+        let outputs = match package.foreign() {
+            Some(circuit) => foreign_values(circuit, inference.witness.as_ref(), &inputs)?.1.split_off(inputs.len()),
+            None => {
+                let graph = &package.slices()[k].graph;
+                let all = execute_graph(graph, &inputs)?;
+                graph.outputs.iter().map(|port| all[port.tensor].clone()).collect()
             }
-            let (salt, tag) = (salt(opening, rng)?, tensor_tag(tensor.count(), tensor.bits));
-            let owner = (tensor.kind == TensorKind::PrivateInput).then_some(owner);
-            Ok(Bound::Commitment(fr_to_word(commitment_of(salt, tag, owner, &words)?)))
-        })
-        .collect()
+        };
+        for (t, values) in slice.writes.iter().zip(outputs) {
+            write(&manifest.tensors[*t], &mut inference.openings.tensors[*t], values)?;
+        }
+    }
+    manifest.tensors.iter().zip(&mut inference.openings.tensors).map(|(t, opening)| bind(t, opening.as_mut(), owner, rng)).collect()
+}
+
+/// The values of what a slice reads.
+fn values_read(package: &Package, openings: &Openings, k: usize) -> Result<Vec<Vec<i64>>, ProverError> {
+    let manifest = package.manifest();
+    let missing = |t: usize| ProverError::Missing { slice: k, tensor: manifest.tensors[t].name.clone() };
+    let reads = manifest.slices[k].reads.iter();
+    reads.map(|t| openings.tensors[*t].as_ref().map(|o| o.values.clone()).ok_or_else(|| missing(*t))).collect()
+}
+
+/// Notes what a slice computed. Of an inference that has been executed the opening is there, with its salt.
+fn write(tensor: &TensorEntry, opening: &mut Option<Opening>, values: Vec<i64>) -> Result<(), ProverError> {
+    match opening {
+        Some(known) if known.values != values => {
+            let reason = "its opening holds other values than are computed from the inputs: they are of another inference".into();
+            Err(ProverError::Input { input: tensor.name.clone(), reason })
+        }
+        Some(_) => Ok(()),
+        None => {
+            *opening = Some(Opening { values, salt: None });
+            Ok(())
+        }
+    }
 }
 
 /// Proves some slices of an inference, in order. `progress(slice)` is called before each.
@@ -168,7 +229,8 @@ pub fn encode_request(package: &Package, inference: &mut Inference, rng: &mut dy
 /// Salts are drawn for every committed tensor that has none: fresh for each inference and boundary (rule G6).
 ///
 /// # Errors
-/// [`ProverError::Execute`] where the input saturates a node; [`ProverError::Missing`] where a slice's reads are not known.
+/// [`ProverError::Execute`] where the input saturates a node; [`ProverError::Missing`] where a slice's reads are not known;
+/// [`ProverError::Input`] where openings of what it writes hold other values than it computes.
 pub fn prove(
     package: &Package,
     inference: Inference,
@@ -200,11 +262,7 @@ fn prove_slices(
             return Err(ProverError::Malformed { what: "--slice".into(), reason });
         };
         let missing = |t: usize| ProverError::Missing { slice: k, tensor: manifest.tensors[t].name.clone() };
-        let inputs = slice
-            .reads
-            .iter()
-            .map(|t| inference.openings.tensors[*t].as_ref().map(|o| o.values.clone()).ok_or_else(|| missing(*t)))
-            .collect::<Result<Vec<_>, _>>()?;
+        let inputs = values_read(package, &inference.openings, k)?;
         // Salts of the tensors read, then of those written: drawn where there is none.
         let read: Vec<usize> = slice.reads.iter().copied().filter(|t| !manifest.tensors[*t].kind.is_public()).collect();
         let written: Vec<usize> = slice.writes.iter().copied().filter(|t| !manifest.tensors[*t].kind.is_public()).collect();
@@ -213,17 +271,22 @@ fn prove_slices(
             let opening = inference.openings.tensors[*t].as_mut().ok_or_else(|| missing(*t))?;
             salts.push(salt(opening, rng)?);
         }
-        salts.extend(written.iter().map(|_| Fr::rand(rng)));
+        for t in &written {
+            salts.push(match &mut inference.openings.tensors[*t] {
+                Some(known) => salt(known, rng)?,
+                None => Fr::rand(rng),
+            });
+        }
         let border = BorderValues { context, owner, salts };
         let (witness, outputs) = match package.foreign() {
-            Some(circuit) => foreign_witness(circuit, inference.witness.as_ref(), inputs, &border)?,
+            Some(circuit) => foreign_witness(circuit, inference.witness.as_ref(), &inputs, &border)?,
             None => {
                 let (slice, values) = (&package.slices()[k], SliceValues { inputs, border: border.clone() });
                 build_witness(slice.bound(), &values).map_err(|error| refusal(slice, &values.inputs, error))?
             }
         };
         for (t, values) in slice.writes.iter().zip(outputs) {
-            inference.openings.tensors[*t] = Some(Opening { values, salt: None });
+            write(&manifest.tensors[*t], &mut inference.openings.tensors[*t], values)?;
         }
         let first = witness.publics.len() - border.salts.len();
         for ((t, salt), commitment) in read.iter().chain(&written).zip(&border.salts).zip(&witness.publics[first..]) {

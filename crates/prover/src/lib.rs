@@ -3,7 +3,7 @@
 //! ```text
 //! bundle     what goes on chain, as canonical JSON
 //! openings   what does not: values and salts of committed tensors
-//! inference  inputs → slice proofs → bundle
+//! inference  inputs → all tensors → slice proofs → bundle
 //! verifier   bundle → outputs, or why not
 //! source     where relayers get bundles from; the prover in this process
 //! ```
@@ -17,7 +17,7 @@ mod verifier;
 
 pub use bundle::{BUNDLE_VERSION, Bound, Bundle, SliceProof};
 pub use error::{BundleError, ProverError};
-pub use inference::{Inference, Proven, encode_request, prove};
+pub use inference::{Inference, Proven, encode_request, execute, prove};
 pub use openings::{Opening, Openings, opening_file};
 pub use source::{BundleSource, Job, JobInput, LocalProver, WitnessSource};
 pub use verifier::{Verifier, unpack_outputs};

@@ -65,37 +65,54 @@ impl Verifier {
         if bundle.proofs.is_empty() {
             return Err(BundleError::Partial((0..self.keys.len()).collect()));
         }
-        let context = field(&bundle.context, "the context")?;
-        let owner = field(&bundle.owner, "the owner")?;
+        // Whether or not a slice that is here has them among its public inputs.
+        field(&bundle.context, "the context")?;
+        field(&bundle.owner, "the owner")?;
         if bundle.owner != [0; 32] && self.manifest.tensors.iter().all(|t| t.kind != TensorKind::PrivateInput) {
             return Err(BundleError::Field("the owner of a model without private inputs must be 0; this one"));
         }
         let mut bound = vec![false; bundle.tensors.len()];
         for slice_proof in &bundle.proofs {
             let k = slice_proof.slice;
+            let statement = self.statement(bundle, k)?;
             let (Some(key), Some(entry)) = (self.keys.get(k), self.manifest.slices.get(k)) else { return Err(BundleError::Slices) };
             entry.reads.iter().chain(&entry.writes).for_each(|t| bound[*t] = true);
-            let publics = slots(&self.manifest, entry)
-                .into_iter()
-                .map(|slot| match slot {
-                    Slot::Context => Ok(context),
-                    Slot::Owner => Ok(owner),
-                    Slot::Read(t) | Slot::Written(t) => self.commitment(t, bundle.tensors[t].as_ref()),
-                })
-                .collect::<Result<_, _>>()?;
-            let mut words = Vec::new();
-            for t in entry.reads.iter().chain(&entry.writes).filter(|t| self.manifest.tensors[**t].kind.is_public()) {
-                words.extend(self.words(&self.manifest.tensors[*t], bundle.tensors[*t].as_ref())?);
-            }
             let failed = |source| BundleError::Proof { slice: k, source };
             let proof: &[Word; Proof::WORDS] = slice_proof.proof.as_slice().try_into().map_err(|_| BundleError::Slices)?;
             let proof = Proof::from_words(proof, key.form()).map_err(failed)?;
-            verify(key, &Statement { publics, words }, &proof).map_err(failed)?;
+            verify(key, &statement, &proof).map_err(failed)?;
         }
         match bundle.tensors.iter().zip(&bound).position(|(tensor, bound)| tensor.is_some() && !bound) {
             Some(t) => Err(unfit(&self.manifest.tensors[t], "no proof of the bundle binds it")),
             None => Ok(()),
         }
+    }
+
+    /// What a proof of slice `k` states, by a bundle that holds the tensors of the slice.
+    ///
+    /// # Errors
+    /// [`BundleError`] for a tensor that is missing or of another kind, for values that are no field elements, and for no such slice.
+    pub fn statement(&self, bundle: &Bundle, k: usize) -> Result<Statement, BundleError> {
+        let entry = self.manifest.slices.get(k).ok_or(BundleError::Slices)?;
+        let of = |t: usize| bundle.tensors.get(t).and_then(Option::as_ref);
+        let publics = slots(&self.manifest, entry)
+            .into_iter()
+            .map(|slot| match slot {
+                Slot::Context => field(&bundle.context, "the context"),
+                Slot::Owner => field(&bundle.owner, "the owner"),
+                Slot::Read(t) | Slot::Written(t) => self.commitment(t, of(t)),
+            })
+            .collect::<Result<_, _>>()?;
+        let mut words = Vec::new();
+        for t in entry.reads.iter().chain(&entry.writes).filter(|t| self.manifest.tensors[**t].kind.is_public()) {
+            words.extend(self.words(&self.manifest.tensors[*t], of(*t))?);
+        }
+        Ok(Statement { publics, words })
+    }
+
+    /// The verifying keys, by slice.
+    pub fn keys(&self) -> &[VerifyingKey] {
+        &self.keys
     }
 
     fn check_model(&self, bundle: &Bundle) -> Result<(), BundleError> {

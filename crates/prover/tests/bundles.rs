@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use zkslice_compiler::{FloatGraph, FloatNode, FloatOp, Options, Value as FloatValue, compile_float};
 use zkslice_formats::{VersionError, hex0x, keccak};
 use zkslice_graph::{Dense, Encoding, Function, Graph, Input, Node, Op, Port, Relu, Requant, Samples, Scale, Table, Tensor};
-use zkslice_prover::{Bound, Bundle, BundleError, Inference, Openings, Proven, ProverError, Verifier, Word, encode_request, prove};
+use zkslice_prover::{
+    Bound, Bundle, BundleError, Inference, Openings, Proven, ProverError, Verifier, Word, encode_request, execute, prove,
+};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, TensorKind, setup, setup_again};
 
 /// Three dense layers with ReLUs between them: 12 → 8 → 8 → 4, a table of 8 bits.
@@ -455,12 +457,55 @@ fn slices_proven_apart_compose() {
     let boundary = world.package.manifest().slices[1].reads[0];
     let mut changed = openings.clone();
     changed.tensors[boundary].as_mut().unwrap().values[0] ^= 1;
+    let refused = prove(&world.package, Inference { openings: changed.clone(), ..start.clone() }, 1..2, &mut rng, |_| ());
+    assert!(matches!(refused, Err(ProverError::Input { reason, .. }) if reason.contains("another inference")));
+    world.package.manifest().slices[1].writes.iter().for_each(|t| changed.tensors[*t] = None);
     let forged = prove(&world.package, Inference { openings: changed, ..start }, 1..2, &mut rng, |_| ()).unwrap();
     let mut bundle = whole.clone();
     bundle.proofs[1] = forged.bundle.proofs[0].clone();
     assert!(world.verifier.verify(&bundle).is_err());
     bundle.tensors[boundary] = forged.bundle.tensors[boundary].clone();
     assert!(world.verifier.verify(&bundle).is_err());
+}
+
+/// Executed once, an inference is proven by whoever has its openings, each slice apart and in any order.
+#[test]
+fn an_executed_inference_is_proven_in_any_order() {
+    for mode in [InputMode::Public, InputMode::Private] {
+        let world = world(mode);
+        let mut rng = StdRng::seed_from_u64(6);
+        let owner = world.proven.bundle.owner;
+        let mut inference = Inference { context: word(7), owner, ..Inference::of_inputs(&world.package, world.inputs.clone()).unwrap() };
+        let bound = execute(&world.package, &mut inference, &mut rng).unwrap();
+        // Salts are drawn once; a second look changes nothing.
+        let before = inference.clone();
+        assert_eq!(execute(&world.package, &mut inference, &mut rng).unwrap(), bound);
+        assert_eq!(inference, before);
+        let mut whole: Option<Bundle> = None;
+        for k in [2, 0, 1] {
+            let proven = prove(&world.package, inference.clone(), k..k + 1, &mut rng, |_| ()).unwrap();
+            assert_eq!(proven.openings, inference.openings);
+            match &mut whole {
+                None => whole = Some(proven.bundle),
+                Some(whole) => whole.join(proven.bundle).unwrap(),
+            }
+        }
+        let whole = whole.unwrap();
+        assert_eq!(whole.tensors, bound.into_iter().map(Some).collect::<Vec<_>>());
+        assert_eq!(world.verifier.verify(&whole).unwrap(), world.verifier.verify(&world.proven.bundle).unwrap());
+        // Each inference has salts of its own (rule G6).
+        let mut again = Inference { context: word(7), owner, ..Inference::of_inputs(&world.package, world.inputs.clone()).unwrap() };
+        execute(&world.package, &mut again, &mut rng).unwrap();
+        for (one, other) in again.openings.tensors.iter().flatten().zip(inference.openings.tensors.iter().flatten()) {
+            assert!(one.values == other.values && (one.salt.is_none() || one.salt != other.salt));
+        }
+        // Openings of another inference are not mixed in.
+        let mut mixed = inference.clone();
+        mixed.openings.tensors[0].as_mut().unwrap().values[3] ^= 1;
+        assert!(matches!(execute(&world.package, &mut mixed, &mut rng), Err(ProverError::Input { .. })));
+        let mut nothing = Inference { openings: Openings::empty(1), ..inference.clone() };
+        assert!(matches!(execute(&world.package, &mut nothing, &mut rng), Err(ProverError::Missing { slice: 0, .. })));
+    }
 }
 
 /// Outputs around a million, a step of which is more than 2^64 units of 10^−18: compiled, packed, proven and decoded.

@@ -8,10 +8,12 @@ use alloy::network::EthereumWallet;
 use alloy::primitives::U256;
 use alloy::providers::{Provider, ProviderBuilder};
 use alloy::signers::local::PrivateKeySigner;
+use ark_std::rand::rngs::OsRng;
 use serde_json::{Value, json};
 use zkslice_chain::bindings::BundleVerifier;
 use zkslice_chain::{Chain, DeployPlan, Deployer};
-use zkslice_prover::Bundle;
+use zkslice_groth16::{Proof, Statement, verify, verify_batch};
+use zkslice_prover::{Bundle, Verifier, Word};
 use zkslice_slicer::Package;
 
 use super::anvil::Anvil;
@@ -21,8 +23,15 @@ use crate::output::Output;
 
 /// Measure models: rows, setup, prove, verify, memory, proof bytes and gas. Times are medians, each run a process of its own.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  zkslice bench tests/models/lenet5_avg\n  zkslice bench tests/models/lenet5_avg --slices 3 --private")]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:\n  zkslice bench tests/models/lenet5_avg\n  zkslice bench tests/models/lenet5_avg --slices 3 --private\n  \
+                  zkslice bench verify tests/models/mlp_784 --batch 64"
+)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Folders with model.onnx, samples.json and input.json.
     #[arg(required = true)]
     models: Vec<PathBuf>,
@@ -37,8 +46,33 @@ pub(crate) struct Args {
     runs: usize,
 }
 
+/// Measure a part.
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    Verify(VerifyArgs),
+}
+
+/// Measure the verification of many proofs of one key together, against each alone, by turns in this process; with one bad proof, too.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  zkslice bench verify tests/models/mlp_784 --batch 64")]
+struct VerifyArgs {
+    /// Folder with model.onnx, samples.json and input.json.
+    model: PathBuf,
+    /// Proofs that are verified together.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=4096))]
+    batch: u32,
+    /// Runs.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+}
+
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let folder = std::env::temp_dir().join(format!("zkslice-bench-{}", std::process::id()));
+    if let Some(Part::Verify(args)) = &args.part {
+        let measured = verification(args, &folder, output);
+        let _ = std::fs::remove_dir_all(&folder);
+        return measured.map(|()| ExitCode::SUCCESS);
+    }
     let mut rows = Vec::new();
     let result = args.models.iter().try_for_each(|model| {
         let spinner = output.spinner(&model.display().to_string());
@@ -112,6 +146,69 @@ fn measure(model: &Path, folder: &Path, args: &Args) -> Result<Value, CliError> 
         "prove_seconds": field(&proofs, "seconds"), "peak_bytes": field(&proofs, "peak_bytes"),
         "verify_seconds": field(&checks, "seconds"), "key_bytes": key_bytes, "proof_bytes": 320 * opened.slice_count(), "gas": gas,
     }))
+}
+
+/// A folder's model with keys, one slice: the package, and the words of the folder.
+fn packaged(model: &Path, folder: &Path) -> Result<(String, String), CliError> {
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    let package = text(folder.join("package"));
+    let (onnx, samples, input) = (text(model.join("model.onnx")), text(model.join("samples.json")), text(model.join("input.json")));
+    std::fs::create_dir_all(folder).map_err(|e| CliError::failed(format!("{}: {e}", folder.display())))?;
+    zkslice(&["compile", &onnx, "--samples", &samples, "--slices", "1", "-o", &package])?;
+    zkslice(&["setup", &package])?;
+    Ok((package, input))
+}
+
+fn verification(args: &VerifyArgs, folder: &Path, output: &Output) -> Result<(), CliError> {
+    let (package, input) = packaged(&args.model, folder)?;
+    let verifier = Verifier::new(&Package::open(Path::new(&package))?)?;
+    let key = &verifier.keys()[0];
+    let bundle = folder.join("bundle.json");
+    let progress = output.bar(args.batch as usize, "proofs");
+    let prove = |context: u32| {
+        let (context, path) = (format!("{:#x}", context + 1), bundle.to_string_lossy());
+        zkslice(&["prove", &package, "--input", &input, "--context", &context, "-o", &path])?;
+        progress.inc(1);
+        let bundle = Bundle::from_json(&read(&bundle)?)?;
+        let words = bundle.proofs[0].proof.as_slice().try_into().map_err(|_| CliError::failed("a proof has ten words".to_owned()))?;
+        Ok((verifier.statement(&bundle, 0)?, words))
+    };
+    let proofs = (0..args.batch).map(prove).collect::<Result<Vec<(Statement, [Word; Proof::WORDS])>, CliError>>()?;
+    progress.finish_and_clear();
+    let mut with_bad = proofs.clone();
+    let bad = (with_bad.len() - 1) / 3;
+    // What another proof states.
+    with_bad[bad].1 = proofs[bad + 1].1;
+    let seconds = |work: &mut dyn FnMut() -> bool| {
+        let start = std::time::Instant::now();
+        if work() { Ok(start.elapsed().as_secs_f64()) } else { Err(CliError::failed("a verdict is wrong".to_owned())) }
+    };
+    let (mut alone, mut together, mut one_bad) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..args.runs {
+        alone.push(seconds(&mut || {
+            let verified = |(statement, words): &(Statement, [Word; Proof::WORDS])| {
+                Proof::from_words(words, key.form()).is_ok_and(|proof| verify(key, statement, &proof).is_ok())
+            };
+            proofs.iter().all(verified)
+        })?);
+        together.push(seconds(&mut || verify_batch(key, &proofs, &mut OsRng).iter().all(Result::is_ok))?);
+        one_bad.push(seconds(&mut || {
+            let verdicts = verify_batch(key, &with_bad, &mut OsRng);
+            verdicts.iter().enumerate().all(|(index, verdict)| verdict.is_err() == (index == bad))
+        })?);
+    }
+    let [alone, together, one_bad] = [alone, together, one_bad].map(median);
+    let each = |seconds: f64| 1e3 * seconds / f64::from(args.batch);
+    let lines = [
+        format!("{} proofs of one key: {:.2} ms each alone, {:.2} ms together", args.batch, each(alone), each(together)),
+        format!("together in {:.3} of the time; with one bad proof in {:.3}", together / alone, one_bad / alone),
+    ];
+    let object = json!({
+        "batch": args.batch, "alone_seconds": alone, "together_seconds": together, "one_bad_seconds": one_bad,
+        "ratio": together / alone, "one_bad_ratio": one_bad / alone,
+    });
+    output.result(&object, &lines);
+    Ok(())
 }
 
 /// Gas of one transaction straight to `BundleVerifier`.
