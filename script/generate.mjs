@@ -19,10 +19,10 @@ const STEPS = {
     build: ["script/forge", "build"],
     makers: ["script/generate/abi.mjs", "script/generate/snapshots.mjs", "tests/solidity/simulate.mjs"],
   },
-  // Verifiers, an export, real bundles, vectors, circuits' digests, the table of operators.
+  // Verifiers, an export, real bundles, vectors, circuits' digests, the table of operators; messages of the network.
   rust: {
     build: [cargo, "build", "--locked", "--release", "--workspace", "--examples"],
-    makers: ["target/release/examples/generate"],
+    makers: ["target/release/examples/generate", "target/release/examples/network_vectors"],
   },
   // Figures of tests that run on the files above.
   gas: { makers: ["script/generate/gas.mjs"] },

@@ -1,0 +1,6 @@
+//! What nodes say to each other. One binary, since each would link everything again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod messages;
+mod wire;
