@@ -5,11 +5,13 @@
 //! messages   what is signed, so that a contract can judge it: EIP-712 structs
 //! identity   who signed: secp256k1 addresses
 //! wire       frames: a kind, a length within the kind's cap, a body
+//! score      what a proof is worth
 //! ```
 
 mod error;
 mod identity;
 pub mod messages;
+pub mod score;
 pub mod wire;
 
 pub use error::{SignatureError, WireError};
