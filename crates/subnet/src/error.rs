@@ -43,3 +43,35 @@ pub enum WireError {
     #[error("the body of a frame of {0:?} is not its content's encoding")]
     Body(crate::wire::Kind),
 }
+
+/// Why a connection comes to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// The other end is of another network, or scores otherwise.
+    #[error("the other end has another {what}: {found}, not {expected}")]
+    Differs {
+        /// What differs.
+        what: &'static str,
+        /// What is here.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The other end has this node's own address.
+    #[error("the other end has this node's own address {0}: each process needs a key of its own")]
+    Itself(Address),
+    /// The other end is not who was to be there.
+    #[error("{found} is at the other end, not {expected}")]
+    Unexpected {
+        /// Who was to be there.
+        expected: Address,
+        /// Who says to be.
+        found: Address,
+    },
+    /// Its signature is none of it.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// What it signed was for another connection, another peer or another role.
+    #[error("the other end signed a session that is not this one")]
+    AnotherSession,
+}

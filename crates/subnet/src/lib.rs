@@ -5,14 +5,17 @@
 //! messages   what is signed, so that a contract can judge it: EIP-712 structs
 //! identity   who signed: secp256k1 addresses
 //! wire       frames: a kind, a length within the kind's cap, a body
+//! handshake  who is at the other end of a connection
 //! score      what a proof is worth
 //! ```
 
 mod error;
+mod handshake;
 mod identity;
 pub mod messages;
 pub mod score;
 pub mod wire;
 
-pub use error::{SignatureError, WireError};
+pub use error::{HandshakeError, SignatureError, WireError};
+pub use handshake::{Greeted, Handshake, Peer};
 pub use identity::{Network, Node, Signed};

@@ -155,6 +155,10 @@ bodies!(Hello, Capacity, Work, Accept, Decline, Cancel, Progress, Ping);
 /// What both say first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
+    /// Who speaks, which its signed session proves.
+    pub node: Address,
+    /// Drawn for this connection.
+    pub random: B256,
     /// Program and version, for logs.
     pub software: String,
     /// Where the network's nodes are registered.
