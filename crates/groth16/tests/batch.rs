@@ -118,7 +118,7 @@ fn every_culprit_is_named() {
             break point;
         }
     };
-    let kinds: [&dyn Fn(&Item) -> Item; 8] = [
+    let kinds: [&dyn Fn(&Item) -> Item; 10] = [
         &|item| moved(item, |proof| plus(&mut proof.c2, G1Affine::generator())),
         &|item| moved(item, |proof| proof.a = -proof.a),
         &|item| moved(item, |proof| proof.b = outside),
@@ -127,6 +127,13 @@ fn every_culprit_is_named() {
         &|item| (Statement { publics: vec![item.0.publics[0] + Fr::one(), item.0.publics[1]], ..item.0.clone() }, item.1),
         &|item| (Statement { words: vec![Fr::from(1u64 << 40); item.0.words.len()], ..item.0.clone() }, item.1),
         &|item| (Statement { publics: Vec::new(), ..item.0.clone() }, item.1),
+        // Two things at once: the one is named that is named for a proof alone.
+        &|item| (Statement { publics: Vec::new(), ..item.0.clone() }, moved(item, |proof| proof.b = outside).1),
+        &|item| {
+            let mut words = moved(item, |proof| proof.b = outside).1;
+            words[9][31] ^= 1;
+            (item.0.clone(), words)
+        },
     ];
     for _ in 0..60 {
         let share = [0.1, 0.5, 0.95][rng.gen_range(0..3)];
@@ -143,11 +150,53 @@ fn every_culprit_is_named() {
     assert!(bad(of, &[honest[3].clone(), again, honest[0].clone()]).is_empty());
 }
 
+/// More culprits than are worth a search: the others are looked at one by one.
+#[test]
+fn many_culprits_among_many_are_named() {
+    let (key, _, mut rng) = keys();
+    let honest = honest(&key, 8, &mut rng);
+    let items: Vec<Item> = honest.iter().cycle().take(100).cloned().collect();
+    for every in [1, 2, 3, 50] {
+        let mut items = items.clone();
+        let wanted: Vec<usize> = (0..items.len()).step_by(every).collect();
+        wanted.iter().for_each(|index| items[*index].1 = honest[(index + 1) % 8].1);
+        assert_eq!(bad(key.verifying_key(), &items), wanted);
+    }
+}
+
+/// A generator that gives nothing but zeros makes no coefficient zero, which would take anything.
+#[test]
+fn coefficients_are_not_zero() {
+    struct Zeros;
+    impl rand_core::RngCore for Zeros {
+        fn next_u32(&mut self) -> u32 {
+            0
+        }
+        fn next_u64(&mut self) -> u64 {
+            0
+        }
+        fn fill_bytes(&mut self, dest: &mut [u8]) {
+            dest.fill(0);
+        }
+        fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core::Error> {
+            dest.fill(0);
+            Ok(())
+        }
+    }
+    impl rand_core::CryptoRng for Zeros {}
+    let (key, _, mut rng) = keys();
+    let mut items = honest(&key, 3, &mut rng);
+    items[1].1 = items[0].1;
+    assert_eq!(verify_batch(key.verifying_key(), &items, &mut Zeros), [Ok(()), Err(VerifyError::Invalid), Ok(())]);
+}
+
 #[test]
 fn a_key_that_is_not_safe_takes_no_batch() {
     let (key, _, mut rng) = keys();
-    let items = honest(&key, 2, &mut rng);
+    let mut items = honest(&key, 2, &mut rng);
     let mut unsafe_key = key.verifying_key().clone();
     unsafe_key.delta1 = Some(unsafe_key.delta2);
-    assert!(verify_batch(&unsafe_key, &items, &mut rng).iter().all(|verdict| matches!(verdict, Err(VerifyError::UnsafeKey(_)))));
+    assert!(verdicts(&unsafe_key, &items).iter().all(|verdict| matches!(verdict, Err(VerifyError::UnsafeKey(_)))));
+    items[0].1[0][31] ^= 1;
+    assert!(matches!(verdicts(&unsafe_key, &items)[..], [Err(VerifyError::Encoding(_)), Err(VerifyError::UnsafeKey(_))]));
 }

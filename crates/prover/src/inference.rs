@@ -28,6 +28,10 @@ pub struct Inference {
     pub owner: Word,
     /// Values of all wires, where the package holds a circuit of others; none for a model.
     pub witness: Option<Vec<Fr>>,
+    /// Whether the openings hold what slices write too, and the salts that commit to it, as [`execute`] leaves them. Say so only of openings
+    /// that one draws the salts of or trusts: whoever chose the salt of a tensor tests guesses of it. Otherwise openings of what a slice
+    /// writes are replaced, with salts of their own.
+    pub executed: bool,
 }
 
 impl Inference {
@@ -157,6 +161,7 @@ fn parse(text: &str, what: &str) -> Result<Word, ProverError> {
 /// [`ProverError::Input`] for a missing or unfit input.
 pub fn encode_request(package: &Package, inference: &mut Inference, rng: &mut dyn CryptoRngCore) -> Result<Vec<Bound>, ProverError> {
     let owner = scalar(&inference.owner, "owner")?;
+    inference.openings.tensors.resize(package.manifest().tensors.len(), None);
     let inputs = package.manifest().tensors.iter().zip(&mut inference.openings.tensors).filter(|(t, _)| t.kind.is_input());
     inputs.map(|(tensor, opening)| bind(tensor, opening.as_mut(), owner, rng)).collect()
 }
@@ -174,18 +179,19 @@ fn bind(tensor: &TensorEntry, opening: Option<&mut Opening>, owner: Fr, rng: &mu
 }
 
 /// Computes an inference by the integer executor, or takes it from the witness of a circuit of others, and proves nothing: the values of
-/// all tensors, the salts of those that are committed, drawn where there is none, and what contracts see of each. From its openings every
-/// slice can be [proven](prove) apart, in any order.
+/// all tensors, the salts of those that are committed, and what contracts see of each. From the inference as it is then every slice can be
+/// [proven](prove) apart, in any order. Of one that was executed before, nothing changes.
 ///
 /// # Errors
-/// [`ProverError::Execute`] where the input saturates a node; [`ProverError::Input`] for a missing or unfit input, and for openings of
-/// other tensors that hold other values than are computed.
+/// [`ProverError::Execute`] where the input saturates a node; [`ProverError::Input`] for a missing or unfit input, and for an executed
+/// inference whose openings hold other values than are computed. The inference is then as it was.
 pub fn execute(package: &Package, inference: &mut Inference, rng: &mut dyn CryptoRngCore) -> Result<Vec<Bound>, ProverError> {
     let manifest = package.manifest();
     let owner = scalar(&inference.owner, "owner")?;
-    inference.openings.tensors.resize(manifest.tensors.len(), None);
+    let mut openings = inference.openings.clone();
+    openings.tensors.resize(manifest.tensors.len(), None);
     for (k, slice) in manifest.slices.iter().enumerate() {
-        let inputs = values_read(package, &inference.openings, k)?;
+        let inputs = values_read(package, &openings, k)?;
         let outputs = match package.foreign() {
             Some(circuit) => foreign_values(circuit, inference.witness.as_ref(), &inputs)?.1.split_off(inputs.len()),
             None => {
@@ -195,10 +201,13 @@ pub fn execute(package: &Package, inference: &mut Inference, rng: &mut dyn Crypt
             }
         };
         for (t, values) in slice.writes.iter().zip(outputs) {
-            write(&manifest.tensors[*t], &mut inference.openings.tensors[*t], values)?;
+            write(&manifest.tensors[*t], &mut openings.tensors[*t], values, inference.executed)?;
         }
     }
-    manifest.tensors.iter().zip(&mut inference.openings.tensors).map(|(t, opening)| bind(t, opening.as_mut(), owner, rng)).collect()
+    let tensors = manifest.tensors.iter().zip(&mut openings.tensors);
+    let bound = tensors.map(|(t, opening)| bind(t, opening.as_mut(), owner, rng)).collect::<Result<_, _>>()?;
+    (inference.openings, inference.executed) = (openings, true);
+    Ok(bound)
 }
 
 /// The values of what a slice reads.
@@ -209,15 +218,15 @@ fn values_read(package: &Package, openings: &Openings, k: usize) -> Result<Vec<V
     reads.map(|t| openings.tensors[*t].as_ref().map(|o| o.values.clone()).ok_or_else(|| missing(*t))).collect()
 }
 
-/// Notes what a slice computed. Of an inference that has been executed the opening is there, with its salt.
-fn write(tensor: &TensorEntry, opening: &mut Option<Opening>, values: Vec<i64>) -> Result<(), ProverError> {
+/// Notes what a slice computed. Of an executed inference the opening is there, with its salt.
+fn write(tensor: &TensorEntry, opening: &mut Option<Opening>, values: Vec<i64>, executed: bool) -> Result<(), ProverError> {
     match opening {
-        Some(known) if known.values != values => {
+        Some(known) if executed && known.values != values => {
             let reason = "its opening holds other values than are computed from the inputs: they are of another inference".into();
             Err(ProverError::Input { input: tensor.name.clone(), reason })
         }
-        Some(_) => Ok(()),
-        None => {
+        Some(_) if executed => Ok(()),
+        _ => {
             *opening = Some(Opening { values, salt: None });
             Ok(())
         }
@@ -226,11 +235,12 @@ fn write(tensor: &TensorEntry, opening: &mut Option<Opening>, values: Vec<i64>) 
 
 /// Proves some slices of an inference, in order. `progress(slice)` is called before each.
 ///
-/// Salts are drawn for every committed tensor that has none: fresh for each inference and boundary (rule G6).
+/// Salts are drawn for every tensor that is written, and for inputs that have none: fresh for each inference and boundary (rule G6). Those of
+/// an [executed](Inference::executed) inference are there already.
 ///
 /// # Errors
 /// [`ProverError::Execute`] where the input saturates a node; [`ProverError::Missing`] where a slice's reads are not known;
-/// [`ProverError::Input`] where openings of what it writes hold other values than it computes.
+/// [`ProverError::Input`] where the openings of an executed inference hold other values than are computed.
 pub fn prove(
     package: &Package,
     inference: Inference,
@@ -273,8 +283,8 @@ fn prove_slices(
         }
         for t in &written {
             salts.push(match &mut inference.openings.tensors[*t] {
-                Some(known) => salt(known, rng)?,
-                None => Fr::rand(rng),
+                Some(known) if inference.executed => salt(known, rng)?,
+                _ => Fr::rand(rng),
             });
         }
         let border = BorderValues { context, owner, salts };
@@ -286,7 +296,7 @@ fn prove_slices(
             }
         };
         for (t, values) in slice.writes.iter().zip(outputs) {
-            write(&manifest.tensors[*t], &mut inference.openings.tensors[*t], values)?;
+            write(&manifest.tensors[*t], &mut inference.openings.tensors[*t], values, inference.executed)?;
         }
         let first = witness.publics.len() - border.salts.len();
         for ((t, salt), commitment) in read.iter().chain(&written).zip(&border.salts).zip(&witness.publics[first..]) {

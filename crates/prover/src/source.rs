@@ -112,7 +112,7 @@ impl LocalProver {
             };
             *slot = Some(opening);
         }
-        Ok(Inference { openings, context: job.context, owner: job.owner, witness: None })
+        Ok(Inference { openings, context: job.context, owner: job.owner, ..Inference::default() })
     }
 
     fn opening(&self, commitment: &Word) -> Result<Opening, ProverError> {

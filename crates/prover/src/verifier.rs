@@ -88,7 +88,8 @@ impl Verifier {
         }
     }
 
-    /// What a proof of slice `k` states, by a bundle that holds the tensors of the slice.
+    /// What a proof of slice `k` states, by a bundle that holds the tensors of the slice. Nothing else of the bundle is looked at, neither
+    /// its model nor an owner that the slice does not read: that is for [`Verifier::verify`], once all slices are there.
     ///
     /// # Errors
     /// [`BundleError`] for a tensor that is missing or of another kind, for values that are no field elements, and for no such slice.

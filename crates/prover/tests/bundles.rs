@@ -457,9 +457,9 @@ fn slices_proven_apart_compose() {
     let boundary = world.package.manifest().slices[1].reads[0];
     let mut changed = openings.clone();
     changed.tensors[boundary].as_mut().unwrap().values[0] ^= 1;
-    let refused = prove(&world.package, Inference { openings: changed.clone(), ..start.clone() }, 1..2, &mut rng, |_| ());
+    let executed = Inference { openings: changed.clone(), executed: true, ..start.clone() };
+    let refused = prove(&world.package, executed, 1..2, &mut rng, |_| ());
     assert!(matches!(refused, Err(ProverError::Input { reason, .. }) if reason.contains("another inference")));
-    world.package.manifest().slices[1].writes.iter().for_each(|t| changed.tensors[*t] = None);
     let forged = prove(&world.package, Inference { openings: changed, ..start }, 1..2, &mut rng, |_| ()).unwrap();
     let mut bundle = whole.clone();
     bundle.proofs[1] = forged.bundle.proofs[0].clone();
@@ -502,10 +502,37 @@ fn an_executed_inference_is_proven_in_any_order() {
         // Openings of another inference are not mixed in.
         let mut mixed = inference.clone();
         mixed.openings.tensors[0].as_mut().unwrap().values[3] ^= 1;
+        let before = mixed.clone();
         assert!(matches!(execute(&world.package, &mut mixed, &mut rng), Err(ProverError::Input { .. })));
+        assert_eq!(mixed, before, "nothing of what failed stays");
         let mut nothing = Inference { openings: Openings::empty(1), ..inference.clone() };
         assert!(matches!(execute(&world.package, &mut nothing, &mut rng), Err(ProverError::Missing { slice: 0, .. })));
     }
+}
+
+/// Whoever hands on openings plants no salt for what the next prover writes: by a salt that he chose he would see on chain whether his guess
+/// of the next one's own input was right (rule G6).
+#[test]
+fn attack_g6_planted_salts() {
+    let world = world(InputMode::Private);
+    let mut rng = StdRng::seed_from_u64(7);
+    let start = Inference { context: word(7), owner: word(9), ..Inference::of_inputs(&world.package, world.inputs.clone()).unwrap() };
+    let mut planted = start.clone();
+    let bound = execute(&world.package, &mut planted, &mut rng).unwrap();
+    let proven = prove(&world.package, Inference { executed: false, ..planted.clone() }, 1..2, &mut rng, |_| ()).unwrap();
+    for t in &world.package.manifest().slices[1].writes {
+        assert_ne!(proven.bundle.tensors[*t].as_ref(), Some(&bound[*t]));
+    }
+    // The openings of one proof, used for another: what slices write is committed to anew.
+    let again = Inference { context: word(8), openings: proven.openings, ..start };
+    let again = prove(&world.package, again, 0..3, &mut rng, |_| ()).unwrap();
+    for slice in &world.package.manifest().slices[..2] {
+        for t in &slice.writes {
+            assert!(again.bundle.tensors[*t] != proven.bundle.tensors[*t] && again.bundle.tensors[*t].as_ref() != Some(&bound[*t]));
+        }
+    }
+    let mut nothing = Inference { openings: Openings::empty(0), ..Inference::default() };
+    assert!(matches!(encode_request(&world.package, &mut nothing, &mut rng), Err(ProverError::Input { .. })));
 }
 
 /// Outputs around a million, a step of which is more than 2^64 units of 10^−18: compiled, packed, proven and decoded.

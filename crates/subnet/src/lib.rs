@@ -7,6 +7,7 @@
 //! wire       frames: a kind, a length within the kind's cap, a body
 //! handshake  who is at the other end of a connection
 //! score      what a proof is worth
+//! validator  verifies every proof
 //! ```
 
 mod error;
@@ -14,6 +15,7 @@ mod handshake;
 mod identity;
 pub mod messages;
 pub mod score;
+pub mod validator;
 pub mod wire;
 
 pub use error::{HandshakeError, SignatureError, WireError};

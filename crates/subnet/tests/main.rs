@@ -5,4 +5,5 @@
 mod handshake;
 mod messages;
 mod score;
+mod verification;
 mod wire;

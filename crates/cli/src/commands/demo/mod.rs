@@ -192,7 +192,7 @@ async fn on_chain(args: &Args, package: Package, narrator: &Narrator<'_>) -> Res
     let beneficiary = relayer_key.address();
     let prove_for = |request: &Requested, openings: &Openings| -> Result<Bundle, CliError> {
         let context = context::context(31337, deployment.oracle, &request.request, request.requester, request.nonce, beneficiary);
-        let inference = Inference { openings: openings.clone(), context: context.0, owner: inference.owner, witness: None };
+        let inference = Inference { openings: openings.clone(), context: context.0, owner: inference.owner, ..Inference::default() };
         Ok(prove(&package, inference, 0..package.slice_count(), &mut OsRng, |_| ())?.bundle)
     };
     let cases = tamper::Cases {

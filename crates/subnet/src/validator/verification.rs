@@ -1,0 +1,185 @@
+//! Every proof is verified, in batches of one key.
+//!
+//! A batch goes when it is full or when its first proof has waited long enough. A miner with an invalid proof goes through batches of its
+//! own for a day, so that it costs nobody else a search for the culprit. Where more comes than can be verified, whoever asks waits: no
+//! proof is taken unseen.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256};
+use ark_std::rand::rngs::OsRng;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use zkslice_groth16::{Proof, Statement, VerifyError, VerifyingKey, verify_batch};
+
+/// Proofs of a full batch: beyond, each proof's own pairing is all of its cost.
+const FULL: usize = 64;
+/// How long the first proof of a batch waits for others.
+const WAIT: Duration = Duration::from_millis(10);
+/// How long a miner that handed in an invalid proof has batches of its own.
+const SUSPECT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Miners that are remembered so; beyond, those whose time is up first are forgotten.
+const MOST_SUSPECTS: usize = 1 << 16;
+/// Batches that are verified side by side, each on all cores: while one is read the other computes.
+const SIDE_BY_SIDE: usize = 2;
+
+/// A verifying key, and the hash that its proofs are collected by.
+#[derive(Debug)]
+pub struct Key {
+    hash: B256,
+    key: VerifyingKey,
+}
+
+impl Key {
+    /// Of a slice.
+    pub fn new(key: VerifyingKey) -> Self {
+        Self { hash: B256::from(key.hash()), key }
+    }
+}
+
+/// The verification has ended, and there is no verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the verification has been stopped")]
+pub struct Stopped;
+
+/// What was verified so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Batches.
+    pub batches: u64,
+    /// Proofs in them.
+    pub proofs: u64,
+    /// Proofs that do not hold.
+    pub invalid: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Until when a miner is suspect.
+    suspects: Mutex<HashMap<Address, Instant>>,
+    batches: AtomicU64,
+    proofs: AtomicU64,
+    invalid: AtomicU64,
+}
+
+impl Shared {
+    fn is_suspect(&self, miner: Address, now: Instant) -> bool {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner).get(&miner).is_some_and(|until| *until > now)
+    }
+
+    fn suspect(&self, miner: Address, now: Instant) {
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        suspects.insert(miner, now + SUSPECT);
+        if suspects.len() > MOST_SUSPECTS {
+            suspects.retain(|_, until| *until > now);
+        }
+        if suspects.len() > MOST_SUSPECTS
+            && let Some(first) = suspects.iter().min_by_key(|(_, until)| **until).map(|(miner, _)| *miner)
+        {
+            suspects.remove(&first);
+        }
+    }
+}
+
+/// One proof to be verified.
+struct Check {
+    key: Arc<Key>,
+    miner: Address,
+    item: (Statement, [[u8; 32]; Proof::WORDS]),
+    verdict: oneshot::Sender<Result<(), VerifyError>>,
+}
+
+/// What proofs are collected by: the key, and a suspect miner.
+type Lane = (B256, Option<Address>);
+
+/// Verifies proofs as they come. Dropping it, and every clone, lets what was taken end and takes no more.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    checks: mpsc::Sender<Check>,
+    shared: Arc<Shared>,
+}
+
+impl Verification {
+    /// Begins on the current runtime; so many proofs may wait.
+    pub fn start(waiting: usize) -> Self {
+        let (checks, incoming) = mpsc::channel(waiting.max(1));
+        let shared = Arc::new(Shared::default());
+        tokio::spawn(collect(incoming, Arc::clone(&shared)));
+        Self { checks, shared }
+    }
+
+    /// The verdict on a miner's proof: what reading its words and verifying it alone gives. Waits where too many are waiting.
+    ///
+    /// # Errors
+    /// [`Stopped`] if the runtime ends before there is a verdict.
+    pub async fn check(
+        &self,
+        key: &Arc<Key>,
+        miner: Address,
+        statement: Statement,
+        proof: [[u8; 32]; Proof::WORDS],
+    ) -> Result<Result<(), VerifyError>, Stopped> {
+        let (verdict, answer) = oneshot::channel();
+        let check = Check { key: Arc::clone(key), miner, item: (statement, proof), verdict };
+        self.checks.send(check).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// What was verified so far.
+    pub fn counts(&self) -> Counts {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Counts { batches: of(&self.shared.batches), proofs: of(&self.shared.proofs), invalid: of(&self.shared.invalid) }
+    }
+}
+
+async fn collect(mut incoming: mpsc::Receiver<Check>, shared: Arc<Shared>) {
+    let mut lanes: HashMap<Lane, (Instant, Vec<Check>)> = HashMap::new();
+    let free = Arc::new(Semaphore::new(SIDE_BY_SIDE));
+    loop {
+        let due = lanes.iter().min_by_key(|(_, (due, _))| *due).map(|(lane, (due, _))| (*lane, *due));
+        let full = tokio::select! {
+            // What is due goes first: a flood for one key delays no other.
+            biased;
+            () = async { sleep_until(due.map_or_else(Instant::now, |(_, due)| due)).await }, if due.is_some() => due.map(|(lane, _)| lane),
+            check = incoming.recv() => match check {
+                Some(check) => {
+                    let now = Instant::now();
+                    let lane = (check.key.hash, Some(check.miner).filter(|miner| shared.is_suspect(*miner, now)));
+                    let (_, checks) = lanes.entry(lane).or_insert_with(|| (now + WAIT, Vec::with_capacity(FULL)));
+                    checks.push(check);
+                    Some(lane).filter(|_| checks.len() >= FULL)
+                }
+                None if lanes.is_empty() => return,
+                // Nobody asks any more: what was taken ends.
+                None => due.map(|(lane, _)| lane),
+            },
+        };
+        if let Some((_, checks)) = full.and_then(|lane| lanes.remove(&lane)) {
+            let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
+            let shared = Arc::clone(&shared);
+            tokio::task::spawn_blocking(move || {
+                verify(&shared, checks);
+                drop(permit);
+            });
+        }
+    }
+}
+
+fn verify(shared: &Shared, checks: Vec<Check>) {
+    let Some(key) = checks.first().map(|check| Arc::clone(&check.key)) else { return };
+    let (items, answers): (Vec<_>, Vec<_>) = checks.into_iter().map(|check| (check.item, (check.miner, check.verdict))).unzip();
+    let verdicts = verify_batch(&key.key, &items, &mut OsRng);
+    shared.batches.fetch_add(1, Ordering::Relaxed);
+    shared.proofs.fetch_add(items.len() as u64, Ordering::Relaxed);
+    for ((miner, answer), verdict) in answers.into_iter().zip(verdicts) {
+        if verdict.is_err() {
+            shared.invalid.fetch_add(1, Ordering::Relaxed);
+            shared.suspect(miner, Instant::now());
+        }
+        // Whoever asked may have gone.
+        let _ = answer.send(verdict);
+    }
+}
