@@ -250,6 +250,26 @@ fn weights_are_proven_from_a_witness_file() {
         assert_eq!(by_program["outputs"], proven["outputs"]);
         assert_eq!(ok!("verify", package, bundle)["outputs"], proven["outputs"]);
     }
+    // A command that is asked to stop takes the program with it, and what that has started.
+    let pids = scene.path("pids");
+    let slow =
+        scene.write("slow", format!("#!/bin/sh\nsleep 321 &\necho $$ $! > {}.part\nmv {0}.part {0}\nwait\n", pids.display()).as_bytes());
+    std::fs::set_permissions(&slow, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(zkslice_tests::zkslice());
+    command.arg("prove").arg(&package).arg("--input").arg(&input).arg("--witness-program").arg(&slow);
+    let mut running = command.arg("-o").arg(scene.path("never.json")).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let wait = |done: &mut dyn FnMut() -> bool| {
+        let tries = std::iter::repeat_with(|| std::thread::sleep(std::time::Duration::from_millis(20))).take(1_000);
+        assert!(tries.into_iter().any(|()| done()), "it goes on");
+    };
+    wait(&mut || pids.exists());
+    assert!(Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap().success());
+    wait(&mut || running.try_wait().unwrap().is_some_and(|status| !status.success()));
+    for pid in std::fs::read_to_string(&pids).unwrap().split_whitespace() {
+        // One that has ended, and that nobody waited for yet, has no command line.
+        wait(&mut || std::fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty()));
+    }
+    assert!(!scene.path("never.json").exists());
     let no_wasm = format!("{} witness {}", zkslice_tests::zkslice().display(), input.display());
     refused!(
         1,

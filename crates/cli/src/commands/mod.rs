@@ -30,12 +30,16 @@ pub(crate) mod witness;
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use alloy::primitives::U256;
 use zkslice_formats::Readers;
 use zkslice_inputs::{Pixels, Slot};
 use zkslice_interop::{Inputs, WitnessProgram, read_inputs};
 use zkslice_prover::WitnessSource;
+use zkslice_relayer::cancel_on_signals;
 use zkslice_slicer::Package;
 
 use crate::error::CliError;
@@ -111,6 +115,32 @@ pub(crate) fn signals(path: &Path) -> Result<Inputs, CliError> {
 pub(crate) fn witness_source(program: &str, inputs: Option<&Path>) -> Result<WitnessSource, CliError> {
     let program = WitnessProgram::parse(program).map_err(|error| CliError::input(error.to_string()))?;
     Ok(WitnessSource { program, inputs: inputs.map(signals).transpose()?.unwrap_or_default() })
+}
+
+/// What tells a running program that the command has been asked to stop. The command itself ends a moment later, wherever it is then.
+pub(crate) struct Interrupted {
+    pub(crate) flag: Arc<AtomicBool>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Interrupted {
+    /// Listens from now on.
+    pub(crate) fn listen() -> Result<Self, CliError> {
+        let (runtime, flag) = (runtime()?, Arc::new(AtomicBool::new(false)));
+        let set = Arc::clone(&flag);
+        let token = {
+            let _entered = runtime.enter();
+            cancel_on_signals().map_err(|e| CliError::failed(format!("signals cannot be listened to: {e}")))?
+        };
+        runtime.spawn(async move {
+            token.cancelled().await;
+            set.store(true, Ordering::Relaxed);
+            // Longer than a program takes to be stopped.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            std::process::exit(130);
+        });
+        Ok(Self { flag, _runtime: runtime })
+    }
 }
 
 /// A 32-byte word given as `0x…` with up to 64 digits.

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 
 use alloy::primitives::{Address, B256};
 use ark_std::rand::rngs::OsRng;
@@ -12,7 +11,9 @@ use zkslice_interop::read_wtns;
 use zkslice_prover::{Bundle, Inference, Openings, ProverError, Verifier, prove};
 use zkslice_slicer::{Package, TensorKind};
 
-use super::{Reading, check_replaceable, field_word, integers, limit_threads, read, signals, witness_source, write, write_secret};
+use super::{
+    Interrupted, Reading, check_replaceable, field_word, integers, limit_threads, read, signals, witness_source, write, write_secret,
+};
 use crate::error::CliError;
 use crate::output::{Numbers, Output};
 
@@ -70,16 +71,17 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     }
     let package = Package::open(&args.package)?;
     let tensors = &package.manifest().tensors;
+    let interrupted = args.witness_program.as_ref().map(|_| Interrupted::listen()).transpose()?;
     let mut inference = match (&args.input, package.foreign()) {
         (Some(path), Some(circuit)) => {
-            let program = args.witness_program.as_deref().ok_or(ProverError::NoWitness)?;
+            let (program, interrupted) = args.witness_program.as_deref().zip(interrupted.as_ref()).ok_or(ProverError::NoWitness)?;
             let inputs = signals(path)?;
             // Names and numbers are checked before a program sees them.
             let integers = circuit.encode(&inputs).map_err(|error| CliError::input(format!("{}: {error}", path.display())))?;
             let mut own = inputs;
             own.retain(|name, _| circuit.private().iter().any(|signal| signal.name == *name));
             let inputs = circuit.program_inputs(&integers, &own).map_err(ProverError::from)?;
-            let wires = witness_source(program, None)?.program.run(&inputs, circuit.r1cs().wires, &AtomicBool::new(false));
+            let wires = witness_source(program, None)?.program.run(&inputs, circuit.r1cs().wires, &interrupted.flag);
             let mut inference = Inference::of_inputs(&package, integers)?;
             inference.witness = Some(wires.map_err(ProverError::from)?);
             inference
