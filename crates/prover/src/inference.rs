@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use ark_bn254::Fr;
 use ark_ff::UniformRand;
+use ark_std::rand::rngs::OsRng;
 use rand_core::CryptoRngCore;
 use zkslice_circuit::gadgets::{commitment_of, pack_values, tensor_tag};
 use zkslice_circuit::{CircuitError, Witness};
@@ -11,7 +12,7 @@ use zkslice_formats::{Word, hex};
 use zkslice_graph::{BorderValues, SliceValues, build_witness, execute as execute_graph};
 use zkslice_groth16::{fr_from_word, fr_to_word, prove as prove_slice};
 use zkslice_interop::ForeignCircuit;
-use zkslice_slicer::{Package, PackageError, Slice, TensorEntry, TensorKind};
+use zkslice_slicer::{Package, PackageError, Slice, SliceEntry, TensorEntry, TensorKind};
 
 use crate::ProverError;
 use crate::bundle::{BUNDLE_VERSION, Bound, Bundle, SliceProof};
@@ -94,6 +95,14 @@ fn words(tensor: &TensorEntry, integers: &[i64]) -> Result<Vec<Fr>, ProverError>
         ProverError::Input { input: tensor.name.clone(), reason }
     })?;
     Ok(pack_values(&digits, tensor.bits))
+}
+
+/// The packed words of a tensor's integers, as contracts have those of public tensors.
+///
+/// # Errors
+/// [`ProverError::Input`] for another number of values, or one that has no digit.
+pub fn pack(tensor: &TensorEntry, integers: &[i64]) -> Result<Vec<Word>, ProverError> {
+    Ok(words(tensor, integers)?.into_iter().map(fr_to_word).collect())
 }
 
 /// The salt of an opening, drawn where there is none.
@@ -191,15 +200,7 @@ pub fn execute(package: &Package, inference: &mut Inference, rng: &mut dyn Crypt
     let mut openings = inference.openings.clone();
     openings.tensors.resize(manifest.tensors.len(), None);
     for (k, slice) in manifest.slices.iter().enumerate() {
-        let inputs = values_read(package, &openings, k)?;
-        let outputs = match package.foreign() {
-            Some(circuit) => foreign_values(circuit, inference.witness.as_ref(), &inputs)?.1.split_off(inputs.len()),
-            None => {
-                let graph = &package.slices()[k].graph;
-                let all = execute_graph(graph, &inputs)?;
-                graph.outputs.iter().map(|port| all[port.tensor].clone()).collect()
-            }
-        };
+        let outputs = outputs(package, &openings, inference.witness.as_ref(), k)?;
         for (t, values) in slice.writes.iter().zip(outputs) {
             write(&manifest.tensors[*t], &mut openings.tensors[*t], values, inference.executed)?;
         }
@@ -208,6 +209,63 @@ pub fn execute(package: &Package, inference: &mut Inference, rng: &mut dyn Crypt
     let bound = tensors.map(|(t, opening)| bind(t, opening.as_mut(), owner, rng)).collect::<Result<_, _>>()?;
     (inference.openings, inference.executed) = (openings, true);
     Ok(bound)
+}
+
+/// Computes one slice of an inference from the openings of what it reads, and commits to what it writes with `salts`, one for each
+/// committed tensor in their order: what contracts see of each of its tensors, by the tensor's place in the wiring. From the inference as it
+/// is then the slice can be [proven](prove), with these salts.
+///
+/// # Errors
+/// [`ProverError::Missing`] and [`ProverError::Input`] for tensors that it reads and that are not there, lack a salt or do not fit, and for
+/// another number of salts; [`ProverError::Execute`] where a node saturates. The inference is then as it was.
+pub fn execute_slice(package: &Package, inference: &mut Inference, k: usize, salts: &[Word]) -> Result<Vec<(usize, Bound)>, ProverError> {
+    let manifest = package.manifest();
+    let owner = scalar(&inference.owner, "owner")?;
+    let slice = slice_of(package, k)?;
+    let mut openings = inference.openings.clone();
+    openings.tensors.resize(manifest.tensors.len(), None);
+    let outputs = outputs(package, &openings, inference.witness.as_ref(), k)?;
+    let input = |t: usize, reason: &str| ProverError::Input { input: manifest.tensors[t].name.clone(), reason: reason.into() };
+    let mut salts = salts.iter();
+    for (t, values) in slice.writes.iter().zip(outputs) {
+        let salt = match manifest.tensors[*t].kind.is_public() {
+            true => None,
+            false => Some(Salt::new(scalar(salts.next().ok_or_else(|| input(*t, "it has no salt"))?, "salt")?)),
+        };
+        openings.tensors[*t] = Some(Opening { values, salt });
+    }
+    if salts.next().is_some() {
+        let reason = format!("slice {k} commits to fewer tensors than there are salts");
+        return Err(ProverError::Malformed { what: "salts".into(), reason });
+    }
+    let mut bound = Vec::new();
+    for t in slice.reads.iter().chain(&slice.writes) {
+        let tensor = &manifest.tensors[*t];
+        let opening = openings.tensors[*t].as_mut().filter(|opening| tensor.kind.is_public() || opening.salt.is_some());
+        // Draws nothing: salts are there.
+        bound.push((*t, bind(tensor, Some(opening.ok_or_else(|| input(*t, "it has no salt"))?), owner, &mut OsRng)?));
+    }
+    (inference.openings, inference.executed) = (openings, true);
+    Ok(bound)
+}
+
+fn slice_of(package: &Package, k: usize) -> Result<&SliceEntry, ProverError> {
+    let slices = &package.manifest().slices;
+    slices.get(k).ok_or_else(|| {
+        let reason = format!("slice {k} does not exist, the package has {}", slices.len());
+        ProverError::Malformed { what: "--slice".into(), reason }
+    })
+}
+
+/// The values of what a slice writes.
+fn outputs(package: &Package, openings: &Openings, witness: Option<&Vec<Fr>>, k: usize) -> Result<Vec<Vec<i64>>, ProverError> {
+    let inputs = values_read(package, openings, k)?;
+    if let Some(circuit) = package.foreign() {
+        return Ok(foreign_values(circuit, witness, &inputs)?.1.split_off(inputs.len()));
+    }
+    let graph = &package.slices()[k].graph;
+    let all = execute_graph(graph, &inputs)?;
+    Ok(graph.outputs.iter().map(|port| all[port.tensor].clone()).collect())
 }
 
 /// The values of what a slice reads.
@@ -267,10 +325,7 @@ fn prove_slices(
     let mut proofs = Vec::new();
     for k in slices {
         progress(k);
-        let Some(slice) = manifest.slices.get(k) else {
-            let reason = format!("slice {k} does not exist, the package has {}", manifest.slices.len());
-            return Err(ProverError::Malformed { what: "--slice".into(), reason });
-        };
+        let slice = slice_of(package, k)?;
         let missing = |t: usize| ProverError::Missing { slice: k, tensor: manifest.tensors[t].name.clone() };
         let inputs = values_read(package, &inference.openings, k)?;
         // Salts of the tensors read, then of those written: drawn where there is none.

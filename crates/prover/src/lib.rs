@@ -17,8 +17,8 @@ mod verifier;
 
 pub use bundle::{BUNDLE_VERSION, Bound, Bundle, SliceProof};
 pub use error::{BundleError, ProverError};
-pub use inference::{Inference, Proven, encode_request, execute, prove};
-pub use openings::{Opening, Openings, opening_file};
+pub use inference::{Inference, Proven, encode_request, execute, execute_slice, pack, prove};
+pub use openings::{Opening, Openings, Salt, opening_file};
 pub use source::{BundleSource, Job, JobInput, LocalProver, WitnessSource};
-pub use verifier::{Verifier, unpack_outputs};
+pub use verifier::{Verifier, unpack, unpack_outputs};
 pub use zkslice_formats::Word;

@@ -39,6 +39,19 @@ impl Salt {
         Self(fr_to_word(salt))
     }
 
+    /// As a word, below r.
+    pub const fn word(&self) -> Word {
+        self.0
+    }
+
+    /// From a word.
+    ///
+    /// # Errors
+    /// [`ProverError::Malformed`] for one that is not below r.
+    pub fn from_word(word: Word) -> Result<Self, ProverError> {
+        Self(word).field().map(Self::new)
+    }
+
     pub(crate) fn field(&self) -> Result<Fr, ProverError> {
         fr_from_word(&self.0, "salt").map_err(|e| ProverError::Malformed { what: "salt".into(), reason: e.to_string() })
     }

@@ -162,6 +162,17 @@ pub fn unpack_outputs(package: &Package, words: &[Word]) -> Result<Vec<Vec<i64>>
     Ok(outputs)
 }
 
+/// The integers behind a tensor's packed words.
+///
+/// # Errors
+/// [`BundleError`]: there are more or fewer words than the tensor has, or one is none of its.
+pub fn unpack(tensor: &TensorEntry, words: &[Word]) -> Result<Vec<i64>, BundleError> {
+    if words.len() != tensor.group().words() {
+        return Err(unfit(tensor, "it has another number of words"));
+    }
+    integers(tensor, &words.iter().map(|word| field(word, "a word")).collect::<Result<Vec<_>, _>>()?)
+}
+
 fn integers(tensor: &TensorEntry, words: &[Fr]) -> Result<Vec<i64>, BundleError> {
     let digits = unpack_values(words, tensor.count(), tensor.bits).ok_or_else(|| unfit(tensor, "a word has bits to spare"))?;
     Ok(tensor.integers(&digits))

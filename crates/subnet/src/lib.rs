@@ -6,6 +6,7 @@
 //! identity   who signed: secp256k1 addresses
 //! wire       frames: a kind, a length within the kind's cap, a body
 //! handshake  who is at the other end of a connection
+//! work       what a slice needs to be proven elsewhere, and its check
 //! score      what a proof is worth
 //! validator  verifies every proof
 //! ```
@@ -17,6 +18,7 @@ pub mod messages;
 pub mod score;
 pub mod validator;
 pub mod wire;
+pub mod work;
 
 pub use error::{HandshakeError, SignatureError, WireError};
 pub use handshake::{Greeted, Handshake, Peer};

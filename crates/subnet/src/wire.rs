@@ -201,6 +201,8 @@ pub struct Work {
     pub commitments: Vec<B256>,
     /// Public words of the whole model, in wiring order; none where the slice reads and writes no public tensor.
     pub words: Vec<B256>,
+    /// keccak256 of all of them, in either case.
+    pub words_hash: B256,
 }
 
 /// A tensor that a slice reads.

@@ -7,3 +7,4 @@ mod messages;
 mod score;
 mod verification;
 mod wire;
+mod work;

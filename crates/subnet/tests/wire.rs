@@ -36,6 +36,7 @@ fn work(reads: usize) -> Work {
         salts: vec![word(5)],
         commitments: vec![word(6); 3],
         words: Vec::new(),
+        words_hash: word(7),
     }
 }
 

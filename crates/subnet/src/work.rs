@@ -1,0 +1,150 @@
+//! What a slice needs to be proven elsewhere, and how its prover knows that it is what the assignment states.
+
+use alloy::primitives::{B256, U256, keccak256};
+use alloy::sol_types::SolValue;
+use zkslice_prover::{Bound, Inference, Opening, Openings, ProverError, Salt, Word, execute_slice, pack, unpack};
+use zkslice_slicer::{Package, TensorEntry};
+
+use crate::messages::Assignment;
+use crate::wire::{Read, Work};
+
+/// Domain tag of statements.
+const STATEMENT: &str = "zkslice/network/statement/v1";
+
+/// Why work is declined: the assignment states something else, or it cannot be proven.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// The package is of another model, or has not the slice.
+    #[error("the assignment is of model {0}, slice {1}, which the package does not hold")]
+    Model(B256, u16),
+    /// A number of parts, or a hash, is not as it has to be.
+    #[error("{0} of the work are not what the assignment states")]
+    Parts(&'static str),
+    /// A tensor has another commitment, or other words, than the work lists.
+    #[error("tensor '{0}' is not bound as the work lists it")]
+    Tensor(String),
+    /// The slice cannot be executed on what it reads.
+    #[error(transparent)]
+    Slice(#[from] ProverError),
+}
+
+/// Slices that a proof of slice `k` covers, as `verifyBundle` is told: 0 where the model has one slice only.
+pub fn coverage(slices: usize, k: u16) -> U256 {
+    if slices == 1 { U256::ZERO } else { U256::ONE << usize::from(k) }
+}
+
+/// What `verifyBundle` is given, in one hash: tag, model, context, owner, coverage, and the hashes of all public words and commitments.
+pub fn statement(model: B256, coverage: U256, work: &Work) -> B256 {
+    let commitments = hash(&work.commitments);
+    keccak256((keccak256(STATEMENT), model, work.context, work.owner, coverage, work.words_hash, commitments).abi_encode_params())
+}
+
+fn hash(words: &[B256]) -> B256 {
+    keccak256(words.concat())
+}
+
+fn is_public(package: &Package, t: usize) -> bool {
+    package.manifest().tensors[t].kind.is_public()
+}
+
+impl Work {
+    /// For slice `k` of an executed inference, whose tensors are bound so.
+    ///
+    /// # Errors
+    /// [`WorkError::Model`] for no such slice; [`WorkError::Tensor`] for a tensor without its opening or salt.
+    pub fn of(package: &Package, inference: &Inference, bound: &[Bound], k: u16, assignment: B256) -> Result<Self, WorkError> {
+        let manifest = package.manifest();
+        let slice = manifest.slices.get(usize::from(k)).ok_or_else(|| WorkError::Model(B256::from(package.digest()), k))?;
+        let tensor = |t: usize| -> Result<(&TensorEntry, &Opening), WorkError> {
+            let entry = &manifest.tensors[t];
+            let opening = inference.openings.tensors.get(t).and_then(Option::as_ref);
+            let has_salt = |opening: &&Opening| entry.kind.is_public() || opening.salt.is_some();
+            opening.filter(has_salt).map(|opening| (entry, opening)).ok_or_else(|| WorkError::Tensor(entry.name.clone()))
+        };
+        let salt = |opening: &Opening| opening.salt.map(|salt| B256::from(salt.word()));
+        let mut reads = Vec::with_capacity(slice.reads.len());
+        for t in &slice.reads {
+            let (entry, opening) = tensor(*t)?;
+            let words = pack(entry, &opening.values)?.into_iter().map(B256::from).collect();
+            reads.push(Read { words, salt: salt(opening).filter(|_| !entry.kind.is_public()) });
+        }
+        let mut salts = Vec::new();
+        for t in slice.writes.iter().filter(|t| !is_public(package, **t)) {
+            salts.extend(salt(tensor(*t)?.1));
+        }
+        let (mut words, mut commitments) = (Vec::new(), Vec::new());
+        for bound in bound {
+            match bound {
+                Bound::Words(of_tensor) => words.extend(of_tensor.iter().map(B256::from)),
+                Bound::Commitment(commitment) => commitments.push(B256::from(commitment)),
+            }
+        }
+        let words_hash = hash(&words);
+        // Others' words are none of this prover's business.
+        if slice.reads.iter().chain(&slice.writes).all(|t| !is_public(package, *t)) {
+            words.clear();
+        }
+        let (context, owner) = (B256::from(inference.context), B256::from(inference.owner));
+        Ok(Self { assignment, context, owner, reads, salts, commitments, words, words_hash })
+    }
+
+    /// The inference to prove the assignment's slice of: it has been executed, and every tensor of the slice is bound as is stated.
+    /// `model` is the digest of the package's model with its keys.
+    ///
+    /// # Errors
+    /// [`WorkError`] says what is not as it is stated.
+    pub fn check(&self, package: &Package, model: B256, assignment: &Assignment) -> Result<Inference, WorkError> {
+        let (manifest, k) = (package.manifest(), assignment.slice);
+        let unknown = || WorkError::Model(assignment.model, k);
+        let slice = manifest.slices.get(usize::from(k)).filter(|_| assignment.model == model).ok_or_else(unknown)?;
+        let counts = manifest.tensors.iter().map(|tensor| if tensor.kind.is_public() { tensor.group().words() } else { 0 });
+        let touches_public = slice.reads.iter().chain(&slice.writes).any(|t| is_public(package, *t));
+        if self.words.len() != if touches_public { counts.sum() } else { 0 } || touches_public && hash(&self.words) != self.words_hash {
+            return Err(WorkError::Parts("the words"));
+        }
+        if self.commitments.len() != manifest.tensors.iter().filter(|tensor| !tensor.kind.is_public()).count() {
+            return Err(WorkError::Parts("the commitments"));
+        }
+        if self.reads.len() != slice.reads.len() {
+            return Err(WorkError::Parts("the tensors that are read"));
+        }
+        if statement(assignment.model, coverage(manifest.slices.len(), k), self) != assignment.statement {
+            return Err(WorkError::Parts("the hashes"));
+        }
+        let mut openings = Openings::empty(manifest.tensors.len());
+        for (t, read) in slice.reads.iter().zip(&self.reads) {
+            let tensor = &manifest.tensors[*t];
+            let wrong = || WorkError::Tensor(tensor.name.clone());
+            let words: Vec<Word> = read.words.iter().map(|word| word.0).collect();
+            let values = unpack(tensor, &words).map_err(|_| wrong())?;
+            if read.salt.is_some() == tensor.kind.is_public() {
+                return Err(wrong());
+            }
+            let salt = read.salt.map(|salt| Salt::from_word(salt.0)).transpose()?;
+            openings.tensors[*t] = Some(Opening { values, salt });
+        }
+        let mut inference = Inference { openings, context: self.context.0, owner: self.owner.0, ..Inference::default() };
+        let salts: Vec<Word> = self.salts.iter().map(|salt| salt.0).collect();
+        for (t, bound) in execute_slice(package, &mut inference, usize::from(k), &salts)? {
+            if !self.lists(package, t, &bound) {
+                return Err(WorkError::Tensor(manifest.tensors[t].name.clone()));
+            }
+        }
+        Ok(inference)
+    }
+
+    /// Whether it lists a tensor so.
+    fn lists(&self, package: &Package, t: usize, bound: &Bound) -> bool {
+        let before = &package.manifest().tensors[..t];
+        match bound {
+            Bound::Commitment(commitment) => {
+                let at = before.iter().filter(|tensor| !tensor.kind.is_public()).count();
+                self.commitments.get(at).is_some_and(|listed| listed.0 == *commitment)
+            }
+            Bound::Words(words) => {
+                let at: usize = before.iter().filter(|tensor| tensor.kind.is_public()).map(|tensor| tensor.group().words()).sum();
+                self.words.get(at..at + words.len()).is_some_and(|listed| listed.iter().map(|word| word.0).eq(words.iter().copied()))
+            }
+        }
+    }
+}
