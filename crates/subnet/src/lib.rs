@@ -8,6 +8,7 @@
 //! handshake  who is at the other end of a connection
 //! work       what a slice needs to be proven elsewhere, and its check
 //! score      what a proof is worth
+//! receipts   what is owed for it, as totals that anyone adds up again
 //! validator  verifies every proof
 //! ```
 
@@ -15,6 +16,7 @@ mod error;
 mod handshake;
 mod identity;
 pub mod messages;
+pub mod receipts;
 pub mod score;
 pub mod validator;
 pub mod wire;

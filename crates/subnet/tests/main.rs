@@ -4,6 +4,7 @@
 
 mod handshake;
 mod messages;
+mod receipts;
 mod score;
 mod verification;
 mod wire;
