@@ -29,6 +29,7 @@ interface INetworkMessages {
     /// @param model The model's digest.
     /// @param slice The slice.
     /// @param attempt How many times the slice was given to somebody before.
+    /// @param validator Who gives it.
     /// @param miner Whose it is.
     /// @param statement What the proof has to state: keccak256 of tag, model, context, owner, coverage, words and commitments.
     /// @param units The slice's domain in units of 1,024 rows.
@@ -41,6 +42,7 @@ interface INetworkMessages {
         bytes32 model;
         uint16 slice;
         uint8 attempt;
+        address validator;
         address miner;
         bytes32 statement;
         uint32 units;
@@ -66,18 +68,22 @@ interface INetworkMessages {
 
     /// @notice A validator says what became of an assignment, and what it owes the miner. Totals are over all assignments of
     /// this miner, so that the newest receipt alone says everything.
+    /// @param validator Who owes.
+    /// @param miner Whom.
     /// @param assignment EIP-712 hash of the assignment.
     /// @param proofHash keccak256 of the proof's words; 0 without one.
-    /// @param verdict 1 valid, 2 invalid, 3 missed, 4 late, 5 superseded.
+    /// @param verdict 1 valid, 2 invalid, 3 missed, 4 late after it was missed, 5 superseded.
     /// @param ms Milliseconds from assignment to hand-in.
     /// @param credit Credit for it.
     /// @param debit Debit for it.
-    /// @param epoch Epoch that it counts in.
+    /// @param epoch Epoch that it counts in: the assignment's, or that of the receipt before if that is later.
     /// @param seq Number of receipts of this validator for this miner, this one included.
     /// @param epochCredit Credits of the epoch so far.
     /// @param epochDebit Debits of the epoch so far.
     /// @param owed Everything that was ever owed.
     struct Receipt {
+        address validator;
+        address miner;
         bytes32 assignment;
         bytes32 proofHash;
         uint8 verdict;

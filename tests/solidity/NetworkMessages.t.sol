@@ -56,7 +56,7 @@ contract NetworkMessagesTest is Simulator {
         _check(
             1,
             "Assignment",
-            "bytes32 job,bytes32 model,uint16 slice,uint8 attempt,address miner,bytes32 statement,uint32 units,uint128 price,uint64 issuedMs,uint64 deadlineMs,uint64 epoch",
+            "bytes32 job,bytes32 model,uint16 slice,uint8 attempt,address validator,address miner,bytes32 statement,uint32 units,uint128 price,uint64 issuedMs,uint64 deadlineMs,uint64 epoch",
             abi.encode(abi.decode(_encoded(1), (INetworkMessages.Assignment)))
         );
         _check(
@@ -71,7 +71,7 @@ contract NetworkMessagesTest is Simulator {
         _check(
             4,
             "Receipt",
-            "bytes32 assignment,bytes32 proofHash,uint8 verdict,uint32 ms,uint32 credit,uint32 debit,uint64 epoch,uint64 seq,uint64 epochCredit,uint64 epochDebit,uint128 owed",
+            "address validator,address miner,bytes32 assignment,bytes32 proofHash,uint8 verdict,uint32 ms,uint32 credit,uint32 debit,uint64 epoch,uint64 seq,uint64 epochCredit,uint64 epochDebit,uint128 owed",
             abi.encode(abi.decode(_encoded(4), (INetworkMessages.Receipt)))
         );
         _check(

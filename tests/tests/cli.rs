@@ -361,6 +361,7 @@ fn messages_name_only_options_that_exist() {
         let mut all = options(&[command.as_str()]);
         let below: &[&str] = match command.as_str() {
             "deployments" => &["check"],
+            "bench" => &["verify"],
             "plain" => &["begin", "contribute", "close", "verify", "key", "prove", "calldata", "convert"],
             "ceremony" => &["import", "begin", "contribute", "serve", "close", "show", "verify", "finish", "check"],
             _ => &[],

@@ -221,6 +221,7 @@ pub fn execute(package: &Package, inference: &mut Inference, rng: &mut dyn Crypt
 pub fn execute_slice(package: &Package, inference: &mut Inference, k: usize, salts: &[Word]) -> Result<Vec<(usize, Bound)>, ProverError> {
     let manifest = package.manifest();
     let owner = scalar(&inference.owner, "owner")?;
+    scalar(&inference.context, "context")?;
     let slice = slice_of(package, k)?;
     let mut openings = inference.openings.clone();
     openings.tensors.resize(manifest.tensors.len(), None);

@@ -44,6 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         model: word(40),
         slice: 0xfedc,
         attempt: 3,
+        validator: node.address(),
         miner: Address::repeat_byte(0xb8),
         statement: word(80),
         units: 0xfeed_beef,
@@ -54,6 +55,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let assigned = NETWORK.hash(&assignment);
     let receipt = Receipt {
+        validator: node.address(),
+        miner: Address::repeat_byte(0xb8),
         assignment: assigned,
         proofHash: word(9),
         verdict: Verdict::Superseded as u8,

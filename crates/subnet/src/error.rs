@@ -29,6 +29,9 @@ pub enum WireError {
     /// A kind that this version does not know.
     #[error("frames of kind {0} are not known")]
     Kind(u8),
+    /// A kind that the other end has not to send, or not yet.
+    #[error("a frame of {0:?} is not due from the other end")]
+    NotDue(crate::wire::Kind),
     /// A length beyond the kind's cap. Nothing was allocated.
     #[error("a frame of {kind:?} has {length} bytes, of which it may have {cap}")]
     Length {
@@ -68,6 +71,9 @@ pub enum HandshakeError {
         /// Who says to be.
         found: Address,
     },
+    /// There is no keying material, without which a session could be of any connection.
+    #[error("the connection has no keying material: something ends its TLS before this node")]
+    NoExporter,
     /// Its signature is none of it.
     #[error(transparent)]
     Signature(#[from] SignatureError),

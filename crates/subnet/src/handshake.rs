@@ -76,6 +76,9 @@ impl<'a> Handshake<'a> {
         if other.parameters != hello.parameters {
             return differs("hash of parameters", hello.parameters.to_string(), other.parameters.to_string());
         }
+        if exporter.is_zero() {
+            return Err(HandshakeError::NoExporter);
+        }
         if other.node == hello.node {
             return Err(HandshakeError::Itself(hello.node));
         }
@@ -95,9 +98,14 @@ impl<'a> Handshake<'a> {
             exporter,
         };
         let (own, theirs) = (session(role, hello.node, other.node), session(other_role, other.node, hello.node));
-        let peer = Peer { address: other.node, features: hello.features & other.features, software: other.software.clone() };
+        let peer = Peer { address: other.node, features: hello.features & other.features, software: shown(&other.software) };
         Ok(Greeted { node, network, own, other: theirs, peer })
     }
+}
+
+/// A stranger's text for logs: no line breaks, no escapes, not long.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
 impl Greeted<'_> {

@@ -30,7 +30,7 @@ pub enum Verdict {
     Invalid = 2,
     /// Nothing came.
     Missed = 3,
-    /// A proof came, too late.
+    /// A proof came after the assignment was missed.
     Late = 4,
     /// Another one's proof of the same slice came first.
     Superseded = 5,

@@ -1,5 +1,5 @@
 //! Receipts: what a validator owes a miner, as running totals, so that the newest receipt alone says everything; and what shows that a
-//! validator contradicts itself.
+//! validator contradicts itself. Where the validator itself was away, it signs none: nothing is debited for that time.
 
 use alloy::primitives::B256;
 
@@ -30,17 +30,9 @@ pub enum ReceiptError {
     /// A verdict that this version does not know.
     #[error("verdict {0} is not known")]
     Verdict(u8),
-    /// It counts in an epoch before that of the receipt before.
-    #[error("it counts in epoch {epoch}, before epoch {before} of the receipt before")]
-    Epoch {
-        /// Its epoch.
-        epoch: u64,
-        /// That of the receipt before.
-        before: u64,
-    },
-    /// A number is not what parameters, assignment and the receipt before give.
-    #[error("its {0} is not what parameters, assignment and the receipt before give")]
-    Number(&'static str),
+    /// A part is not what parameters, assignment, proof and the receipt before give.
+    #[error("its {0} is not what parameters, assignment, proof and the receipt before give")]
+    Part(&'static str),
 }
 
 /// What became of an assignment.
@@ -66,38 +58,30 @@ impl Totals {
         }
     }
 
-    /// With one receipt more.
-    fn next(self, epoch: u64, worth: Worth, paid: u128) -> Result<Self, ReceiptError> {
-        if epoch < self.epoch {
-            return Err(ReceiptError::Epoch { epoch, before: self.epoch });
-        }
+    /// With one receipt more. What ends in a later epoch than it was assigned in counts there.
+    fn next(self, epoch: u64, worth: Worth, paid: u128) -> Self {
+        let epoch = epoch.max(self.epoch);
         let [credit, debit] = if epoch == self.epoch { [self.epoch_credit, self.epoch_debit] } else { [0; 2] };
-        Ok(Self {
+        Self {
             seq: self.seq.saturating_add(1),
             epoch,
             epoch_credit: credit.saturating_add(u64::from(worth.credit)),
             epoch_debit: debit.saturating_add(u64::from(worth.debit)),
             owed: self.owed.saturating_add(paid),
-        })
+        }
     }
 
-    /// The receipt of an assignment, of which `hash` is the EIP-712 hash. The totals are then its.
-    ///
-    /// # Errors
-    /// [`ReceiptError::Epoch`] where the assignment's epoch is over; the totals are then as they were.
-    pub fn receipt(
-        &mut self,
-        parameters: &Parameters,
-        assignment: &Assignment,
-        hash: B256,
-        outcome: Outcome,
-    ) -> Result<Receipt, ReceiptError> {
+    /// The receipt of an assignment, of which `hash` is the EIP-712 hash. The totals are then its. Each assignment has one, and one more if
+    /// a proof comes after it was missed.
+    pub fn receipt(&mut self, parameters: &Parameters, assignment: &Assignment, hash: B256, outcome: Outcome) -> Receipt {
         let Outcome { verdict, proof_hash, ms } = outcome;
         let ms = u32::try_from(ms).unwrap_or(u32::MAX);
         let worth = parameters.worth(verdict, assignment.units, u64::from(ms), PROOF_BYTES, FULL);
         let paid = if verdict == Verdict::Valid { assignment.price } else { 0 };
-        *self = self.next(assignment.epoch, worth, paid)?;
-        Ok(Receipt {
+        *self = self.next(assignment.epoch, worth, paid);
+        Receipt {
+            validator: assignment.validator,
+            miner: assignment.miner,
             assignment: hash,
             proofHash: proof_hash,
             verdict: verdict as u8,
@@ -109,20 +93,33 @@ impl Totals {
             epochCredit: self.epoch_credit,
             epochDebit: self.epoch_debit,
             owed: self.owed,
-        })
+        }
     }
 
-    /// Whether a receipt of an assignment, of which `hash` is the EIP-712 hash, is the next one after these totals: every number in it but
-    /// time and verdict follows.
+    /// Whether a receipt of an assignment, of which `hash` is the EIP-712 hash, is the next one after these totals, for a miner that handed in
+    /// a proof of this hash, or none. What a miner cannot know is the time within its bounds, and whether another's proof was first.
     ///
     /// # Errors
-    /// [`ReceiptError`] names what does not.
-    pub fn check(mut self, parameters: &Parameters, assignment: &Assignment, hash: B256, receipt: &Receipt) -> Result<(), ReceiptError> {
+    /// [`ReceiptError`] names what does not follow.
+    pub fn check(
+        mut self,
+        parameters: &Parameters,
+        assignment: &Assignment,
+        hash: B256,
+        handed_in: Option<B256>,
+        receipt: &Receipt,
+    ) -> Result<(), ReceiptError> {
         let verdict = Verdict::from_u8(receipt.verdict).ok_or(ReceiptError::Verdict(receipt.verdict))?;
-        let outcome = Outcome { verdict, proof_hash: receipt.proofHash, ms: u64::from(receipt.ms) };
-        let expected = self.receipt(parameters, assignment, hash, outcome)?;
-        let numbers = [
+        let proof_hash = handed_in.filter(|_| verdict != Verdict::Missed).unwrap_or_default();
+        let expected = self.receipt(parameters, assignment, hash, Outcome { verdict, proof_hash, ms: u64::from(receipt.ms) });
+        let limit = parameters.deadline_ms(assignment.units).min(assignment.deadlineMs.saturating_sub(assignment.issuedMs));
+        let has_proof = matches!(verdict, Verdict::Valid | Verdict::Invalid | Verdict::Late);
+        let parts = [
+            ("validator", expected.validator == receipt.validator),
+            ("miner", expected.miner == receipt.miner),
             ("assignment", expected.assignment == receipt.assignment),
+            ("proof", expected.proofHash == receipt.proofHash && (handed_in.is_some() || !has_proof)),
+            ("time", verdict != Verdict::Valid || u64::from(receipt.ms) <= limit),
             ("epoch", expected.epoch == receipt.epoch),
             ("sequence number", expected.seq == receipt.seq),
             ("credit", expected.credit == receipt.credit),
@@ -131,12 +128,21 @@ impl Totals {
             ("epoch's debit", expected.epochDebit == receipt.epochDebit),
             ("sum owed", expected.owed == receipt.owed),
         ];
-        numbers.iter().find(|(_, is_right)| !is_right).map_or(Ok(()), |(what, _)| Err(ReceiptError::Number(what)))
+        parts.iter().find(|(_, is_right)| !is_right).map_or(Ok(()), |(what, _)| Err(ReceiptError::Part(what)))
     }
 }
 
-/// Whether one validator cannot honestly have signed both for one miner: two receipts of one number, or a later one that owes less.
+/// Whether an honest validator cannot have signed both: for one miner two receipts of one number; a later one with less owed, an epoch before,
+/// or less credit or debit in the same epoch; or two of one assignment, but that it was missed and came late.
 pub fn contradict(a: &Receipt, b: &Receipt) -> bool {
+    if (a.validator, a.miner) != (b.validator, b.miner) {
+        return false;
+    }
     let (first, second) = if a.seq <= b.seq { (a, b) } else { (b, a) };
-    if first.seq == second.seq { first != second } else { second.owed < first.owed || second.epoch < first.epoch }
+    if first.seq == second.seq {
+        return first != second;
+    }
+    let shrinks = second.epoch == first.epoch && (second.epochCredit < first.epochCredit || second.epochDebit < first.epochDebit);
+    let came_late = (first.verdict, second.verdict) == (Verdict::Missed as u8, Verdict::Late as u8);
+    second.owed < first.owed || second.epoch < first.epoch || shrinks || first.assignment == second.assignment && !came_late
 }

@@ -8,7 +8,8 @@
 //! W   ⌊65,535·S / max S⌋
 //! ```
 //!
-//! Credit is linear in units: splitting a machine's work between identities gains nothing, merging neither. There is a time that is fast
+//! Credit is linear in units: splitting a machine's valid work between identities gains nothing, merging neither; one that fails loses its
+//! registration and its probation rather than another's score. There is a time that is fast
 //! enough, so nobody races for the rack beside the validator, and no time on the way is taken off, which a peer could stretch.
 
 use alloy::primitives::{B256, keccak256};
@@ -79,9 +80,9 @@ impl Parameters {
         match verdict {
             Verdict::Valid => Worth { credit: self.credit(units, ms, proof_bytes, quality), debit: 0 },
             Verdict::Invalid => Worth { credit: 0, debit: invalid.saturating_mul(units) },
-            // Whether something came after all changes nothing: it could not be used.
-            Verdict::Missed | Verdict::Late => Worth { credit: 0, debit: missed.saturating_mul(units) },
-            Verdict::Superseded => Worth::default(),
+            Verdict::Missed => Worth { credit: 0, debit: missed.saturating_mul(units) },
+            // What came too late was missed before: that is in a receipt of its own.
+            Verdict::Late | Verdict::Superseded => Worth::default(),
         }
     }
 

@@ -81,13 +81,16 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads the bytes before a body: only then is there room made for it.
+    /// Reads the bytes before a body: only then is there room made for it. `due` are the kinds that the other end may send now.
     ///
     /// # Errors
-    /// [`WireError::Kind`], [`WireError::Length`].
-    pub fn read(bytes: &[u8; HEADER]) -> Result<Self, WireError> {
+    /// [`WireError::Kind`], [`WireError::NotDue`], [`WireError::Length`].
+    pub fn read(bytes: &[u8; HEADER], due: &[Kind]) -> Result<Self, WireError> {
         let [kind, a, b, c, d] = *bytes;
         let kind = Kind::from_u8(kind).ok_or(WireError::Kind(kind))?;
+        if !due.contains(&kind) {
+            return Err(WireError::NotDue(kind));
+        }
         let length = u32::from_le_bytes([a, b, c, d]) as usize;
         let header = Self { kind, length };
         header.check()?;
@@ -194,6 +197,7 @@ pub struct Work {
     /// Owner of private inputs; 0 where there are none.
     pub owner: B256,
     /// What the slice reads, in its order.
+    #[serde(deserialize_with = "few")]
     pub reads: Vec<Read>,
     /// Salts of the committed tensors that it writes, in its order.
     pub salts: Vec<B256>,
@@ -203,6 +207,34 @@ pub struct Work {
     pub words: Vec<B256>,
     /// keccak256 of all of them, in either case.
     pub words_hash: B256,
+}
+
+/// Tensors that a slice may read: an empty one takes two bytes of a frame and thirty times as many here.
+const MOST_READS: usize = 1 << 10;
+
+fn few<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Read>, D::Error> {
+    struct Few;
+
+    impl<'de> serde::de::Visitor<'de> for Few {
+        type Value = Vec<Read>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "at most {MOST_READS} tensors")
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut reads = Vec::new();
+            while let Some(read) = seq.next_element()? {
+                if reads.len() == MOST_READS {
+                    return Err(serde::de::Error::invalid_length(reads.len() + 1, &self));
+                }
+                reads.push(read);
+            }
+            Ok(reads)
+        }
+    }
+
+    deserializer.deserialize_seq(Few)
 }
 
 /// A tensor that a slice reads.

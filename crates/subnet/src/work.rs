@@ -1,11 +1,13 @@
 //! What a slice needs to be proven elsewhere, and how its prover knows that it is what the assignment states.
 
-use alloy::primitives::{B256, U256, keccak256};
+use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::sol_types::SolValue;
+use zkslice_groth16::fr_from_word;
 use zkslice_prover::{Bound, Inference, Opening, Openings, ProverError, Salt, Word, execute_slice, pack, unpack};
-use zkslice_slicer::{Package, TensorEntry};
+use zkslice_slicer::{Package, SliceEntry, TensorEntry};
 
 use crate::messages::Assignment;
+use crate::score::units;
 use crate::wire::{Read, Work};
 
 /// Domain tag of statements.
@@ -48,11 +50,19 @@ fn is_public(package: &Package, t: usize) -> bool {
 }
 
 impl Work {
-    /// For slice `k` of an executed inference, whose tensors are bound so.
+    /// For slice `k` of an executed inference, whose tensors are bound so. Whoever is paid for it gets the public words in any case, to show a
+    /// contract the whole statement.
     ///
     /// # Errors
     /// [`WorkError::Model`] for no such slice; [`WorkError::Tensor`] for a tensor without its opening or salt.
-    pub fn of(package: &Package, inference: &Inference, bound: &[Bound], k: u16, assignment: B256) -> Result<Self, WorkError> {
+    pub fn of(
+        package: &Package,
+        inference: &Inference,
+        bound: &[Bound],
+        k: u16,
+        assignment: B256,
+        is_paid: bool,
+    ) -> Result<Self, WorkError> {
         let manifest = package.manifest();
         let slice = manifest.slices.get(usize::from(k)).ok_or_else(|| WorkError::Model(B256::from(package.digest()), k))?;
         let tensor = |t: usize| -> Result<(&TensorEntry, &Opening), WorkError> {
@@ -81,28 +91,44 @@ impl Work {
         }
         let words_hash = hash(&words);
         // Others' words are none of this prover's business.
-        if slice.reads.iter().chain(&slice.writes).all(|t| !is_public(package, *t)) {
+        if !is_paid && slice.reads.iter().chain(&slice.writes).all(|t| !is_public(package, *t)) {
             words.clear();
         }
         let (context, owner) = (B256::from(inference.context), B256::from(inference.owner));
         Ok(Self { assignment, context, owner, reads, salts, commitments, words, words_hash })
     }
 
-    /// The inference to prove the assignment's slice of: it has been executed, and every tensor of the slice is bound as is stated.
-    /// `model` is the digest of the package's model with its keys.
+    /// The inference to prove the assignment's slice of: it has been executed, every tensor of the slice is bound as is stated, and the
+    /// statement is one that contracts take. `model` is the digest of the package's model with its keys, `hash` the EIP-712 hash of the
+    /// assignment, and `miner` whoever asks.
     ///
     /// # Errors
     /// [`WorkError`] says what is not as it is stated.
-    pub fn check(&self, package: &Package, model: B256, assignment: &Assignment) -> Result<Inference, WorkError> {
+    pub fn check(
+        &self,
+        package: &Package,
+        model: B256,
+        assignment: &Assignment,
+        hash: B256,
+        miner: Address,
+    ) -> Result<Inference, WorkError> {
         let (manifest, k) = (package.manifest(), assignment.slice);
         let unknown = || WorkError::Model(assignment.model, k);
         let slice = manifest.slices.get(usize::from(k)).filter(|_| assignment.model == model).ok_or_else(unknown)?;
-        let counts = manifest.tensors.iter().map(|tensor| if tensor.kind.is_public() { tensor.group().words() } else { 0 });
-        let touches_public = slice.reads.iter().chain(&slice.writes).any(|t| is_public(package, *t));
-        if self.words.len() != if touches_public { counts.sum() } else { 0 } || touches_public && hash(&self.words) != self.words_hash {
-            return Err(WorkError::Parts("the words"));
+        if (self.assignment, assignment.miner) != (hash, miner) {
+            return Err(WorkError::Parts("the miner or the assignment's hash"));
         }
-        if self.commitments.len() != manifest.tensors.iter().filter(|tensor| !tensor.kind.is_public()).count() {
+        if assignment.units != units(slice.constraints.next_power_of_two() as u64) {
+            return Err(WorkError::Parts("the units"));
+        }
+        // Off chain a context may be 0; whoever pays answers a contract, which refuses that.
+        if assignment.price > 0 && self.context.is_zero() {
+            return Err(WorkError::Parts("the context"));
+        }
+        self.check_words(package, slice, assignment.price > 0)?;
+        let committed = manifest.tensors.iter().filter(|tensor| !tensor.kind.is_public()).count();
+        let is_reduced = |word: &B256| fr_from_word(&word.0, "a commitment").is_ok();
+        if self.commitments.len() != committed || !self.commitments.iter().all(is_reduced) {
             return Err(WorkError::Parts("the commitments"));
         }
         if self.reads.len() != slice.reads.len() {
@@ -131,6 +157,22 @@ impl Work {
             }
         }
         Ok(inference)
+    }
+
+    /// Where there have to be words, they are those of all public tensors, and each is one of its tensor's.
+    fn check_words(&self, package: &Package, slice: &SliceEntry, is_paid: bool) -> Result<(), WorkError> {
+        let wrong = || WorkError::Parts("the words");
+        if !is_paid && slice.reads.iter().chain(&slice.writes).all(|t| !is_public(package, *t)) {
+            return if self.words.is_empty() { Ok(()) } else { Err(wrong()) };
+        }
+        let words: Vec<Word> = self.words.iter().map(|word| word.0).collect();
+        let mut rest = words.as_slice();
+        for tensor in package.manifest().tensors.iter().filter(|tensor| tensor.kind.is_public()) {
+            let (own, others) = rest.split_at_checked(tensor.group().words()).ok_or_else(wrong)?;
+            unpack(tensor, own).map_err(|_| wrong())?;
+            rest = others;
+        }
+        if rest.is_empty() && hash(&self.words) == self.words_hash { Ok(()) } else { Err(wrong()) }
     }
 
     /// Whether it lists a tensor so.

@@ -35,10 +35,10 @@ fn both_ends_know_each_other() {
     assert_eq!(at_miner.unwrap().address, validator.address());
     // They do what both can.
     let (v, m) = (begin(&validator, Role::Validator, 1), begin(&miner, Role::Miner, 2));
-    let newer = Hello { features: 0b110, software: "other 9".into(), ..m.hello().clone() };
-    let signed = m.greeted(v.hello(), None, B256::ZERO).unwrap().session().unwrap();
-    let peer = v.greeted(&newer, None, B256::ZERO).unwrap().confirmed(&signed).unwrap();
-    assert_eq!((peer.features, peer.software.as_str()), (0b10, "other 9"));
+    let newer = Hello { features: 0b110, software: "oth\u{1b}[2Jer\n 9".into(), ..m.hello().clone() };
+    let signed = m.greeted(v.hello(), None, B256::repeat_byte(7)).unwrap().session().unwrap();
+    let peer = v.greeted(&newer, None, B256::repeat_byte(7)).unwrap().confirmed(&signed).unwrap();
+    assert_eq!((peer.features, peer.software.as_str()), (0b10, "oth[2Jer 9"));
     // A hello goes over the wire as it is.
     let hello = begin(&miner, Role::Miner, 2);
     assert_eq!(Hello::from_body(&hello.hello().to_frame().unwrap()[HEADER..]).as_ref(), Ok(hello.hello()));
@@ -97,12 +97,14 @@ fn those_of_another_network_part_before_anybody_signs() {
     let (validator, miner) = (node(1), node(2));
     let hello = begin(&miner, Role::Miner, 2).hello().clone();
     let greeted = |other: Hello, expected: Option<Address>| {
-        begin(&validator, Role::Validator, 1).greeted(&other, expected, B256::ZERO).map(|_| ()).unwrap_err().to_string()
+        begin(&validator, Role::Validator, 1).greeted(&other, expected, B256::repeat_byte(7)).map(|_| ()).unwrap_err().to_string()
     };
     assert!(greeted(Hello { chain_id: 1, ..hello.clone() }, None).contains("another chain: 1, not 31337"));
     assert!(greeted(Hello { registry: Address::ZERO, ..hello.clone() }, None).contains("another registry"));
     assert!(greeted(Hello { parameters: B256::ZERO, ..hello.clone() }, None).contains("another hash of parameters"));
     assert!(greeted(Hello { node: validator.address(), ..hello.clone() }, None).contains("own address"));
+    let unbound = begin(&validator, Role::Validator, 1).greeted(&hello, None, B256::ZERO).map(|_| ());
+    assert_eq!(unbound, Err(HandshakeError::NoExporter));
     let wanted = node(3).address();
     assert_eq!(greeted(hello, Some(wanted)), format!("{} is at the other end, not {wanted}", miner.address()));
 }

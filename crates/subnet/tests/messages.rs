@@ -20,6 +20,7 @@ fn assignment() -> Assignment {
         model: B256::repeat_byte(2),
         slice: 3,
         attempt: 4,
+        validator: node(7).address(),
         miner: node(9).address(),
         statement: B256::repeat_byte(5),
         units: 32,
@@ -85,6 +86,8 @@ fn every_message_has_one_encoding() {
     };
     has_one_encoding(session, Some(Kind::Session));
     let receipt = Receipt {
+        validator: node(7).address(),
+        miner: node(9).address(),
         assignment: word,
         proofHash: word,
         verdict: Verdict::Valid as u8,
@@ -136,8 +139,8 @@ fn attack_a_signature_has_no_twin() {
 #[test]
 fn attack_bits_beyond_a_field_are_refused() {
     let signed = node(7).sign(&NETWORK, assignment()).unwrap();
-    // slice, attempt, miner, units, price, the times, the epoch.
-    for (word, bytes) in [(2, 2), (3, 1), (4, 20), (6, 4), (7, 16), (8, 8), (9, 8), (10, 8)] {
+    // slice, attempt, validator, miner, units, price, the times, the epoch.
+    for (word, bytes) in [(2, 2), (3, 1), (4, 20), (5, 20), (7, 4), (8, 16), (9, 8), (10, 8), (11, 8)] {
         for byte in 0..32 - bytes {
             let other = read(&signed, |all| all[32 * word + byte] = 1);
             assert_eq!(other, Err(SignatureError::Encoding("Assignment")), "word {word}, byte {byte}");

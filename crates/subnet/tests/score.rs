@@ -39,8 +39,8 @@ fn worth_at_its_edges() {
     assert_eq!([0, 128, 256, u32::MAX].map(|quality| of.worth(Verdict::Valid, 32, 0, 320, quality).credit), [0, 4_096, 8_192, 8_192]);
     let worth = |verdict| of.worth(verdict, 32, 0, 320, FULL);
     assert_eq!(worth(Verdict::Invalid), Worth { credit: 0, debit: 8_192 });
-    assert_eq!([Verdict::Missed, Verdict::Late].map(worth), [Worth { credit: 0, debit: 4_096 }; 2]);
-    assert_eq!(worth(Verdict::Superseded), Worth::default());
+    assert_eq!(worth(Verdict::Missed), Worth { credit: 0, debit: 4_096 });
+    assert_eq!([Verdict::Late, Verdict::Superseded].map(worth), [Worth::default(); 2]);
     // Nothing overflows.
     for verdict in VERDICTS {
         for units in [0, 1, u32::MAX] {

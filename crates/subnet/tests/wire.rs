@@ -12,7 +12,7 @@ fn word(byte: u8) -> B256 {
 }
 
 fn header(bytes: &[u8]) -> Result<Header, WireError> {
-    Header::read(bytes[..HEADER].try_into().unwrap())
+    Header::read(bytes[..HEADER].try_into().unwrap(), Kind::ALL)
 }
 
 fn hello(software: usize) -> Hello {
@@ -91,6 +91,9 @@ fn attack_lengths_beyond_the_cap() {
         assert_eq!(header(&[kind, 0, 0, 0, 0]), Err(WireError::Kind(kind)));
     }
     assert_eq!(Kind::ALL.len(), 13);
+    // Before a handshake nobody gets room for work, and a validator never does.
+    let early = Header::read(&[Kind::Work as u8, 0, 0, 0, 4], &[Kind::Hello, Kind::Session]);
+    assert_eq!(early, Err(WireError::NotDue(Kind::Work)));
 }
 
 /// A count of elements that no bytes follow makes no room for them.
@@ -101,6 +104,9 @@ fn attack_counts_that_nothing_follows() {
     body.truncate(99);
     body.extend([0xff, 0xff, 0xff, 0xff, 0x0f]);
     assert_eq!(Work::from_body(&body), Err(WireError::Body(Kind::Work)));
+    // As many tensors as a frame holds, each of nothing.
+    assert!(Work::from_body(&work(1 << 10).to_frame().unwrap()[HEADER..]).is_ok());
+    assert_eq!(Work::from_body(&work((1 << 10) + 1).to_frame().unwrap()[HEADER..]), Err(WireError::Body(Kind::Work)));
     // A number written longer than it has to be is another encoding.
     let ping = Ping { nonce: 5 }.to_frame().unwrap();
     assert_eq!(ping[HEADER..], [5]);
@@ -133,7 +139,7 @@ proptest! {
             reads_one_encoding::<Progress>(bytes);
             reads_one_encoding::<Ping>(bytes);
             if let Some(bytes) = bytes.first_chunk() {
-                let _ = Header::read(bytes);
+                let _ = Header::read(bytes, Kind::ALL);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256, U256, keccak256};
 use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use zkslice_compiler::{Options, compile};
@@ -10,8 +10,12 @@ use zkslice_graph::{Input, Samples, encode};
 use zkslice_prover::{Bound, Bundle, Inference, Verifier, execute, prove};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, setup};
 use zkslice_subnet::messages::Assignment;
+use zkslice_subnet::score::units;
 use zkslice_subnet::wire::{Body, HEADER, Work};
 use zkslice_subnet::work::{WorkError, coverage, statement};
+
+const HASH: B256 = B256::repeat_byte(4);
+const MINER: Address = Address::repeat_byte(2);
 
 /// A model in slices with keys, and an executed inference.
 struct World {
@@ -40,21 +44,27 @@ fn world(model: &str, slices: usize, mode: InputMode) -> World {
 }
 
 impl World {
+    fn check(&self, work: &Work, assignment: &Assignment) -> Result<Inference, WorkError> {
+        work.check(&self.package, self.model(), assignment, HASH, MINER)
+    }
+
     fn model(&self) -> B256 {
         B256::from(self.verifier.model())
     }
 
-    fn work(&self, k: u16) -> (Work, Assignment) {
-        let work = Work::of(&self.package, &self.inference, &self.bound, k, B256::repeat_byte(4)).unwrap();
+    fn work(&self, k: u16, price: u128) -> (Work, Assignment) {
+        let work = Work::of(&self.package, &self.inference, &self.bound, k, HASH, price > 0).unwrap();
+        let rows = self.package.manifest().slices[usize::from(k)].constraints;
         let assignment = Assignment {
             job: B256::repeat_byte(1),
             model: self.model(),
             slice: k,
             attempt: 0,
-            miner: Address::repeat_byte(2),
+            validator: Address::repeat_byte(3),
+            miner: MINER,
             statement: statement(self.model(), coverage(self.package.slice_count(), k), &work),
-            units: 1,
-            price: 0,
+            units: units(rows.next_power_of_two() as u64),
+            price,
             issuedMs: 0,
             deadlineMs: 1,
             epoch: 0,
@@ -70,9 +80,9 @@ fn slices_are_proven_from_their_work() {
         let world = world("mlp_digits", slices, mode);
         let mut whole: Option<Bundle> = None;
         for k in (0..slices as u16).rev() {
-            let (work, assignment) = world.work(k);
+            let (work, assignment) = world.work(k, u128::from(k));
             let sent = Work::from_body(&work.to_frame().unwrap()[HEADER..]).unwrap();
-            let inference = sent.check(&world.package, world.model(), &assignment).unwrap();
+            let inference = world.check(&sent, &assignment).unwrap();
             let slice = usize::from(k);
             // The miner knows what its slice touches, and nothing else.
             let entry = &world.package.manifest().slices[slice];
@@ -103,17 +113,18 @@ fn shorten<T>(list: &mut Vec<T>) {
 fn attack_work_that_is_not_what_is_stated() {
     for mode in [InputMode::Private, InputMode::Public] {
         let world = world("mlp_digits", 2, mode);
-        for k in 0..2u16 {
-            let (work, assignment) = world.work(k);
+        for (k, price) in [(0u16, 0), (1, 0), (0, 9), (1, 9)] {
+            let (work, assignment) = world.work(k, price);
+            world.check(&work, &assignment).unwrap();
             let refused = |what: &str, change: &dyn Fn(&mut Work)| {
                 let mut changed = work.clone();
                 change(&mut changed);
                 assert_ne!(changed, work, "{what}");
-                assert!(changed.check(&world.package, world.model(), &assignment).is_err(), "{what}");
+                assert!(world.check(&changed, &assignment).is_err(), "{what}");
                 // The validator signs what it sends: the hash is of no help.
                 let stated = statement(world.model(), coverage(2, k), &changed);
                 let restated = Assignment { statement: stated, ..assignment.clone() };
-                let result = changed.check(&world.package, world.model(), &restated);
+                let result = world.check(&changed, &restated);
                 assert!(result.is_err(), "{what}, stated so");
             };
             let flip = |word: &mut B256, byte: usize| word.0[byte] ^= 1;
@@ -146,7 +157,30 @@ fn attack_work_that_is_not_what_is_stated() {
             refused("a commitment too many", &|work| work.commitments.push(B256::ZERO));
             refused("a commitment too few", &|work| shorten(&mut work.commitments));
             refused("a word too many", &|work| work.words.push(B256::ZERO));
-            refused("an owner", &|work| work.owner = B256::repeat_byte(0xff));
+            refused("an owner beyond r", &|work| work.owner = B256::repeat_byte(0xff));
+            refused("a context beyond r", &|work| work.context = B256::repeat_byte(0xff));
+            if price > 0 {
+                refused("no context", &|work| work.context = B256::ZERO);
+            }
+            // What a contract refuses, though this slice has nothing to do with it.
+            for at in 0..work.commitments.len() {
+                refused("a commitment beyond r", &|work| work.commitments[at] = B256::repeat_byte(0xff));
+            }
+            for at in 0..work.words.len() {
+                refused("a word with a bit to spare", &|work| {
+                    work.words[at].0[0] |= 0x80;
+                    work.words_hash = keccak256(work.words.concat());
+                });
+            }
+            if !work.words.is_empty() {
+                refused("no words", &|work| (work.words, work.words_hash) = (Vec::new(), keccak256([])));
+            }
+            for units in [0, assignment.units + 1, u32::MAX] {
+                assert!(world.check(&work, &Assignment { units, ..assignment.clone() }).is_err());
+            }
+            let of_other = Assignment { miner: Address::repeat_byte(9), ..assignment.clone() };
+            assert!(matches!(world.check(&work, &of_other), Err(WorkError::Parts(_))));
+            assert!(work.check(&world.package, world.model(), &assignment, B256::ZERO, MINER).is_err());
             if mode == InputMode::Private && k == 0 {
                 refused("another owner", &|work| flip(&mut work.owner, 31));
             }
@@ -160,14 +194,14 @@ fn attack_work_that_is_not_what_is_stated() {
                 // As long as they are hashed, nobody's word can be moved.
                 let mut changed = work.clone();
                 flip(&mut changed.words[at], 31);
-                assert!(matches!(changed.check(&world.package, world.model(), &assignment), Err(WorkError::Parts("the words"))));
+                assert!(matches!(world.check(&changed, &assignment), Err(WorkError::Parts("the words"))));
             }
             let other = Assignment { model: B256::repeat_byte(7), ..assignment.clone() };
-            assert!(matches!(work.check(&world.package, world.model(), &other), Err(WorkError::Model(..))));
+            assert!(matches!(world.check(&work, &other), Err(WorkError::Model(..))));
             for slice in [1 - k, 2, u16::MAX] {
-                assert!(work.check(&world.package, world.model(), &Assignment { slice, ..assignment.clone() }).is_err());
+                assert!(world.check(&work, &Assignment { slice, ..assignment.clone() }).is_err());
             }
-            assert!(work.check(&world.package, world.model(), &Assignment { statement: B256::ZERO, ..assignment.clone() }).is_err());
+            assert!(world.check(&work, &Assignment { statement: B256::ZERO, ..assignment.clone() }).is_err());
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Every proof is verified, in batches of one key.
 //!
-//! A batch goes when it is full or when its first proof has waited long enough. A miner with an invalid proof goes through batches of its
-//! own for a day, so that it costs nobody else a search for the culprit. Where more comes than can be verified, whoever asks waits: no
-//! proof is taken unseen.
+//! A batch goes when it is full or when its first proof has waited long enough. A miner with an invalid proof has batches of its own for a
+//! day, and a queue beside the others', so that neither searches for culprits nor floods of suspects delay anybody else. Where more comes
+//! than can be verified, whoever asks waits: no proof is taken unseen.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,8 +23,9 @@ const WAIT: Duration = Duration::from_millis(10);
 const SUSPECT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Miners that are remembered so; beyond, those whose time is up first are forgotten.
 const MOST_SUSPECTS: usize = 1 << 16;
-/// Batches that are verified side by side, each on all cores: while one is read the other computes.
+/// Batches that are verified side by side, each on all cores: while one is read the other computes. Of suspects one.
 const SIDE_BY_SIDE: usize = 2;
+const OF_SUSPECTS: usize = 1;
 
 /// A verifying key, and the hash that its proofs are collected by.
 #[derive(Debug)]
@@ -56,8 +57,10 @@ pub struct Counts {
     pub invalid: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    /// Threads that nothing else computes on: a prover in this process keeps those of all for seconds.
+    threads: Option<rayon::ThreadPool>,
     /// Until when a miner is suspect.
     suspects: Mutex<HashMap<Address, Instant>>,
     batches: AtomicU64,
@@ -66,6 +69,12 @@ struct Shared {
 }
 
 impl Shared {
+    fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        let threads = rayon::ThreadPoolBuilder::new().thread_name(|k| format!("verify-{k}")).build().ok();
+        Self { threads, suspects: Mutex::default(), batches: zero(), proofs: zero(), invalid: zero() }
+    }
+
     fn is_suspect(&self, miner: Address, now: Instant) -> bool {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner).get(&miner).is_some_and(|until| *until > now)
     }
@@ -99,19 +108,26 @@ type Lane = (B256, Option<Address>);
 #[derive(Clone, Debug)]
 pub struct Verification {
     checks: mpsc::Sender<Check>,
+    of_suspects: mpsc::Sender<Check>,
     shared: Arc<Shared>,
 }
 
 impl Verification {
-    /// Begins on the current runtime; so many proofs may wait.
+    /// Begins on the current runtime; so many proofs may wait, and as many of suspects.
     pub fn start(waiting: usize) -> Self {
-        let (checks, incoming) = mpsc::channel(waiting.max(1));
-        let shared = Arc::new(Shared::default());
-        tokio::spawn(collect(incoming, Arc::clone(&shared)));
-        Self { checks, shared }
+        let shared = Arc::new(Shared::new());
+        let queue = |lane: fn(&Check) -> Lane, side_by_side| {
+            let (checks, incoming) = mpsc::channel(waiting.max(1));
+            tokio::spawn(collect(incoming, Arc::clone(&shared), lane, side_by_side));
+            checks
+        };
+        let checks = queue(|check| (check.key.hash, None), SIDE_BY_SIDE);
+        let of_suspects = queue(|check| (check.key.hash, Some(check.miner)), OF_SUSPECTS);
+        Self { checks, of_suspects, shared }
     }
 
-    /// The verdict on a miner's proof: what reading its words and verifying it alone gives. Waits where too many are waiting.
+    /// The verdict on a miner's proof: what reading its words and verifying it alone gives. Waits where too many are waiting. Await it apart
+    /// from the miner's connection: whoever hangs up is verified too.
     ///
     /// # Errors
     /// [`Stopped`] if the runtime ends before there is a verdict.
@@ -124,7 +140,8 @@ impl Verification {
     ) -> Result<Result<(), VerifyError>, Stopped> {
         let (verdict, answer) = oneshot::channel();
         let check = Check { key: Arc::clone(key), miner, item: (statement, proof), verdict };
-        self.checks.send(check).await.map_err(|_| Stopped)?;
+        let queue = if self.shared.is_suspect(miner, Instant::now()) { &self.of_suspects } else { &self.checks };
+        queue.send(check).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
     }
 
@@ -135,20 +152,19 @@ impl Verification {
     }
 }
 
-async fn collect(mut incoming: mpsc::Receiver<Check>, shared: Arc<Shared>) {
+async fn collect(mut incoming: mpsc::Receiver<Check>, shared: Arc<Shared>, lane_of: fn(&Check) -> Lane, side_by_side: usize) {
     let mut lanes: HashMap<Lane, (Instant, Vec<Check>)> = HashMap::new();
-    let free = Arc::new(Semaphore::new(SIDE_BY_SIDE));
+    let free = Arc::new(Semaphore::new(side_by_side));
     loop {
         let due = lanes.iter().min_by_key(|(_, (due, _))| *due).map(|(lane, (due, _))| (*lane, *due));
         let full = tokio::select! {
-            // What is due goes first: a flood for one key delays no other.
+            // What is due goes first.
             biased;
             () = async { sleep_until(due.map_or_else(Instant::now, |(_, due)| due)).await }, if due.is_some() => due.map(|(lane, _)| lane),
             check = incoming.recv() => match check {
                 Some(check) => {
-                    let now = Instant::now();
-                    let lane = (check.key.hash, Some(check.miner).filter(|miner| shared.is_suspect(*miner, now)));
-                    let (_, checks) = lanes.entry(lane).or_insert_with(|| (now + WAIT, Vec::with_capacity(FULL)));
+                    let lane = lane_of(&check);
+                    let (_, checks) = lanes.entry(lane).or_insert_with(|| (Instant::now() + WAIT, Vec::new()));
                     checks.push(check);
                     Some(lane).filter(|_| checks.len() >= FULL)
                 }
@@ -168,14 +184,20 @@ async fn collect(mut incoming: mpsc::Receiver<Check>, shared: Arc<Shared>) {
     }
 }
 
+/// Whether an error is the prover's. Number and width of words, and the key, are the validator's own.
+const fn is_the_provers(error: &VerifyError) -> bool {
+    matches!(error, VerifyError::Invalid | VerifyError::Encoding(_) | VerifyError::Form)
+}
+
 fn verify(shared: &Shared, checks: Vec<Check>) {
     let Some(key) = checks.first().map(|check| Arc::clone(&check.key)) else { return };
     let (items, answers): (Vec<_>, Vec<_>) = checks.into_iter().map(|check| (check.item, (check.miner, check.verdict))).unzip();
-    let verdicts = verify_batch(&key.key, &items, &mut OsRng);
+    let batch = || verify_batch(&key.key, &items, &mut OsRng);
+    let verdicts = shared.threads.as_ref().map_or_else(batch, |threads| threads.install(batch));
     shared.batches.fetch_add(1, Ordering::Relaxed);
     shared.proofs.fetch_add(items.len() as u64, Ordering::Relaxed);
     for ((miner, answer), verdict) in answers.into_iter().zip(verdicts) {
-        if verdict.is_err() {
+        if verdict.as_ref().is_err_and(is_the_provers) {
             shared.invalid.fetch_add(1, Ordering::Relaxed);
             shared.suspect(miner, Instant::now());
         }
