@@ -1,8 +1,8 @@
 //! Every proof is verified, in batches of one key.
 //!
 //! A batch goes when it is full or when its first proof has waited long enough. A miner with an invalid proof has batches of its own for a
-//! day, and a queue beside the others', so that neither searches for culprits nor floods of suspects delay anybody else. Where more comes
-//! than can be verified, whoever asks waits: no proof is taken unseen.
+//! day, in a queue beside the others' of which one batch at a time is verified: nobody else waits behind it, or pays for the search for its
+//! culprits, with more than that share of the cores. Where more comes than can be verified, whoever asks waits: no proof is taken unseen.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,24 +55,28 @@ pub struct Counts {
     pub proofs: u64,
     /// Proofs that do not hold.
     pub invalid: u64,
+    /// Proofs that went through the suspects' queue.
+    pub of_suspects: u64,
 }
 
 #[derive(Debug)]
 struct Shared {
-    /// Threads that nothing else computes on: a prover in this process keeps those of all for seconds.
+    /// Threads that nothing else computes on: a prover in this process keeps those of all for seconds. Where none can be had, those of all
+    /// do it later.
     threads: Option<rayon::ThreadPool>,
     /// Until when a miner is suspect.
     suspects: Mutex<HashMap<Address, Instant>>,
     batches: AtomicU64,
     proofs: AtomicU64,
     invalid: AtomicU64,
+    of_suspects: AtomicU64,
 }
 
 impl Shared {
     fn new() -> Self {
         let zero = || AtomicU64::new(0);
         let threads = rayon::ThreadPoolBuilder::new().thread_name(|k| format!("verify-{k}")).build().ok();
-        Self { threads, suspects: Mutex::default(), batches: zero(), proofs: zero(), invalid: zero() }
+        Self { threads, suspects: Mutex::default(), batches: zero(), proofs: zero(), invalid: zero(), of_suspects: zero() }
     }
 
     fn is_suspect(&self, miner: Address, now: Instant) -> bool {
@@ -147,8 +151,9 @@ impl Verification {
 
     /// What was verified so far.
     pub fn counts(&self) -> Counts {
-        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Counts { batches: of(&self.shared.batches), proofs: of(&self.shared.proofs), invalid: of(&self.shared.invalid) }
+        let Shared { batches, proofs, invalid, of_suspects, .. } = &*self.shared;
+        let [batches, proofs, invalid, of_suspects] = [batches, proofs, invalid, of_suspects].map(|count| count.load(Ordering::Relaxed));
+        Counts { batches, proofs, invalid, of_suspects }
     }
 }
 
@@ -173,7 +178,10 @@ async fn collect(mut incoming: mpsc::Receiver<Check>, shared: Arc<Shared>, lane_
                 None => due.map(|(lane, _)| lane),
             },
         };
-        if let Some((_, checks)) = full.and_then(|lane| lanes.remove(&lane)) {
+        if let Some(((_, suspect), (_, checks))) = full.and_then(|lane| lanes.remove_entry(&lane)) {
+            if suspect.is_some() {
+                shared.of_suspects.fetch_add(checks.len() as u64, Ordering::Relaxed);
+            }
             let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
             let shared = Arc::clone(&shared);
             tokio::task::spawn_blocking(move || {
@@ -203,5 +211,25 @@ fn verify(shared: &Shared, checks: Vec<Check>) {
         }
         // Whoever asked may have gone.
         let _ = answer.send(verdict);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A day later a suspect is one among others, and there is an end to how many are remembered.
+    #[test]
+    fn suspicion_ends_and_has_bounds() {
+        let (shared, now) = (Shared::new(), Instant::now());
+        let miner = |k: usize| Address::left_padding_from(&k.to_be_bytes());
+        shared.suspect(miner(0), now);
+        assert!(shared.is_suspect(miner(0), now + SUSPECT / 2));
+        assert!(!shared.is_suspect(miner(0), now + SUSPECT) && !shared.is_suspect(miner(1), now));
+        let later = now + SUSPECT / 2;
+        (1..=MOST_SUSPECTS).for_each(|k| shared.suspect(miner(k), later));
+        assert_eq!(shared.suspects.lock().map(|suspects| suspects.len()).ok(), Some(MOST_SUSPECTS));
+        assert!(!shared.is_suspect(miner(0), later), "the one whose time would have been up first");
+        assert!((1..=MOST_SUSPECTS).all(|k| shared.is_suspect(miner(k), later)));
     }
 }
