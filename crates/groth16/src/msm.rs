@@ -8,7 +8,6 @@ use ark_ec::AffineRepr;
 use ark_ec::short_weierstrass::{Affine, Projective};
 use ark_ff::{AdditiveGroup, BigInteger, PrimeField, Zero};
 use rayon::prelude::*;
-
 use zkslice_curve::{Adder, Curve};
 
 /// Points that are put into buckets together.

@@ -12,12 +12,12 @@ use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use rand_core::CryptoRngCore;
 use rayon::prelude::*;
 use zkslice_circuit::{Circuit, Layout, SecondRound, Table, Witness};
+use zkslice_curve::Curve;
 
 use crate::challenge::challenge;
 use crate::key_file::{Blinding, Section};
 use crate::raw::{g1, g2};
 use crate::{Form, ProveError, ProvingKey, Statement, VerifyError, VerifyingKey, msm, plain, points, verify};
-use zkslice_curve::Curve;
 
 /// A proof. `c1` is the first-round commitment; none in the plain form, whose C is `c2`.
 #[derive(Clone, Debug, PartialEq, Eq)]

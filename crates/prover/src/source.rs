@@ -7,14 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ark_bn254::Fr;
 use ark_std::rand::rngs::OsRng;
-use zkslice_circuit::gadgets::unpack_values;
 use zkslice_formats::{Word, hex0x};
-use zkslice_groth16::fr_from_word;
 use zkslice_interop::{ForeignCircuit, Inputs, WitnessProgram};
 use zkslice_slicer::{Package, TensorEntry, TensorKind};
 
 use crate::bundle::Bound;
-use crate::{Bundle, Inference, Opening, Openings, ProverError, encode_request, opening_file, prove};
+use crate::{Bundle, Inference, Opening, Openings, ProverError, encode_request, opening_file, prove, unpack};
 
 /// One inference to prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,14 +96,8 @@ impl LocalProver {
         for ((tensor, input), slot) in inputs.into_iter().zip(&job.inputs).zip(&mut openings.tensors) {
             let opening = match (input, tensor.kind) {
                 (JobInput::Words(words), TensorKind::PublicInput) => {
-                    let fields = words
-                        .iter()
-                        .map(|w| fr_from_word(w, "a word"))
-                        .collect::<Result<Vec<_>, _>>()
-                        .map_err(|e| wrong(tensor, &e.to_string()))?;
-                    let digits = unpack_values(&fields, tensor.count(), tensor.bits)
-                        .ok_or_else(|| wrong(tensor, "its words do not fit its digits"))?;
-                    Opening { values: tensor.integers(&digits), salt: None }
+                    let values = unpack(tensor, words).map_err(|error| wrong(tensor, &error.to_string()))?;
+                    Opening { values, salt: None }
                 }
                 (JobInput::Commitment(commitment), TensorKind::PrivateInput) => self.opening(commitment)?,
                 _ => return Err(wrong(tensor, "it is public where the job commits to it, or the reverse")),

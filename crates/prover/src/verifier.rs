@@ -155,8 +155,7 @@ pub fn unpack_outputs(package: &Package, words: &[Word]) -> Result<Vec<Vec<i64>>
         if tensors.peek().is_none() && !others.is_empty() {
             return Err(unfit(tensor, "it has another number of words"));
         }
-        let own = own.iter().map(|word| field(word, "an output word")).collect::<Result<Vec<_>, _>>()?;
-        outputs.push(integers(tensor, &own)?);
+        outputs.push(unpack(tensor, own)?);
         rest = others;
     }
     Ok(outputs)
