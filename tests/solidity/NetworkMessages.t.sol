@@ -83,6 +83,23 @@ contract NetworkMessagesTest is Simulator {
         assertFalse(vm.keyExistsJson(json, _at(6, "name")));
     }
 
+    /// What an assignment states is what `verifyBundle` is given, hashed.
+    function test_StatementsAreHashedAlike() public view {
+        bytes32 hash = keccak256(
+            abi.encode(
+                keccak256("zkslice/network/statement/v1"),
+                vm.parseJsonBytes32(json, ".statement.model"),
+                vm.parseJsonBytes32(json, ".statement.context"),
+                vm.parseJsonBytes32(json, ".statement.owner"),
+                uint256(1 << 5),
+                keccak256(abi.encodePacked(vm.parseJsonBytes32Array(json, ".statement.words"))),
+                keccak256(abi.encodePacked(vm.parseJsonBytes32Array(json, ".statement.commitments")))
+            )
+        );
+        assertEq(vm.parseJsonUint(json, ".statement.coverage"), 1 << 5);
+        assertEq(vm.parseJsonBytes32(json, ".statement.hash"), hash);
+    }
+
     /// Fields are where they are: a decoded struct has the values that Rust wrote.
     function test_FieldsAreInPlace() public view {
         INetworkMessages.Assignment memory assignment = abi.decode(_encoded(1), (INetworkMessages.Assignment));

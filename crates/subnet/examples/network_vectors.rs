@@ -2,11 +2,13 @@
 //! `script/generate.mjs` puts it to its place.
 
 use alloy::hex;
-use alloy::primitives::{Address, B256, address};
+use alloy::primitives::{Address, B256, address, keccak256};
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{SolStruct, SolType, SolValue};
 use serde_json::{Value, json};
 use zkslice_subnet::messages::{Acceptance, Assignment, EpochRoot, HandIn, Receipt, Role, Session, Verdict};
+use zkslice_subnet::wire::Work;
+use zkslice_subnet::work::{coverage, statement};
 use zkslice_subnet::{Network, Node};
 
 const NETWORK: Network = Network { chain_id: 31_337, registry: address!("0x5fbdb2315678afecb367f032d93f642f64180aa3") };
@@ -87,7 +89,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         vector(&node, receipt)?,
         vector(&node, root)?,
     ];
-    let vectors = json!({ "chainId": NETWORK.chain_id, "registry": NETWORK.registry, "signer": node.address(), "messages": messages });
+    let words = |first: u8| -> Vec<B256> { (0..3).map(|k| word(first + 7 * k)).collect() };
+    let work = Work {
+        assignment: assigned,
+        context: word(3),
+        owner: word(4),
+        reads: Vec::new(),
+        salts: Vec::new(),
+        commitments: words(50),
+        words: words(100),
+        words_hash: keccak256(words(100).concat()),
+    };
+    let covered = coverage(7, 5);
+    let statement = json!({
+        "model": word(40), "context": work.context, "owner": work.owner, "coverage": covered, "words": work.words,
+        "commitments": work.commitments, "hash": statement(word(40), covered, &work),
+    });
+    let vectors = json!({ "statement": statement, "chainId": NETWORK.chain_id, "registry": NETWORK.registry, "signer": node.address(), "messages": messages });
     let path = std::path::Path::new(&folder).join("tests/solidity/fixtures/network.json");
     std::fs::create_dir_all(path.parent().ok_or("no folder")?)?;
     std::fs::write(path, serde_json::to_string_pretty(&vectors)? + "\n")?;

@@ -81,6 +81,9 @@ fn slices_are_proven_from_their_work() {
         let mut whole: Option<Bundle> = None;
         for k in (0..slices as u16).rev() {
             let (work, assignment) = world.work(k, u128::from(k));
+            // Units are those of the key that it is proven with.
+            let domain = world.package.proving_key(usize::from(k)).unwrap().domain_size();
+            assert_eq!(assignment.units, units(domain as u64));
             let sent = Work::from_body(&work.to_frame().unwrap()[HEADER..]).unwrap();
             let inference = world.check(&sent, &assignment).unwrap();
             let slice = usize::from(k);
