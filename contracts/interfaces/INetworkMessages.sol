@@ -52,7 +52,7 @@ interface INetworkMessages {
         uint64 epoch;
     }
 
-    /// @notice A miner takes on an assignment that is paid for.
+    /// @notice A miner takes on an assignment, which it can miss from then on.
     /// @param assignment EIP-712 hash of the assignment.
     struct Acceptance {
         bytes32 assignment;

@@ -45,6 +45,16 @@ pub trait BundleSource: Send + Sync {
     fn bundle(&self, job: Job) -> impl Future<Output = Result<Bundle, ProverError>> + Send;
 }
 
+impl<S: BundleSource> BundleSource for Arc<S> {
+    fn models(&self) -> Vec<Word> {
+        (**self).models()
+    }
+
+    async fn bundle(&self, job: Job) -> Result<Bundle, ProverError> {
+        (**self).bundle(job).await
+    }
+}
+
 /// Where witnesses of a circuit of others come from: what computes them, and the inputs that only the prover knows.
 #[derive(Clone, Debug)]
 pub struct WitnessSource {
@@ -55,7 +65,7 @@ pub struct WitnessSource {
 }
 
 /// The prover in this process: packages by model digest, a folder with the openings of private inputs, and sources of witnesses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LocalProver {
     packages: Vec<(Word, Arc<Package>, Option<WitnessSource>)>,
     openings: Option<PathBuf>,
@@ -166,7 +176,7 @@ impl Drop for SetOnDrop {
     }
 }
 
-impl BundleSource for Arc<LocalProver> {
+impl BundleSource for LocalProver {
     fn models(&self) -> Vec<Word> {
         self.packages.iter().map(|(digest, ..)| *digest).collect()
     }

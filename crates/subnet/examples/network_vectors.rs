@@ -103,7 +103,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let covered = coverage(7, 5);
     let statement = json!({
         "model": word(40), "context": work.context, "owner": work.owner, "coverage": covered, "words": work.words,
-        "commitments": work.commitments, "hash": statement(word(40), covered, &work),
+        "commitments": work.commitments, "hash": statement(word(40), covered, [work.context, work.owner], [work.words_hash, keccak256(work.commitments.concat())]),
     });
     let vectors = json!({ "statement": statement, "chainId": NETWORK.chain_id, "registry": NETWORK.registry, "signer": node.address(), "messages": messages });
     let path = std::path::Path::new(&folder).join("tests/solidity/fixtures/network.json");

@@ -1,6 +1,10 @@
 //! Errors of messages.
 
-use alloy::primitives::Address;
+use std::path::PathBuf;
+
+use alloy::primitives::{Address, B256};
+use zkslice_prover::ProverError;
+use zkslice_slicer::PackageError;
 
 /// Why bytes are no signed message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,4 +84,221 @@ pub enum HandshakeError {
     /// What it signed was for another connection, another peer or another role.
     #[error("the other end signed a session that is not this one")]
     AnotherSession,
+}
+
+/// Why a store cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Reading or writing failed.
+    #[error("{}: {reason}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// Another process has it.
+    #[error("{} is in use by another process: stop it, or give this one a database of its own", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by a later version.
+    #[error("{} was written by a newer version of zkslice: upgrade zkslice", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is of another network or node.
+    #[error("{} is of {what} {found}, and not of {expected}: give each its own database", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+        /// What the file says.
+        found: String,
+        /// What it should say.
+        expected: String,
+    },
+    /// It has stopped after an error that was logged.
+    #[error("the store has stopped after an error before this one")]
+    Stopped,
+}
+
+/// Why there is no link to a peer, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The other end is not whom one talks to.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// What came is no frame that may come.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A signature cannot be made.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// A message without the other end's signature over its place.
+    #[error("a message is not signed for its place in the session")]
+    Unsigned,
+    /// What carries the frames.
+    #[error("{what}: {reason}")]
+    Transport {
+        /// Which part.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The other end does not let one in, and says why.
+    #[error("the validator refuses: {0}")]
+    Refused(String),
+    /// The other end takes too long.
+    #[error("the other end takes too long")]
+    Slow,
+    /// The link has ended.
+    #[error("the link has ended")]
+    Closed,
+    /// The operating system gives no random bytes.
+    #[error("the operating system gives no random bytes")]
+    NoRandomness,
+}
+
+/// Why a validator does not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ValidatorError {
+    /// Its store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A package that cannot be used.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// A package that no network can prove.
+    #[error("{}: the package holds a circuit of others, whose witness only its owner can make: serve it by a relayer of your own", .0.display())]
+    Foreign(PathBuf),
+    /// What it signed before cannot be read.
+    #[error("the store holds what this validator did not sign: {0}; restore a copy")]
+    Signature(#[from] SignatureError),
+    /// A job from before cannot be read.
+    #[error("job {0} in the store cannot be read: {1}; restore a copy")]
+    Job(B256, String),
+}
+
+/// Why a job is not taken, or has no bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Its input.
+    #[error(transparent)]
+    Prover(#[from] ProverError),
+    /// A model that is not served.
+    #[error("no package with model digest {0} is loaded")]
+    Model(String),
+    /// An owner, though nothing is private.
+    #[error("the job names an owner, and the network takes public inputs alone: prove it by a prover of your own")]
+    Owner,
+    /// It cannot be done so soon.
+    #[error("the deadline, {deadline_ms} ms of Unix time, is too soon: the largest slice takes {least} ms at least")]
+    Deadline {
+        /// What was asked for.
+        deadline_ms: u64,
+        /// What it takes at least.
+        least: u64,
+    },
+    /// The caller has another job of that name.
+    #[error("the idempotency key '{0}' is of another job: use a new one")]
+    Name(String),
+    /// Too much is open.
+    #[error("the validator has as many open slices as it takes: ask again later")]
+    Full,
+    /// No job of that id.
+    #[error("there is no job {0}")]
+    Unknown(B256),
+    /// It has ended without a bundle.
+    #[error("the job is {state}: {reason}")]
+    Over {
+        /// How.
+        state: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Its bundle cannot be read or written.
+    #[error("the job's bundle: {0}")]
+    Bundle(String),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Randomness.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The validator stops.
+    #[error("the validator stops")]
+    Stopped,
+}
+
+impl JobError {
+    /// As a source of bundles says it.
+    pub fn into_prover(self) -> ProverError {
+        match self {
+            Self::Prover(error) => error,
+            Self::Model(model) => ProverError::Model { model },
+            other => ProverError::Task(other.to_string()),
+        }
+    }
+}
+
+/// What a peer did that it should not have.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// A frame that cannot be read.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A message that it did not sign.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// An assignment that it does not have.
+    #[error("assignment {0} is not this miner's")]
+    Unknown(B256),
+    /// A hand-in that is none.
+    #[error("the proof is not the one whose hash was signed")]
+    HandIn,
+    /// The validator's own store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The miner's own ledger.
+    #[error("{0}")]
+    Ledger(String),
+}
+
+/// Why a miner's receipts cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line that is no receipt.
+    #[error("{}: line {line} is no receipt of this network; move the file away, the validators send what they have again", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+}
+
+/// Why a miner does not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum MinerError {
+    /// Its receipts.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A package that cannot be used.
+    #[error(transparent)]
+    Package(#[from] PackageError),
 }

@@ -55,6 +55,21 @@ impl Node {
         let signature = self.signer.sign_hash_sync(&network.hash(&message)).map_err(|_| SignatureError::Signature(M::NAME))?;
         Ok(Signed { message, signature, signer: self.address() })
     }
+
+    /// r, s and v over a hash that says what it is of.
+    pub(crate) fn sign_hash(&self, hash: B256) -> Result<[u8; SIGNATURE], SignatureError> {
+        Ok(self.signer.sign_hash_sync(&hash).map_err(|_| SignatureError::Signature("hash"))?.as_bytes())
+    }
+}
+
+/// A signature that has this one encoding.
+fn canonical(bytes: &[u8; SIGNATURE]) -> Option<Signature> {
+    Signature::from_raw_array(bytes).ok().filter(|read| read.as_bytes() == *bytes && read.normalize_s().is_none())
+}
+
+/// Who signed a hash.
+pub(crate) fn recover(signature: &[u8; SIGNATURE], hash: B256) -> Option<Address> {
+    canonical(signature)?.recover_address_from_prehash(&hash).ok()
 }
 
 /// A message whose signature has been recovered: who holds one knows who signed it.
@@ -96,10 +111,7 @@ impl<M: SolStruct + SolValue + for<'a> From<<M::SolType as alloy::sol_types::Sol
         if message.abi_encode() != encoded {
             return Err(SignatureError::Encoding(what));
         }
-        let signature = Signature::from_raw_array(signature)
-            .ok()
-            .filter(|read| read.as_bytes() == *signature && read.normalize_s().is_none())
-            .ok_or(SignatureError::Signature(what))?;
+        let signature = canonical(signature).ok_or(SignatureError::Signature(what))?;
         let found = signature.recover_address_from_prehash(&network.hash(&message)).map_err(|_| SignatureError::Signature(what))?;
         match signer {
             Some(expected) if expected != found => Err(SignatureError::Signer { what, expected, found }),

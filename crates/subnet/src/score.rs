@@ -73,6 +73,11 @@ impl Parameters {
         linear(self.most_ms, units)
     }
 
+    /// Milliseconds within which a proof of so many units has full credit.
+    pub fn fast_at_ms(&self, units: u32) -> u64 {
+        linear(self.fast_ms, units)
+    }
+
     /// What an assignment of so many units comes to. `ms` runs from assignment to hand-in; `quality` is [`FULL`] for slices, whose outputs
     /// are exact.
     pub fn worth(&self, verdict: Verdict, units: u32, ms: u64, proof_bytes: u32, quality: u32) -> Worth {
@@ -95,7 +100,7 @@ impl Parameters {
 
     /// τ: full to the fast time, half at the deadline, nothing after it.
     fn promptness(&self, units: u32, ms: u64) -> u64 {
-        let (fast, most, full) = (linear(self.fast_ms, units), self.deadline_ms(units), u64::from(FULL));
+        let (fast, most, full) = (self.fast_at_ms(units), self.deadline_ms(units), u64::from(FULL));
         if ms <= fast {
             full
         } else if ms <= most {

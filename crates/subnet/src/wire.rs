@@ -53,7 +53,7 @@ kinds! {
     Assignment = 4, 512;
     /// [`Work`], by a validator, after its assignment.
     Work = 5, 64 << 20;
-    /// [`Accept`], by a miner.
+    /// A signed [`Acceptance`](crate::messages::Acceptance), by a miner.
     Accept = 6, 256;
     /// [`Decline`], by a miner.
     Decline = 7, 256;
@@ -153,7 +153,7 @@ macro_rules! bodies {
     };
 }
 
-bodies!(Hello, Capacity, Work, Accept, Decline, Cancel, Progress, Ping);
+bodies!(Hello, Capacity, Work, Decline, Cancel, Progress, Ping);
 
 /// What both say first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +185,8 @@ pub struct Capacity {
     pub keys: Vec<(B256, Vec<u8>)>,
     /// Milliseconds until what it has accepted is done.
     pub queue_ms: u32,
+    /// Number of the newest receipt of this validator that it has: it gets those that came after.
+    pub receipts: u64,
 }
 
 /// What a slice reads and writes.
@@ -257,15 +259,6 @@ impl std::fmt::Debug for Read {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Read").field("words", &self.words.len()).finish_non_exhaustive()
     }
-}
-
-/// The miner takes on an assignment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Accept {
-    /// EIP-712 hash of the assignment.
-    pub assignment: B256,
-    /// r, s and v over an [`Acceptance`](crate::messages::Acceptance), where the assignment pays.
-    pub signature: Option<Vec<u8>>,
 }
 
 /// The miner does not take on an assignment, which costs it nothing.

@@ -36,12 +36,29 @@ pub fn coverage(slices: usize, k: u16) -> U256 {
 }
 
 /// What `verifyBundle` is given, in one hash: tag, model, context, owner, coverage, and the hashes of all public words and commitments.
-pub fn statement(model: B256, coverage: U256, work: &Work) -> B256 {
-    let commitments = hash(&work.commitments);
-    keccak256((keccak256(STATEMENT), model, work.context, work.owner, coverage, work.words_hash, commitments).abi_encode_params())
+pub fn statement(model: B256, coverage: U256, [context, owner]: [B256; 2], [words, commitments]: [B256; 2]) -> B256 {
+    keccak256((keccak256(STATEMENT), model, context, owner, coverage, words, commitments).abi_encode_params())
 }
 
-fn hash(words: &[B256]) -> B256 {
+/// Hashes of all public words and of all commitments of a model whose tensors are bound so.
+pub fn hashes<'a>(bound: impl IntoIterator<Item = &'a Bound>) -> [B256; 2] {
+    let (words, commitments) = lists(bound);
+    [hash_of(&words), hash_of(&commitments)]
+}
+
+/// All public words, and all commitments, in wiring order.
+fn lists<'a>(bound: impl IntoIterator<Item = &'a Bound>) -> (Vec<B256>, Vec<B256>) {
+    let (mut words, mut commitments) = (Vec::new(), Vec::new());
+    for bound in bound {
+        match bound {
+            Bound::Words(of_tensor) => words.extend(of_tensor.iter().map(B256::from)),
+            Bound::Commitment(commitment) => commitments.push(B256::from(commitment)),
+        }
+    }
+    (words, commitments)
+}
+
+fn hash_of(words: &[B256]) -> B256 {
     keccak256(words.concat())
 }
 
@@ -55,10 +72,10 @@ impl Work {
     ///
     /// # Errors
     /// [`WorkError::Model`] for no such slice; [`WorkError::Tensor`] for a tensor without its opening or salt.
-    pub fn of(
+    pub fn of<'a>(
         package: &Package,
         inference: &Inference,
-        bound: &[Bound],
+        bound: impl IntoIterator<Item = &'a Bound>,
         k: u16,
         assignment: B256,
         is_paid: bool,
@@ -82,14 +99,8 @@ impl Work {
         for t in slice.writes.iter().filter(|t| !is_public(package, **t)) {
             salts.extend(salt(tensor(*t)?.1));
         }
-        let (mut words, mut commitments) = (Vec::new(), Vec::new());
-        for bound in bound {
-            match bound {
-                Bound::Words(of_tensor) => words.extend(of_tensor.iter().map(B256::from)),
-                Bound::Commitment(commitment) => commitments.push(B256::from(commitment)),
-            }
-        }
-        let words_hash = hash(&words);
+        let (mut words, commitments) = lists(bound);
+        let words_hash = hash_of(&words);
         // Others' words are none of this prover's business.
         if !is_paid && slice.reads.iter().chain(&slice.writes).all(|t| !is_public(package, *t)) {
             words.clear();
@@ -134,7 +145,8 @@ impl Work {
         if self.reads.len() != slice.reads.len() {
             return Err(WorkError::Parts("the tensors that are read"));
         }
-        if statement(assignment.model, coverage(manifest.slices.len(), k), self) != assignment.statement {
+        let hashes = [self.words_hash, hash_of(&self.commitments)];
+        if statement(assignment.model, coverage(manifest.slices.len(), k), [self.context, self.owner], hashes) != assignment.statement {
             return Err(WorkError::Parts("the hashes"));
         }
         let mut openings = Openings::empty(manifest.tensors.len());
@@ -172,7 +184,7 @@ impl Work {
             unpack(tensor, own).map_err(|_| wrong())?;
             rest = others;
         }
-        if rest.is_empty() && hash(&self.words) == self.words_hash { Ok(()) } else { Err(wrong()) }
+        if rest.is_empty() && hash_of(&self.words) == self.words_hash { Ok(()) } else { Err(wrong()) }
     }
 
     /// Whether it lists a tensor so.

@@ -4,8 +4,11 @@
 
 mod handshake;
 mod messages;
+mod network;
 mod receipts;
 mod score;
+mod support;
+mod transport;
 mod verification;
 mod wire;
 mod work;

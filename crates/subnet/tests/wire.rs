@@ -4,7 +4,7 @@ use alloy::primitives::{Address, B256};
 use proptest::prelude::*;
 use zkslice_subnet::WireError;
 use zkslice_subnet::wire::{
-    Accept, Body, Cancel, Capacity, Decline, HEADER, Header, Hello, Kind, Ping, Progress, Read, Reason, Stage, Work, frame,
+    Body, Cancel, Capacity, Decline, HEADER, Header, Hello, Kind, Ping, Progress, Read, Reason, Stage, Work, frame,
 };
 
 fn word(byte: u8) -> B256 {
@@ -56,10 +56,14 @@ fn goes_and_comes<B: Body + PartialEq + std::fmt::Debug>(body: &B) {
 #[test]
 fn bodies_go_and_come() {
     goes_and_comes(&hello(20));
-    goes_and_comes(&Capacity { slots: 4, memory_mib: 8_192, keys: vec![(word(1), vec![0b101]), (word(2), vec![1, 2])], queue_ms: 900 });
+    goes_and_comes(&Capacity {
+        slots: 4,
+        memory_mib: 8_192,
+        keys: vec![(word(1), vec![0b101]), (word(2), vec![1, 2])],
+        queue_ms: 900,
+        receipts: 7,
+    });
     goes_and_comes(&work(3));
-    goes_and_comes(&Accept { assignment: word(1), signature: None });
-    goes_and_comes(&Accept { assignment: word(1), signature: Some(vec![7; 65]) });
     for reason in [Reason::Busy, Reason::NoKey, Reason::UnknownModel, Reason::BadWork] {
         goes_and_comes(&Decline { assignment: word(1), reason, retry_ms: u32::MAX });
     }
@@ -133,7 +137,6 @@ proptest! {
             reads_one_encoding::<Hello>(bytes);
             reads_one_encoding::<Capacity>(bytes);
             reads_one_encoding::<Work>(bytes);
-            reads_one_encoding::<Accept>(bytes);
             reads_one_encoding::<Decline>(bytes);
             reads_one_encoding::<Cancel>(bytes);
             reads_one_encoding::<Progress>(bytes);

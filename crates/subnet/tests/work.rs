@@ -43,6 +43,11 @@ fn world(model: &str, slices: usize, mode: InputMode) -> World {
     World { _folder: folder, verifier: Verifier::new(&package).unwrap(), package, inference, bound }
 }
 
+/// The statement of what the work lists, whoever changed it.
+fn stated(model: B256, coverage: U256, work: &Work) -> B256 {
+    statement(model, coverage, [work.context, work.owner], [work.words_hash, keccak256(work.commitments.concat())])
+}
+
 impl World {
     fn check(&self, work: &Work, assignment: &Assignment) -> Result<Inference, WorkError> {
         work.check(&self.package, self.model(), assignment, HASH, MINER)
@@ -62,7 +67,7 @@ impl World {
             attempt: 0,
             validator: Address::repeat_byte(3),
             miner: MINER,
-            statement: statement(self.model(), coverage(self.package.slice_count(), k), &work),
+            statement: stated(self.model(), coverage(self.package.slice_count(), k), &work),
             units: units(rows.next_power_of_two() as u64),
             price,
             issuedMs: 0,
@@ -125,7 +130,7 @@ fn attack_work_that_is_not_what_is_stated() {
                 assert_ne!(changed, work, "{what}");
                 assert!(world.check(&changed, &assignment).is_err(), "{what}");
                 // The validator signs what it sends: the hash is of no help.
-                let stated = statement(world.model(), coverage(2, k), &changed);
+                let stated = stated(world.model(), coverage(2, k), &changed);
                 let restated = Assignment { statement: stated, ..assignment.clone() };
                 let result = world.check(&changed, &restated);
                 assert!(result.is_err(), "{what}, stated so");

@@ -1,5 +1,380 @@
-//! What a validator is made of. So far: the verification of every proof.
+//! What a validator is made of.
+//!
+//! ```text
+//! jobs         received, executed, delivered: what callers see
+//! dispatch     who gets which slice (a state machine without clock, store or connection)
+//! assignments  offered, accepted, handed in, settled by a receipt
+//! verification every proof, in batches of one key
+//! peers        miners' connections
+//! benchmarks   what idle miners show what they can on
+//! store        what must not be forgotten
+//! ```
+//!
+//! All state that decides is behind one lock. A *turn* changes it, hands the changes to the store in the same order, and says what is to be
+//! done once they are kept: nothing leaves before what it follows from is on disk.
 
+mod assignments;
+mod benchmarks;
+pub mod dispatch;
+mod jobs;
+mod model;
+mod peers;
+pub mod states;
+mod store;
 mod verification;
+mod window;
 
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use alloy::primitives::{Address, B256};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use zkslice_slicer::Package;
+
+use crate::messages::Role;
+use crate::receipts::Totals;
+use crate::score::Parameters;
+use crate::transport::{Identity, Outbox};
+use crate::{Clock, Network, Node, StoreError, ValidatorError};
+use assignments::{Given, Offer};
+use dispatch::{Dispatch, Settings, Ticket};
+use jobs::OpenJob;
+pub use jobs::Submission;
+use model::Model;
+pub use store::JobKind;
+use store::{Change, Store};
 pub use verification::{Counts, Key, Stopped, Verification};
+
+/// Proofs that wait to be verified.
+const WAITING_PROOFS: usize = 4_096;
+
+/// An epoch, and what its draws are seeded with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epoch {
+    /// Its number.
+    pub number: u64,
+    /// A hash that nobody knew before it began.
+    pub beacon: B256,
+}
+
+/// What a validator is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it is.
+    pub network: Network,
+    /// What it scores by.
+    pub parameters: Parameters,
+    /// How it dispatches.
+    pub settings: Settings,
+    /// Its store.
+    pub database: PathBuf,
+    /// What a unit of requests pays, in the smallest unit of the network's currency.
+    pub price_per_unit: u128,
+    /// Whether it proves slices itself that nobody else does.
+    pub proves_itself: bool,
+    /// Bytes of work that are on their way to miners at a time.
+    pub work_bytes: usize,
+    /// Slices that are open at a time.
+    pub most_slices: usize,
+    /// Miners that are let in; all where none are named.
+    pub miners: Option<BTreeSet<Address>>,
+    /// Miners at a time.
+    pub most_miners: usize,
+    /// Units of benchmarks that are given away in a minute.
+    pub benchmark_units: u64,
+    /// How long a job may take, where its caller does not say, in milliseconds.
+    pub job_ms: u64,
+}
+
+impl Options {
+    /// For a network, with a store, and what suits a small one otherwise.
+    pub fn new(network: Network, database: PathBuf) -> Self {
+        Self {
+            network,
+            database,
+            parameters: Parameters::default(),
+            settings: Settings::default(),
+            price_per_unit: 0,
+            proves_itself: true,
+            work_bytes: 256 << 20,
+            most_slices: 20_000,
+            miners: None,
+            most_miners: 1_024,
+            benchmark_units: 10_000,
+            job_ms: 600_000,
+        }
+    }
+}
+
+/// Executes models, hands out their slices, verifies every proof, and signs what became of each.
+#[derive(Debug)]
+pub struct Validator {
+    node: Node,
+    options: Options,
+    clock: Clock,
+    models: BTreeMap<B256, Arc<Model>>,
+    store: Store,
+    verification: Verification,
+    core: Mutex<Core>,
+    /// Something may be due, or can be given away.
+    wake: Notify,
+    errands: mpsc::UnboundedSender<Errand>,
+    work_room: Arc<Semaphore>,
+    submitting: tokio::sync::Mutex<()>,
+    /// Jobs that are executed, or slices that are proven here, at a time.
+    executions: Arc<Semaphore>,
+    own_proofs: Arc<Semaphore>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    epoch: Epoch,
+    dispatch: Dispatch,
+    jobs: HashMap<B256, OpenJob>,
+    deadlines: BTreeSet<(u64, B256)>,
+    open_slices: usize,
+    /// Assignments that are open, or were missed a moment ago.
+    given: HashMap<B256, Given>,
+    tickets: HashMap<Ticket, B256>,
+    /// Misses for which nobody is debited until it is known that the validator itself was there.
+    held: VecDeque<(u64, B256)>,
+    peers: HashMap<Address, (u64, Outbox)>,
+    totals: HashMap<Address, Totals>,
+    /// Of each job that is not over: whether it is.
+    watched: HashMap<B256, watch::Sender<bool>>,
+    /// Jobs whose bundles nobody has fetched yet.
+    complete: HashSet<B256>,
+    numbers: u64,
+}
+
+/// What is to be done once changes are kept.
+pub(crate) enum Then {
+    /// A miner gets a frame.
+    Send(Address, Vec<u8>),
+    /// A miner gets work.
+    Offer(Box<Offer>),
+    /// All slices of a job are proven.
+    Assemble(B256),
+    /// Nobody takes a slice.
+    Prove(B256, u16),
+    /// A proof is to be verified.
+    Verify(B256),
+}
+
+struct Errand {
+    kept: oneshot::Receiver<Result<(), StoreError>>,
+    then: Vec<Then>,
+}
+
+/// Changes that belong together.
+pub(crate) struct Turn {
+    now: u64,
+    changes: Vec<Change>,
+    then: Vec<Then>,
+}
+
+impl Turn {
+    fn change(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    fn then(&mut self, then: Then) {
+        self.then.push(then);
+    }
+}
+
+impl Validator {
+    /// Takes up what the store has, and begins. `epochs` says which epoch it is.
+    ///
+    /// # Errors
+    /// [`ValidatorError`] for a store that cannot be used, and for packages without keys.
+    pub async fn start(
+        node: Node,
+        packages: Vec<Package>,
+        options: Options,
+        clock: Clock,
+        epochs: watch::Receiver<Epoch>,
+    ) -> Result<Arc<Self>, ValidatorError> {
+        let mut models = BTreeMap::new();
+        for package in packages {
+            if package.foreign().is_some() {
+                return Err(ValidatorError::Foreign(package.folder().to_owned()));
+            }
+            let model = Model::new(package)?;
+            models.insert(model.digest, Arc::new(model));
+        }
+        let belongs_to = vec![
+            ("chain", options.network.chain_id.to_string()),
+            ("registry", options.network.registry.to_string()),
+            ("validator", node.address().to_string()),
+        ];
+        let store = Store::open(&options.database, belongs_to).await?;
+        let (errands, incoming) = mpsc::unbounded_channel();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let core = Core {
+            epoch: *epochs.borrow(),
+            dispatch: Dispatch::new(options.parameters, options.settings),
+            jobs: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            open_slices: 0,
+            given: HashMap::new(),
+            tickets: HashMap::new(),
+            held: VecDeque::new(),
+            peers: HashMap::new(),
+            totals: HashMap::new(),
+            watched: HashMap::new(),
+            complete: HashSet::new(),
+            numbers: 0,
+        };
+        let validator = Arc::new(Self {
+            models,
+            store,
+            verification: Verification::start(WAITING_PROOFS),
+            core: Mutex::new(core),
+            wake: Notify::new(),
+            errands,
+            work_room: Arc::new(Semaphore::new(options.work_bytes)),
+            executions: Arc::new(Semaphore::new(cores)),
+            submitting: tokio::sync::Mutex::new(()),
+            own_proofs: Arc::new(Semaphore::new(1)),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            node,
+            options,
+            clock,
+        });
+        validator.recover().await?;
+        validator.spawn(Self::run_errands(Arc::clone(&validator), incoming));
+        validator.spawn(Self::run_clock(Arc::clone(&validator)));
+        validator.spawn(Self::run_epochs(Arc::clone(&validator), epochs));
+        validator.spawn(Self::run_benchmarks(Arc::clone(&validator)));
+        Ok(validator)
+    }
+
+    /// Its address.
+    pub const fn address(&self) -> Address {
+        self.node.address()
+    }
+
+    /// Who it is on its links.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            node: self.node.clone(),
+            role: Role::Validator,
+            network: self.options.network,
+            parameters: self.options.parameters.hash(),
+        }
+    }
+
+    /// Gives nothing away any more, and lets miners go. What was handed over to the store is kept.
+    pub fn stop(&self) {
+        self.stop.cancel();
+        self.locked().peers.values().for_each(|(_, outbox)| outbox.close());
+    }
+
+    /// Waits until it is stopped, by [`Validator::stop`] or by an error that is logged, and everything has ended.
+    pub async fn ended(&self) {
+        self.stop.cancelled().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was verified so far.
+    pub fn verified(&self) -> Counts {
+        self.verification.counts()
+    }
+
+    /// Changes the state; what is said is done when the changes are kept. Then something may be due, or can be given away.
+    fn turn<R>(&self, act: impl FnOnce(&mut Core, &mut Turn) -> R) -> R {
+        let result = self.quiet_turn(act);
+        self.wake.notify_one();
+        result
+    }
+
+    fn quiet_turn<R>(&self, act: impl FnOnce(&mut Core, &mut Turn) -> R) -> R {
+        let mut core = self.locked();
+        let mut turn = Turn { now: self.clock.now_ms(), changes: Vec::new(), then: Vec::new() };
+        let result = act(&mut core, &mut turn);
+        if !turn.changes.is_empty() || !turn.then.is_empty() {
+            // While the lock is held: the store gets changes in the order in which they were made.
+            let kept = self.store.submit(turn.now, turn.changes);
+            let _ = self.errands.send(Errand { kept, then: turn.then });
+        }
+        result
+    }
+
+    /// One errand after the other, so that each miner gets its frames in order.
+    async fn run_errands(self: Arc<Self>, mut incoming: mpsc::UnboundedReceiver<Errand>) {
+        loop {
+            let Errand { kept, then } = tokio::select! {
+                Some(errand) = incoming.recv() => errand,
+                () = self.stop.cancelled() => return,
+            };
+            if let Err(error) = kept.await.unwrap_or(Err(StoreError::Stopped)) {
+                // What is not on disk must not leave.
+                tracing::error!(%error, "the validator stops");
+                self.stop();
+                return;
+            }
+            then.into_iter().for_each(|then| self.run(then));
+        }
+    }
+
+    fn run(self: &Arc<Self>, then: Then) {
+        let this = Arc::clone(self);
+        match then {
+            Then::Send(miner, frame) => {
+                if let Some((_, outbox)) = self.locked().peers.get(&miner) {
+                    outbox.send(frame);
+                }
+            }
+            Then::Offer(offer) => self.spawn(async move { this.offer(*offer).await }),
+            Then::Assemble(job) => self.spawn(async move { this.assemble(job).await }),
+            Then::Prove(job, slice) => self.spawn(async move { this.prove_itself(job, slice).await }),
+            Then::Verify(assignment) => self.spawn(async move { this.verify(assignment).await }),
+        }
+    }
+
+    /// What time brings, and what can be given away.
+    async fn run_clock(self: Arc<Self>) {
+        loop {
+            let next = self.quiet_turn(|core, turn| {
+                self.tick(core, turn);
+                core.next_due(turn.now)
+            });
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = self.clock.sleep_until(next.unwrap_or(u64::MAX)), if next.is_some() => {}
+                () = self.stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn run_epochs(self: Arc<Self>, mut epochs: watch::Receiver<Epoch>) {
+        loop {
+            let epoch = *epochs.borrow_and_update();
+            self.turn(|core, _| {
+                core.epoch = epoch;
+                core.dispatch.begin_epoch(epoch.beacon);
+            });
+            tokio::select! {
+                // Where nobody says it any more, the last one goes on.
+                changed = epochs.changed() => if changed.is_err() { return },
+                () = self.stop.cancelled() => return,
+            }
+        }
+    }
+}

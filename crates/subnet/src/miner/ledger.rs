@@ -1,0 +1,147 @@
+//! Receipts that a miner has: a line of JSON for each. The newest of a validator says everything that it owes; two that contradict each other
+//! show that it lied.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use alloy::hex;
+use alloy::primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+
+use crate::messages::{Assignment, Receipt, Verdict};
+use crate::receipts::{Totals, contradict};
+use crate::score::Parameters;
+use crate::{LedgerError, Network, Signed};
+
+/// What a miner knows of an assignment when its receipt comes.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) assignment: Assignment,
+    pub(crate) handed_in: Option<B256>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    receipt: String,
+}
+
+/// What a validator has signed for a miner, added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// Valid proofs.
+    pub valid: u64,
+    /// Proofs that did not hold.
+    pub invalid: u64,
+    /// Assignments for which nothing came in time.
+    pub missed: u64,
+    /// Proofs that came too late, or after another's.
+    pub late_or_superseded: u64,
+    /// Everything that was ever credited.
+    pub credit: u64,
+    /// Everything that was ever debited.
+    pub debit: u64,
+    /// Receipts so far.
+    pub receipts: u64,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    file: File,
+    network: Network,
+    newest: HashMap<Address, Receipt>,
+    accounts: HashMap<Address, Account>,
+}
+
+impl Ledger {
+    /// Opens the file, made where there is none. A line that a crash has cut off is left out: the validator sends the receipt again.
+    ///
+    /// # Errors
+    /// [`LedgerError`] for a file that cannot be read or written, or holds what is no receipt of this network.
+    pub fn open(path: &Path, network: Network) -> Result<Self, LedgerError> {
+        let io = |source| LedgerError::Io { path: path.to_owned(), source };
+        let text = match std::fs::read_to_string(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            other => other.map_err(io)?,
+        };
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
+        file.set_len(whole as u64).map_err(io)?;
+        let mut ledger = Self { path: path.to_owned(), file, network, newest: HashMap::new(), accounts: HashMap::new() };
+        for (number, line) in text[..whole].lines().enumerate() {
+            let wrong = || LedgerError::Line { path: path.to_owned(), line: number + 1 };
+            let line: Line = serde_json::from_str(line).map_err(|_| wrong())?;
+            let bytes = hex::decode(&line.receipt).map_err(|_| wrong())?;
+            let signed = Signed::<Receipt>::from_bytes(&bytes, &network, None).map_err(|_| wrong())?;
+            ledger.note(signed.message());
+        }
+        Ok(ledger)
+    }
+
+    /// Number of the newest receipt of a validator.
+    pub fn newest(&self, validator: Address) -> u64 {
+        self.newest.get(&validator).map_or(0, |receipt| receipt.seq)
+    }
+
+    /// What each validator has signed.
+    pub fn accounts(&self) -> Vec<(Address, Account)> {
+        let mut accounts: Vec<_> = self.accounts.iter().map(|(validator, account)| (*validator, *account)).collect();
+        accounts.sort_by_key(|(validator, _)| *validator);
+        accounts
+    }
+
+    /// Takes a receipt of a validator, and says what is wrong with it: it is kept in either case, for whoever has to judge it.
+    ///
+    /// # Errors
+    /// [`LedgerError`] where it cannot be written.
+    pub(crate) fn take(
+        &mut self,
+        signed: &Signed<Receipt>,
+        bytes: &[u8],
+        parameters: &Parameters,
+        known: Option<&Known>,
+    ) -> Result<Option<String>, LedgerError> {
+        let receipt = signed.message();
+        let before = self.newest.get(&receipt.validator);
+        if before.is_some_and(|before| before == receipt) {
+            return Ok(None);
+        }
+        let is_next = before.map_or(0, |before| before.seq) + 1 == receipt.seq;
+        let fault = match (before, known) {
+            (Some(before), _) if contradict(before, receipt) => Some("it contradicts the one before".to_owned()),
+            // Of what was assigned before a restart there is nothing to compare with.
+            (_, Some(known)) if is_next => {
+                let totals = before.map(Totals::of).unwrap_or_default();
+                let hash = self.network.hash(&known.assignment);
+                totals.check(parameters, &known.assignment, hash, known.handed_in, receipt).err().map(|error| error.to_string())
+            }
+            _ => None,
+        };
+        let line = serde_json::to_string(&Line { receipt: hex::encode_prefixed(bytes) })
+            .map_err(|_| LedgerError::Line { path: self.path.clone(), line: 0 })?;
+        self.file.write_all(format!("{line}\n").as_bytes()).map_err(|source| LedgerError::Io { path: self.path.clone(), source })?;
+        self.note(receipt);
+        Ok(fault)
+    }
+
+    fn note(&mut self, receipt: &Receipt) {
+        let newest = self.newest.entry(receipt.validator).or_insert_with(|| receipt.clone());
+        if receipt.seq > newest.seq {
+            *newest = receipt.clone();
+        }
+        let account = self.accounts.entry(receipt.validator).or_default();
+        match Verdict::from_u8(receipt.verdict) {
+            Some(Verdict::Valid) => account.valid += 1,
+            Some(Verdict::Invalid) => account.invalid += 1,
+            Some(Verdict::Missed) => account.missed += 1,
+            Some(Verdict::Late | Verdict::Superseded) => account.late_or_superseded += 1,
+            None => {}
+        }
+        account.credit += u64::from(receipt.credit);
+        account.debit += u64::from(receipt.debit);
+        account.receipts += 1;
+    }
+}

@@ -1,0 +1,781 @@
+//! Who gets which slice: a state machine without clock, store or connection, so that its rules can be tested by the thousand.
+//!
+//! * **Draw**: of the miners that could take a slice, those that got the least so far, and of these the one that the epoch's beacon puts
+//!   first. Anyone who has the beacon and the candidates draws again ([`drawn`]).
+//! * **Elsewhere**: no two attempts of a slice go to one miner, or to one network address prefix.
+//! * **One outcome**: whatever kept a proof from coming, the miner's window shrinks and the miner rests. Declining costs nothing but the
+//!   share of draws that goes to those who accept.
+//! * **Hedge**: a slice that takes much longer than its miner usually takes goes to an idle one too, within a budget.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+
+use alloy::primitives::{Address, B256, keccak256};
+
+use super::window::Window;
+use crate::score::Parameters;
+use crate::wire::{Capacity, Reason};
+
+/// A slice of a job.
+pub type SliceId = (B256, u16);
+/// A slice of a model, which has a key of its own.
+pub type KeyId = (B256, u16);
+
+/// What an operator may set.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How often a slice is given away before the validator proves it itself.
+    pub attempts: u8,
+    /// Slices that one miner has at a time, whatever it declares.
+    pub most_slots: u16,
+    /// Valid slices of benchmarks before a miner gets others.
+    pub probation: u32,
+    /// How long a miner may look at work before it accepts or declines, in milliseconds.
+    pub answer_ms: u64,
+    /// How long a slice waits while nobody can take it, before the validator proves it itself, in milliseconds.
+    pub starved_ms: u64,
+    /// Of the last minute's units, how many hundredths may be given away twice.
+    pub hedge_percent: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { attempts: 5, most_slots: 256, probation: 20, answer_ms: 2_000, starved_ms: 5_000, hedge_percent: 5 }
+    }
+}
+
+/// A miner rests so long after the first proof that did not come, and at most so long.
+const REST_MS: [u64; 2] = [1_000, 300_000];
+/// So long after the first invalid proof, and at most so long.
+const QUARANTINE_MS: [u64; 2] = [600_000, 86_400_000];
+/// Valid units that take back one doubling of a quarantine.
+const REDEEMING_UNITS: u64 = 1_000;
+/// Units of a round of draws: whoever got fewer rounds is drawn first.
+const ROUND: u64 = 256;
+/// A miner that asks to be left alone is, but not for longer.
+const MOST_RETRY_MS: u64 = 10_000;
+/// Offers that are remembered for the share that is declined.
+const OFFERS: u64 = 256;
+/// Times that are remembered for each key.
+const TIMES: usize = 9;
+/// Ready slices that are looked at before the others are left for later.
+const MOST_LOOKED_AT: usize = 1_024;
+/// Misses of so many milliseconds are looked at together: where more than half of the miners missed something, the validator was away.
+const OUTAGE_MS: u64 = 30_000;
+const MINUTE_MS: u64 = 60_000;
+
+/// An assignment while it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+impl Ticket {
+    /// Of what is closed.
+    pub(crate) const NONE: Self = Self(0);
+}
+
+/// A slice that is to be proven.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice {
+    /// Which one.
+    pub id: SliceId,
+    /// Its model.
+    pub model: B256,
+    /// Its size.
+    pub units: u32,
+    /// Unix time in milliseconds until which a proof is of use.
+    pub deadline_ms: u64,
+}
+
+/// What has been decided: a slice goes to a miner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// Names it from now on.
+    pub ticket: Ticket,
+    /// The slice.
+    pub slice: SliceId,
+    /// Whose it is.
+    pub miner: Address,
+    /// How often it was given away before.
+    pub attempt: u8,
+    /// Until when a proof counts, Unix time in milliseconds.
+    pub deadline_ms: u64,
+    /// Whom it was drawn from; nobody where it was not drawn.
+    pub candidates: Vec<Address>,
+}
+
+/// What time has brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// The miner did not say whether it takes it on.
+    Unanswered(Ticket),
+    /// The miner accepted, and handed nothing in.
+    Missed(Ticket),
+    /// It was given away often enough.
+    Exhausted(SliceId),
+    /// For long nobody could take it.
+    Starved(SliceId),
+}
+
+/// Miners of one address prefix are taken for one, but on one machine or in one private network.
+fn prefix(ip: IpAddr) -> Option<[u8; 6]> {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) if v4.is_loopback() || v4.is_private() || v4.is_link_local() => None,
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            Some([4, a, b, c, 0, 0])
+        }
+        IpAddr::V6(v6) if v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() => None,
+        IpAddr::V6(v6) => v6.octets().first_chunk().copied(),
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    slots: u16,
+    keys: HashMap<B256, Vec<u8>>,
+    prefix: Option<[u8; 6]>,
+}
+
+impl Session {
+    fn holds(&self, (model, slice): KeyId) -> bool {
+        let bits = self.keys.get(&model);
+        bits.and_then(|bits| bits.get(usize::from(slice / 8))).is_some_and(|byte| byte >> (slice % 8) & 1 == 1)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Miner {
+    session: Option<Session>,
+    window: Window,
+    /// Tickets that have no proof yet.
+    in_flight: u32,
+    misses: u32,
+    rests_until: u64,
+    invalid: u32,
+    quarantined_until: u64,
+    redeemed: u64,
+    /// Units that it got this epoch.
+    served: u64,
+    offered: u64,
+    accepted: u64,
+    /// Valid slices so far.
+    valid: u32,
+    times: HashMap<KeyId, VecDeque<u64>>,
+}
+
+impl Miner {
+    fn has_room(&self, now: u64, settings: &Settings) -> bool {
+        let slots = self.session.as_ref().map_or(0, |session| u32::from(session.slots.min(settings.most_slots)));
+        let window = if self.valid < settings.probation { 1 } else { self.window.size() };
+        self.in_flight < window.min(slots) && now >= self.rests_until && now >= self.quarantined_until
+    }
+
+    /// Units count for more with whoever declines more than a tenth.
+    fn serve(&mut self, units: u32) {
+        let declines = self.offered >= 16 && self.accepted * 10 < self.offered * 9;
+        let [offered, accepted] = if declines { [self.offered, self.accepted.max(1)] } else { [1, 1] };
+        self.served = self.served.saturating_add(u64::from(units) * offered / accepted);
+    }
+
+    fn answered(&mut self, has_accepted: bool) {
+        self.offered += 1;
+        self.accepted += u64::from(has_accepted);
+        if self.offered >= OFFERS {
+            (self.offered, self.accepted) = (self.offered / 2, self.accepted / 2);
+        }
+    }
+
+    fn rest(&mut self, now: u64) {
+        let rest = REST_MS[0] << self.misses.min(20);
+        self.misses += 1;
+        self.rests_until = self.rests_until.max(now + rest.min(REST_MS[1]));
+    }
+
+    fn median(&self, key: &KeyId) -> Option<u64> {
+        let mut times: Vec<u64> = self.times.get(key)?.iter().copied().collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    slice: Slice,
+    /// Order among those that wait.
+    order: (u64, u64),
+    /// For this miner alone, which is asked once.
+    only: Option<Address>,
+    attempts: u8,
+    tried: Vec<(Address, Option<[u8; 6]>)>,
+    open: Vec<Ticket>,
+    is_hedged: bool,
+    waits_since: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    Offered,
+    Accepted,
+    HandedIn,
+}
+
+#[derive(Debug)]
+struct Open {
+    slice: SliceId,
+    miner: Address,
+    key: KeyId,
+    units: u32,
+    issued_ms: u64,
+    deadline_ms: u64,
+    stage: Stage,
+    /// Whether it filled the miner's window.
+    filled: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Answer(Ticket),
+    Deadline(Ticket),
+    Hedge(Ticket),
+    Starved(SliceId),
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Dispatch {
+    parameters: Parameters,
+    settings: Settings,
+    beacon: B256,
+    miners: BTreeMap<Address, Miner>,
+    slices: HashMap<SliceId, Entry>,
+    ready: BTreeSet<(u64, u64, SliceId)>,
+    /// Slices that wait for an idle miner beside the one that has them.
+    to_hedge: BTreeSet<SliceId>,
+    open: HashMap<Ticket, Open>,
+    timers: BTreeSet<(u64, Timer)>,
+    next: u64,
+    /// Units given away in the last minute, and of these a second time.
+    given: VecDeque<(u64, u32, bool)>,
+    misses: VecDeque<(u64, Address)>,
+}
+
+/// Who of the candidates has the attempt of a slice by the beacon.
+pub fn drawn(beacon: B256, (job, slice): SliceId, attempt: u8, candidates: &[Address]) -> Option<Address> {
+    let place = |miner: &Address| {
+        let mut bytes = [0; 32 + 32 + 2 + 1 + 20];
+        bytes[..32].copy_from_slice(beacon.as_slice());
+        bytes[32..64].copy_from_slice(job.as_slice());
+        bytes[64..66].copy_from_slice(&slice.to_be_bytes());
+        bytes[66] = attempt;
+        bytes[67..].copy_from_slice(miner.as_slice());
+        keccak256(bytes)
+    };
+    candidates.iter().min_by_key(|miner| place(miner)).copied()
+}
+
+impl Dispatch {
+    /// Nobody is there yet.
+    pub fn new(parameters: Parameters, settings: Settings) -> Self {
+        Self {
+            parameters,
+            settings,
+            beacon: B256::ZERO,
+            miners: BTreeMap::new(),
+            slices: HashMap::new(),
+            ready: BTreeSet::new(),
+            to_hedge: BTreeSet::new(),
+            open: HashMap::new(),
+            timers: BTreeSet::new(),
+            next: 0,
+            given: VecDeque::new(),
+            misses: VecDeque::new(),
+        }
+    }
+
+    /// A new epoch: everybody begins at nothing.
+    pub fn begin_epoch(&mut self, beacon: B256) {
+        self.beacon = beacon;
+        self.miners.values_mut().for_each(|miner| miner.served = 0);
+        self.miners.retain(|_, miner| miner.session.is_some() || miner.in_flight > 0 || miner.invalid > 0 || miner.valid > 0);
+    }
+
+    // ---------------------------------------------------------------------------------------------- miners
+
+    /// What is known of a miner from before: valid slices, invalid proofs that still count, and until when it is kept out.
+    pub fn remember(&mut self, miner: Address, valid: u32, invalid: u32, quarantined_until: u64) {
+        let miner = self.miners.entry(miner).or_default();
+        (miner.valid, miner.invalid, miner.quarantined_until) = (valid, invalid, quarantined_until);
+    }
+
+    /// A miner is connected, and says what it can do. Its rest ends; its window it keeps.
+    pub fn join(&mut self, miner: Address, ip: Option<IpAddr>, capacity: &Capacity) {
+        let least = self.miners.values().filter(|miner| miner.session.is_some()).map(|miner| miner.served).min().unwrap_or(0);
+        let entry = self.miners.entry(miner).or_default();
+        let is_new = entry.session.is_none();
+        let keys = capacity.keys.iter().cloned().collect();
+        entry.session = Some(Session { slots: capacity.slots, keys, prefix: ip.and_then(prefix) });
+        if is_new {
+            entry.rests_until = 0;
+            // Nobody catches up on the time that they were away.
+            entry.served = entry.served.max(least);
+        }
+    }
+
+    /// A miner's connection is gone. What it has may still come by another one, until its deadline; others are asked at once.
+    pub fn leave(&mut self, miner: Address, now: u64) {
+        let Some(entry) = self.miners.get_mut(&miner) else { return };
+        entry.session = None;
+        let of_miner = self.open.values().filter(|open| open.miner == miner && open.stage != Stage::HandedIn);
+        let slices: Vec<SliceId> = of_miner.map(|open| open.slice).collect();
+        for slice in slices {
+            self.wait(slice, now);
+        }
+    }
+
+    /// Miners that could take something now: address, and whether they are on probation.
+    pub fn idle(&self, now: u64) -> Vec<(Address, bool)> {
+        let idle = self.miners.iter().filter(|(_, miner)| miner.has_room(now, &self.settings));
+        idle.map(|(address, miner)| (*address, miner.valid < self.settings.probation)).collect()
+    }
+
+    /// Whether a connected miner has said that it holds a key.
+    pub fn holds(&self, miner: Address, key: KeyId) -> bool {
+        self.miners.get(&miner).and_then(|miner| miner.session.as_ref()).is_some_and(|session| session.holds(key))
+    }
+
+    /// Valid slices of a miner, invalid proofs that still count, and until when it is kept out.
+    pub fn standing(&self, miner: Address) -> (u32, u32, u64) {
+        self.miners.get(&miner).map_or((0, 0, 0), |miner| (miner.valid, miner.invalid, miner.quarantined_until))
+    }
+
+    /// A miner's window.
+    pub fn window(&self, miner: Address) -> u32 {
+        self.miners.get(&miner).map_or(0, |miner| miner.window.size())
+    }
+
+    // ---------------------------------------------------------------------------------------------- slices
+
+    /// A slice waits to be given away.
+    pub fn add(&mut self, slice: Slice, now: u64) {
+        self.insert(slice, None, 0, now);
+        self.wait(slice.id, now);
+    }
+
+    /// A slice that was given away so often before a restart, of which these assignments are still open: miner, when it was made, until when a
+    /// proof counts, and whether the miner has accepted. Their tickets, in order. What was for one miner alone is not for others now.
+    pub fn restore(&mut self, slice: Slice, is_for_one: bool, attempts: u8, open: &[(Address, u64, u64, bool)], now: u64) -> Vec<Ticket> {
+        let only = open.first().filter(|_| is_for_one).map(|(miner, ..)| *miner);
+        self.insert(slice, only, attempts, now);
+        let key = (slice.model, slice.id.1);
+        let mut tickets = Vec::new();
+        for (miner, issued_ms, deadline_ms, is_accepted) in open {
+            self.next += 1;
+            let ticket = Ticket(self.next);
+            let stage = if *is_accepted { Stage::Accepted } else { Stage::Offered };
+            self.timers.insert((*deadline_ms, Timer::Deadline(ticket)));
+            self.miners.entry(*miner).or_default().in_flight += 1;
+            if let Some(entry) = self.slices.get_mut(&slice.id) {
+                entry.open.push(ticket);
+                entry.tried.push((*miner, None));
+            }
+            let (slice, units) = (slice.id, slice.units);
+            self.open.insert(
+                ticket,
+                Open { slice, miner: *miner, key, units, issued_ms: *issued_ms, deadline_ms: *deadline_ms, stage, filled: false },
+            );
+            tickets.push(ticket);
+        }
+        // Whoever has it may be gone: others are asked at once.
+        self.wait(slice.id, now);
+        tickets
+    }
+
+    fn insert(&mut self, slice: Slice, only: Option<Address>, attempts: u8, now: u64) {
+        self.next += 1;
+        let order = (slice.deadline_ms, self.next);
+        let entry = Entry { slice, order, only, attempts, tried: Vec::new(), open: Vec::new(), is_hedged: false, waits_since: now };
+        self.slices.insert(slice.id, entry);
+    }
+
+    /// Takes a slice that only this miner may have, as benchmarks are. None if it has no room, or not the key.
+    pub fn assign_to(&mut self, slice: Slice, miner: Address, now: u64) -> Option<Assigned> {
+        let key = (slice.model, slice.id.1);
+        let has_room = self.miners.get(&miner).is_some_and(|entry| entry.has_room(now, &self.settings));
+        if !has_room || !self.holds(miner, key) || self.slices.contains_key(&slice.id) {
+            return None;
+        }
+        self.insert(slice, Some(miner), 0, now);
+        self.give(slice.id, miner, Vec::new(), now)
+    }
+
+    /// Nobody needs these slices any more. Returns the tickets that were open.
+    pub fn remove(&mut self, slices: impl Iterator<Item = SliceId>) -> Vec<Ticket> {
+        let mut closed = Vec::new();
+        for id in slices {
+            if let Some(entry) = self.slices.remove(&id) {
+                self.ready.remove(&(entry.order.0, entry.order.1, id));
+                self.timers.remove(&(entry.waits_since + self.settings.starved_ms, Timer::Starved(id)));
+                self.to_hedge.remove(&id);
+                closed.extend(entry.open);
+            }
+        }
+        closed.iter().for_each(|ticket| self.close(*ticket));
+        closed
+    }
+
+    /// The slice waits, unless as many have it as may.
+    fn wait(&mut self, id: SliceId, now: u64) {
+        let Some(entry) = self.slices.get_mut(&id) else { return };
+        if entry.only.is_some() {
+            if entry.open.is_empty() {
+                self.slices.remove(&id);
+            }
+            return;
+        }
+        let starved_ms = self.settings.starved_ms;
+        self.timers.remove(&(entry.waits_since + starved_ms, Timer::Starved(id)));
+        entry.waits_since = now;
+        self.to_hedge.remove(&id);
+        self.ready.insert((entry.order.0, entry.order.1, id));
+        // Looked at now if there is no attempt left.
+        let at = if entry.attempts >= self.settings.attempts { now } else { now + starved_ms };
+        if entry.attempts >= self.settings.attempts {
+            entry.waits_since = now.saturating_sub(starved_ms);
+        }
+        self.timers.insert((at, Timer::Starved(id)));
+    }
+
+    /// Gives away what can be. `fits` says whether there is room for the bytes of a slice's work.
+    pub fn assign(&mut self, now: u64, fits: &mut dyn FnMut(KeyId) -> bool) -> Vec<Assigned> {
+        let mut assigned = Vec::new();
+        let settings = self.settings;
+        let is_free = |miner: &Miner| miner.has_room(now, &settings) && miner.valid >= settings.probation;
+        let mut free: Vec<Address> = self.miners.iter().filter(|(_, miner)| is_free(miner)).map(|(address, _)| *address).collect();
+        let waiting: Vec<SliceId> = self.ready.iter().take(MOST_LOOKED_AT).map(|(_, _, id)| *id).collect();
+        for id in waiting {
+            if free.is_empty() {
+                return assigned;
+            }
+            let Some(entry) = self.slices.get(&id) else { continue };
+            if entry.attempts >= self.settings.attempts {
+                continue;
+            }
+            let candidates = self.candidates(entry, &free);
+            let Some(miner) = drawn(self.beacon, id, entry.attempts, &candidates) else { continue };
+            if !fits((entry.slice.model, id.1)) {
+                return assigned;
+            }
+            assigned.extend(self.give(id, miner, candidates, now));
+            if !self.miners.get(&miner).is_some_and(is_free) {
+                free.retain(|other| *other != miner);
+            }
+        }
+        self.hedge(now, &free, fits, &mut assigned);
+        assigned
+    }
+
+    /// Of those with room the ones that may have a slice and got the least.
+    fn candidates(&self, entry: &Entry, free: &[Address]) -> Vec<Address> {
+        let key = (entry.slice.model, entry.slice.id.1);
+        let mut least = u64::MAX;
+        let mut candidates = Vec::new();
+        for address in free {
+            let Some(miner) = self.miners.get(address) else { continue };
+            let Some(session) = miner.session.as_ref().filter(|session| session.holds(key)) else { continue };
+            let is_tried = |(tried, at): &(Address, Option<[u8; 6]>)| tried == address || at.is_some() && *at == session.prefix;
+            if entry.tried.iter().any(is_tried) {
+                continue;
+            }
+            let rounds = miner.served / ROUND;
+            if rounds < least {
+                (least, candidates) = (rounds, Vec::new());
+            }
+            if rounds == least {
+                candidates.push(*address);
+            }
+        }
+        candidates
+    }
+
+    /// Second copies, to miners that have nothing else.
+    fn hedge(&mut self, now: u64, free: &[Address], fits: &mut dyn FnMut(KeyId) -> bool, assigned: &mut Vec<Assigned>) {
+        while self.given.front().is_some_and(|(at, ..)| at + MINUTE_MS < now) {
+            self.given.pop_front();
+        }
+        for id in self.to_hedge.clone() {
+            let Some(entry) = self.slices.get(&id).filter(|entry| entry.open.len() == 1 && entry.attempts < self.settings.attempts) else {
+                self.to_hedge.remove(&id);
+                continue;
+            };
+            let [mut all, mut twice] = [0u64; 2];
+            for (_, units, is_second) in &self.given {
+                all += u64::from(*units);
+                twice += if *is_second { u64::from(*units) } else { 0 };
+            }
+            let units = u64::from(entry.slice.units);
+            // One is always within the budget, or small networks would have none.
+            if twice > 0 && (twice + units) * 100 > all * self.settings.hedge_percent {
+                return;
+            }
+            let idle: Vec<Address> =
+                free.iter().copied().filter(|address| self.miners.get(address).is_some_and(|miner| miner.in_flight == 0)).collect();
+            let candidates = self.candidates(entry, &idle);
+            let Some(miner) = drawn(self.beacon, id, entry.attempts, &candidates) else { continue };
+            if !fits((entry.slice.model, id.1)) {
+                return;
+            }
+            self.to_hedge.remove(&id);
+            assigned.extend(self.give(id, miner, candidates, now));
+        }
+    }
+
+    fn give(&mut self, id: SliceId, address: Address, candidates: Vec<Address>, now: u64) -> Option<Assigned> {
+        let entry = self.slices.get_mut(&id)?;
+        let miner = self.miners.get_mut(&address)?;
+        self.next += 1;
+        let ticket = Ticket(self.next);
+        let attempt = entry.attempts;
+        let Slice { units, model, .. } = entry.slice;
+        let key = (model, id.1);
+        let deadline_ms = entry.slice.deadline_ms.min(now + self.parameters.deadline_ms(units));
+        let is_second = !entry.open.is_empty();
+        entry.is_hedged |= is_second;
+        entry.attempts += 1;
+        entry.tried.push((address, miner.session.as_ref().and_then(|session| session.prefix)));
+        entry.open.push(ticket);
+        self.ready.remove(&(entry.order.0, entry.order.1, id));
+        self.timers.remove(&(entry.waits_since + self.settings.starved_ms, Timer::Starved(id)));
+        miner.in_flight += 1;
+        if entry.only.is_none() {
+            miner.serve(units);
+            self.given.push_back((now, units, is_second));
+        }
+        if !entry.is_hedged && entry.only.is_none() {
+            let fast = self.parameters.fast_at_ms(units);
+            let after = miner.median(&key).map_or(fast, |median| fast.max(median * 3 / 2));
+            self.timers.insert((now + after, Timer::Hedge(ticket)));
+        }
+        let filled = miner.in_flight >= miner.window.size();
+        self.timers.insert((deadline_ms, Timer::Deadline(ticket)));
+        let open = Open { slice: id, miner: address, key, units, issued_ms: now, deadline_ms, stage: Stage::Offered, filled };
+        self.open.insert(ticket, open);
+        Some(Assigned { ticket, slice: id, miner: address, attempt, deadline_ms, candidates })
+    }
+
+    // ---------------------------------------------------------------------------------------------- tickets
+
+    /// The work has left: from now on an answer is waited for.
+    pub fn sent(&mut self, ticket: Ticket, now: u64) {
+        if self.open.get(&ticket).is_some_and(|open| open.stage == Stage::Offered) {
+            self.timers.insert((now + self.settings.answer_ms, Timer::Answer(ticket)));
+        }
+    }
+
+    /// The miner takes it on.
+    pub fn accepted(&mut self, ticket: Ticket) {
+        let Some(open) = self.open.get_mut(&ticket).filter(|open| open.stage == Stage::Offered) else { return };
+        open.stage = Stage::Accepted;
+        if let Some(miner) = self.miners.get_mut(&open.miner) {
+            miner.answered(true);
+        }
+    }
+
+    /// The miner does not take it on.
+    pub fn declined(&mut self, ticket: Ticket, reason: Reason, retry_ms: u32, now: u64) {
+        let Some(open) = self.open.get(&ticket).filter(|open| open.stage == Stage::Offered) else { return };
+        let (id, address, key) = (open.slice, open.miner, open.key);
+        self.close(ticket);
+        if let Some(miner) = self.miners.get_mut(&address) {
+            miner.answered(false);
+            match (reason, miner.session.as_mut()) {
+                (Reason::Busy, _) => {
+                    miner.window.too_much(miner.in_flight);
+                    miner.rests_until = miner.rests_until.max(now + u64::from(retry_ms).min(MOST_RETRY_MS));
+                }
+                (Reason::NoKey, Some(session)) => {
+                    if let Some(byte) = session.keys.get_mut(&key.0).and_then(|bits| bits.get_mut(usize::from(key.1 / 8))) {
+                        *byte &= !(1 << (key.1 % 8));
+                    }
+                }
+                (Reason::UnknownModel, Some(session)) => drop(session.keys.remove(&key.0)),
+                _ => miner.rest(now),
+            }
+        }
+        self.untaken(id, ticket, now);
+    }
+
+    /// No answer came: [`Due::Unanswered`]. The miner rests.
+    pub fn unanswered(&mut self, ticket: Ticket, now: u64) {
+        let Some(open) = self.open.get(&ticket) else { return };
+        let (id, address, issued_ms) = (open.slice, open.miner, open.issued_ms);
+        self.close(ticket);
+        if let Some(miner) = self.miners.get_mut(&address) {
+            miner.answered(false);
+            miner.window.missed(issued_ms, now);
+            miner.rest(now);
+        }
+        self.untaken(id, ticket, now);
+    }
+
+    /// Nothing came in time: [`Due::Missed`]. Returns whether so many miners miss something that it must be the validator who was away: then
+    /// their rests are over, and nobody should be debited for the last half minute.
+    pub fn missed(&mut self, ticket: Ticket, now: u64) -> bool {
+        let Some(open) = self.open.get(&ticket) else { return false };
+        let (id, address, issued_ms) = (open.slice, open.miner, open.issued_ms);
+        self.close(ticket);
+        if let Some(miner) = self.miners.get_mut(&address) {
+            miner.window.missed(issued_ms, now);
+            miner.rest(now);
+        }
+        self.misses.push_back((now, address));
+        while self.misses.front().is_some_and(|(at, _)| at + OUTAGE_MS < now) {
+            self.misses.pop_front();
+        }
+        self.untaken(id, ticket, now);
+        let missing: BTreeSet<Address> = self.misses.iter().map(|(_, miner)| *miner).collect();
+        let known = self.miners.values().filter(|miner| miner.session.is_some()).count().max(missing.len());
+        let is_outage = missing.len() >= 3 && missing.len() * 2 > known;
+        if is_outage {
+            for miner in self.miners.values_mut() {
+                (miner.rests_until, miner.misses) = (0, 0);
+            }
+        }
+        is_outage
+    }
+
+    /// A ticket's proof is here, and its miner has room again. False for one that is not open, or has one already.
+    pub fn handed_in(&mut self, ticket: Ticket) -> bool {
+        let Some(open) = self.open.get_mut(&ticket).filter(|open| open.stage != Stage::HandedIn) else { return false };
+        let was_offered = open.stage == Stage::Offered;
+        open.stage = Stage::HandedIn;
+        if let Some(miner) = self.miners.get_mut(&open.miner) {
+            miner.in_flight = miner.in_flight.saturating_sub(1);
+            if was_offered {
+                miner.answered(true);
+            }
+        }
+        true
+    }
+
+    /// A ticket's proof holds. Returns the other tickets of the slice, which are closed.
+    pub fn valid(&mut self, ticket: Ticket, ms: u64) -> Vec<Ticket> {
+        let Some(open) = self.open.get(&ticket) else { return Vec::new() };
+        let (id, address, key, filled, units) = (open.slice, open.miner, open.key, open.filled, open.units);
+        if let Some(miner) = self.miners.get_mut(&address) {
+            miner.misses = 0;
+            miner.valid = miner.valid.saturating_add(1);
+            miner.redeemed += u64::from(units);
+            if miner.redeemed >= REDEEMING_UNITS {
+                miner.redeemed = 0;
+                miner.invalid = miner.invalid.saturating_sub(1);
+            }
+            if filled {
+                miner.window.filled_and_proven();
+            }
+            let times = miner.times.entry(key).or_default();
+            times.push_back(ms);
+            if times.len() > TIMES {
+                times.pop_front();
+            }
+        }
+        self.close(ticket);
+        let others: Vec<Ticket> = self.remove(std::iter::once(id));
+        others.into_iter().filter(|other| *other != ticket).collect()
+    }
+
+    /// A ticket's proof does not hold: the miner is kept out for a while. Returns until when.
+    pub fn invalid(&mut self, ticket: Ticket, now: u64) -> u64 {
+        let Some(open) = self.open.get(&ticket) else { return 0 };
+        let (id, address, issued_ms) = (open.slice, open.miner, open.issued_ms);
+        self.close(ticket);
+        let until = self.miners.get_mut(&address).map_or(0, |miner| {
+            miner.window.missed(issued_ms, now);
+            let quarantine = QUARANTINE_MS[0] << miner.invalid.min(20);
+            miner.invalid = miner.invalid.saturating_add(1);
+            miner.redeemed = 0;
+            miner.quarantined_until = now + quarantine.min(QUARANTINE_MS[1]);
+            miner.quarantined_until
+        });
+        self.untaken(id, ticket, now);
+        until
+    }
+
+    /// Tickets that are open.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Slices that wait.
+    pub fn waiting(&self) -> usize {
+        self.ready.len()
+    }
+
+    fn close(&mut self, ticket: Ticket) {
+        let Some(open) = self.open.remove(&ticket) else { return };
+        if open.stage != Stage::HandedIn
+            && let Some(miner) = self.miners.get_mut(&open.miner)
+        {
+            miner.in_flight = miner.in_flight.saturating_sub(1);
+        }
+        self.timers.remove(&(open.deadline_ms, Timer::Deadline(ticket)));
+    }
+
+    /// A ticket is closed without a proof: its slice waits again, unless another has it.
+    fn untaken(&mut self, id: SliceId, ticket: Ticket, now: u64) {
+        let Some(entry) = self.slices.get_mut(&id) else { return };
+        entry.open.retain(|other| *other != ticket);
+        if entry.open.is_empty() {
+            self.wait(id, now);
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------------- time
+
+    /// When something is due next, Unix time in milliseconds.
+    pub fn next_due(&self) -> Option<u64> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// When a miner that rests has rested.
+    pub fn next_rested(&self, now: u64) -> Option<u64> {
+        if self.ready.is_empty() {
+            return None;
+        }
+        let resting = self.miners.values().filter(|miner| miner.session.is_some());
+        resting.map(|miner| miner.rests_until.max(miner.quarantined_until)).filter(|until| *until > now).min()
+    }
+
+    /// What is due.
+    pub fn due(&mut self, now: u64) -> Vec<Due> {
+        let mut due = Vec::new();
+        while let Some((_, timer)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.pop_first();
+            match timer {
+                Timer::Answer(ticket) => {
+                    if self.open.get(&ticket).is_some_and(|open| open.stage == Stage::Offered) {
+                        due.push(Due::Unanswered(ticket));
+                    }
+                }
+                Timer::Deadline(ticket) => match self.open.get(&ticket).map(|open| &open.stage) {
+                    Some(Stage::Offered) => due.push(Due::Unanswered(ticket)),
+                    Some(Stage::Accepted) => due.push(Due::Missed(ticket)),
+                    // It is looked at.
+                    Some(Stage::HandedIn) | None => {}
+                },
+                Timer::Hedge(ticket) => {
+                    let slice = self.open.get(&ticket).filter(|open| open.stage != Stage::HandedIn).map(|open| open.slice);
+                    self.to_hedge.extend(slice.filter(|id| self.slices.get(id).is_some_and(|entry| !entry.is_hedged)));
+                }
+                Timer::Starved(id) => {
+                    if let Some(entry) = self.slices.get_mut(&id) {
+                        entry.waits_since = now;
+                        self.timers.insert((now + self.settings.starved_ms.max(1), Timer::Starved(id)));
+                        let is_exhausted = entry.attempts >= self.settings.attempts;
+                        due.push(if is_exhausted { Due::Exhausted(id) } else { Due::Starved(id) });
+                    }
+                }
+            }
+        }
+        due
+    }
+}

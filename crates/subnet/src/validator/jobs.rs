@@ -1,0 +1,586 @@
+//! Jobs: received, executed, dispatched, complete.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use alloy::primitives::{B256, keccak256};
+use tokio::sync::watch;
+use zkslice_formats::{Word, hex0x};
+use zkslice_prover::{Bundle, BundleSource, Job, ProverError, SliceProof, prove};
+
+use super::assignments::{Given, Words};
+use super::dispatch::{Slice, SliceId, Ticket};
+use super::model::{Executed, Model};
+use super::states::{AssignmentState, JobState, SliceState};
+use super::store::{Change, JobKind, Loaded, NewJob, StoredAssignment, StoredJob};
+use super::{Core, Then, Turn, Validator};
+use crate::messages::{Assignment, Receipt};
+use crate::receipts::Totals;
+use crate::transport::random;
+use crate::{JobError, Signed, ValidatorError};
+
+/// Bundles of one content that were given up before one is asked for anew.
+const MOST_TRIES: u32 = 1_000;
+
+/// What somebody wants proven.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The inference.
+    pub job: Job,
+    /// Until when the bundle is of use, Unix time in milliseconds; the validator's own limit where it is not said.
+    pub deadline_ms: Option<u64>,
+    /// Who asks.
+    pub caller: String,
+    /// The caller's name for it: the same one again is the same job.
+    pub idempotency: Option<String>,
+}
+
+/// A job that has something left to do, or whose proofs are still looked at.
+#[derive(Debug)]
+pub(crate) struct OpenJob {
+    id: B256,
+    pub(crate) kind: JobKind,
+    pub(crate) model: Arc<Model>,
+    pub(crate) context: B256,
+    /// Without proofs.
+    pub(crate) bundle: Arc<Bundle>,
+    /// Of its public words, and of its commitments.
+    pub(crate) hashes: [B256; 2],
+    pub(crate) state: JobState,
+    pub(crate) slices: Vec<OpenSlice>,
+    pub(crate) deadline_ms: u64,
+    /// Of a benchmark, slices that have not ended.
+    left: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct OpenSlice {
+    pub(crate) state: SliceState,
+    pub(crate) proof: Option<Words>,
+    /// Its assignments that are not forgotten.
+    pub(crate) given: Vec<B256>,
+}
+
+impl OpenJob {
+    pub(crate) fn new(id: B256, kind: JobKind, model: Arc<Model>, context: B256, bundle: Bundle, deadline_ms: u64) -> Self {
+        let hashes = crate::work::hashes(bundle.tensors.iter().flatten());
+        let slices: Vec<OpenSlice> =
+            (0..model.slices()).map(|_| OpenSlice { state: SliceState::Pending, proof: None, given: Vec::new() }).collect();
+        let left = slices.len();
+        Self { id, kind, model, context, bundle: Arc::new(bundle), hashes, state: JobState::Executed, slices, deadline_ms, left }
+    }
+
+    /// A slice as it is dispatched.
+    pub(crate) fn slice(&self, slice: u16) -> Slice {
+        let units = self.model.units.get(usize::from(slice)).copied().unwrap_or(1);
+        Slice { id: (self.id, slice), model: self.model.digest, units, deadline_ms: self.deadline_ms }
+    }
+
+    fn change(&mut self, turn: &mut Turn, to: JobState, reason: &str) {
+        debug_assert!(self.state.can_become(to), "{:?} to {to:?}", self.state);
+        turn.change(Change::Job { id: self.id, from: self.state, to, reason: reason.to_owned() });
+        turn.change(Change::Event { job: self.id, kind: to.as_str(), slice: None });
+        self.state = to;
+    }
+
+    /// A slice of it was given to somebody.
+    pub(crate) fn begin(&mut self, turn: &mut Turn) {
+        if self.state == JobState::Executed {
+            self.change(turn, JobState::Dispatching, "");
+        }
+    }
+
+    /// Notes a slice's new state. What is proven stays so.
+    pub(crate) fn move_slice(&mut self, turn: &mut Turn, slice: u16, to: SliceState) {
+        let Some(entry) = self.slices.get_mut(usize::from(slice)) else { return };
+        if entry.state == to || entry.state == SliceState::Proven {
+            return;
+        }
+        debug_assert!(entry.state.can_become(to), "{:?} to {to:?}", entry.state);
+        turn.change(Change::Slice { job: self.id, slice, from: entry.state, to, proof: None });
+        entry.state = to;
+    }
+
+    fn is_proven(&self) -> bool {
+        self.slices.iter().all(|slice| slice.proof.is_some())
+    }
+}
+
+impl Core {
+    /// A job has been executed: its slices can be given away, those of a benchmark to whom it is for.
+    pub(crate) fn open_job(&mut self, turn: &Turn, job: OpenJob) {
+        self.open_slices += job.slices.len();
+        self.deadlines.insert((job.deadline_ms, job.id));
+        if job.kind == JobKind::Request {
+            (0..job.model.slices()).for_each(|k| self.dispatch.add(job.slice(k), turn.now));
+        }
+        self.jobs.insert(job.id, job);
+    }
+
+    /// A job ends before it is complete: nobody is debited for what is open, and what is here already is still looked at.
+    pub(crate) fn close_job(&mut self, turn: &mut Turn, id: B256, to: JobState, reason: &str) {
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| job.state.is_open()) else { return };
+        job.change(turn, to, reason);
+        self.end_job(turn, id);
+    }
+
+    /// What is to be done when a job is over, in whatever way.
+    fn end_job(&mut self, turn: &mut Turn, id: B256) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        self.open_slices = self.open_slices.saturating_sub(job.slices.len());
+        self.deadlines.remove(&(job.deadline_ms, id));
+        let slices: Vec<SliceId> = (0..job.model.slices()).map(|k| (id, k)).collect();
+        let given: Vec<B256> = job.slices.iter().flat_map(|slice| slice.given.iter().copied()).collect();
+        self.watched.remove(&id).map(|watched| watched.send_replace(true));
+        self.dispatch.remove(slices.into_iter());
+        for hash in given {
+            if self.given.get(&hash).is_some_and(|given| given.state.is_open() && given.state != AssignmentState::HandedIn) {
+                self.end(turn, hash, AssignmentState::Cancelled, "its job is over");
+                super::assignments::cancel(turn, self, hash);
+                self.forget(hash);
+            }
+        }
+        if self.jobs.get(&id).is_some_and(|job| job.slices.iter().all(|slice| slice.given.is_empty())) {
+            self.jobs.remove(&id);
+        }
+    }
+
+    /// A slice of a benchmark has ended, in whatever way.
+    pub(crate) fn benchmark_ended(&mut self, turn: &mut Turn, id: B256) {
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| job.state.is_open()) else { return };
+        job.left = job.left.saturating_sub(1);
+        if job.left > 0 {
+            return;
+        }
+        if job.is_proven() {
+            job.change(turn, JobState::Complete, "");
+            job.change(turn, JobState::Delivered, "");
+            job.change(turn, JobState::Settled, "");
+            self.end_job(turn, id);
+        } else {
+            self.close_job(turn, id, JobState::Cancelled, "not all of the benchmark was proven");
+        }
+    }
+}
+
+impl Validator {
+    /// Digests of the models that it serves.
+    pub fn models(&self) -> Vec<B256> {
+        self.models.keys().copied().collect()
+    }
+
+    /// Takes a job: it is written down, executed, and its slices wait for miners. The same job again, by its caller's name for it or by its
+    /// context, is the same one.
+    ///
+    /// # Errors
+    /// [`JobError`]: what the input, the deadline or the caller's name is refused for.
+    pub async fn submit(&self, submission: Submission) -> Result<B256, JobError> {
+        let Submission { job, deadline_ms, caller, idempotency } = submission;
+        let model = Arc::clone(self.models.get(&B256::from(job.model)).ok_or_else(|| JobError::Model(hex0x(&job.model)))?);
+        let words = model.words(&job.inputs)?;
+        if job.owner != [0; 32] {
+            return Err(JobError::Owner);
+        }
+        let now = self.clock.now_ms();
+        let deadline_ms = self.deadline(&model, deadline_ms, now)?;
+        let context = B256::from(job.context);
+        let inputs = words.concat();
+        // One after the other: the same job twice at a time is one.
+        let submitting = self.submitting.lock().await;
+        if let Some(name) = &idempotency
+            && let Some(known) = self.store.job_named(caller.clone(), name.clone()).await?
+        {
+            let is_same = known.new.model == model.digest && known.new.context == context && known.new.inputs == inputs;
+            return if is_same { Ok(known.new.id) } else { Err(JobError::Name(name.clone())) };
+        }
+        let mut id = job_id(&model, context, &inputs, if context.is_zero() { random()? } else { B256::ZERO });
+        for tries in 1.. {
+            match self.store.job(id).await? {
+                None => break,
+                Some(known) if !matches!(known.state, JobState::Cancelled | JobState::Failed | JobState::Settled) => return Ok(id),
+                // What was given up is asked for anew; salts of an inference are used once.
+                Some(_) if tries < MOST_TRIES => {
+                    id = job_id(&model, context, &inputs, B256::with_last_byte(0) | B256::from(alloy::primitives::U256::from(tries)))
+                }
+                Some(_) => return Err(JobError::Full),
+            }
+        }
+        let new = NewJob {
+            id,
+            kind: JobKind::Request,
+            model: model.digest,
+            context,
+            owner: B256::ZERO,
+            inputs,
+            deadline_ms,
+            caller,
+            idempotency,
+        };
+        let kept = self.quiet_turn(|core, turn| {
+            if core.open_slices + usize::from(model.slices()) > self.options.most_slices {
+                return Err(JobError::Full);
+            }
+            core.watched.insert(id, watch::Sender::new(false));
+            turn.change(Change::NewJob(Box::new(new)));
+            Ok(())
+        });
+        kept?;
+        drop(submitting);
+        self.execute(id, &model, context, words, deadline_ms).await?;
+        Ok(id)
+    }
+
+    /// Until when a bundle is of use: neither past, nor sooner than the fastest could be.
+    fn deadline(&self, model: &Model, asked: Option<u64>, now: u64) -> Result<u64, JobError> {
+        let Some(deadline_ms) = asked else { return Ok(now + self.options.job_ms) };
+        let largest = model.units.iter().copied().max().unwrap_or(1);
+        let least = self.options.parameters.fast_at_ms(largest);
+        if deadline_ms < now + least {
+            return Err(JobError::Deadline { deadline_ms, least });
+        }
+        Ok(deadline_ms.min(now + self.options.job_ms))
+    }
+
+    async fn execute(&self, id: B256, model: &Arc<Model>, context: B256, words: Vec<Word>, deadline_ms: u64) -> Result<(), JobError> {
+        let permit = Arc::clone(&self.executions).acquire_owned().await.map_err(|_| JobError::Stopped)?;
+        let of = Arc::clone(model);
+        let executed = tokio::task::spawn_blocking(move || {
+            let executed = of.execute(context, &words);
+            drop(permit);
+            executed
+        });
+        let executed = executed.await.map_err(|_| JobError::Stopped)?.map_err(JobError::from).and_then(|(executed, bundle)| {
+            let json = bundle.to_json().map_err(|e| JobError::Bundle(e.to_string()))?;
+            Ok((executed.to_bytes()?, json, bundle))
+        });
+        self.turn(|core, turn| match executed {
+            Ok((executed, json, bundle)) => {
+                turn.change(Change::Executed { id, executed, bundle: json, slices: model.slices() });
+                turn.change(Change::Event { job: id, kind: "executed", slice: None });
+                core.open_job(turn, OpenJob::new(id, JobKind::Request, Arc::clone(model), context, bundle, deadline_ms));
+                Ok(())
+            }
+            Err(error) => {
+                core.watched.remove(&id).map(|watched| watched.send_replace(true));
+                turn.change(Change::Job { id, from: JobState::Received, to: JobState::Refused, reason: error.to_string() });
+                Err(error)
+            }
+        })
+    }
+
+    /// Where a job is, and why.
+    ///
+    /// # Errors
+    /// [`JobError::Unknown`] for none of that id.
+    pub async fn job(&self, id: B256) -> Result<(JobState, String), JobError> {
+        let stored = self.stored(id).await?;
+        Ok((stored.state, stored.reason))
+    }
+
+    async fn stored(&self, id: B256) -> Result<StoredJob, JobError> {
+        // What was decided before is in the store when this is.
+        self.store.keep(self.clock.now_ms(), Vec::new()).await?;
+        self.store.job(id).await?.ok_or(JobError::Unknown(id))
+    }
+
+    /// The bundle of a job, when it is complete; the job is then delivered.
+    ///
+    /// # Errors
+    /// [`JobError`]: why there will be none.
+    pub async fn bundle_of(&self, id: B256) -> Result<Bundle, JobError> {
+        loop {
+            let watched = self.locked().watched.get(&id).map(watch::Sender::subscribe);
+            if let Some(mut watched) = watched {
+                // A sender that goes has said that the job is over.
+                let _ = watched.wait_for(|is_over| *is_over).await;
+            }
+            let stored = self.stored(id).await?;
+            match stored.state {
+                JobState::Complete | JobState::Delivered | JobState::Settled => {
+                    let bundle = stored.bundle.ok_or_else(|| JobError::Bundle("it is not in the store".to_owned()))?;
+                    let bundle = Bundle::from_json(&bundle).map_err(|e| JobError::Bundle(e.to_string()))?;
+                    if stored.state == JobState::Complete {
+                        self.turn(|core, turn| {
+                            // Two may have come for it.
+                            if core.complete.remove(&id) {
+                                turn.change(Change::Job { id, from: JobState::Complete, to: JobState::Delivered, reason: String::new() });
+                            }
+                        });
+                    }
+                    return Ok(bundle);
+                }
+                JobState::Refused | JobState::Cancelled | JobState::Failed => {
+                    return Err(JobError::Over { state: stored.state.as_str(), reason: stored.reason });
+                }
+                JobState::Received | JobState::Executed | JobState::Dispatching => {
+                    if self.stop.is_cancelled() {
+                        return Err(JobError::Stopped);
+                    }
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// Nobody wants a job any more.
+    pub fn cancel(&self, id: B256) {
+        self.turn(|core, turn| core.close_job(turn, id, JobState::Cancelled, "whoever asked for it is gone"));
+    }
+
+    /// All slices are proven: the bundle is looked at once more, as contracts do.
+    pub(crate) async fn assemble(&self, id: B256) {
+        let found = self.locked().jobs.get(&id).map(|job| {
+            let proofs = job.slices.iter().enumerate().filter_map(|(slice, open)| {
+                let proof = open.proof.as_ref()?.to_vec();
+                Some(SliceProof { slice, proof })
+            });
+            (Arc::clone(&job.model), Bundle { proofs: proofs.collect(), ..(*job.bundle).clone() })
+        });
+        let Some((model, bundle)) = found else { return };
+        let verified = tokio::task::spawn_blocking(move || {
+            model.verifier.verify(&bundle).map_err(|e| e.to_string())?;
+            bundle.to_json().map_err(|e| e.to_string())
+        });
+        let verified = verified.await.unwrap_or_else(|e| Err(e.to_string()));
+        self.turn(|core, turn| match verified {
+            Ok(bundle) => {
+                let Some(job) = core.jobs.get_mut(&id).filter(|job| job.state == JobState::Dispatching) else { return };
+                turn.change(Change::Bundle { id, bundle });
+                job.change(turn, JobState::Complete, "");
+                core.complete.insert(id);
+                core.end_job(turn, id);
+            }
+            Err(error) => {
+                tracing::error!(job = %id, %error, "each proof holds, and the bundle does not");
+                core.close_job(turn, id, JobState::Failed, "its bundle does not verify");
+            }
+        });
+    }
+
+    /// Nobody takes a slice: it is proven here, or waits, or its job fails.
+    pub(crate) fn exhausted(&self, core: &mut Core, turn: &mut Turn, (id, slice): SliceId, has_been_tried: bool) {
+        if self.options.proves_itself {
+            core.dispatch.remove(std::iter::once((id, slice)));
+            turn.then(Then::Prove(id, slice));
+        } else if has_been_tried {
+            let attempts = self.options.settings.attempts;
+            core.close_job(turn, id, JobState::Failed, &format!("slice {slice} was given away {attempts} times, and nobody proved it"));
+        }
+    }
+
+    pub(crate) async fn prove_itself(&self, id: B256, slice: u16) {
+        let Ok(permit) = Arc::clone(&self.own_proofs).acquire_owned().await else { return };
+        let found = self.locked().jobs.get(&id).map(|job| (Arc::clone(&job.model), job.context));
+        let (Some((model, context)), Ok(Some(executed))) = (found, self.store.executed(id).await) else { return };
+        let proven = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let inference = model.inference(&Executed::from_bytes(&executed)?, slice, context).map_err(JobError::from)?;
+            let k = usize::from(slice);
+            let proven = prove(&model.package, inference, k..k + 1, &mut rand_core::OsRng, |_| ())?;
+            let proof = proven.bundle.proofs.into_iter().next().map(|proof| proof.proof);
+            proof.and_then(|proof| Words::try_from(proof.as_slice()).ok()).ok_or(JobError::Stopped)
+        });
+        let proven = proven.await.unwrap_or(Err(JobError::Stopped));
+        self.turn(|core, turn| match proven {
+            Ok(words) => {
+                let is_open = core.jobs.get(&id).and_then(|job| job.slices.get(usize::from(slice)));
+                if is_open.is_some_and(|slice| slice.state != SliceState::Proven) {
+                    // A miner's proof that is still looked at comes second now.
+                    let others: Vec<Ticket> = is_open
+                        .map(|slice| slice.given.iter().filter_map(|hash| core.given.get(hash).map(|given| given.ticket)).collect())
+                        .unwrap_or_default();
+                    self.supersede(core, turn, &others);
+                    core.proven(turn, (id, slice), words);
+                }
+            }
+            Err(error) => {
+                tracing::error!(job = %id, slice, %error, "a slice cannot be proven");
+                core.close_job(turn, id, JobState::Failed, &format!("slice {slice} cannot be proven"));
+            }
+        });
+    }
+
+    /// Takes up what the store has.
+    pub(crate) async fn recover(self: &Arc<Self>) -> Result<(), ValidatorError> {
+        let Loaded { jobs, slices, assignments, attempts, receipts, miners } = self.store.load().await?;
+        let attempts: HashMap<SliceId, u8> = attempts.into_iter().map(|(job, slice, count)| ((job, slice), count)).collect();
+        let mut of_job: HashMap<B256, Vec<StoredAssignment>> = HashMap::new();
+        assignments.into_iter().for_each(|stored| of_job.entry(stored.new.job).or_default().push(stored));
+        let mut proofs: HashMap<SliceId, (SliceState, Option<Words>)> = HashMap::new();
+        for (job, slice, state, proof) in slices {
+            proofs.insert((job, slice), (state, proof.and_then(|proof| read_words(&proof))));
+        }
+        let mut to_execute = Vec::new();
+        self.quiet_turn(|core, turn| {
+            for message in receipts {
+                let receipt = Signed::<Receipt>::from_bytes(&message, &self.options.network, Some(self.address()))?;
+                core.totals.insert(receipt.message().miner, Totals::of(receipt.message()));
+            }
+            for (miner, valid, invalid, until) in miners {
+                core.dispatch.remember(miner, valid, invalid, until);
+            }
+            for stored in jobs {
+                let id = stored.new.id;
+                let open = of_job.remove(&id).unwrap_or_default();
+                let Some(model) = self.models.get(&stored.new.model).map(Arc::clone) else {
+                    if stored.state.is_open() {
+                        let reason = "the validator does not serve its model any more".to_owned();
+                        turn.change(Change::Job { id, from: stored.state, to: JobState::Cancelled, reason });
+                    }
+                    continue;
+                };
+                if stored.state.is_open() {
+                    core.watched.insert(id, watch::Sender::new(false));
+                }
+                match stored.bundle.as_deref().map(Bundle::from_json) {
+                    Some(Ok(bundle)) => {
+                        self.restore(core, turn, model, stored, Bundle { proofs: Vec::new(), ..bundle }, (&proofs, &attempts), open)?
+                    }
+                    Some(Err(error)) => return Err(ValidatorError::Job(id, error.to_string())),
+                    None => to_execute.push((model, stored)),
+                }
+            }
+            Ok::<_, ValidatorError>(())
+        })?;
+        for (model, stored) in to_execute {
+            let this = Arc::clone(self);
+            let words = stored.new.inputs.chunks_exact(32).filter_map(|word| word.try_into().ok()).collect();
+            self.spawn(async move {
+                let (id, context, deadline_ms) = (stored.new.id, stored.new.context, stored.new.deadline_ms);
+                if let Err(error) = this.execute(id, &model, context, words, deadline_ms).await {
+                    tracing::warn!(job = %id, %error, "a job from before is refused");
+                }
+            });
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn restore(
+        &self,
+        core: &mut Core,
+        turn: &mut Turn,
+        model: Arc<Model>,
+        stored: StoredJob,
+        bundle: Bundle,
+        (proofs, attempts): (&HashMap<SliceId, (SliceState, Option<Words>)>, &HashMap<SliceId, u8>),
+        open: Vec<StoredAssignment>,
+    ) -> Result<(), ValidatorError> {
+        let (id, kind) = (stored.new.id, stored.new.kind);
+        let mut job = OpenJob::new(id, kind, Arc::clone(&model), stored.new.context, bundle, stored.new.deadline_ms);
+        job.state = stored.state;
+        for (k, slice) in job.slices.iter_mut().enumerate() {
+            if let Some((state, proof)) = proofs.get(&(id, k as u16)) {
+                (slice.state, slice.proof) = (*state, *proof);
+            }
+        }
+        let mut of_slice: HashMap<u16, Vec<(B256, Assignment, bool)>> = HashMap::new();
+        let mut to_verify = Vec::new();
+        for stored in open {
+            let hash = stored.new.hash;
+            let assignment =
+                Signed::<Assignment>::from_bytes(&stored.new.message, &self.options.network, Some(self.address()))?.message().clone();
+            let (slice, is_accepted) = (stored.new.slice, stored.state == AssignmentState::Accepted);
+            let proof = stored.hand_in.as_deref().and_then(|hand_in| read_words(hand_in.get(hand_in.len().saturating_sub(320)..)?));
+            let given =
+                |ticket, proof| Given { ticket, assignment: assignment.clone(), state: stored.state, context: stored.new.context, proof };
+            if let (AssignmentState::HandedIn, Some(words)) = (stored.state, proof) {
+                core.given.insert(hash, given(Ticket::NONE, Some((words, stored.ms.unwrap_or_default()))));
+                if let Some(entry) = job.slices.get_mut(usize::from(slice)) {
+                    entry.given.push(hash);
+                }
+                to_verify.push(hash);
+            } else if stored.new.deadline_ms > turn.now && job.state.is_open() {
+                core.given.insert(hash, given(Ticket::NONE, None));
+                of_slice.entry(slice).or_default().push((hash, assignment, is_accepted));
+            } else {
+                // Nobody is debited for what ended while the validator was away.
+                let to = if is_accepted { AssignmentState::Missed } else { AssignmentState::Cancelled };
+                turn.change(Change::Assignment { hash, from: stored.state, to, reason: "the validator was away".to_owned() });
+            }
+        }
+        if job.state.is_open() {
+            core.open_slices += job.slices.len();
+            core.deadlines.insert((job.deadline_ms, id));
+        }
+        let mut left = 0;
+        for k in 0..model.slices() {
+            let Some(entry) = job.slices.get_mut(usize::from(k)).filter(|_| job.state.is_open()) else { continue };
+            let given = of_slice.remove(&k).unwrap_or_default();
+            let is_checked = !entry.given.is_empty();
+            entry.given.extend(given.iter().map(|(hash, ..)| *hash));
+            left += usize::from(entry.state != SliceState::Proven && !entry.given.is_empty());
+            if entry.state == SliceState::Proven {
+                continue;
+            }
+            let is_open = !given.is_empty();
+            if kind == JobKind::Request || is_open {
+                let open: Vec<_> = given.iter().map(|(_, a, accepted)| (a.miner, a.issuedMs, a.deadlineMs, *accepted)).collect();
+                let count = attempts.get(&(id, k)).copied().unwrap_or_default();
+                let tickets = core.dispatch.restore(job.slice(k), kind == JobKind::Benchmark, count, &open, turn.now);
+                for (ticket, (hash, ..)) in tickets.into_iter().zip(&given) {
+                    core.tickets.insert(ticket, *hash);
+                    if let Some(given) = core.given.get_mut(hash) {
+                        given.ticket = ticket;
+                    }
+                }
+            }
+            let to = match (is_checked, is_open) {
+                (true, _) => SliceState::Checking,
+                (false, true) => SliceState::Assigned,
+                (false, false) => SliceState::Pending,
+            };
+            job.move_slice(turn, k, to);
+        }
+        job.left = left;
+        let (is_open, is_proven, is_idle) = (job.state.is_open(), job.is_proven(), left == 0);
+        core.jobs.insert(id, job);
+        to_verify.into_iter().for_each(|hash| turn.then(Then::Verify(hash)));
+        match kind {
+            JobKind::Request if is_open && is_proven => turn.then(Then::Assemble(id)),
+            JobKind::Benchmark if is_open && is_idle => core.close_job(turn, id, JobState::Cancelled, "the validator was away"),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn read_words(bytes: &[u8]) -> Option<Words> {
+    let words: Vec<Word> = bytes.chunks_exact(32).filter_map(|word| word.try_into().ok()).collect();
+    words.try_into().ok()
+}
+
+fn job_id(model: &Model, context: B256, inputs: &[u8], unlike: B256) -> B256 {
+    let parts = [keccak256("zkslice/network/job/v1"), model.digest, context, keccak256(inputs), unlike];
+    keccak256(parts.concat())
+}
+
+/// Cancels a job that nobody waits for any more.
+struct Wanted<'a> {
+    validator: &'a Validator,
+    id: B256,
+    is_done: bool,
+}
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.validator.cancel(self.id);
+        }
+    }
+}
+
+impl BundleSource for Validator {
+    fn models(&self) -> Vec<Word> {
+        Validator::models(self).into_iter().map(|model| model.0).collect()
+    }
+
+    async fn bundle(&self, job: Job) -> Result<Bundle, ProverError> {
+        let submission = Submission { job, deadline_ms: None, caller: "relayer".to_owned(), idempotency: None };
+        let id = self.submit(submission).await.map_err(JobError::into_prover)?;
+        let mut wanted = Wanted { validator: self, id, is_done: false };
+        let bundle = self.bundle_of(id).await;
+        wanted.is_done = true;
+        bundle.map_err(JobError::into_prover)
+    }
+}

@@ -1,0 +1,89 @@
+//! Miners' connections.
+
+use std::sync::Arc;
+
+use crate::transport::{Frame, Link};
+use crate::wire::{Body, Capacity, Decline, Kind, Ping, Progress, frame};
+use crate::{PeerError, WireError};
+
+use super::Validator;
+
+/// Receipts that a miner gets again when it comes back: those before, it can ask for.
+const MOST_AGAIN: u32 = 1_024;
+/// What does not belong to a miner, until it is let go: a race with the validator's own clock is none of its faults.
+const MOST_STRIKES: u32 = 64;
+
+impl Validator {
+    /// Takes a miner's connection, until it ends.
+    pub fn connect(self: &Arc<Self>, link: Link) {
+        let this = Arc::clone(self);
+        self.spawn(async move { this.serve(link).await });
+    }
+
+    async fn serve(self: &Arc<Self>, mut link: Link) {
+        let (miner, outbox) = (link.peer.address, link.outbox.clone());
+        if self.options.miners.as_ref().is_some_and(|allowed| !allowed.contains(&miner)) {
+            tracing::info!(%miner, "a miner that is not on the list is let go");
+            return outbox.close();
+        }
+        let number = self.turn(|core, _| {
+            if core.peers.len() >= self.options.most_miners && !core.peers.contains_key(&miner) {
+                return None;
+            }
+            core.numbers += 1;
+            // Of two connections the newer one holds: the other may be dead without knowing.
+            if let Some((_, older)) = core.peers.insert(miner, (core.numbers, outbox.clone())) {
+                older.close();
+            }
+            Some(core.numbers)
+        });
+        let Some(number) = number else {
+            tracing::warn!(%miner, "there are as many miners as are taken");
+            return outbox.close();
+        };
+        tracing::info!(%miner, software = %link.peer.software, "a miner has come");
+        let mut strikes = 0;
+        while let Some(frame) = link.inbox.recv().await {
+            match self.hear(&link, frame).await {
+                Ok(()) => {}
+                Err(PeerError::Unknown(_)) if strikes < MOST_STRIKES => strikes += 1,
+                Err(error) => {
+                    tracing::info!(%miner, %error, "a miner is let go");
+                    break;
+                }
+            }
+        }
+        outbox.close();
+        self.turn(|core, turn| {
+            if core.peers.get(&miner).is_some_and(|(current, _)| *current == number) {
+                core.peers.remove(&miner);
+                core.dispatch.leave(miner, turn.now);
+            }
+        });
+        tracing::info!(%miner, "a miner has gone");
+    }
+
+    async fn hear(self: &Arc<Self>, link: &Link, Frame { kind, body, .. }: Frame) -> Result<(), PeerError> {
+        let miner = link.peer.address;
+        match kind {
+            Kind::Capacity => {
+                let capacity = Capacity::from_body(&body)?;
+                self.turn(|core, _| core.dispatch.join(miner, link.ip, &capacity));
+                for receipt in self.store.receipts_after(miner, capacity.receipts, MOST_AGAIN).await? {
+                    link.outbox.send(frame(Kind::Receipt, &receipt)?);
+                }
+                Ok(())
+            }
+            Kind::Accept => self.accepted(miner, &body),
+            Kind::Decline => self.declined(miner, &Decline::from_body(&body)?),
+            Kind::HandIn => self.handed_in(miner, &body).await,
+            Kind::Progress => Progress::from_body(&body).map(drop).map_err(PeerError::from),
+            Kind::Ping => {
+                link.outbox.send(Ping::from_body(&body)?.to_frame()?);
+                Ok(())
+            }
+            // What validators send is not due here: nothing else comes.
+            other => Err(WireError::NotDue(other).into()),
+        }
+    }
+}

@@ -1,0 +1,559 @@
+//! What a validator must not forget: SQLite, in WAL mode. One writer takes what comes while the disk is busy together, so that thousands of
+//! changes a second cost a few commits, and each is on disk before anything that follows from it leaves.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, Row, SqlSafeStr as _};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use zkslice_formats::FileLock;
+
+use super::states::{AssignmentState, JobState, SliceState};
+use crate::StoreError;
+
+/// The database's versions, oldest first: a version that was released is never changed.
+const MIGRATIONS: [(&str, &str); 1] = [("network", include_str!("../../migrations/0001_network.sql"))];
+/// Transitions that one commit takes.
+const MOST_TOGETHER: usize = 512;
+
+fn migrator() -> Migrator {
+    let migration = |((name, sql), version): (&(&'static str, &'static str), i64)| {
+        Migration::new(version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(MIGRATIONS.iter().zip(1..).map(migration).collect())
+}
+
+/// Why a job is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    /// Somebody wants the bundle.
+    Request,
+    /// Miners show what they can.
+    Benchmark,
+}
+
+impl JobKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Benchmark => "benchmark",
+        }
+    }
+}
+
+/// A job as it was received.
+#[derive(Clone, Debug)]
+pub(crate) struct NewJob {
+    pub(crate) id: B256,
+    pub(crate) kind: JobKind,
+    pub(crate) model: B256,
+    pub(crate) context: B256,
+    pub(crate) owner: B256,
+    pub(crate) inputs: Vec<u8>,
+    pub(crate) deadline_ms: u64,
+    pub(crate) caller: String,
+    pub(crate) idempotency: Option<String>,
+}
+
+/// A job in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredJob {
+    pub(crate) new: NewJob,
+    pub(crate) state: JobState,
+    pub(crate) reason: String,
+    pub(crate) bundle: Option<Vec<u8>>,
+}
+
+/// An assignment as it is signed.
+#[derive(Clone, Debug)]
+pub(crate) struct NewAssignment {
+    pub(crate) hash: B256,
+    pub(crate) job: B256,
+    pub(crate) slice: u16,
+    pub(crate) miner: Address,
+    pub(crate) message: Vec<u8>,
+    pub(crate) context: B256,
+    pub(crate) candidates: Vec<u8>,
+    pub(crate) deadline_ms: u64,
+}
+
+/// An assignment in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredAssignment {
+    pub(crate) new: NewAssignment,
+    pub(crate) state: AssignmentState,
+    pub(crate) hand_in: Option<Vec<u8>>,
+    pub(crate) ms: Option<u64>,
+}
+
+/// A change of what is kept. Each names the state that it starts from, which has to be that of the store.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    NewJob(Box<NewJob>),
+    Job { id: B256, from: JobState, to: JobState, reason: String },
+    Executed { id: B256, executed: Vec<u8>, bundle: Vec<u8>, slices: u16 },
+    Bundle { id: B256, bundle: Vec<u8> },
+    Slice { job: B256, slice: u16, from: SliceState, to: SliceState, proof: Option<Vec<u8>> },
+    NewAssignment(Box<NewAssignment>),
+    Assignment { hash: B256, from: AssignmentState, to: AssignmentState, reason: String },
+    Accepted { hash: B256, acceptance: Vec<u8> },
+    HandedIn { hash: B256, from: AssignmentState, hand_in: Vec<u8>, ms: u64 },
+    Receipt { miner: Address, seq: u64, assignment: B256, epoch: u64, credit: u32, debit: u32, message: Vec<u8> },
+    Miner { address: Address, valid: u32, invalid: u32, quarantined_until: u64 },
+    Event { job: B256, kind: &'static str, slice: Option<u16> },
+}
+
+struct Batch {
+    at: u64,
+    changes: Vec<Change>,
+    done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// The store; nobody else has it while this lives.
+#[derive(Debug)]
+pub(crate) struct Store {
+    batches: mpsc::UnboundedSender<Batch>,
+    reader: Arc<Mutex<SqliteConnection>>,
+    path: PathBuf,
+    _lock: FileLock,
+}
+
+/// Everything that a validator has to take up again.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) jobs: Vec<StoredJob>,
+    pub(crate) slices: Vec<(B256, u16, SliceState, Option<Vec<u8>>)>,
+    pub(crate) assignments: Vec<StoredAssignment>,
+    pub(crate) attempts: Vec<(B256, u16, u8)>,
+    pub(crate) receipts: Vec<Vec<u8>>,
+    pub(crate) miners: Vec<(Address, u32, u32, u64)>,
+}
+
+/// Work on a connection, on a thread that may wait. A paused clock waits with it, as it would not for SQLite's own thread.
+async fn on<T: Send + 'static>(
+    connection: &Arc<Mutex<SqliteConnection>>,
+    work: impl FnOnce(&mut SqliteConnection, &Handle) -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    let (connection, runtime) = (Arc::clone(connection), Handle::current());
+    let run = move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner), &runtime);
+    tokio::task::spawn_blocking(run).await.map_err(|_| StoreError::Stopped)
+}
+
+impl Change {
+    /// For errors.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::NewJob(_) => "a new job",
+            Self::Job { .. } | Self::Executed { .. } | Self::Bundle { .. } => "a change of a job",
+            Self::Slice { .. } => "a change of a slice",
+            Self::NewAssignment(_) => "a new assignment",
+            Self::Assignment { .. } | Self::Accepted { .. } | Self::HandedIn { .. } => "a change of an assignment",
+            Self::Receipt { .. } => "a receipt",
+            Self::Miner { .. } => "a miner's standing",
+            Self::Event { .. } => "an event",
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store, made where there is none, and locks it. `belongs_to` is checked, or noted when the store is new.
+    pub(crate) async fn open(path: &Path, belongs_to: Vec<(&'static str, String)>) -> Result<Self, StoreError> {
+        let io = |reason: String| StoreError::Io { path: path.to_owned(), reason };
+        let lock = FileLock::take(path).map_err(|e| io(format!("cannot be locked: {e}; its folder must exist and be writable")))?;
+        let lock = lock.ok_or_else(|| StoreError::Locked { path: path.to_owned() })?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            // Salts that are deleted are gone from the file.
+            .pragma("secure_delete", "ON")
+            .busy_timeout(Duration::from_secs(10))
+            .disable_statement_logging();
+        let (owned, runtime) = (path.to_owned(), Handle::current());
+        let opened = tokio::task::spawn_blocking(move || runtime.block_on(connect(&owned, &options, &belongs_to)));
+        let (writer, reader) = opened.await.map_err(|_| StoreError::Stopped)??;
+        let (batches, incoming) = mpsc::unbounded_channel();
+        tokio::spawn(write(Arc::new(Mutex::new(writer)), incoming, path.to_owned()));
+        Ok(Self { batches, reader: Arc::new(Mutex::new(reader)), path: path.to_owned(), _lock: lock })
+    }
+
+    /// Hands changes to the writer, all or none of which are then kept, after those that were handed over before. Where one cannot be kept,
+    /// the store stops: what follows from it must not leave.
+    pub(crate) fn submit(&self, at: u64, changes: Vec<Change>) -> oneshot::Receiver<Result<(), StoreError>> {
+        let (done, kept) = oneshot::channel();
+        // Where the writer has stopped, nobody sends an answer, which says so.
+        let _ = self.batches.send(Batch { at, changes, done });
+        kept
+    }
+
+    /// As [`Store::submit`], and waits.
+    pub(crate) async fn keep(&self, at: u64, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.submit(at, changes).await.map_err(|_| StoreError::Stopped)?
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut SqliteConnection, &Handle) -> sqlx::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        on(&self.reader, work).await?.map_err(|e| error(&self.path, &e))
+    }
+
+    /// Everything that is not at its end.
+    pub(crate) async fn load(&self) -> Result<Loaded, StoreError> {
+        self.read(|connection, runtime| {
+            let mut all = |sql: &'static str| runtime.block_on(sqlx::query(sql).fetch_all(&mut *connection));
+            Ok(Loaded {
+                jobs: all("SELECT * FROM jobs WHERE state IN ('received', 'executed', 'dispatching')
+                     OR id IN (SELECT job FROM assignments WHERE state = 'handed in') ORDER BY created")?
+                .iter()
+                .map(job)
+                .collect::<sqlx::Result<_>>()?,
+                slices: all(
+                    "SELECT slices.* FROM slices JOIN jobs ON jobs.id = slices.job WHERE jobs.state IN ('executed', 'dispatching')",
+                )?
+                .iter()
+                .map(|row| {
+                    let state: String = row.try_get("state")?;
+                    let state = SliceState::parse(&state).ok_or_else(|| broken("a slice's state"))?;
+                    Ok((word(row, "job")?, small(row, "slice")?, state, row.try_get("proof")?))
+                })
+                .collect::<sqlx::Result<_>>()?,
+                assignments: all("SELECT * FROM assignments WHERE state IN ('offered', 'accepted', 'handed in')")?
+                    .iter()
+                    .map(assignment)
+                    .collect::<sqlx::Result<_>>()?,
+                attempts: all("SELECT job, slice, count(*) AS attempts FROM assignments WHERE job IN
+                     (SELECT id FROM jobs WHERE state IN ('executed', 'dispatching')) GROUP BY job, slice")?
+                .iter()
+                .map(|row| Ok((word(row, "job")?, small(row, "slice")?, u8::try_from(small(row, "attempts")?).unwrap_or(u8::MAX))))
+                .collect::<sqlx::Result<_>>()?,
+                receipts: all("SELECT message FROM receipts AS r WHERE seq = (SELECT max(seq) FROM receipts WHERE miner = r.miner)")?
+                    .iter()
+                    .map(|row| row.try_get("message"))
+                    .collect::<sqlx::Result<_>>()?,
+                miners: all("SELECT * FROM miners")?
+                    .iter()
+                    .map(|row| {
+                        Ok((address(row, "address")?, count(row, "valid")?, count(row, "invalid")?, unsigned(row, "quarantined_until")?))
+                    })
+                    .collect::<sqlx::Result<_>>()?,
+            })
+        })
+        .await
+    }
+
+    /// A job.
+    pub(crate) async fn job(&self, id: B256) -> Result<Option<StoredJob>, StoreError> {
+        self.read(move |connection, runtime| {
+            let row = runtime.block_on(sqlx::query("SELECT * FROM jobs WHERE id = ?").bind(id.to_vec()).fetch_optional(connection))?;
+            row.as_ref().map(job).transpose()
+        })
+        .await
+    }
+
+    /// The job that a caller has this name for.
+    pub(crate) async fn job_named(&self, caller: String, name: String) -> Result<Option<StoredJob>, StoreError> {
+        self.read(move |connection, runtime| {
+            let query = sqlx::query("SELECT * FROM jobs WHERE caller = ? AND idempotency = ?").bind(caller).bind(name);
+            runtime.block_on(query.fetch_optional(connection))?.as_ref().map(job).transpose()
+        })
+        .await
+    }
+
+    /// The packed words and salts of a job's tensors.
+    pub(crate) async fn executed(&self, id: B256) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(move |connection, runtime| {
+            let query = sqlx::query("SELECT executed FROM jobs WHERE id = ?").bind(id.to_vec());
+            runtime.block_on(query.fetch_optional(connection))?.map_or(Ok(None), |row| row.try_get("executed"))
+        })
+        .await
+    }
+
+    /// An assignment.
+    pub(crate) async fn assignment(&self, hash: B256) -> Result<Option<StoredAssignment>, StoreError> {
+        self.read(move |connection, runtime| {
+            let query = sqlx::query("SELECT * FROM assignments WHERE hash = ?").bind(hash.to_vec());
+            runtime.block_on(query.fetch_optional(connection))?.as_ref().map(assignment).transpose()
+        })
+        .await
+    }
+
+    /// Receipts of a miner after a number, the oldest first, at most so many.
+    pub(crate) async fn receipts_after(&self, miner: Address, seq: u64, most: u32) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.read(move |connection, runtime| {
+            let query = sqlx::query("SELECT message FROM receipts WHERE miner = ? AND seq > ? ORDER BY seq LIMIT ?");
+            let rows = runtime.block_on(query.bind(miner.to_vec()).bind(signed(seq)).bind(most).fetch_all(connection))?;
+            rows.iter().map(|row| row.try_get("message")).collect()
+        })
+        .await
+    }
+
+    /// Receipts of an assignment: of one that was missed and came late, both.
+    pub(crate) async fn receipts_of(&self, assignment: B256) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.read(move |connection, runtime| {
+            let query = sqlx::query("SELECT message FROM receipts WHERE assignment = ? ORDER BY seq").bind(assignment.to_vec());
+            let rows = runtime.block_on(query.fetch_all(connection))?;
+            rows.iter().map(|row| row.try_get("message")).collect()
+        })
+        .await
+    }
+}
+
+async fn connect(
+    path: &Path,
+    options: &SqliteConnectOptions,
+    belongs_to: &[(&'static str, String)],
+) -> Result<(SqliteConnection, SqliteConnection), StoreError> {
+    let io = |reason: String| StoreError::Io { path: path.to_owned(), reason };
+    let connect = async || {
+        options.connect().await.map_err(|e| {
+            tracing::debug!(error = %e, "database");
+            io("cannot be opened; it must be a SQLite file that this account may write".to_owned())
+        })
+    };
+    let mut writer = connect().await?;
+    match migrator().run(&mut writer).await {
+        Ok(()) => {}
+        Err(MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) | MigrateError::VersionTooNew(..)) => {
+            return Err(StoreError::Newer { path: path.to_owned() });
+        }
+        Err(error) => return Err(io(format!("cannot be prepared: {error}"))),
+    }
+    for (what, expected) in belongs_to {
+        let wrong = |e: sqlx::Error| error(path, &e);
+        let insert = sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING").bind(*what).bind(expected.clone());
+        insert.execute(&mut writer).await.map_err(wrong)?;
+        let row = sqlx::query("SELECT value FROM meta WHERE key = ?").bind(*what).fetch_one(&mut writer).await.map_err(wrong)?;
+        let found: String = row.try_get(0).map_err(wrong)?;
+        if found != *expected {
+            return Err(StoreError::Foreign { path: path.to_owned(), what: (*what).to_owned(), found, expected: expected.clone() });
+        }
+    }
+    Ok((writer, connect().await?))
+}
+
+/// Until nobody can hand over anything any more. After an error nothing is kept any more, and everybody is told so.
+async fn write(writer: Arc<Mutex<SqliteConnection>>, mut incoming: mpsc::UnboundedReceiver<Batch>, path: PathBuf) {
+    let mut together = Vec::new();
+    while incoming.recv_many(&mut together, MOST_TOGETHER).await > 0 {
+        let batches = std::mem::take(&mut together);
+        let path_of = path.clone();
+        let kept = on(&writer, move |connection, runtime| {
+            let kept = runtime.block_on(apply(connection, &batches)).map_err(|e| error(&path_of, &e));
+            (kept, batches)
+        });
+        let Ok((kept, batches)) = kept.await else { return };
+        for batch in batches {
+            let _ = batch.done.send(kept.clone());
+        }
+        if let Err(error) = kept {
+            tracing::error!(%error, "the store has stopped");
+            return;
+        }
+    }
+}
+
+async fn apply(connection: &mut SqliteConnection, batches: &[Batch]) -> sqlx::Result<()> {
+    let mut transaction = connection.begin().await?;
+    for batch in batches {
+        for change in &batch.changes {
+            if apply_one(&mut transaction, batch.at, change).await? != 1 {
+                return Err(broken(&format!("what {} starts from", change.name())));
+            }
+        }
+    }
+    transaction.commit().await
+}
+
+/// Returns how many rows are as the change has it: one.
+async fn apply_one(connection: &mut SqliteConnection, at: u64, change: &Change) -> sqlx::Result<u64> {
+    let query = match change {
+        Change::NewJob(new) => sqlx::query(
+            "INSERT INTO jobs (id, kind, model, context, owner, inputs, state, created, deadline, changed, caller, idempotency)
+             VALUES (?, ?, ?, ?, ?, ?, 'received', ?, ?, ?, ?, ?)",
+        )
+        .bind(new.id.to_vec())
+        .bind(new.kind.as_str())
+        .bind(new.model.to_vec())
+        .bind(new.context.to_vec())
+        .bind(new.owner.to_vec())
+        .bind(&new.inputs)
+        .bind(signed(at))
+        .bind(signed(new.deadline_ms))
+        .bind(signed(at))
+        .bind(&new.caller)
+        .bind(new.idempotency.as_ref()),
+        Change::Job { id, from, to, reason } => {
+            // Nobody needs the salts of what is over.
+            let executed = if matches!(to, JobState::Settled | JobState::Cancelled | JobState::Failed) { "executed = NULL, " } else { "" };
+            let sql = format!("UPDATE jobs SET {executed}state = ?, reason = ?, changed = ? WHERE id = ? AND state = ?");
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(to.as_str()).bind(reason).bind(signed(at)).bind(id.to_vec()).bind(from.as_str())
+        }
+        Change::Executed { id, executed, bundle, slices } => {
+            for slice in 0..*slices {
+                let insert = sqlx::query("INSERT INTO slices (job, slice, state) VALUES (?, ?, 'pending')");
+                insert.bind(id.to_vec()).bind(i64::from(slice)).execute(&mut *connection).await?;
+            }
+            sqlx::query("UPDATE jobs SET state = 'executed', executed = ?, bundle = ?, changed = ? WHERE id = ? AND state = 'received'")
+                .bind(executed)
+                .bind(bundle)
+                .bind(signed(at))
+                .bind(id.to_vec())
+        }
+        Change::Bundle { id, bundle } => sqlx::query("UPDATE jobs SET bundle = ? WHERE id = ?").bind(bundle).bind(id.to_vec()),
+        Change::Slice { job, slice, from, to, proof } => {
+            sqlx::query("UPDATE slices SET state = ?, proof = ? WHERE job = ? AND slice = ? AND state = ?")
+                .bind(to.as_str())
+                .bind(proof.as_ref())
+                .bind(job.to_vec())
+                .bind(i64::from(*slice))
+                .bind(from.as_str())
+        }
+        Change::NewAssignment(new) => sqlx::query(
+            "INSERT INTO assignments (hash, job, slice, miner, message, context, candidates, state, deadline)
+             VALUES (?, ?, ?, ?, ?, ?, ?, 'offered', ?)",
+        )
+        .bind(new.hash.to_vec())
+        .bind(new.job.to_vec())
+        .bind(i64::from(new.slice))
+        .bind(new.miner.to_vec())
+        .bind(&new.message)
+        .bind(new.context.to_vec())
+        .bind(&new.candidates)
+        .bind(signed(new.deadline_ms)),
+        Change::Assignment { hash, from, to, reason } => {
+            sqlx::query("UPDATE assignments SET state = ?, reason = ? WHERE hash = ? AND state = ?")
+                .bind(to.as_str())
+                .bind(reason)
+                .bind(hash.to_vec())
+                .bind(from.as_str())
+        }
+        Change::Accepted { hash, acceptance } => {
+            sqlx::query("UPDATE assignments SET state = 'accepted', acceptance = ? WHERE hash = ? AND state = 'offered'")
+                .bind(acceptance)
+                .bind(hash.to_vec())
+        }
+        Change::HandedIn { hash, from, hand_in, ms } => {
+            sqlx::query("UPDATE assignments SET state = 'handed in', hand_in = ?, ms = ? WHERE hash = ? AND state = ?")
+                .bind(hand_in)
+                .bind(signed(*ms))
+                .bind(hash.to_vec())
+                .bind(from.as_str())
+        }
+        Change::Receipt { miner, seq, assignment, epoch, credit, debit, message } => {
+            sqlx::query("INSERT INTO receipts (miner, seq, assignment, epoch, credit, debit, message) VALUES (?, ?, ?, ?, ?, ?, ?)")
+                .bind(miner.to_vec())
+                .bind(signed(*seq))
+                .bind(assignment.to_vec())
+                .bind(signed(*epoch))
+                .bind(i64::from(*credit))
+                .bind(i64::from(*debit))
+                .bind(message)
+        }
+        Change::Miner { address, valid, invalid, quarantined_until } => sqlx::query(
+            "INSERT INTO miners (address, valid, invalid, quarantined_until) VALUES (?, ?, ?, ?) ON CONFLICT (address) DO UPDATE
+             SET valid = excluded.valid, invalid = excluded.invalid, quarantined_until = excluded.quarantined_until",
+        )
+        .bind(address.to_vec())
+        .bind(i64::from(*valid))
+        .bind(i64::from(*invalid))
+        .bind(signed(*quarantined_until)),
+        Change::Event { job, kind, slice } => sqlx::query("INSERT INTO events (job, at, kind, slice) VALUES (?, ?, ?, ?)")
+            .bind(job.to_vec())
+            .bind(signed(at))
+            .bind(*kind)
+            .bind(slice.map(i64::from)),
+    };
+    Ok(query.execute(connection).await?.rows_affected())
+}
+
+// -------------------------------------------------------------------------------------------------- rows
+
+fn job(row: &SqliteRow) -> sqlx::Result<StoredJob> {
+    let (state, kind): (String, String) = (row.try_get("state")?, row.try_get("kind")?);
+    let kind = [JobKind::Request, JobKind::Benchmark].into_iter().find(|known| known.as_str() == kind);
+    let new = NewJob {
+        id: word(row, "id")?,
+        kind: kind.ok_or_else(|| broken("a job's kind"))?,
+        model: word(row, "model")?,
+        context: word(row, "context")?,
+        owner: word(row, "owner")?,
+        inputs: row.try_get("inputs")?,
+        deadline_ms: unsigned(row, "deadline")?,
+        caller: row.try_get("caller")?,
+        idempotency: row.try_get("idempotency")?,
+    };
+    Ok(StoredJob {
+        new,
+        state: JobState::parse(&state).ok_or_else(|| broken("a job's state"))?,
+        reason: row.try_get("reason")?,
+        bundle: row.try_get("bundle")?,
+    })
+}
+
+fn assignment(row: &SqliteRow) -> sqlx::Result<StoredAssignment> {
+    let state: String = row.try_get("state")?;
+    let new = NewAssignment {
+        hash: word(row, "hash")?,
+        job: word(row, "job")?,
+        slice: small(row, "slice")?,
+        miner: address(row, "miner")?,
+        message: row.try_get("message")?,
+        context: word(row, "context")?,
+        candidates: row.try_get("candidates")?,
+        deadline_ms: unsigned(row, "deadline")?,
+    };
+    Ok(StoredAssignment {
+        new,
+        state: AssignmentState::parse(&state).ok_or_else(|| broken("an assignment's state"))?,
+        hand_in: row.try_get("hand_in")?,
+        ms: row.try_get::<Option<i64>, _>("ms")?.and_then(|ms| u64::try_from(ms).ok()),
+    })
+}
+
+fn broken(what: &str) -> sqlx::Error {
+    sqlx::Error::Protocol(format!("{what} is not as it was written; restore a copy"))
+}
+
+fn error(path: &Path, error: &sqlx::Error) -> StoreError {
+    let reason = match error {
+        sqlx::Error::Database(e) if e.message().contains("full") => format!("{e}; free some space and start again, nothing is lost"),
+        sqlx::Error::Protocol(reason) => reason.clone(),
+        other => other.to_string(),
+    };
+    StoreError::Io { path: path.to_owned(), reason }
+}
+
+fn word(row: &SqliteRow, column: &'static str) -> sqlx::Result<B256> {
+    let bytes: &[u8] = row.try_get(column)?;
+    B256::try_from(bytes).map_err(|_| broken(column))
+}
+
+fn address(row: &SqliteRow, column: &'static str) -> sqlx::Result<Address> {
+    let bytes: &[u8] = row.try_get(column)?;
+    Address::try_from(bytes).map_err(|_| broken(column))
+}
+
+fn unsigned(row: &SqliteRow, column: &'static str) -> sqlx::Result<u64> {
+    u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| broken(column))
+}
+
+fn count(row: &SqliteRow, column: &'static str) -> sqlx::Result<u32> {
+    u32::try_from(row.try_get::<i64, _>(column)?).map_err(|_| broken(column))
+}
+
+fn small(row: &SqliteRow, column: &'static str) -> sqlx::Result<u16> {
+    u16::try_from(row.try_get::<i64, _>(column)?).map_err(|_| broken(column))
+}
+
+/// SQLite's integers are signed; what is stored here is far below that limit, and a time that is not never comes.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
