@@ -15,12 +15,42 @@ use crate::ChainError;
 /// `0x`, 64 digits and a line end, and one byte more to notice what is longer.
 const MAX_KEY_FILE_BYTES: u64 = 69;
 
+/// Bytes of a file of secrets.
+const MAX_SECRET_FILE_BYTES: u64 = 1 << 16;
+
 /// Reads a private key: 64 hexadecimal digits, with or without `0x`, white space around them allowed.
 ///
 /// # Errors
 /// [`ChainError::KeyMode`] unless the file's mode is 0600 or 0400 (Unix); [`ChainError::KeyUnreadable`],
 /// [`ChainError::KeyMalformed`].
 pub fn load(path: &Path) -> Result<PrivateKeySigner, ChainError> {
+    let bytes = read(path, MAX_KEY_FILE_BYTES)?;
+    let malformed = |reason| ChainError::KeyMalformed { path: path.to_owned(), reason };
+    let text = bytes.trim_ascii();
+    let text = text.strip_prefix(b"0x").unwrap_or(text);
+    if text.len() != 64 {
+        return Err(malformed("it has another length"));
+    }
+    let mut key = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(text, key.as_mut_slice()).map_err(|_| malformed("it has other characters than hexadecimal digits"))?;
+    let mut word = Zeroizing::new(B256::ZERO.0);
+    word.copy_from_slice(key.as_slice());
+    PrivateKeySigner::from_slice(word.as_slice()).map_err(|_| malformed("it is zero or not below the curve's order"))
+}
+
+/// Reads a text that only its owner may read, such as a key of a service.
+///
+/// # Errors
+/// As [`load`]; [`ChainError::KeyMalformed`] for what is no text.
+pub fn secret(path: &Path) -> Result<Zeroizing<String>, ChainError> {
+    let bytes = read(path, MAX_SECRET_FILE_BYTES)?;
+    let text = std::str::from_utf8(bytes.trim_ascii());
+    let malformed = |_| ChainError::KeyMalformed { path: path.to_owned(), reason: "it is not text" };
+    Ok(Zeroizing::new(text.map_err(malformed)?.to_owned()))
+}
+
+/// A file that only its owner can read, up to so many bytes.
+fn read(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, ChainError> {
     let unreadable = |reason: String| ChainError::KeyUnreadable { path: path.to_owned(), reason };
     let mut file = File::open(path).map_err(|e| unreadable(e.to_string()))?;
     let metadata = file.metadata().map_err(|e| unreadable(e.to_string()))?;
@@ -35,21 +65,10 @@ pub fn load(path: &Path) -> Result<PrivateKeySigner, ChainError> {
             return Err(ChainError::KeyMode { path: path.to_owned(), mode });
         }
     }
-
-    let malformed = |reason| ChainError::KeyMalformed { path: path.to_owned(), reason };
     // Allocated once and whole, so that no copy stays behind when it grows.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(2 * MAX_KEY_FILE_BYTES as usize));
-    (&mut file).take(MAX_KEY_FILE_BYTES).read_to_end(&mut bytes).map_err(|e| unreadable(e.to_string()))?;
-    let text = bytes.trim_ascii();
-    let text = text.strip_prefix(b"0x").unwrap_or(text);
-    if text.len() != 64 {
-        return Err(malformed("it has another length"));
-    }
-    let mut key = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(text, key.as_mut_slice()).map_err(|_| malformed("it has other characters than hexadecimal digits"))?;
-    let mut word = Zeroizing::new(B256::ZERO.0);
-    word.copy_from_slice(key.as_slice());
-    PrivateKeySigner::from_slice(word.as_slice()).map_err(|_| malformed("it is zero or not below the curve's order"))
+    let mut bytes = Zeroizing::new(Vec::with_capacity(2 * most as usize));
+    (&mut file).take(most).read_to_end(&mut bytes).map_err(|e| unreadable(e.to_string()))?;
+    Ok(bytes)
 }
 
 #[cfg(all(test, unix))]

@@ -10,6 +10,7 @@ use zkslice_prover::{BundleError, ProverError};
 use zkslice_relayer::RelayError;
 use zkslice_slicer::PackageError;
 use zkslice_solidity::ExportError;
+use zkslice_subnet::{ClientError, ConfigError, DaemonError, MinerError};
 
 /// Why a command broke off. Exit code 1 for what failed, 2 for bad usage or input.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -114,6 +115,43 @@ impl From<ChainError> for CliError {
                 | ChainError::Parameters { .. }
         );
         if input { Self::input(error.to_string()) } else { Self::failed(error.to_string()) }
+    }
+}
+
+impl From<DaemonError> for CliError {
+    fn from(error: DaemonError) -> Self {
+        match error {
+            DaemonError::Chain(error) => error.into(),
+            DaemonError::Package(error) => error.into(),
+            DaemonError::Config(_) | DaemonError::Models { .. } | DaemonError::Employer(_) | DaemonError::Listen(..) => {
+                Self::input(error.to_string())
+            }
+            _ => Self::failed(error.to_string()),
+        }
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::input(error.to_string())
+    }
+}
+
+impl From<MinerError> for CliError {
+    fn from(error: MinerError) -> Self {
+        match error {
+            MinerError::Package(error) => error.into(),
+            other => Self::failed(other.to_string()),
+        }
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Chain(error) => error.into(),
+            other => Self::failed(other.to_string()),
+        }
     }
 }
 

@@ -42,6 +42,8 @@ enum Command {
     Deployments(commands::deployments::Args),
     Request(commands::request::Args),
     Relay(commands::relay::Args),
+    Validator(commands::validator::Args),
+    Miner(commands::miner::Args),
     Result(commands::result::Args),
     Inspect(commands::inspect::Args),
     Demo(commands::demo::Args),
@@ -61,9 +63,10 @@ fn main() -> ExitCode {
     });
     // rustls panics where two crates bring a provider each and none is installed. There is none yet, so this cannot fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // A relayer runs unattended, and its log is what its operator has of it. What the verifier of certificates logs, our error says.
-    let relayer = if matches!(cli.command, Command::Relay(_)) { "info" } else { "warn" };
-    let filter = format!("warn,rustls_platform_verifier=off,zkslice_relayer={relayer}");
+    // Relayers and validators run unattended, and their log is what their operators have of them. What the verifier of certificates logs, our
+    // error says.
+    let level = if matches!(cli.command, Command::Relay(_) | Command::Validator(_)) { "info" } else { "warn" };
+    let filter = format!("warn,rustls_platform_verifier=off,zkslice_relayer={level},zkslice_subnet={level}");
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| filter.into()))
@@ -88,6 +91,8 @@ fn main() -> ExitCode {
         Command::Deployments(args) => commands::deployments::run(args, &output),
         Command::Request(args) => commands::request::run(args, &output),
         Command::Relay(args) => commands::relay::run(args, &output),
+        Command::Validator(args) => commands::validator::run(args, &output),
+        Command::Miner(args) => commands::miner::run(args, &output),
         Command::Result(args) => commands::result::run(args, &output),
         Command::Demo(args) => commands::demo::run(args, &output),
         Command::Bench(args) => commands::bench::run(args, &output),

@@ -40,6 +40,13 @@ const CONFIG_VERSION: u32 = 1;
 /// inputs = "mine.json"              # private inputs that no request carries
 /// ```
 ///
+/// In place of `models`, a validator of a prover network has requests proven:
+///
+/// ```toml
+/// source = "http://127.0.0.1:7655"
+/// source_key_file = "validator.token"   # the key that its operator gave, mode 0600 or 0400
+/// ```
+///
 /// Amounts are text with a unit (`wei`, `gwei`, `ether`), or an integer of wei. Relative paths start at the file's folder.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +69,12 @@ pub struct Config {
     /// Packages with circuits of others that can be proven.
     #[serde(default)]
     pub circuits: Vec<CircuitConfig>,
+    /// A validator that has requests proven, `http://…` or `https://…`, in place of the prover in this process.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// File with the key that the validator's operator gave, mode 0600 or 0400.
+    #[serde(default)]
+    pub source_key_file: Option<PathBuf>,
     /// Folder with the openings of private inputs, `<commitment>.json`.
     #[serde(default)]
     pub openings: Option<PathBuf>,
@@ -157,6 +170,7 @@ impl Config {
         config.folder = folder.to_owned();
         let of_circuits = config.circuits.iter_mut().flat_map(|circuit| [Some(&mut circuit.package), circuit.inputs.as_mut()]).flatten();
         let paths = [&mut config.key_file, &mut config.database].into_iter().chain(&mut config.models).chain(&mut config.openings);
+        let paths = paths.chain(&mut config.source_key_file);
         let paths = paths.chain(of_circuits);
         for relative in paths {
             *relative = folder.join(&*relative);
@@ -167,6 +181,12 @@ impl Config {
 
     /// What types cannot say.
     fn check(&self) -> Result<(), String> {
+        if self.source.is_some() != self.source_key_file.is_some() {
+            return Err("`source` and `source_key_file` belong together: the validator, and the key that its operator gave".to_owned());
+        }
+        if self.source.is_some() && !(self.models.is_empty() && self.circuits.is_empty()) {
+            return Err("`source` has requests proven elsewhere: leave out `models` and `circuits`, or `source`".to_owned());
+        }
         if self.beneficiary == Some(Address::ZERO) {
             return Err("`beneficiary` is the zero address, which no oracle credits; leave it out to credit the signer".to_owned());
         }
@@ -275,6 +295,8 @@ min_fee = 7
             ("min_fee = 7", "min_fee = 7\nconfirmations = 101", "confirmations"),
             ("min_fee = 7", "min_fee = 7\npoll_interval_ms = 0", "poll_interval_ms"),
             ("min_fee = 7", "min_fee = 7\nbeneficiary = \"0x0000000000000000000000000000000000000000\"", "beneficiary"),
+            ("min_fee = 7", "min_fee = 7\nsource = \"http://v\"", "source_key_file"),
+            ("min_fee = 7", "min_fee = 7\nsource = \"http://v\"\nsource_key_file = \"k\"", "leave out `models`"),
             ("min_fee = 7", "min_fee = -7", "min_fee"),
             ("min_fee = 7", "min_fee = {}", "min_fee"),
             ("chain_id = 31337", "chain_id = -1", "chain_id"),

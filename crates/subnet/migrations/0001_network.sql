@@ -44,6 +44,8 @@ CREATE TABLE assignments (
     hash BLOB PRIMARY KEY CHECK (length(hash) = 32),
     job BLOB NOT NULL,
     slice INTEGER NOT NULL,
+    units INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
     miner BLOB NOT NULL CHECK (length(miner) = 20),
     -- ABI encoding and signature
     message BLOB NOT NULL,
@@ -87,6 +89,25 @@ CREATE TABLE miners (
     invalid INTEGER NOT NULL,
     quarantined_until INTEGER NOT NULL
 ) STRICT;
+
+-- What the draws of epochs are seeded with.
+CREATE TABLE beacons (
+    epoch INTEGER PRIMARY KEY,
+    beacon BLOB NOT NULL CHECK (length(beacon) = 32)
+) STRICT;
+
+-- Epochs that are closed: ABI encoding and signature of each root, and what miners' scores were then.
+CREATE TABLE epochs (
+    epoch INTEGER PRIMARY KEY,
+    root BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE scores (
+    epoch INTEGER NOT NULL REFERENCES epochs (epoch),
+    miner BLOB NOT NULL CHECK (length(miner) = 20),
+    score INTEGER NOT NULL,
+    PRIMARY KEY (epoch, miner)
+) STRICT, WITHOUT ROWID;
 
 -- What happened to jobs, for those who watch.
 CREATE TABLE events (

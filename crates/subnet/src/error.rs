@@ -302,3 +302,97 @@ pub enum MinerError {
     #[error(transparent)]
     Package(#[from] PackageError),
 }
+
+/// Why a validator elsewhere is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Its address.
+    #[error(transparent)]
+    Chain(#[from] zkslice_chain::ChainError),
+    /// It does not answer.
+    #[error("{0} does not answer: is the validator running, and is this its HTTP address?")]
+    Away(String),
+    /// Its answer makes no sense.
+    #[error("{0}: {1}")]
+    Answer(String, String),
+    /// It refuses.
+    #[error("{url} refuses: {detail} (status {status})")]
+    Refused {
+        /// Where.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// Why.
+        detail: String,
+    },
+}
+
+/// A configuration that cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}: {reason}", path.display())]
+pub struct ConfigError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong, and what to do.
+    pub reason: String,
+}
+
+/// Why a validator or a miner does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] zkslice_chain::ChainError),
+    /// A package.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// The validator.
+    #[error(transparent)]
+    Validator(#[from] ValidatorError),
+    /// A link.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// What the other end sent.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// The validator's API.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// An address that cannot be listened at.
+    #[error("{0} cannot be listened at: {1}")]
+    Listen(std::net::SocketAddr, String),
+    /// No folder of packages.
+    #[error("{}: {reason}", folder.display())]
+    Models {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No address of a validator.
+    #[error("'{0}' is no validator's address: write http://host:port, and #0x… behind it if you know who it has to be")]
+    Employer(String),
+    /// Another validator than the one that was named.
+    #[error("{url} is validator {found}, and not {expected}")]
+    Another {
+        /// Where.
+        url: String,
+        /// Who was named.
+        expected: Address,
+        /// Who is there.
+        found: Address,
+    },
+    /// Another network than the miner's other validators are of.
+    #[error("{url} is of network {} on chain {}, and not of {} on chain {}", found.registry, found.chain_id, expected.registry, expected.chain_id)]
+    Network {
+        /// Where.
+        url: String,
+        /// Its network.
+        found: crate::Network,
+        /// The miner's.
+        expected: crate::Network,
+    },
+}

@@ -10,11 +10,17 @@
 //! score      what a proof is worth
 //! receipts   what is owed for it, as totals that anyone adds up again
 //! validator  hands out, verifies every proof, signs what became of it
+//! gateway    the validator's HTTP API; client: whoever uses it
+//! config     files of validators and miners; daemon: both as they run
 //! miner      takes on, proves, hands in, keeps receipts
 //! ```
 
+pub mod client;
 mod clock;
+pub mod config;
+pub mod daemon;
 mod error;
+pub mod gateway;
 mod handshake;
 mod identity;
 pub mod messages;
@@ -28,7 +34,8 @@ pub mod work;
 
 pub use clock::Clock;
 pub use error::{
-    HandshakeError, JobError, LedgerError, LinkError, MinerError, PeerError, SignatureError, StoreError, ValidatorError, WireError,
+    ClientError, ConfigError, DaemonError, HandshakeError, JobError, LedgerError, LinkError, MinerError, PeerError, SignatureError,
+    StoreError, ValidatorError, WireError,
 };
 pub use handshake::{Greeted, Handshake, Peer};
 pub use identity::{Network, Node, Signed};

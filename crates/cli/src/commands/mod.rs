@@ -17,6 +17,7 @@ pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod join;
 pub(crate) mod man;
+pub(crate) mod miner;
 pub(crate) mod plain;
 pub(crate) mod prove;
 pub(crate) mod relay;
@@ -24,6 +25,7 @@ pub(crate) mod request;
 pub(crate) mod result;
 pub(crate) mod run;
 pub(crate) mod setup;
+pub(crate) mod validator;
 pub(crate) mod verify;
 #[cfg(feature = "wasm")]
 pub(crate) mod witness;

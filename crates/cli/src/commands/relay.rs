@@ -2,20 +2,21 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use alloy::primitives::B256;
+use alloy::signers::local::PrivateKeySigner;
 use serde_json::json;
 use zkslice_chain::{Chain, ChainError, Oracle, signer};
-use zkslice_prover::LocalProver;
+use zkslice_prover::{BundleSource, LocalProver};
 use zkslice_relayer::{Config, Relayer, Waiting, cancel_on_signals};
 use zkslice_slicer::Package;
+use zkslice_subnet::client::NetworkProver;
 
 use super::witness_source;
 use crate::error::CliError;
 use crate::output::Output;
 
-/// Watch one oracle, prove its requests in this process, and submit the bundles. Stops on SIGTERM after the step at hand.
+/// Watch one oracle, prove its requests in this process or have a validator's network prove them, and submit the bundles. Stops on SIGTERM after the step at hand.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  zkslice relay --config relayer.toml\n  zkslice relay --config relayer.toml --dry-run\n  zkslice relay --config relayer.toml --once"
@@ -38,13 +39,23 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let mut config = Config::load(&args.config)?;
     config.dry_run |= args.dry_run;
-    if config.models.is_empty() && config.circuits.is_empty() && !args.withdraw {
+    let is_served = config.source.is_some() || !config.models.is_empty() || !config.circuits.is_empty();
+    if !is_served && !args.withdraw {
         return Err(CliError::input(
-            "`models` is empty, so that nothing could be proven: name the folders of packages that have keys, such as models = [\"pkg\"]",
+            "`models` is empty, so that nothing could be proven: name the folders of packages that have keys, such as models = [\"pkg\"], or a \
+             validator as `source`",
         )
         .in_file(&args.config));
     }
     let signer = signer::load(&config.key_file)?;
+    if let (Some(url), Some(key_file)) = (config.source.clone(), &config.source_key_file) {
+        let key = signer::secret(key_file)?;
+        return super::runtime()?.block_on(async {
+            let source = NetworkProver::connect(&url, key).await?;
+            let digests = source.models().into_iter().map(|model| (B256::from(model), url.clone())).collect();
+            relay(config, source, signer, digests, &args, output).await
+        });
+    }
     let mut packages = config.models.iter().map(|path| Ok((Package::open(path)?, None))).collect::<Result<Vec<_>, CliError>>()?;
     for circuit in &config.circuits {
         let mut source = witness_source(&circuit.witness_program, circuit.inputs.as_deref())?;
@@ -53,41 +64,51 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     }
     let mut digests = Vec::new();
     for (package, _) in &packages {
-        digests.push((B256::from(package.key_blob()?.model_digest()), package.folder().to_owned()));
+        digests.push((B256::from(package.key_blob()?.model_digest()), package.folder().display().to_string()));
     }
-    let source = Arc::new(LocalProver::new(packages, config.openings.clone())?);
-    let value = super::runtime()?.block_on(async {
-        let oracle = Oracle::open(Chain::connect(&config.rpc_url, Some(config.chain_id)).await?, config.oracle).await?;
-        for (digest, path) in &digests {
-            match oracle.require_served(*digest).await {
-                // It may be registered while the relayer runs.
-                Err(error @ ChainError::ModelNotServed { .. }) => tracing::warn!(target: "zkslice_relayer", "{}: {error}", path.display()),
-                other => other?,
+    let source = LocalProver::new(packages, config.openings.clone())?;
+    super::runtime()?.block_on(relay(config, source, signer, digests, &args, output))
+}
+
+/// With models by digest, and where each is from.
+async fn relay(
+    config: Config,
+    source: impl BundleSource,
+    signer: PrivateKeySigner,
+    digests: Vec<(B256, String)>,
+    args: &Args,
+    output: &Output,
+) -> crate::CommandResult {
+    let oracle = Oracle::open(Chain::connect(&config.rpc_url, Some(config.chain_id)).await?, config.oracle).await?;
+    for (digest, place) in &digests {
+        match oracle.require_served(*digest).await {
+            // It may be registered while the relayer runs.
+            Err(error @ ChainError::ModelNotServed { .. }) => tracing::warn!(target: "zkslice_relayer", "{place}: {error}"),
+            other => other?,
+        }
+    }
+    let mut relayer = Relayer::new(config, source, signer).await?;
+    let value = if args.withdraw {
+        let wei = relayer.withdraw().await?;
+        json!({ "withdrawn_wei": wei.to_string() })
+    } else if args.once {
+        let spinner = output.spinner("relaying");
+        let mut last = None;
+        let waits = |waiting: Waiting| {
+            spinner.set_message(waiting.to_string());
+            // The spinner shows on a terminal only; a log has each change once.
+            if last.replace(waiting) != Some(waiting) {
+                tracing::info!(target: "zkslice_relayer", "{waiting}");
             }
-        }
-        let mut relayer = Relayer::new(config, source, signer).await?;
-        if args.withdraw {
-            let wei = relayer.withdraw().await?;
-            return Ok(json!({ "withdrawn_wei": wei.to_string() }));
-        }
-        if args.once {
-            let spinner = output.spinner("relaying");
-            let mut last = None;
-            let waits = |waiting: Waiting| {
-                spinner.set_message(waiting.to_string());
-                // The spinner shows on a terminal only; a log has each change once.
-                if last.replace(waiting) != Some(waiting) {
-                    tracing::info!(target: "zkslice_relayer", "{waiting}");
-                }
-            };
-            let events = relayer.run_until_confirmed(waits).await?;
-            spinner.finish_and_clear();
-            return Ok(json!({ "events": events.iter().map(|e| format!("{e:?}")).collect::<Vec<_>>() }));
-        }
+        };
+        let events = relayer.run_until_confirmed(waits).await?;
+        spinner.finish_and_clear();
+        json!({ "events": events.iter().map(|e| format!("{e:?}")).collect::<Vec<_>>() })
+    } else {
         let cancel = cancel_on_signals().map_err(|e| CliError::failed(format!("signals cannot be listened to: {e}")))?;
         relayer.run(cancel).await?;
-        Ok::<_, CliError>(json!({ "stopped": true }))
-    })?;
+        json!({ "stopped": true })
+    };
     output.result(&value, &[value.to_string()]);
     Ok(ExitCode::SUCCESS)
 }

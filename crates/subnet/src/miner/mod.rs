@@ -192,6 +192,16 @@ impl Miner {
         self.locked().ledger.accounts()
     }
 
+    /// Models that it has keys of.
+    pub fn models(&self) -> Vec<B256> {
+        self.models.keys().copied().collect()
+    }
+
+    /// Slices that it has keys of.
+    pub fn slices(&self) -> u32 {
+        self.models.values().flat_map(|model| &model.keys).map(|byte| byte.count_ones()).sum()
+    }
+
     /// Slices that are accepted and not handed in.
     pub fn queued(&self) -> usize {
         self.locked().queue.len()

@@ -166,6 +166,8 @@ impl Validator {
             hash,
             job: id,
             slice,
+            units,
+            epoch: core.epoch.number,
             miner,
             message: signed.clone(),
             context,

@@ -268,17 +268,8 @@ impl Validator {
         })
     }
 
-    /// Where a job is, and why.
-    ///
-    /// # Errors
-    /// [`JobError::Unknown`] for none of that id.
-    pub async fn job(&self, id: B256) -> Result<(JobState, String), JobError> {
-        let stored = self.stored(id).await?;
-        Ok((stored.state, stored.reason))
-    }
-
-    async fn stored(&self, id: B256) -> Result<StoredJob, JobError> {
-        // What was decided before is in the store when this is.
+    /// A job in the store, with everything that was decided before.
+    pub(crate) async fn stored(&self, id: B256) -> Result<StoredJob, JobError> {
         self.store.keep(self.clock.now_ms(), Vec::new()).await?;
         self.store.job(id).await?.ok_or(JobError::Unknown(id))
     }

@@ -6,6 +6,7 @@
 //! assignments  offered, accepted, handed in, settled by a receipt
 //! verification every proof, in batches of one key
 //! peers        miners' connections
+//! epochs       scores, and the roots of what was signed
 //! benchmarks   what idle miners show what they can on
 //! store        what must not be forgotten
 //! ```
@@ -16,12 +17,14 @@
 mod assignments;
 mod benchmarks;
 pub mod dispatch;
+mod epochs;
 mod jobs;
 mod model;
 mod peers;
 pub mod states;
 mod store;
 mod verification;
+mod views;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -47,6 +50,7 @@ use model::Model;
 pub use store::JobKind;
 use store::{Change, Store};
 pub use verification::{Counts, Key, Stopped, Verification};
+pub use views::{JobView, MinerView, QuoteView, WatchedEvent};
 
 /// Proofs that wait to be verified.
 const WAITING_PROOFS: usize = 4_096;
@@ -134,6 +138,8 @@ pub struct Validator {
 #[derive(Debug)]
 pub(crate) struct Core {
     epoch: Epoch,
+    /// The epoch that was written down last.
+    noted: Option<Epoch>,
     dispatch: Dispatch,
     jobs: HashMap<B256, OpenJob>,
     deadlines: BTreeSet<(u64, B256)>,
@@ -218,6 +224,7 @@ impl Validator {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let core = Core {
             epoch: *epochs.borrow(),
+            noted: None,
             dispatch: Dispatch::new(options.parameters, options.settings),
             jobs: HashMap::new(),
             deadlines: BTreeSet::new(),
@@ -358,21 +365,6 @@ impl Validator {
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = self.clock.sleep_until(next.unwrap_or(u64::MAX)), if next.is_some() => {}
-                () = self.stop.cancelled() => return,
-            }
-        }
-    }
-
-    async fn run_epochs(self: Arc<Self>, mut epochs: watch::Receiver<Epoch>) {
-        loop {
-            let epoch = *epochs.borrow_and_update();
-            self.turn(|core, _| {
-                core.epoch = epoch;
-                core.dispatch.begin_epoch(epoch.beacon);
-            });
-            tokio::select! {
-                // Where nobody says it any more, the last one goes on.
-                changed = epochs.changed() => if changed.is_err() { return },
                 () = self.stop.cancelled() => return,
             }
         }

@@ -1,6 +1,7 @@
 //! What a validator must not forget: SQLite, in WAL mode. One writer takes what comes while the disk is busy together, so that thousands of
 //! changes a second cost a few commits, and each is on disk before anything that follows from it leaves.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -66,6 +67,7 @@ pub(crate) struct StoredJob {
     pub(crate) new: NewJob,
     pub(crate) state: JobState,
     pub(crate) reason: String,
+    pub(crate) created_ms: u64,
     pub(crate) bundle: Option<Vec<u8>>,
 }
 
@@ -75,6 +77,8 @@ pub(crate) struct NewAssignment {
     pub(crate) hash: B256,
     pub(crate) job: B256,
     pub(crate) slice: u16,
+    pub(crate) units: u32,
+    pub(crate) epoch: u64,
     pub(crate) miner: Address,
     pub(crate) message: Vec<u8>,
     pub(crate) context: B256,
@@ -105,7 +109,54 @@ pub(crate) enum Change {
     HandedIn { hash: B256, from: AssignmentState, hand_in: Vec<u8>, ms: u64 },
     Receipt { miner: Address, seq: u64, assignment: B256, epoch: u64, credit: u32, debit: u32, message: Vec<u8> },
     Miner { address: Address, valid: u32, invalid: u32, quarantined_until: u64 },
+    Beacon { epoch: u64, beacon: B256 },
+    Epoch { epoch: u64, root: Vec<u8>, scores: Vec<(Address, u64)> },
     Event { job: B256, kind: &'static str, slice: Option<u16> },
+}
+
+/// What a miner has done so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) miner: Address,
+    /// Slices that were valid, invalid, missed, declined.
+    pub(crate) counts: [u64; 4],
+    /// Units of valid slices.
+    pub(crate) units: u64,
+    pub(crate) credit: u64,
+    pub(crate) debit: u64,
+    /// Of the last valid slices.
+    pub(crate) median_ms: Option<u64>,
+    pub(crate) score: u64,
+}
+
+/// An assignment that brought its miner nothing, and why.
+#[derive(Clone, Debug)]
+pub(crate) struct Lost {
+    pub(crate) assignment: B256,
+    pub(crate) job: B256,
+    pub(crate) slice: u16,
+    pub(crate) units: u32,
+    pub(crate) state: AssignmentState,
+    pub(crate) reason: String,
+    pub(crate) deadline_ms: u64,
+}
+
+/// What an epoch comes to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EpochSums {
+    pub(crate) beacon: B256,
+    pub(crate) receipts: Vec<Vec<u8>>,
+    pub(crate) sums: BTreeMap<Address, (u64, u64)>,
+    pub(crate) scores: BTreeMap<Address, u64>,
+}
+
+/// What happened to a job.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredEvent {
+    pub(crate) id: u64,
+    pub(crate) at: u64,
+    pub(crate) kind: String,
+    pub(crate) slice: Option<u16>,
 }
 
 struct Batch {
@@ -155,6 +206,7 @@ impl Change {
             Self::Assignment { .. } | Self::Accepted { .. } | Self::HandedIn { .. } => "a change of an assignment",
             Self::Receipt { .. } => "a receipt",
             Self::Miner { .. } => "a miner's standing",
+            Self::Beacon { .. } | Self::Epoch { .. } => "an epoch",
             Self::Event { .. } => "an event",
         }
     }
@@ -281,6 +333,138 @@ impl Store {
         self.read(move |connection, runtime| {
             let query = sqlx::query("SELECT * FROM assignments WHERE hash = ?").bind(hash.to_vec());
             runtime.block_on(query.fetch_optional(connection))?.as_ref().map(assignment).transpose()
+        })
+        .await
+    }
+
+    /// What happened to a job after an event, at most so much.
+    pub(crate) async fn events_after(&self, job: B256, id: u64, most: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read(move |connection, runtime| {
+            let query = sqlx::query("SELECT * FROM events WHERE job = ? AND id > ? ORDER BY id LIMIT ?");
+            let rows = runtime.block_on(query.bind(job.to_vec()).bind(signed(id)).bind(most).fetch_all(connection))?;
+            let event = |row: &SqliteRow| {
+                let slice: Option<i64> = row.try_get("slice")?;
+                let slice = slice.map(u16::try_from).transpose().map_err(|_| broken("an event's slice"))?;
+                Ok(StoredEvent { id: unsigned(row, "id")?, at: unsigned(row, "at")?, kind: row.try_get("kind")?, slice })
+            };
+            rows.iter().map(event).collect()
+        })
+        .await
+    }
+
+    /// States of a job's slices, and who proved each.
+    pub(crate) async fn slices_of(&self, job: B256) -> Result<Vec<(SliceState, Option<Address>)>, StoreError> {
+        self.read(move |connection, runtime| {
+            let query = sqlx::query(
+                "SELECT state, (SELECT miner FROM assignments AS a WHERE a.job = s.job AND a.slice = s.slice AND a.state = 'valid') AS miner
+                 FROM slices AS s WHERE job = ? ORDER BY slice",
+            );
+            let rows = runtime.block_on(query.bind(job.to_vec()).fetch_all(connection))?;
+            let slice = |row: &SqliteRow| {
+                let (state, miner): (String, Option<Vec<u8>>) = (row.try_get("state")?, row.try_get("miner")?);
+                let miner = miner.map(|miner| Address::try_from(miner.as_slice())).transpose().map_err(|_| broken("a miner"))?;
+                Ok((SliceState::parse(&state).ok_or_else(|| broken("a slice's state"))?, miner))
+            };
+            rows.iter().map(slice).collect()
+        })
+        .await
+    }
+
+    /// What all miners have done, or one.
+    pub(crate) async fn records(&self, of: Option<Address>) -> Result<Vec<Record>, StoreError> {
+        self.read(move |connection, runtime| {
+            let of = of.map(|miner| miner.to_vec());
+            let query = sqlx::query(
+                "SELECT miner, sum(state = 'valid') AS valid, sum(state = 'invalid') AS invalid, sum(state IN ('missed', 'late')) AS missed,
+                        sum(state = 'declined') AS declined, sum(iif(state = 'valid', units, 0)) AS units,
+                        (SELECT coalesce(sum(credit), 0) FROM receipts AS r WHERE r.miner = a.miner) AS credit,
+                        (SELECT coalesce(sum(debit), 0) FROM receipts AS r WHERE r.miner = a.miner) AS debit,
+                        (SELECT score FROM scores AS s WHERE s.miner = a.miner ORDER BY epoch DESC LIMIT 1) AS score
+                 FROM assignments AS a WHERE ?1 IS NULL OR miner = ?1 GROUP BY miner ORDER BY miner",
+            );
+            let rows = runtime.block_on(query.bind(of).fetch_all(&mut *connection))?;
+            let mut records = Vec::new();
+            for row in &rows {
+                let miner = address(row, "miner")?;
+                let times = sqlx::query("SELECT ms FROM assignments WHERE miner = ? AND state = 'valid' ORDER BY deadline DESC LIMIT 101");
+                let times = runtime.block_on(times.bind(miner.to_vec()).fetch_all(&mut *connection))?;
+                let mut times = times.iter().map(|row| unsigned(row, "ms")).collect::<sqlx::Result<Vec<u64>>>()?;
+                times.sort_unstable();
+                records.push(Record {
+                    miner,
+                    counts: [unsigned(row, "valid")?, unsigned(row, "invalid")?, unsigned(row, "missed")?, unsigned(row, "declined")?],
+                    units: unsigned(row, "units")?,
+                    credit: unsigned(row, "credit")?,
+                    debit: unsigned(row, "debit")?,
+                    median_ms: times.get(times.len() / 2).copied(),
+                    score: row.try_get::<Option<i64>, _>("score")?.and_then(|score| u64::try_from(score).ok()).unwrap_or_default(),
+                });
+            }
+            Ok(records)
+        })
+        .await
+    }
+
+    /// A miner's last assignments that brought it nothing, the newest first.
+    pub(crate) async fn lost(&self, miner: Address, most: u32) -> Result<Vec<Lost>, StoreError> {
+        self.read(move |connection, runtime| {
+            let query = sqlx::query(
+                "SELECT hash, job, slice, units, state, reason, deadline FROM assignments WHERE miner = ?
+                 AND state NOT IN ('valid', 'offered', 'accepted', 'handed in') ORDER BY deadline DESC LIMIT ?",
+            );
+            let rows = runtime.block_on(query.bind(miner.to_vec()).bind(most).fetch_all(connection))?;
+            let lost = |row: &SqliteRow| {
+                let state: String = row.try_get("state")?;
+                Ok(Lost {
+                    assignment: word(row, "hash")?,
+                    job: word(row, "job")?,
+                    slice: small(row, "slice")?,
+                    units: count(row, "units")?,
+                    state: AssignmentState::parse(&state).ok_or_else(|| broken("an assignment's state"))?,
+                    reason: row.try_get("reason")?,
+                    deadline_ms: unsigned(row, "deadline")?,
+                })
+            };
+            rows.iter().map(lost).collect()
+        })
+        .await
+    }
+
+    /// The root of a closed epoch, or of the last one.
+    pub(crate) async fn epoch_root(&self, epoch: Option<u64>) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(move |connection, runtime| {
+            let query = sqlx::query("SELECT root FROM epochs WHERE ?1 IS NULL OR epoch = ?1 ORDER BY epoch DESC LIMIT 1");
+            runtime.block_on(query.bind(epoch.map(signed)).fetch_optional(connection))?.map(|row| row.try_get("root")).transpose()
+        })
+        .await
+    }
+
+    /// Receipts of an epoch in order, its sums of credits and debits by miner, and the scores of the last epoch before it.
+    pub(crate) async fn epoch(&self, epoch: u64) -> Result<EpochSums, StoreError> {
+        self.read(move |connection, runtime| {
+            let mut all = |sql: &'static str| runtime.block_on(sqlx::query(sql).bind(signed(epoch)).fetch_all(&mut *connection));
+            let receipts = all("SELECT message FROM receipts WHERE epoch = ? ORDER BY miner, seq")?;
+            let sums = all("SELECT miner, sum(credit) AS credit, sum(debit) AS debit FROM receipts WHERE epoch = ? GROUP BY miner")?;
+            let scores = all("SELECT miner, score FROM scores WHERE epoch = (SELECT max(epoch) FROM epochs WHERE epoch < ?)")?;
+            let beacon = all("SELECT beacon FROM beacons WHERE epoch = ?")?;
+            Ok(EpochSums {
+                beacon: beacon.first().map(|row| word(row, "beacon")).transpose()?.unwrap_or_default(),
+                receipts: receipts.iter().map(|row| row.try_get("message")).collect::<sqlx::Result<_>>()?,
+                sums: sums
+                    .iter()
+                    .map(|row| Ok((address(row, "miner")?, (unsigned(row, "credit")?, unsigned(row, "debit")?))))
+                    .collect::<sqlx::Result<_>>()?,
+                scores: scores.iter().map(|row| Ok((address(row, "miner")?, unsigned(row, "score")?))).collect::<sqlx::Result<_>>()?,
+            })
+        })
+        .await
+    }
+
+    /// Epochs with receipts that are not closed, the oldest first.
+    pub(crate) async fn open_epochs(&self) -> Result<Vec<u64>, StoreError> {
+        self.read(|connection, runtime| {
+            let query = sqlx::query("SELECT DISTINCT epoch FROM receipts WHERE epoch NOT IN (SELECT epoch FROM epochs) ORDER BY epoch");
+            runtime.block_on(query.fetch_all(connection))?.iter().map(|row| unsigned(row, "epoch")).collect()
         })
         .await
     }
@@ -417,12 +601,14 @@ async fn apply_one(connection: &mut SqliteConnection, at: u64, change: &Change) 
                 .bind(from.as_str())
         }
         Change::NewAssignment(new) => sqlx::query(
-            "INSERT INTO assignments (hash, job, slice, miner, message, context, candidates, state, deadline)
-             VALUES (?, ?, ?, ?, ?, ?, ?, 'offered', ?)",
+            "INSERT INTO assignments (hash, job, slice, units, epoch, miner, message, context, candidates, state, deadline)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'offered', ?)",
         )
         .bind(new.hash.to_vec())
         .bind(new.job.to_vec())
         .bind(i64::from(new.slice))
+        .bind(i64::from(new.units))
+        .bind(signed(new.epoch))
         .bind(new.miner.to_vec())
         .bind(&new.message)
         .bind(new.context.to_vec())
@@ -465,6 +651,20 @@ async fn apply_one(connection: &mut SqliteConnection, at: u64, change: &Change) 
         .bind(i64::from(*valid))
         .bind(i64::from(*invalid))
         .bind(signed(*quarantined_until)),
+        Change::Beacon { epoch, beacon } => {
+            sqlx::query("INSERT INTO beacons (epoch, beacon) VALUES (?, ?) ON CONFLICT (epoch) DO UPDATE SET beacon = excluded.beacon")
+                .bind(signed(*epoch))
+                .bind(beacon.to_vec())
+        }
+        Change::Epoch { epoch, root, scores } => {
+            let insert = sqlx::query("INSERT INTO epochs (epoch, root) VALUES (?, ?)").bind(signed(*epoch)).bind(root);
+            insert.execute(&mut *connection).await?;
+            for (miner, score) in scores {
+                let insert = sqlx::query("INSERT INTO scores (epoch, miner, score) VALUES (?, ?, ?)");
+                insert.bind(signed(*epoch)).bind(miner.to_vec()).bind(signed(*score)).execute(&mut *connection).await?;
+            }
+            return Ok(1);
+        }
         Change::Event { job, kind, slice } => sqlx::query("INSERT INTO events (job, at, kind, slice) VALUES (?, ?, ?, ?)")
             .bind(job.to_vec())
             .bind(signed(at))
@@ -494,6 +694,7 @@ fn job(row: &SqliteRow) -> sqlx::Result<StoredJob> {
         new,
         state: JobState::parse(&state).ok_or_else(|| broken("a job's state"))?,
         reason: row.try_get("reason")?,
+        created_ms: unsigned(row, "created")?,
         bundle: row.try_get("bundle")?,
     })
 }
@@ -504,6 +705,8 @@ fn assignment(row: &SqliteRow) -> sqlx::Result<StoredAssignment> {
         hash: word(row, "hash")?,
         job: word(row, "job")?,
         slice: small(row, "slice")?,
+        units: count(row, "units")?,
+        epoch: unsigned(row, "epoch")?,
         miner: address(row, "miner")?,
         message: row.try_get("message")?,
         context: word(row, "context")?,

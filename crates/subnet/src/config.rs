@@ -1,0 +1,268 @@
+//! Files of validators and miners, in TOML. Relative paths in them start at the file's folder.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use alloy::primitives::{Address, U256};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use zkslice_chain::{amount, signer};
+use zkslice_formats::check_version;
+
+use crate::ConfigError;
+use crate::score::Parameters;
+use crate::validator::{Options, dispatch};
+
+/// Format version of both.
+const VERSION: u32 = 1;
+
+/// What a validator is told.
+///
+/// ```toml
+/// version = 1
+/// rpc_url = "http://127.0.0.1:8545"   # the home chain, which gives epochs and beacons
+/// chain_id = 31337
+/// registry = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
+/// key_file = "validator.key"          # mode 0600 or 0400
+/// database = "validator.sqlite"
+/// models = ["../models/lenet5"]       # packages with keys
+/// quic = "0.0.0.0:7654"
+/// http = "127.0.0.1:7655"
+/// callers = "callers.txt"             # "name key" on each line, mode 0600 or 0400
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidatorConfig {
+    /// Format version, 1.
+    pub version: u32,
+    /// RPC address of the home chain.
+    pub rpc_url: String,
+    /// Its id.
+    pub chain_id: u64,
+    /// Address on it that names the network.
+    pub registry: Address,
+    /// File with the private key that signs.
+    pub key_file: PathBuf,
+    /// The store, a SQLite file; made where there is none.
+    pub database: PathBuf,
+    /// Packages that are served.
+    pub models: Vec<PathBuf>,
+    /// Where to listen for miners by QUIC.
+    #[serde(default = "default_quic")]
+    pub quic: SocketAddr,
+    /// Where to listen for HTTP.
+    #[serde(default = "default_http")]
+    pub http: SocketAddr,
+    /// File with the names and keys of those who may send jobs.
+    #[serde(default)]
+    pub callers: Option<PathBuf>,
+    /// Blocks of an epoch.
+    #[serde(default = "default_epoch_blocks")]
+    pub epoch_blocks: u64,
+    /// What a unit of requests pays, in wei.
+    #[serde(default, deserialize_with = "wei")]
+    pub price_per_unit: U256,
+    /// Whether the validator proves itself what nobody else does.
+    #[serde(default = "default_true")]
+    pub proves_itself: bool,
+    /// Units of benchmarks in a minute.
+    #[serde(default = "default_benchmark_units")]
+    pub benchmark_units_per_minute: u64,
+    /// Valid benchmarks before a miner gets requests.
+    #[serde(default = "default_probation")]
+    pub probation: u32,
+    /// How long a miner may look at work before it answers, in milliseconds.
+    #[serde(default = "default_answer_ms")]
+    pub answer_ms: u64,
+    /// Longest time for a job, in milliseconds.
+    #[serde(default = "default_job_ms")]
+    pub job_ms: u64,
+    /// Miners that are let in; all where none are named.
+    #[serde(default)]
+    pub miners: Option<BTreeSet<Address>>,
+    /// How often an address may knock in a minute.
+    #[serde(default = "default_knocks")]
+    pub handshakes_per_minute: NonZeroU32,
+}
+
+/// What a miner is told.
+///
+/// ```toml
+/// version = 1
+/// validators = ["http://validator.example:7655"]
+/// key_file = "miner.key"      # mode 0600 or 0400
+/// models = "packages"         # a folder of packages with keys
+/// folder = "state"            # receipts, and what `zkslice miner status` reads
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MinerConfig {
+    /// Format version, 1.
+    pub version: u32,
+    /// HTTP addresses of validators; `#` and an address after one says who it has to be.
+    pub validators: Vec<String>,
+    /// File with the private key that signs.
+    pub key_file: PathBuf,
+    /// Folder of packages.
+    pub models: PathBuf,
+    /// Where receipts are kept.
+    #[serde(default = "default_folder")]
+    pub folder: PathBuf,
+    /// Threads to prove on; all cores for 0.
+    #[serde(default)]
+    pub cores: usize,
+    /// Slices to prove side by side.
+    #[serde(default = "default_slots")]
+    pub slots: u16,
+    /// Memory for work that waits, in MiB.
+    #[serde(default = "default_memory")]
+    pub memory_mib: u32,
+}
+
+fn default_quic() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 7_654))
+}
+
+fn default_http() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7_655))
+}
+
+const fn default_epoch_blocks() -> u64 {
+    360
+}
+
+const fn default_true() -> bool {
+    true
+}
+
+const fn default_benchmark_units() -> u64 {
+    2_000
+}
+
+fn default_probation() -> u32 {
+    dispatch::Settings::default().probation
+}
+
+fn default_answer_ms() -> u64 {
+    dispatch::Settings::default().answer_ms
+}
+
+const fn default_job_ms() -> u64 {
+    600_000
+}
+
+const fn default_knocks() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(9)
+}
+
+fn default_folder() -> PathBuf {
+    PathBuf::from("miner")
+}
+
+/// Slices side by side where nothing is said.
+pub const fn default_slots() -> u16 {
+    1
+}
+
+/// Memory where nothing is said, in MiB.
+pub const fn default_memory() -> u32 {
+    1_024
+}
+
+fn wei<'de, D: Deserializer<'de>>(deserializer: D) -> Result<U256, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let read = amount::parse(&text).filter(|wei| wei.is_zero() || amount::has_unit(&text));
+    read.ok_or_else(|| D::Error::custom(format!("`{text}`: expected an amount such as \"30 gwei\" or \"0.1 ether\"")))
+}
+
+fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u64,
+    }
+    let error = |reason: String| ConfigError { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|e| error(format!("cannot be read: {e}")))?;
+    let Version { version } = toml::from_str(&text).map_err(|e| error(e.to_string()))?;
+    check_version(version, VERSION).map_err(|e| error(format!("it {e}")))?;
+    toml::from_str(&text).map_err(|e| error(e.to_string()))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+impl ValidatorConfig {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and what is wrong.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = load(path)?;
+        let paths = [&mut config.key_file, &mut config.database].into_iter().chain(&mut config.models).chain(&mut config.callers);
+        paths.for_each(|relative| *relative = folder(path).join(&*relative));
+        let error = |reason: &str| ConfigError { path: path.to_owned(), reason: reason.to_owned() };
+        if config.models.is_empty() {
+            return Err(error("`models` is empty: name the folders of packages that have keys, such as models = [\"pkg\"]"));
+        }
+        if config.epoch_blocks == 0 {
+            return Err(error("`epoch_blocks` is 0; 360 is usual"));
+        }
+        if u128::try_from(config.price_per_unit).is_err() {
+            return Err(error("`price_per_unit` is beyond any price"));
+        }
+        Ok(config)
+    }
+
+    /// For the validator itself.
+    pub fn options(&self) -> Options {
+        let network = crate::Network { chain_id: self.chain_id, registry: self.registry };
+        let (probation, answer_ms) = (self.probation, self.answer_ms);
+        Options {
+            price_per_unit: self.price_per_unit.saturating_to(),
+            proves_itself: self.proves_itself,
+            benchmark_units: self.benchmark_units_per_minute,
+            job_ms: self.job_ms,
+            miners: self.miners.clone(),
+            settings: dispatch::Settings { probation, answer_ms, ..dispatch::Settings::default() },
+            parameters: Parameters::default(),
+            ..Options::new(network, self.database.clone())
+        }
+    }
+}
+
+impl MinerConfig {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and what is wrong.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = load(path)?;
+        for relative in [&mut config.key_file, &mut config.models, &mut config.folder] {
+            *relative = folder(path).join(&*relative);
+        }
+        Ok(config)
+    }
+}
+
+/// Names and keys of callers, from a file that only its owner can read: "name key" on each line.
+///
+/// # Errors
+/// [`ConfigError`] for a file that others can read, and for lines of another form.
+pub fn callers(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
+    let error = |reason: String| ConfigError { path: path.to_owned(), reason };
+    // Its message names the file.
+    let text = signer::secret(path).map_err(|e| error(e.to_string()))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    lines
+        .map(|(number, line)| match line.split_whitespace().collect::<Vec<_>>()[..] {
+            [name, key] if key.len() >= MOST_GUESSABLE => Ok((name.to_owned(), key.to_owned())),
+            [_, _] => Err(error(format!("line {}: the key has fewer than {MOST_GUESSABLE} characters, which can be guessed", number + 1))),
+            _ => Err(error(format!("line {} is not a name and a key", number + 1))),
+        })
+        .collect()
+}
+
+/// Characters below which a key can be guessed.
+const MOST_GUESSABLE: usize = 16;

@@ -1,0 +1,225 @@
+//! Validators and miners as they run for months: addresses that they listen at, and connections that are made again.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::Address;
+use alloy::signers::local::PrivateKeySigner;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use zkslice_chain::{Chain, ChainError};
+use zkslice_slicer::Package;
+
+use crate::client::{About, about};
+use crate::config::{ValidatorConfig, callers};
+use crate::gateway::{self, Settings};
+use crate::miner::Miner;
+use crate::transport::quic::{Dialer, Listener};
+use crate::transport::{Link, websocket};
+use crate::validator::{Epoch, Validator};
+use crate::{Clock, DaemonError, LinkError, Network, Node};
+
+/// How often the chain is asked for its newest block.
+const POLL: Duration = Duration::from_secs(2);
+/// Bytes of miners' frames that a validator has at a time.
+const ROOM: usize = 64 << 20;
+/// How long a connection is left alone after it broke: doubled each time, up to the last.
+const AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(30)];
+
+/// A validator that listens.
+#[derive(Debug)]
+pub struct Running {
+    /// The validator.
+    pub validator: Arc<Validator>,
+    /// Where it listens for HTTP.
+    pub http: SocketAddr,
+    /// Where it listens for QUIC.
+    pub quic: SocketAddr,
+    stop: CancellationToken,
+}
+
+impl Running {
+    /// Connects to the chain, opens the store and listens.
+    ///
+    /// # Errors
+    /// [`DaemonError`].
+    pub async fn start(config: &ValidatorConfig, signer: PrivateKeySigner) -> Result<Self, DaemonError> {
+        let keys = config.callers.as_deref().map(callers).transpose()?.unwrap_or_default();
+        let packages = config.models.iter().map(|path| Package::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let chain = Chain::connect(&config.rpc_url, Some(config.chain_id)).await?;
+        let (said, epochs) = watch::channel(epoch(&chain, config.epoch_blocks).await?);
+        let stop = CancellationToken::new();
+        tokio::spawn(follow(chain, config.epoch_blocks, said, stop.clone()));
+        let room = Arc::new(Semaphore::new(ROOM));
+        let validator = Validator::start(Node::new(signer), packages, config.options(), Clock::system(), epochs).await?;
+        let mut listener = Listener::bind(config.quic, validator.identity(), config.handshakes_per_minute, Arc::clone(&room))?;
+        let quic = listener.address()?;
+        let http = TcpListener::bind(config.http).await.map_err(|error| DaemonError::Listen(config.http, error.to_string()))?;
+        let at = http.local_addr().map_err(|error| DaemonError::Listen(config.http, error.to_string()))?;
+        let settings = Settings { quic_port: Some(quic.port()), ..Settings::new(keys, room) };
+        let router = gateway::serve(Arc::clone(&validator), settings).into_make_service_with_connect_info::<SocketAddr>();
+        let stopped = stop.clone();
+        tokio::spawn(async move {
+            let served = axum::serve(http, router).with_graceful_shutdown(stopped.cancelled_owned()).await;
+            served.inspect_err(|error| tracing::error!(%error, "HTTP is not served any more"))
+        });
+        let (of, stopped) = (Arc::clone(&validator), stop.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    link = listener.accept() => match link {
+                        Some(link) => of.connect(link),
+                        None => return,
+                    },
+                    () = stopped.cancelled() => return,
+                }
+            }
+        });
+        Ok(Self { validator, http: at, quic, stop })
+    }
+
+    /// Listens no more, and waits until everything that was begun has ended.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.validator.stop();
+        self.validator.ended().await;
+    }
+}
+
+/// The epoch of the newest block, seeded by the hash of its first one.
+async fn epoch(chain: &Chain, blocks: u64) -> Result<Epoch, ChainError> {
+    let number = chain.head().await?.number / blocks;
+    let beacon = chain.block_hash(number * blocks).await?.unwrap_or_default();
+    Ok(Epoch { number, beacon })
+}
+
+async fn follow(chain: Chain, blocks: u64, said: watch::Sender<Epoch>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            () = stop.cancelled() => return,
+        }
+        match epoch(&chain, blocks).await {
+            Ok(now) => drop(said.send_if_modified(|epoch| {
+                let is_later = now.number > epoch.number;
+                if is_later {
+                    *epoch = now;
+                }
+                is_later
+            })),
+            Err(error) => tracing::warn!(%error, "the chain does not say which epoch it is"),
+        }
+    }
+}
+
+/// A validator that a miner works for: its HTTP address, and who it has to be, if that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Employer {
+    url: String,
+    address: Option<Address>,
+}
+
+impl Employer {
+    /// From `http://host:port`, or with `#0x…` behind it.
+    ///
+    /// # Errors
+    /// [`DaemonError::Employer`].
+    pub fn parse(text: &str) -> Result<Self, DaemonError> {
+        let wrong = || DaemonError::Employer(text.to_owned());
+        let (url, address) = text.split_once('#').map_or((text, None), |(url, address)| (url, Some(address)));
+        let is_http = ["http://", "https://"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
+        let address = address.map(str::parse).transpose().map_err(|_| wrong())?;
+        if is_http { Ok(Self { url: url.trim_end_matches('/').to_owned(), address }) } else { Err(wrong()) }
+    }
+
+    /// Asks it which network it is of.
+    ///
+    /// # Errors
+    /// [`DaemonError`]: it is away, or somebody else.
+    pub async fn about(&self) -> Result<About, DaemonError> {
+        let about = about(&self.url).await?;
+        match self.address {
+            Some(expected) if expected != about.validator => {
+                Err(DaemonError::Another { url: self.url.clone(), expected, found: about.validator })
+            }
+            _ => Ok(about),
+        }
+    }
+}
+
+/// Keeps a miner connected to a validator, until it is stopped: by QUIC, and where that does not get through by one WebSocket.
+pub async fn work_for(miner: Arc<Miner>, employer: Employer, network: Network, stop: CancellationToken) {
+    let room = Arc::new(Semaphore::new(miner.room()));
+    let mut again = AGAIN[0];
+    while !stop.is_cancelled() {
+        let began = tokio::time::Instant::now();
+        let ended = tokio::select! {
+            ended = once(&miner, &employer, network, &room) => ended,
+            () = stop.cancelled() => return,
+        };
+        match ended {
+            Ok(()) => tracing::info!(validator = %employer.url, "the connection has ended"),
+            Err(error) => tracing::warn!(validator = %employer.url, %error, "no connection"),
+        }
+        // Whoever was connected for a while begins anew.
+        again = if began.elapsed() > AGAIN[1] { AGAIN[0] } else { (again * 2).min(AGAIN[1]) };
+        tokio::select! {
+            () = tokio::time::sleep(again) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn once(miner: &Arc<Miner>, employer: &Employer, network: Network, room: &Arc<Semaphore>) -> Result<(), DaemonError> {
+    let about = employer.about().await?;
+    let found = Network { chain_id: about.chain_id, registry: about.registry };
+    if found != network {
+        return Err(DaemonError::Network { url: employer.url.clone(), found, expected: network });
+    }
+    let link = match by_quic(miner, employer, &about, room).await {
+        Ok(link) => link,
+        // Whoever is refused is refused by the other way too.
+        Err(error @ (LinkError::Refused(_) | LinkError::Handshake(_))) => return Err(error.into()),
+        Err(error) => {
+            tracing::info!(validator = %employer.url, %error, "no QUIC: by WebSocket");
+            let url = format!("{}/v1/network", employer.url.replacen("http", "ws", 1));
+            websocket::dial(&url, &miner.identity(), Some(about.validator), Arc::clone(room)).await?
+        }
+    };
+    tracing::info!(validator = %about.validator, "connected");
+    Ok(miner.serve(link).await?)
+}
+
+async fn by_quic(miner: &Arc<Miner>, employer: &Employer, about: &About, room: &Arc<Semaphore>) -> Result<Link, LinkError> {
+    let away = |reason: String| LinkError::Transport { what: "QUIC", reason };
+    let port = about.quic_port.ok_or_else(|| away("the validator does not speak it".into()))?;
+    let url: reqwest::Url = employer.url.parse().map_err(|_| away("the address does not parse".into()))?;
+    let host = url.host_str().ok_or_else(|| away("the address has no host".into()))?.trim_matches(['[', ']']).to_owned();
+    let to = tokio::net::lookup_host((host.as_str(), port)).await?.next().ok_or_else(|| away("the host has no address".into()))?;
+    Dialer::new(miner.identity())?.dial(to, Some(about.validator), Arc::clone(room)).await
+}
+
+/// Folders of packages in a folder; the folder itself where it is one.
+///
+/// # Errors
+/// [`DaemonError`] for a folder that cannot be read, or holds none.
+pub fn packages(folder: &Path) -> Result<Vec<Package>, DaemonError> {
+    let is_package = |path: &Path| path.join("manifest.json").is_file();
+    let mut folders: Vec<PathBuf> = Vec::new();
+    if is_package(folder) {
+        folders.push(folder.to_owned());
+    } else {
+        let entries =
+            std::fs::read_dir(folder).map_err(|error| DaemonError::Models { folder: folder.to_owned(), reason: error.to_string() })?;
+        folders.extend(entries.filter_map(|entry| entry.ok().map(|entry| entry.path()).filter(|path| is_package(path))));
+        folders.sort();
+    }
+    if folders.is_empty() {
+        let reason = "it holds no package; `zkslice compile` and `zkslice setup` make one".to_owned();
+        return Err(DaemonError::Models { folder: folder.to_owned(), reason });
+    }
+    Ok(folders.iter().map(|path| Package::open(path)).collect::<Result<_, _>>()?)
+}

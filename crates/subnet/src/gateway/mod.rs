@@ -1,0 +1,266 @@
+//! The validator's HTTP API, and the door for miners that come by WebSocket.
+//!
+//! Whoever wants something proven shows a key that the operator gave them; what everybody may see needs none. Errors are those of RFC 9457.
+
+mod jobs;
+mod network;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::B256;
+use axum::Json;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::validator::Validator;
+use crate::{JobError, StoreError};
+
+/// Bytes of a request's body.
+const MOST_BODY: usize = 8 << 20;
+/// Addresses whose requests are counted; beyond, those that have been quiet are forgotten.
+const MOST_COUNTED: usize = 1 << 16;
+
+/// What an operator sets.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// SHA-256 of each caller's key, and the caller's name.
+    pub callers: BTreeMap<[u8; 32], String>,
+    /// Jobs that a caller may send in a second.
+    pub jobs_per_second: NonZeroU32,
+    /// Requests that an address may send in a second, of whatever kind.
+    pub requests_per_second: NonZeroU32,
+    /// Bytes of miners' frames that may be here at a time.
+    pub room: Arc<Semaphore>,
+    /// Port that the validator listens for QUIC at.
+    pub quic_port: Option<u16>,
+}
+
+impl Settings {
+    /// For callers with these keys, by name.
+    pub fn new(keys: impl IntoIterator<Item = (String, String)>, room: Arc<Semaphore>) -> Self {
+        let callers = keys.into_iter().map(|(name, key)| (Sha256::digest(key.as_bytes()).into(), name)).collect();
+        let [jobs_per_second, requests_per_second] = [NonZeroU32::MIN.saturating_add(9), NonZeroU32::MIN.saturating_add(99)];
+        Self { callers, jobs_per_second, requests_per_second, room, quic_port: None }
+    }
+}
+
+#[derive(Clone)]
+struct Gateway {
+    validator: Arc<Validator>,
+    settings: Arc<Settings>,
+    of_callers: Arc<DefaultKeyedRateLimiter<String>>,
+    of_addresses: Arc<DefaultKeyedRateLimiter<IpAddr>>,
+}
+
+/// An error, as RFC 9457 has it.
+#[derive(Debug, Serialize, ToSchema)]
+struct Problem {
+    /// What kind of error it is: `about:blank`, since the status says it.
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// HTTP status.
+    status: u16,
+    /// What is wrong, and what to do.
+    detail: String,
+    #[serde(skip)]
+    retry_after: Option<u64>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl std::fmt::Display) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self { r#type: "about:blank", title, status: status.as_u16(), detail: detail.to_string(), retry_after: None }
+    }
+
+    fn later(status: StatusCode, detail: impl std::fmt::Display, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(status, detail) }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
+        let mut response = (status, Json(self)).into_response();
+        let problem = header::HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, problem);
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "a request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the validator's store failed; its operator's log has more")
+    }
+}
+
+impl From<JobError> for Problem {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Model(_) | JobError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, error),
+            JobError::Prover(_) | JobError::Owner | JobError::Deadline { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error),
+            JobError::Name(_) => Self::new(StatusCode::CONFLICT, error),
+            JobError::Over { .. } => Self::new(StatusCode::GONE, error),
+            JobError::Full => Self::later(StatusCode::SERVICE_UNAVAILABLE, error, 5),
+            JobError::Store(error) => error.into(),
+            JobError::Bundle(_) | JobError::Link(_) | JobError::Stopped => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error),
+        }
+    }
+}
+
+/// JSON that is what the handler takes, or a problem that says why not.
+struct Body<T>(T);
+
+impl<T: serde::de::DeserializeOwned> axum::extract::FromRequest<Gateway> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Gateway) -> Result<Self, Problem> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+/// A path's parts, or a problem.
+struct At<T>(T);
+
+impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Gateway> for At<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Gateway) -> Result<Self, Problem> {
+        let at = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        at.map(|axum::extract::Path(at)| Self(at)).map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))
+    }
+}
+
+/// Whoever has shown a key.
+struct Caller(String);
+
+impl FromRequestParts<Gateway> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Problem> {
+        let unknown = || {
+            let mut problem =
+                Problem::new(StatusCode::UNAUTHORIZED, "send the key that the operator gave you: `Authorization: Bearer KEY`");
+            problem.retry_after = None;
+            problem
+        };
+        let key = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        // The hash is looked up, and not the key: how long that takes tells nothing of a key.
+        let name = gateway.settings.callers.get(&<[u8; 32]>::from(Sha256::digest(key.ok_or_else(unknown)?.as_bytes())));
+        Ok(Self(name.ok_or_else(unknown)?.clone()))
+    }
+}
+
+/// An address may send so much, before anything of it is looked at.
+async fn limited(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    let ip = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().to_canonical());
+    if let Some(ip) = ip {
+        if gateway.of_addresses.len() > MOST_COUNTED {
+            gateway.of_addresses.retain_recent();
+        }
+        if gateway.of_addresses.check_key(&ip).is_err() {
+            return Problem::later(StatusCode::TOO_MANY_REQUESTS, "your address sends too many requests", 1).into_response();
+        }
+    }
+    next.run(request).await
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "zkslice validator",
+        description = "Has models proven by a network of miners, and says who proved what.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    tags(
+        (name = "jobs", description = "What is to be proven"),
+        (name = "network", description = "Who proves, and what was signed of it"),
+    )
+)]
+struct Api;
+
+fn router() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(jobs::quote))
+        .routes(routes!(jobs::submit))
+        .routes(routes!(jobs::status, jobs::cancel))
+        .routes(routes!(jobs::events))
+        .routes(routes!(jobs::watch))
+        .routes(routes!(jobs::bundle))
+        .routes(routes!(network::about))
+        .routes(routes!(network::models))
+        .routes(routes!(network::miners))
+        .routes(routes!(network::miner))
+        .routes(routes!(network::receipts))
+        .routes(routes!(network::epoch))
+        .routes(routes!(network::join))
+        .routes(routes!(network::health))
+        .routes(routes!(network::ready))
+}
+
+/// The API's description, as it is served at `/v1/openapi.json`.
+///
+/// # Errors
+/// Never in practice; the type is the serialiser's.
+pub fn openapi() -> Result<String, serde_json::Error> {
+    Ok(router().into_openapi().to_pretty_json()? + "\n")
+}
+
+/// Serves a validator's API over HTTP.
+pub fn serve(validator: Arc<Validator>, settings: Settings) -> axum::Router {
+    let gateway = Gateway {
+        of_callers: Arc::new(RateLimiter::keyed(Quota::per_second(settings.jobs_per_second))),
+        of_addresses: Arc::new(RateLimiter::keyed(Quota::per_second(settings.requests_per_second))),
+        validator,
+        settings: Arc::new(settings),
+    };
+    let (router, api) = router().split_for_parts();
+    let described = move || {
+        let api = api.clone();
+        async move { Json(api) }
+    };
+    router
+        .route("/v1/openapi.json", axum::routing::get(described))
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing here; /v1/openapi.json says what there is") })
+        .layer(DefaultBodyLimit::max(MOST_BODY))
+        .layer(from_fn_with_state(gateway.clone(), limited))
+        .with_state(gateway)
+}
+
+/// 32 bytes as a path has them.
+fn word(text: &str) -> Result<B256, Problem> {
+    let bytes = text.strip_prefix("0x").filter(|digits| digits.len() == 64);
+    let parsed = bytes.and_then(|_| text.parse().ok());
+    parsed.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, format!("'{text}' is not 0x and 64 hexadecimal digits")))
+}
+
+/// How long a connection may stay without a word from here.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// Whether a header is there, and what it says.
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+    let value = headers.get(name).map(|value| value.to_str());
+    value.transpose().map_err(|_| Problem::new(StatusCode::BAD_REQUEST, format!("the header {name} is not text")))
+}
