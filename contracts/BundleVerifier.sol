@@ -34,6 +34,9 @@ contract BundleVerifier is IBundleVerifier {
     uint256 private constant R = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001;
     uint256 private constant Q = 0x30644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd47;
 
+    /// @dev Where the addition of points is. `BundleVerifier0x09` is this contract with another value here.
+    uint256 private constant ECADD = 6;
+
     // A bundle's only encoding, in bytes from its head: seven words, then the arrays, each after its length: words,
     // commitments, proofs.
     uint256 private constant BUNDLE_CONTEXT = 0x20;
@@ -142,7 +145,7 @@ contract BundleVerifier is IBundleVerifier {
     constructor(IModelRegistry registry_, bytes4 selector_) {
         if (address(registry_).code.length == 0) revert InvalidRegistry(address(registry_));
         (registry, selector) = (registry_, selector_);
-        BN254.GasCaps memory caps = BN254.selfTest();
+        BN254.GasCaps memory caps = BN254.selfTest(address(uint160(ECADD)));
         _ecAddGas = caps.ecAdd;
         _ecMulGas = caps.ecMul;
         _pairingBaseGas = caps.pairingBase;
@@ -832,14 +835,14 @@ contract BundleVerifier is IBundleVerifier {
             mcopy(term, add(proof, PROOF_C1), 0x40)
             mstore(add(term, 0x40), rho)
             ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
-            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, pair, 0x80, pair, 0x40)), ok)
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, ECADD, pair, 0x80, pair, 0x40)), ok)
 
             pair := add(pair, PAIR_BYTES)
             term := add(pair, 0x40)
             mcopy(term, add(proof, PROOF_C2), 0x40)
             mstore(add(term, 0x40), rho)
             ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
-            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, pair, 0x80, pair, 0x40)), ok)
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, ECADD, pair, 0x80, pair, 0x40)), ok)
 
             let a := mload(add(batch, BATCH_NEXT_PAIR))
             mstore(add(batch, BATCH_NEXT_PAIR), add(a, PAIR_BYTES))
@@ -890,18 +893,18 @@ contract BundleVerifier is IBundleVerifier {
                     mcopy(term, add(key, KEY_IC_0), 0x40)
                     mstore(add(l, 0x80), rho)
                     ok := and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40))
-                    ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
+                    ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, ECADD, l, 0x80, l, 0x40)), ok)
                 }
             }
             let term := add(l, 0x40)
             mcopy(term, add(key, KEY_IC_CHALLENGE), 0x40)
             mstore(add(l, 0x80), mload(add(first, EQUATION_CHALLENGE)))
             ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
-            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, ECADD, l, 0x80, l, 0x40)), ok)
             mcopy(term, add(key, KEY_IC_FINGERPRINT), 0x40)
             mstore(add(l, 0x80), mload(add(first, EQUATION_FINGERPRINT)))
             ok := and(and(eq(returndatasize(), 0x40), staticcall(mulGas, 7, term, 0x60, term, 0x40)), ok)
-            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, 6, l, 0x80, l, 0x40)), ok)
+            ok := and(and(eq(returndatasize(), 0x40), staticcall(addGas, ECADD, l, 0x80, l, 0x40)), ok)
         }
         if (!ok) _explain(batch);
     }

@@ -88,14 +88,14 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         uint40 nextAt;
     }
 
-    /// @dev Tests the chain's precompiles: registration relies on the pairing to refuse points outside G2.
+    /// @dev Tests the pairing, the only precompile that it calls: registration relies on it to refuse points outside G2.
     /// @param delay_ Seconds between adding and serving; at least a day, but on local chains.
     constructor(address initialOwner, address initialGuardian, uint256 delay_) Ownable(initialOwner) {
         if (initialGuardian == address(0)) revert InvalidGuardian();
         if (delay_ < MIN_DELAY && !_isLocalChain()) revert DelayTooShort(delay_, MIN_DELAY);
         delay = SafeCast.toUint32(delay_);
         _nextGuardian = initialGuardian;
-        BN254.GasCaps memory caps = BN254.selfTest();
+        BN254.GasCaps memory caps = BN254.testPairing();
         (_pairingBaseGas, _pairingPerPairGas) = (caps.pairingBase, caps.pairingPerPair);
     }
 

@@ -12,8 +12,8 @@ import { dirname, join, resolve } from "node:path";
 const root = join(import.meta.dirname, "..");
 const cargo = process.env.CARGO ?? "cargo";
 const STEPS = {
-  // Comments in the sources that the next step builds.
-  selectors: { makers: ["script/generate/selectors.mjs"] },
+  // Comments in the sources that the next step builds, and a source.
+  selectors: { makers: ["script/generate/selectors.mjs", "script/generate/layouts.mjs"] },
   // ABIs and creation code, which Rust is built with; the input for explorers; storage layouts and sizes; simulated bundles.
   contracts: {
     build: ["script/forge", "build"],

@@ -77,6 +77,14 @@ interface IBundleVerifier {
     /// @notice At deployment: this chain's precompile does not do what EIP-196 and EIP-197 say.
     /// @dev Selector 0x9b0128f7.
     error SelfTestFailed(address precompile);
+    /// @notice At deployment: this chain, Bittensor, has the addition of points at 0x09, and at 0x06 what runs calls in
+    /// the caller's name. `BundleVerifier0x09` is for it.
+    /// @dev Selector 0xd4508881.
+    error AdditionIsAt0x09(uint256 chainId);
+    /// @notice At deployment: this chain has the addition of points at 0x06, as all but Bittensor (964 and 945) do.
+    /// `BundleVerifier` is for it.
+    /// @dev Selector 0xc6f4471c.
+    error AdditionIsAt0x06(uint256 chainId);
     /// @notice At deployment: there is no code where the registry should be.
     /// @dev Selector 0x540b9601.
     error InvalidRegistry(address registry);

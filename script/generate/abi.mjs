@@ -9,7 +9,7 @@ import { basename, dirname, join } from "node:path";
 import { put, root } from "./put.mjs";
 
 const DEPLOYABLE = [
-  "ModelRegistry", "BundleVerifier", "InferenceOracle", "InferenceFeed", "InferenceSubscription",
+  "ModelRegistry", "BundleVerifier", "BundleVerifier0x09", "InferenceOracle", "InferenceFeed", "InferenceSubscription",
   "InferenceSubscriptionFactory", "DigitConsumer",
 ];
 const INTERFACES = [
