@@ -105,6 +105,11 @@ await served.send(undefined, feed);
 await served.expect("NoRound", "latestRoundData");
 // Its own.
 await oracle.expect("InputWordCountMismatch", "request", request, []);
+// Of a build at deployment on a chain that it is not for.
+await new Contract("BundleVerifier0x09").expect("AdditionIsAt0x06", undefined, registry.address, selector);
+await rpc("anvil_setChainId", 964);
+await new Contract("BundleVerifier").expect("AdditionIsAt0x09", undefined, registry.address, selector);
+await rpc("anvil_setChainId", 31337);
 await registry.expect("NotGuardian", "freeze").then(
   () => {
     throw new Error("check-errors: a call that does not revert passes");

@@ -69,7 +69,7 @@ grep -q "CHANGELOG.md: no code has the tag zkslice/context/v1" "$folder/log" || 
 # Generated files: a selector that is not its error's; it is found, named and mended.
 made=$folder/made
 mkdir -p "$made/script" "$made/contracts" && cp -R "$root/script/generate.mjs" "$root/script/generate" "$made/script"
-for name in interfaces libraries consumers testing examples; do cp -R "$root/contracts/$name" "$made/contracts"; done
+for name in interfaces libraries consumers testing examples BundleVerifier.sol BundleVerifier0x09.sol; do cp -R "$root/contracts/$name" "$made/contracts"; done
 selectors() { "$made/script/generate.mjs" selectors "$@" > "$folder/log" 2>&1; }
 selectors --check || { cat "$folder/log" >&2; fail "a committed file is not as generated"; }
 wrong=contracts/interfaces/IModelRegistry.sol

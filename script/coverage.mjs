@@ -6,6 +6,8 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
 const LEAST = 0.95;
+// Not written by hand. The verifier for Bittensor is the usual one with another constant, and runs where forge has no precompiles.
+const GENERATED = /^contracts\/(generated\/|BundleVerifier0x09\.sol$)/;
 const root = join(import.meta.dirname, "..");
 let report = process.argv[2] === "--report" && process.argv[3];
 if (!report) {
@@ -26,13 +28,14 @@ let low = 0;
 // What forge leaves out is not covered.
 const missing = new Set(
   readdirSync(join(root, "contracts"), { recursive: true })
-    .filter((name) => name.endsWith(".sol") && !/^(interfaces|generated)\//.test(name))
-    .map((name) => `contracts/${name}`),
+    .filter((name) => name.endsWith(".sol") && !name.startsWith("interfaces/"))
+    .map((name) => `contracts/${name}`)
+    .filter((file) => !GENERATED.test(file)),
 );
 const files = missing.size;
 for (const record of readFileSync(report, "utf8").split("end_of_record")) {
   const file = record.match(/^SF:(.*)$/m)?.[1];
-  if (!file?.startsWith("contracts/") || file.startsWith("contracts/generated/")) continue;
+  if (!file?.startsWith("contracts/") || GENERATED.test(file)) continue;
   missing.delete(file);
   const missed = (pattern) => [...record.matchAll(pattern)].map((match) => match[1]);
   const lines = { name: "lines", found: "LF", hit: "LH", missed: missed(/^DA:(\d+),0$/gm) };

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {BundleVerifier} from "../../contracts/BundleVerifier.sol";
+import {BundleVerifier0x09} from "../../contracts/BundleVerifier0x09.sol";
 import {IBundleVerifier} from "../../contracts/interfaces/IBundleVerifier.sol";
 import {IModelRegistry} from "../../contracts/interfaces/IModelRegistry.sol";
 import {BN254} from "../../contracts/libraries/BN254.sol";
@@ -691,6 +692,29 @@ contract BundleVerifierTest is Deployed {
             vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.SelfTestFailed.selector, address(precompile)));
             new BundleVerifier(registry, VERIFIER);
             vm.clearMockedCalls();
+        }
+    }
+
+    /// Before anything is called: on Bittensor what is at 0x06 runs calls in the caller's name.
+    function test_RevertWhen_DeployedOnBittensor() public {
+        for (uint160 precompile = 6; precompile <= 9; ++precompile) {
+            vm.expectCall(address(precompile), "", 0);
+        }
+        uint16[2] memory chainIds = [964, 945];
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.chainId(chainIds[i]);
+            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.AdditionIsAt0x09.selector, chainIds[i]));
+            new BundleVerifier(registry, VERIFIER);
+        }
+    }
+
+    function test_RevertWhen_TheBuildForBittensorIsDeployedElsewhere() public {
+        vm.expectCall(address(9), "", 0);
+        uint16[6] memory chainIds = [1, 944, 946, 963, 965, 31_337];
+        for (uint256 i = 0; i < chainIds.length; ++i) {
+            vm.chainId(chainIds[i]);
+            vm.expectRevert(abi.encodeWithSelector(IBundleVerifier.AdditionIsAt0x06.selector, chainIds[i]));
+            new BundleVerifier0x09(registry, VERIFIER);
         }
     }
 

@@ -518,6 +518,14 @@ contract ModelRegistryTest is Registered {
         new ModelRegistry(address(this), address(this), 0);
     }
 
+    /// The pairing is all that it calls, so that it is one code on every chain, Bittensor too.
+    function test_DeploysWhereTheAdditionIsElsewhere() public {
+        vm.expectCall(address(6), "", 0);
+        vm.expectCall(address(7), "", 0);
+        vm.chainId(964);
+        new ModelRegistry(address(this), address(this), 1 days);
+    }
+
     // ------------------------------------------------------------------------------------------------ wiring (G8)
 
     function test_RevertWhen_ContextSlotIsMissing() public {
