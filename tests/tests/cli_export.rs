@@ -22,6 +22,13 @@ fn exports() {
     assert_eq!(exported["folder"].as_str().map(Path::new), Some(out.as_path()));
     assert_eq!(first_line(&out.join("src/MlpDigitsModel.sol")), "// SPDX-License-Identifier: CC0-1.0");
 
+    // Development keys are for no chain of Bittensor's; every other chain's contracts are the same.
+    refused!(2, ["development keys", "964", "--chain-id"], "export", package, "-o", scene.path("bittensor"), "--chain-id", "964");
+    assert!(!scene.path("bittensor").exists());
+    let before = files(&out).into_iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>();
+    ok!("export", package, "-o", out, "--chain-id", "31337");
+    assert_eq!(files(&out).into_iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), before);
+
     // One place or the other, and one of them.
     refused!(2, ["--into"], "export", package);
     refused!(2, ["--into"], "export", package, "-o", out, "--into", project);

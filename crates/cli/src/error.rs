@@ -167,9 +167,11 @@ impl From<RelayError> for CliError {
 impl From<ExportError> for CliError {
     fn from(error: ExportError) -> Self {
         match error {
-            ExportError::NotAProject { .. } | ExportError::Manifest { .. } | ExportError::License { .. } | ExportError::Name { .. } => {
-                Self::input(error.to_string())
-            }
+            ExportError::NotAProject { .. }
+            | ExportError::Manifest { .. }
+            | ExportError::License { .. }
+            | ExportError::Name { .. }
+            | ExportError::DevKeys => Self::input(error.to_string()),
             _ => Self::failed(error.to_string()),
         }
     }

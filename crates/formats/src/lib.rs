@@ -10,9 +10,11 @@
 //! | `json` | files of JSON as they are written: [`to_json`] |
 //! | [`hex`](mod@hex) | bytes and words as hexadecimal text |
 //! | `words` | 32-byte words: numbers, hashes, and how many digits fit |
+//! | `chains` | what follows from a chain's id: where it adds points ([`Addition`]), whether it is local |
 //! | [`key_blob`] | the header of a model's key blob, written and read |
 //! | `panics` | a boundary for what others' libraries may do to others' files: [`guard`] |
 
+mod chains;
 mod files;
 mod folder;
 pub mod hex;
@@ -25,6 +27,7 @@ mod version;
 mod words;
 
 pub use crate::hex::hex0x;
+pub use chains::{Addition, is_local_chain};
 pub use files::{Readers, write};
 pub use folder::{NewFolder, Replaced};
 pub use json::to_json;

@@ -93,6 +93,12 @@ pub enum ExportError {
         /// Why.
         source: Box<toml::de::Error>,
     },
+    /// Development keys, for Bittensor.
+    #[error(
+        "these are development keys, whose contracts deploy on local chains only, and Bittensor's (964, 945) are not local; \
+         use keys of a ceremony, or leave --chain-id out"
+    )]
+    DevKeys,
     /// Not an SPDX expression.
     #[error("'{license}' is no SPDX licence expression, such as MIT or \"MIT OR Apache-2.0\"")]
     License {

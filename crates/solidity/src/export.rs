@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tera::Context;
-use zkslice_formats::{FolderLock, NewFolder, Replaced, hex0x, keccak, to_json};
+use zkslice_formats::{Addition, FolderLock, NewFolder, Replaced, hex0x, keccak, to_json};
 use zkslice_graph::Scale;
 use zkslice_groth16::{VerifyingKey, check_rows};
 use zkslice_slicer::{FeatureEntry, KeyBlob, Package, Slot, TensorEntry, TensorKind, slots};
@@ -51,11 +51,13 @@ pub struct ExportOptions {
     pub name: Option<String>,
     /// Whether an earlier export of another model may be replaced.
     pub replace: bool,
+    /// Where the chains that it is for have the addition of points.
+    pub addition: Addition,
 }
 
 impl Default for ExportOptions {
     fn default() -> Self {
-        Self { layout: Layout::Project, license: DEFAULT_LICENSE.into(), name: None, replace: false }
+        Self { layout: Layout::Project, license: DEFAULT_LICENSE.into(), name: None, replace: false, addition: Addition::default() }
     }
 }
 
@@ -136,7 +138,7 @@ fn title(package: &Package, name: Option<&str>) -> Result<String, ExportError> {
     }
 }
 
-fn source_of(package: &Package, k: usize, title: &str, checked: &Checked) -> Result<(String, String), ExportError> {
+fn source_of(package: &Package, k: usize, title: &str, checked: &Checked, addition: Addition) -> Result<(String, String), ExportError> {
     let manifest = package.manifest();
     let (Some(entry), Some(key)) = (manifest.slices.get(k), checked.keys.get(k)) else {
         return Err(ExportError::NoSuchSlice { slice: k, slices: manifest.slices.len() });
@@ -164,6 +166,7 @@ fn source_of(package: &Package, k: usize, title: &str, checked: &Checked) -> Res
         publics,
         groups,
         dev: checked.dev,
+        addition,
     };
     Ok((contract, verifier.source()?))
 }
@@ -177,13 +180,13 @@ fn verifier_of(title: &str, slice: usize) -> String {
     format!("{title}Slice{slice}Verifier")
 }
 
-/// Source of the verifier contract of slice `k`.
+/// Source of the verifier contract of slice `k`, for all chains but Bittensor.
 ///
 /// # Errors
 /// [`ExportError::Package`] without keys or with keys of another circuit; [`ExportError::UnsafeKey`] and
 /// [`ExportError::PublicInputs`] for keys against which proofs can be forged.
 pub fn slice_verifier(package: &Package, k: usize) -> Result<String, ExportError> {
-    Ok(source_of(package, k, &title(package, None)?, &check(package)?)?.1)
+    Ok(source_of(package, k, &title(package, None)?, &check(package)?, Addition::default())?.1)
 }
 
 fn model_library(package: &Package, title: &str, checked: &Checked) -> Result<(String, String), ExportError> {
@@ -276,7 +279,7 @@ fn files(package: &Package, options: &ExportOptions, checked: &Checked) -> Resul
     let mut files = BTreeMap::new();
     let mut verifiers = Vec::new();
     for k in 0..manifest.slices.len() {
-        let (contract, source) = source_of(package, k, &title, checked)?;
+        let (contract, source) = source_of(package, k, &title, checked, options.addition)?;
         files.insert(format!("{folder}{contract}.sol"), licensed(&source, &options.license));
         verifiers.push(contract);
     }
@@ -293,6 +296,7 @@ fn files(package: &Package, options: &ExportOptions, checked: &Checked) -> Resul
     context.insert("library", &library);
     context.insert("slices", &manifest.slices.len());
     context.insert("dev", &checked.dev);
+    context.insert("ecadd", &options.addition.address());
     context.insert("digest", &hex0x(&checked.blob.model_digest()));
     context.insert("setup_digest", &hex0x(checked.blob.setup_digest()));
     context.insert("project", &project);

@@ -1,7 +1,7 @@
 //! Solidity verifiers and model key blobs from templates.
 //!
 //! [`export`] turns a package with keys into a forge project; [`slice_verifier`] gives one contract of it. The templates
-//! are in `templates/`, and what they give for each form of key is committed under `tests/golden`.
+//! are in `templates/`, and what they give for each form of key, and of one for Bittensor, is committed under `tests/golden`.
 //!
 //! What is generated refuses what cannot be right: keys with coinciding trapdoors or points at infinity, keys for another
 //! circuit, public inputs that no row of the circuit pins. It does not know whether a setup was honest; it only keeps

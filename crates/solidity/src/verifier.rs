@@ -3,7 +3,7 @@
 use ark_bn254::{G1Affine, G2Affine};
 use serde::Serialize;
 use tera::{Context, Tera};
-use zkslice_formats::{digits_per_word, hex0x, keccak, tag};
+use zkslice_formats::{Addition, digits_per_word, hex0x, keccak, tag};
 use zkslice_groth16::{Form, VerifyingKey, g1_to_words, g2_to_words};
 
 use crate::ExportError;
@@ -33,6 +33,8 @@ pub struct SliceVerifier<'a> {
     pub groups: Vec<String>,
     /// Whether the key was made without a ceremony: the contract then deploys on local chains only.
     pub dev: bool,
+    /// Where the chains that it is for have the addition of points.
+    pub addition: Addition,
 }
 
 #[derive(Serialize)]
@@ -99,12 +101,16 @@ impl SliceVerifier<'_> {
     ///
     /// # Errors
     /// [`ExportError::UnsafeKey`] for a key in which γ, a δ or the generator coincide or a point is at infinity;
-    /// [`ExportError::Name`] for a contract name that is no identifier; [`ExportError::PublicInputs`] if the key's points are not as many as its public inputs, or their descriptions.
+    /// [`ExportError::DevKeys`] for development keys and chains that are not local; [`ExportError::Name`] for a contract name that is no
+    /// identifier; [`ExportError::PublicInputs`] if the key's points are not as many as its public inputs, or their descriptions.
     pub fn source(&self) -> Result<String, ExportError> {
         let Self { key, slice, .. } = *self;
         let mismatch = |key: usize, what, expected| ExportError::PublicInputs { slice, key, what, expected };
         if !is_identifier(&self.contract) {
             return Err(ExportError::Name { name: self.contract.clone() });
+        }
+        if self.dev && self.addition != Addition::At0x06 {
+            return Err(ExportError::DevKeys);
         }
         let committed = key.form() == Form::Committed;
         if key.ic.len() != key.ic_points() {
@@ -161,6 +167,8 @@ impl SliceVerifier<'_> {
         context.insert("slice", &slice);
         context.insert("slices", &self.slices);
         context.insert("dev", &self.dev);
+        context.insert("ecadd", &self.addition.address());
+        context.insert("bittensor", &Addition::BITTENSOR);
         context.insert("committed", &committed);
         context.insert("rolled", &rolled);
         context.insert("p", &p);
@@ -198,6 +206,8 @@ impl SliceVerifier<'_> {
                 "proof": selector("ProofInvalid()"),
                 "self_test": selector("SelfTestFailed(address)"),
                 "dev": selector("DevKeysRefused(uint256)"),
+                "at_6": selector("AdditionIsAt0x06(uint256)"),
+                "at_9": selector("AdditionIsAt0x09(uint256)"),
             }),
         );
         Ok(render(TEMPLATE, &context)?)

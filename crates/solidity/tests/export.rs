@@ -10,7 +10,7 @@ use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::{AffineRepr, CurveGroup};
 use tempfile::TempDir;
 use zkslice_compiler::{FloatGraph, FloatNode, FloatOp, Options, Value as FloatValue, compile_float};
-use zkslice_formats::{FolderLock, NewFolder, hex0x, keccak};
+use zkslice_formats::{Addition, FolderLock, NewFolder, hex0x, keccak};
 use zkslice_graph::{Input, Samples};
 use zkslice_groth16::{Form, KeyError, VerifyingKey};
 use zkslice_slicer::{InputMode, Package, PackageError, PackageOptions, Slot, Strategy, setup, slots};
@@ -298,7 +298,18 @@ fn another_models_export_is_not_replaced() {
 fn generate(key: &VerifyingKey, publics: usize) -> Result<String, ExportError> {
     let publics = (0..publics).map(|j| format!("x_{j}")).collect();
     let groups = vec![String::new(); key.groups.len()];
-    SliceVerifier { contract: "Verifier".into(), model: "test", slice: 3, slices: 4, key, publics, groups, dev: true }.source()
+    SliceVerifier {
+        contract: "Verifier".into(),
+        model: "test",
+        slice: 3,
+        slices: 4,
+        key,
+        publics,
+        groups,
+        dev: true,
+        addition: Addition::At0x06,
+    }
+    .source()
 }
 
 #[test]
@@ -401,6 +412,7 @@ fn names_cannot_break_out() {
         publics: vec!["x\nfunction f() external {}".into(); case.key.publics],
         groups: vec!["\r\u{2028}y".into(); case.key.groups.len()],
         dev: true,
+        addition: Addition::At0x06,
     };
     let source = verifier.source().unwrap();
     assert!(source.contains("x_function f()") && !source.contains('\r') && !source.contains('\u{2028}'));

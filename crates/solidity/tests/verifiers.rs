@@ -20,7 +20,7 @@ use revm::primitives::hardfork::SpecId;
 use revm::{Context, ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainContext};
 use zkslice_groth16::Form;
 
-use crate::common::{CHAIN_ID, Call, Case, cases};
+use crate::common::{CHAIN_ID, Call, Case, bittensor_cases, cases};
 
 sol! {
     error CalldataLengthMismatch(uint256 expected, uint256 received);
@@ -33,7 +33,7 @@ sol! {
     error DevKeysRefused(uint256 chainId);
 }
 
-const ECADD: Address = address!("0000000000000000000000000000000000000006");
+pub(crate) const ECADD: Address = address!("0000000000000000000000000000000000000006");
 const ECMUL: Address = address!("0000000000000000000000000000000000000007");
 const PAIRING: Address = address!("0000000000000000000000000000000000000008");
 const CALLER: Address = address!("00000000000000000000000000000000000ca11e");
@@ -45,7 +45,7 @@ const Q: &str = "218882428718392752222464057452572750886963111572978236626890378
 // ------------------------------------------------------------------------------------------------ compiler and EVM
 
 /// Names of `script/solc`'s compilers.
-const COMPILERS: [&str; 2] = ["solc", "solc-oldest"];
+pub(crate) const COMPILERS: [&str; 2] = ["solc", "solc-oldest"];
 
 /// Deployment bytecode of every case from every compiler, by the compiler's and the contract's name.
 fn bytecode(compiler: &'static str, contract: &str) -> Vec<u8> {
@@ -55,8 +55,9 @@ fn bytecode(compiler: &'static str, contract: &str) -> Vec<u8> {
 }
 
 fn compile(compiler: &'static str) -> Vec<((&'static str, String), Vec<u8>)> {
+    let all = || cases().iter().chain(bittensor_cases());
     let sources: serde_json::Map<_, _> =
-        cases().iter().map(|case| (format!("{}.sol", case.contract), serde_json::json!({ "content": case.source }))).collect();
+        all().map(|case| (format!("{}.sol", case.contract), serde_json::json!({ "content": case.source }))).collect();
     // The settings of the foundry.toml that is exported.
     let input = serde_json::json!({
         "language": "Solidity",
@@ -79,8 +80,7 @@ fn compile(compiler: &'static str) -> Vec<((&'static str, String), Vec<u8>)> {
     solc.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
     let output: serde_json::Value = serde_json::from_slice(&solc.wait_with_output().unwrap().stdout).unwrap();
     assert!(output.get("errors").is_none(), "errors or warnings: {}", output["errors"]);
-    cases()
-        .iter()
+    all()
         .map(|case| {
             let object = &output["contracts"][format!("{}.sol", case.contract)][&case.contract]["evm"]["bytecode"]["object"];
             ((compiler, case.contract.clone()), hex::decode(object.as_str().unwrap()).unwrap())
@@ -90,41 +90,52 @@ fn compile(compiler: &'static str) -> Vec<((&'static str, String), Vec<u8>)> {
 
 /// A chain: its id, its precompiles, and the compiler of what is deployed to it.
 #[derive(Clone)]
-struct Chain {
-    id: u64,
-    compiler: &'static str,
-    precompiles: &'static Precompiles,
-    state: CacheDB<EmptyDB>,
+pub(crate) struct Chain {
+    pub(crate) id: u64,
+    pub(crate) compiler: &'static str,
+    pub(crate) precompiles: &'static Precompiles,
+    pub(crate) time: u64,
+    pub(crate) state: CacheDB<EmptyDB>,
 }
 
 impl Chain {
-    fn local() -> Self {
+    pub(crate) fn local() -> Self {
         Self::with(CHAIN_ID, Precompiles::new(PrecompileSpecId::OSAKA))
     }
 
-    fn with(id: u64, precompiles: &'static Precompiles) -> Self {
-        Self { id, compiler: COMPILERS[0], precompiles, state: CacheDB::default() }
+    pub(crate) fn with(id: u64, precompiles: &'static Precompiles) -> Self {
+        Self { id, compiler: COMPILERS[0], precompiles, time: 1, state: CacheDB::default() }
     }
 
-    fn run(&mut self, kind: TxKind, data: Vec<u8>, gas_limit: u64, commit: bool) -> ExecutionResult {
+    pub(crate) fn run(&mut self, kind: TxKind, data: Vec<u8>, gas_limit: u64, commit: bool) -> ExecutionResult {
+        self.run_from(CALLER, kind, data, gas_limit, commit)
+    }
+
+    pub(crate) fn run_from(&mut self, caller: Address, kind: TxKind, data: Vec<u8>, gas_limit: u64, commit: bool) -> ExecutionResult {
+        let time = U256::from(self.time);
         let mut cfg = CfgEnv::new_with_spec(SpecId::OSAKA).with_chain_id(self.id);
         cfg.disable_nonce_check = true;
-        let mut evm = Context::mainnet().with_db(&mut self.state).with_cfg(cfg).build_mainnet();
+        let mut evm =
+            Context::mainnet().with_db(&mut self.state).with_cfg(cfg).modify_block_chained(|block| block.timestamp = time).build_mainnet();
         evm.precompiles = EthPrecompiles { precompiles: self.precompiles, spec: SpecId::OSAKA };
-        let builder = TxEnv::builder().caller(CALLER).kind(kind).data(Bytes::from(data)).gas_limit(gas_limit).gas_price(0);
+        let builder = TxEnv::builder().caller(caller).kind(kind).data(Bytes::from(data)).gas_limit(gas_limit).gas_price(0);
         let tx = builder.chain_id(Some(self.id)).build().unwrap();
         if commit { evm.transact_commit(tx).unwrap() } else { evm.transact(tx).unwrap().result }
     }
 
-    fn deploy(&mut self, case: &Case) -> Result<Address, Bytes> {
-        match self.run(TxKind::Create, bytecode(self.compiler, &case.contract), GAS_LIMIT, true) {
+    pub(crate) fn deploy(&mut self, case: &Case) -> Result<Address, Bytes> {
+        self.create(bytecode(self.compiler, &case.contract))
+    }
+
+    pub(crate) fn create(&mut self, code: Vec<u8>) -> Result<Address, Bytes> {
+        match self.run(TxKind::Create, code, GAS_LIMIT, true) {
             ExecutionResult::Success { output: Output::Create(_, Some(address)), .. } => Ok(address),
             ExecutionResult::Revert { output, .. } => Err(output),
             other => panic!("{other:?}"),
         }
     }
 
-    fn call(&mut self, to: Address, data: Vec<u8>) -> Result<u64, Bytes> {
+    pub(crate) fn call(&mut self, to: Address, data: Vec<u8>) -> Result<u64, Bytes> {
         match self.run(TxKind::Call(to), data, GAS_LIMIT, false) {
             ExecutionResult::Success { output, gas, .. } => {
                 assert!(output.data().is_empty(), "returns nothing");
@@ -235,7 +246,7 @@ fn rerandomised_proofs_are_accepted() {
 
 // ------------------------------------------------------------------------------------------------ P10: mutations
 
-fn arrays(call: &mut Call) -> [&mut Vec<[u8; 32]>; 3] {
+pub(crate) fn arrays(call: &mut Call) -> [&mut Vec<[u8; 32]>; 3] {
     [&mut call.publics, &mut call.words, &mut call.proof]
 }
 

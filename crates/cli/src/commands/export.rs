@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
+use zkslice_formats::Addition;
 use zkslice_slicer::Package;
 use zkslice_solidity::{DEFAULT_LICENSE, ExportOptions, Layout, export_with, folder_in};
 
@@ -33,6 +34,9 @@ pub(crate) struct Args {
     /// Name contracts and their folder after this, instead of the model.
     #[arg(long)]
     name: Option<String>,
+    /// The chain that the verifiers are for: Bittensor (964, 945) has a precompile elsewhere than all others, which need no id.
+    #[arg(long)]
+    chain_id: Option<u64>,
     /// Replace an earlier export of another model.
     #[arg(long)]
     force: bool,
@@ -44,7 +48,8 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         (Some(project), _) => (folder_in(project, &package, args.name.as_deref())?, Layout::Sources),
         (None, folder) => (folder.unwrap_or_default(), Layout::Project),
     };
-    export_with(&package, &folder, &ExportOptions { layout, license: args.license, name: args.name, replace: args.force })?;
+    let addition = args.chain_id.map(Addition::of_chain).unwrap_or_default();
+    export_with(&package, &folder, &ExportOptions { layout, license: args.license, name: args.name, replace: args.force, addition })?;
     let model = package.keys()?.model;
     let line = format!("{}: {} verifiers, model {model}", folder.display(), package.slice_count());
     output.result(&json!({ "folder": folder, "model": model, "verifiers": package.slice_count() }), &[line]);

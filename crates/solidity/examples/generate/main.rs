@@ -1,7 +1,7 @@
 //! Writes every committed file that Rust makes, by its path from the repository's root, under the folder that it is given:
 //!
 //! ```text
-//! crates/solidity/tests/golden   a verifier of each form
+//! crates/solidity/tests/golden   a verifier of each form, and one for Bittensor
 //! contracts/generated            an export
 //! tests/solidity/fixtures        bundles of the real prover, and the vectors
 //! tests/vectors/circuits.txt     digests of the committed models' graphs and circuits
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{FIXTURES, GENERATED, GOLDEN, VECTORS, cases, jobs, root};
+use common::{FIXTURES, GENERATED, GOLDEN, VECTORS, bittensor_cases, cases, jobs, root};
 use tempfile::TempDir;
 use zkslice_formats::to_json;
 use zkslice_solidity::export;
@@ -35,7 +35,8 @@ fn main() {
         ("tests/vectors/circuits.txt".into(), circuits::digests().into_bytes()),
         ("docs/operators.md".into(), operators().into_bytes()),
     ]);
-    for case in cases() {
+    // The last has words, and keys as if from a ceremony.
+    for case in cases().iter().chain(bittensor_cases().last()) {
         files.insert(Path::new(GOLDEN).join(format!("{}.sol", case.contract)), case.source.clone().into_bytes());
     }
     for (name, job) in jobs() {

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use zkslice_circuit::gadgets::{self, DigitTables};
 use zkslice_circuit::{Builder, Circuit, ConstraintBuilder, Witness, WitnessBuilder};
 use zkslice_compiler::{Options, compile};
-use zkslice_formats::{Word, hex0x};
+use zkslice_formats::{Addition, Word, hex0x};
 use zkslice_graph::{Graph, Input, Samples, encode};
 use zkslice_groth16::{Form, Setup, VerifyingKey, WordGroup, fr_to_word, prove as prove_circuit, to_field};
 use zkslice_prover::{Bundle, Inference, Verifier, encode_request, prove};
@@ -129,6 +129,7 @@ impl Case {
             groups: (0..groups.len()).map(|g| format!("group {g}")).collect(),
             // As if from a ceremony: deploys anywhere.
             dev: false,
+            addition: Addition::At0x06,
         };
         Self {
             contract: contract.into(),
@@ -138,6 +139,25 @@ impl Case {
             proof,
             key: verifying_key,
         }
+    }
+
+    /// The same for Bittensor, as if from a ceremony.
+    pub fn of_bittensor(&self) -> Self {
+        let contract = format!("{}0x09", self.contract);
+        let verifier = SliceVerifier {
+            contract: contract.clone(),
+            model: "a circuit made for tests",
+            slice: 0,
+            slices: 1,
+            key: &self.key,
+            publics: (0..self.key.publics).map(|j| format!("public input {j}")).collect(),
+            groups: (0..self.key.groups.len()).map(|g| format!("group {g}")).collect(),
+            dev: false,
+            addition: Addition::At0x09,
+        };
+        let source = verifier.source().unwrap();
+        let (publics, words, proof) = (self.publics.clone(), self.words.clone(), self.proof.clone());
+        Self { contract, source, key: self.key.clone(), publics, words, proof }
     }
 
     pub fn dev(&self) -> bool {
@@ -244,6 +264,12 @@ pub fn cases() -> &'static [Case] {
             short_words_case(),
         ]
     })
+}
+
+/// The same for Bittensor.
+pub fn bittensor_cases() -> &'static [Case] {
+    static CASES: OnceLock<Vec<Case>> = OnceLock::new();
+    CASES.get_or_init(|| cases().iter().map(Case::of_bittensor).collect())
 }
 
 // ------------------------------------------------------------------------------------------------ bundles
