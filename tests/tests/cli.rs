@@ -13,7 +13,7 @@ use alloy::sol_types::SolCall;
 use npyz::WriterBuilder as _;
 use serde_json::{Value, json};
 use zkslice_chain::bindings::InferenceOracle::requestCall;
-use zkslice_chain::constants::VERIFIER_SELECTOR;
+use zkslice_chain::constants::{VERIFIER_SELECTOR, VERIFIER_SELECTOR_0X09};
 use zkslice_formats::{hex0x, keccak};
 use zkslice_tests::{Ran, model, repository, zkslice};
 
@@ -145,6 +145,12 @@ fn encode_gives_what_a_request_carries() {
     let deadline = requestCall::abi_decode(&bytes).unwrap().request_.deadline;
     assert!((now + 3540..=now + 3600).contains(&deadline), "{deadline}");
     assert_eq!((call.request_.verifier, call.request_.minCoverage.to::<u64>()), (VERIFIER_SELECTOR, 0));
+    for (chain_id, selector) in [("1", VERIFIER_SELECTOR), ("964", VERIFIER_SELECTOR_0X09), ("945", VERIFIER_SELECTOR_0X09)] {
+        let at = ["--deadline", "4000000000", "--chain-id", chain_id];
+        let encoded = ok!("encode", scene.path("public"), "--input", scene.input(), at[0], at[1], at[2], at[3]);
+        let call = hex::decode(&encoded["calldata"].as_str().unwrap()[2..]).unwrap();
+        assert_eq!(requestCall::abi_decode(&call).unwrap().request_.verifier, selector, "{chain_id}");
+    }
     let model = ok!("inspect", scene.path("public"))["keys"]["model"].clone();
     assert_eq!(call.request_.modelDigest.to_string(), model.as_str().unwrap());
 

@@ -28,6 +28,9 @@ contract!(
     /// `BundleVerifier`.
     verifier, BundleVerifier, "../../contracts/abi/BundleVerifier.json");
 contract!(
+    /// `BundleVerifier0x09`, the same for Bittensor.
+    verifier_0x09, BundleVerifier0x09, "../../contracts/abi/BundleVerifier0x09.json");
+contract!(
     /// `InferenceOracle`.
     oracle, InferenceOracle, "../../contracts/abi/InferenceOracle.json");
 contract!(
@@ -44,6 +47,7 @@ pub use oracle::InferenceOracle;
 pub use registry::ModelRegistry;
 pub use verifier::BundleVerifier;
 pub use verifier::IBundleVerifier::Bundle;
+pub use verifier_0x09::BundleVerifier0x09;
 
 /// State of a request, `IInferenceOracle.Status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,6 +229,7 @@ mod tests {
             ERRORS_FILE,
             include_str!("../../../contracts/abi/InferenceOracle.json"),
             include_str!("../../../contracts/abi/BundleVerifier.json"),
+            include_str!("../../../contracts/abi/BundleVerifier0x09.json"),
             include_str!("../../../contracts/abi/ModelRegistry.json"),
             include_str!("../../../contracts/abi/InferenceFeed.json"),
             include_str!("../../../contracts/abi/InferenceSubscription.json"),

@@ -6,6 +6,7 @@ use alloy::eips::BlockId;
 use alloy::primitives::{Address, B256, Selector, keccak256};
 
 use crate::bindings::{ModelRegistry, ServiceStatus};
+use crate::constants::{VERIFIER_SELECTOR, VERIFIER_SELECTOR_0X09, verifier_selector};
 use crate::factory::{FACTORY, made_code};
 use crate::manifest::{ContractRecord, Manifest, ModelRecord, RegistryParameters, Step};
 use crate::plan::{creation_code, records};
@@ -101,6 +102,17 @@ pub(crate) async fn code_differences(chain: &Chain, manifest: &Manifest) -> Resu
     for (step, record) in records(manifest) {
         found.extend(contract_differences(chain, &step, record).await?);
     }
+    if let Some(record) = &manifest.verifier {
+        let selector = verifier_selector(manifest.chain_id);
+        let subject = format!("verifier {}", record.selector);
+        let mut differences = Differences::of(&subject);
+        // One that no zkslice gives is for the registry to know.
+        if record.selector != selector && [VERIFIER_SELECTOR, VERIFIER_SELECTOR_0X09].contains(&record.selector) {
+            differences
+                .add(format!("the verifier of chain {} has selector {selector}: move the manifest away and deploy anew", chain.id()));
+        }
+        found.extend(differences.found);
+    }
     Ok(found)
 }
 
@@ -110,7 +122,12 @@ pub(crate) async fn contract_differences(chain: &Chain, step: &Step, record: &Co
     let mut differences = Differences::of(&subject);
     let init_code = [creation_code(step).map(|code| code.as_ref()).unwrap_or_default(), &record.constructor_args].concat();
     let is_this_build = keccak256(&init_code) == record.init_code_hash;
-    if !is_this_build {
+    if let Some((other, why)) = other_layout(step, record) {
+        differences.add(format!(
+            "it is {other} in the manifest, and chain {} {why}: move the manifest away and deploy anew, which takes {subject}",
+            chain.id()
+        ));
+    } else if !is_this_build {
         differences.add("it is of another build of the contracts than this zkslice's: use the zkslice that deployed it");
     }
     if let Step::ModelRegistry { parameters } = step
@@ -143,6 +160,19 @@ pub(crate) async fn contract_differences(chain: &Chain, step: &Step, record: &Co
         }
     }
     Ok(differences.found)
+}
+
+/// The verifier's build for the other kind of chains, where a record is of that one, and what this chain has instead.
+fn other_layout(step: &Step, record: &ContractRecord) -> Option<(String, &'static str)> {
+    let (other, why) = match step {
+        Step::BundleVerifier => (Step::BundleVerifier0x09, "has the addition of points at 0x06, not at 0x09"),
+        Step::BundleVerifier0x09 => {
+            (Step::BundleVerifier, "has the addition of points at 0x09, and at 0x06 what runs calls in the caller's name")
+        }
+        _ => return None,
+    };
+    let init_code = [creation_code(&other)?.as_ref(), &record.constructor_args].concat();
+    (keccak256(&init_code) == record.init_code_hash).then(|| (other.subject(), why))
 }
 
 async fn registry_differences(

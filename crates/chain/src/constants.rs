@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use alloy::primitives::{Selector, fixed_bytes};
+use zkslice_formats::Addition;
+
+pub use zkslice_formats::is_local_chain;
 
 /// Order of the scalar field of BN254 (EIP-196), big-endian; contexts and owners are hashes modulo this.
 pub const FIELD_ORDER: [u8; 32] = [
@@ -10,8 +13,19 @@ pub const FIELD_ORDER: [u8; 32] = [
     0x70, 0x91, 0x43, 0xe1, 0xf5, 0x93, 0xf0, 0x00, 0x00, 0x01,
 ];
 
-/// Selector of `BundleVerifier` in the registry, on every chain: what a request names, and what a relayer can prove for.
+/// Selector of `BundleVerifier` in the registry, on every chain but Bittensor's: what a request names, and what a relayer can prove for.
 pub const VERIFIER_SELECTOR: Selector = fixed_bytes!("00000001");
+
+/// That of `BundleVerifier0x09`, on Bittensor's chains: other code, so what names the one names never the other.
+pub const VERIFIER_SELECTOR_0X09: Selector = fixed_bytes!("00000009");
+
+/// The verifier's selector on a chain.
+pub const fn verifier_selector(chain_id: u64) -> Selector {
+    match Addition::of_chain(chain_id) {
+        Addition::At0x06 => VERIFIER_SELECTOR,
+        Addition::At0x09 => VERIFIER_SELECTOR_0X09,
+    }
+}
 
 /// `ModelRegistry.MIN_DELAY`, in seconds: the least delay of a registry on a chain that is not local.
 pub const MIN_DELAY: u64 = 86_400;
@@ -37,8 +51,3 @@ pub const LOST_GRACE: Duration = Duration::from_secs(5);
 
 /// Share of gas added to an estimate, in percent: state may have changed by the time the transaction is mined.
 pub const GAS_MARGIN_PERCENT: u64 = 20;
-
-/// Whether development keys are accepted on a chain: local chains only. The same rule as `ModelRegistry._isLocalChain`.
-pub const fn is_local_chain(chain_id: u64) -> bool {
-    chain_id == 1337 || (chain_id >= 31337 && chain_id <= 31346)
-}

@@ -86,7 +86,7 @@ pub enum DeployEvent {
 pub struct Deployment {
     /// `ModelRegistry`.
     pub registry: Address,
-    /// `BundleVerifier`.
+    /// `BundleVerifier`, or `BundleVerifier0x09` on Bittensor.
     pub verifier: Address,
     /// `InferenceOracle`.
     pub oracle: Address,
@@ -134,7 +134,7 @@ impl Deployer {
         plan.check(self.chain.id())?;
         let lock = manifest::lock(&self.path)?;
         let (manifest, parameters) = self.prepare(plan).await?;
-        let contracts = Contracts::new(parameters);
+        let contracts = Contracts::new(parameters, self.chain.id());
         let mut run = Run { deployer: self, manifest, parameters, contracts, observer, transactions: 0, gas_used: 0 };
         run.check_manifest().await?;
         if let Some(pending) = run.manifest.pending.clone() {
@@ -142,7 +142,7 @@ impl Deployer {
         }
         write_standard_input(&self.path)?;
         run.ensure_factory().await?;
-        let steps = plan.steps(parameters);
+        let steps = plan.steps(parameters, self.chain.id());
         for (index, step) in steps.iter().enumerate() {
             // Again where the nonce of its transaction went to another.
             while !run.is_done(step).await? {
@@ -474,7 +474,7 @@ impl Run<'_, '_> {
                 self.manifest.parameters = Some(self.parameters);
                 self.manifest.model_registry = Some(record);
             }
-            Step::BundleVerifier => self.manifest.bundle_verifier = Some(record),
+            Step::BundleVerifier | Step::BundleVerifier0x09 => self.manifest.bundle_verifier = Some(record),
             Step::InferenceOracle => self.manifest.inference_oracle = Some(record),
             Step::Consumer { model } => self.manifest.consumers.push(ConsumerRecord { model: *model, contract: record }),
             Step::Feed { spec } => self.manifest.feeds.push(FeedRecord { spec: spec.clone(), contract: record }),

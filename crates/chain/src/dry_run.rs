@@ -74,12 +74,12 @@ impl Deployer {
     pub async fn dry_run(&self, plan: &DeployPlan) -> Result<DryRun, ChainError> {
         let chain = self.chain();
         let (manifest, parameters) = self.prepare(plan).await?;
-        let contracts = Contracts::new(parameters);
+        let contracts = Contracts::new(parameters, chain.id());
         let differences = check::code_differences(chain, &manifest).await?;
         if !differences.is_empty() {
             return Err(ChainError::ManifestDiffers { path: self.path().to_owned(), chain_id: chain.id(), differences });
         }
-        let mut planned = plan.steps(parameters);
+        let mut planned = plan.steps(parameters, chain.id());
         let has_factory = factory::exists(chain).await?;
         let missing = CREATION_COST.saturating_sub(chain.balance(CREATOR).await?);
         if !has_factory {

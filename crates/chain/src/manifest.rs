@@ -29,11 +29,11 @@ pub struct Manifest {
     pub parameters: Option<RegistryParameters>,
     /// `ModelRegistry`.
     pub model_registry: Option<ContractRecord>,
-    /// `BundleVerifier`.
+    /// `BundleVerifier`, or `BundleVerifier0x09` on Bittensor.
     pub bundle_verifier: Option<ContractRecord>,
     /// `InferenceOracle`.
     pub inference_oracle: Option<ContractRecord>,
-    /// `BundleVerifier` in the registry.
+    /// The verifier in the registry.
     pub verifier: Option<VerifierRecord>,
     /// Registered models by digest.
     pub models: BTreeMap<B256, ModelRecord>,
@@ -191,9 +191,11 @@ pub enum Step {
     },
     /// Create `BundleVerifier`.
     BundleVerifier,
+    /// Create `BundleVerifier0x09`.
+    BundleVerifier0x09,
     /// Create `InferenceOracle`.
     InferenceOracle,
-    /// Add `BundleVerifier` to the registry.
+    /// Add the verifier to the registry.
     AddVerifier {
         /// Under which selector.
         selector: Selector,
@@ -239,6 +241,7 @@ impl Step {
             Self::FundFactory | Self::Factory => "deterministic deployment proxy".to_owned(),
             Self::ModelRegistry { .. } => "ModelRegistry".to_owned(),
             Self::BundleVerifier => "BundleVerifier".to_owned(),
+            Self::BundleVerifier0x09 => "BundleVerifier0x09".to_owned(),
             Self::InferenceOracle => "InferenceOracle".to_owned(),
             Self::AddVerifier { selector, .. } => format!("verifier {selector}"),
             Self::Chunk { hash, .. } => format!("key chunk {hash}"),
@@ -256,6 +259,7 @@ impl std::fmt::Display for Step {
             Self::Factory => f.write_str("create the deterministic deployment proxy"),
             Self::ModelRegistry { .. } => f.write_str("create ModelRegistry"),
             Self::BundleVerifier => f.write_str("create BundleVerifier"),
+            Self::BundleVerifier0x09 => f.write_str("create BundleVerifier0x09"),
             Self::InferenceOracle => f.write_str("create InferenceOracle"),
             Self::AddVerifier { selector, verifier } => write!(f, "add verifier {verifier} as {selector}"),
             Self::Chunk { hash, .. } => write!(f, "write key chunk {hash}"),

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::sol_types::{SolCall, SolValue};
+use zkslice_formats::Addition;
 use zkslice_formats::key_blob::chunks;
 
 use crate::ChainError;
-use crate::bindings::{BundleVerifier, DigitConsumer, InferenceFeed, InferenceOracle, ModelRegistry};
+use crate::bindings::{BundleVerifier, BundleVerifier0x09, DigitConsumer, InferenceFeed, InferenceOracle, ModelRegistry};
 use crate::blob::read_header;
-use crate::constants::{MIN_DELAY, VERIFIER_SELECTOR, is_local_chain};
+use crate::constants::{MIN_DELAY, is_local_chain, verifier_selector};
 use crate::factory::{self, FACTORY};
 use crate::manifest::{Creation, Manifest, RegistryParameters, Step};
 use crate::transaction::Draft;
@@ -135,11 +136,12 @@ impl DeployPlan {
     }
 
     /// All steps, in order. What is done already is among them.
-    pub(crate) fn steps(&self, parameters: RegistryParameters) -> Vec<Planned> {
+    pub(crate) fn steps(&self, parameters: RegistryParameters, chain_id: u64) -> Vec<Planned> {
         let registry = Planned::deterministic(Step::ModelRegistry { parameters }, &parameters.encode());
-        let contracts = Contracts::new(parameters);
+        let contracts = Contracts::new(parameters, chain_id);
+        let selector = verifier_selector(chain_id);
         let of_registry = contracts.registry.abi_encode();
-        let verifier = Planned::deterministic(Step::BundleVerifier, &Contracts::verifier_arguments(contracts.registry));
+        let verifier = Planned::deterministic(verifier_step(chain_id), &Contracts::verifier_arguments(contracts.registry, chain_id));
         let oracle = Planned::deterministic(Step::InferenceOracle, &of_registry);
         let mut steps = vec![registry, verifier, oracle];
         // What anybody may do comes before what only the owner may.
@@ -149,8 +151,8 @@ impl DeployPlan {
                 Planned::call(Step::Chunk { model: model.digest, hash: keccak256(chunk) }, contracts.registry, &call)
             }));
         }
-        let call = ModelRegistry::addVerifierCall { selector: VERIFIER_SELECTOR, verifier: contracts.verifier };
-        let step = Step::AddVerifier { selector: VERIFIER_SELECTOR, verifier: contracts.verifier };
+        let call = ModelRegistry::addVerifierCall { selector, verifier: contracts.verifier };
+        let step = Step::AddVerifier { selector, verifier: contracts.verifier };
         steps.push(Planned::call(step, contracts.registry, &call));
         steps.extend(self.models.iter().map(|model| {
             let chunks = model.chunk_hashes();
@@ -164,7 +166,7 @@ impl DeployPlan {
             draft: Draft {
                 to: None,
                 value: U256::ZERO,
-                data: [DigitConsumer::BYTECODE.as_ref(), &(contracts.oracle, model, VERIFIER_SELECTOR).abi_encode_params()].concat().into(),
+                data: [DigitConsumer::BYTECODE.as_ref(), &(contracts.oracle, model, selector).abi_encode_params()].concat().into(),
             },
         }));
         steps.extend(self.feeds.iter().map(|spec| {
@@ -172,7 +174,7 @@ impl DeployPlan {
                 oracle: contracts.oracle,
                 modelDigest: spec.model,
                 source: spec.source,
-                verifier: VERIFIER_SELECTOR,
+                verifier: selector,
                 outputIndex: U256::from(spec.output_index),
                 decimals: spec.decimals,
                 maxAge: U256::from(spec.max_age),
@@ -191,23 +193,34 @@ impl DeployPlan {
 pub struct Contracts {
     /// `ModelRegistry`.
     pub registry: Address,
-    /// `BundleVerifier`.
+    /// `BundleVerifier`, or `BundleVerifier0x09` on Bittensor.
     pub verifier: Address,
     /// `InferenceOracle`.
     pub oracle: Address,
 }
 
 impl Contracts {
-    /// The addresses on every chain, for a registry made with these parameters.
-    pub fn new(parameters: RegistryParameters) -> Self {
+    /// The addresses on a chain, for a registry made with these parameters: the same on all but Bittensor, which has another verifier.
+    pub fn new(parameters: RegistryParameters, chain_id: u64) -> Self {
         let registry = factory::creation(&ModelRegistry::BYTECODE, &parameters.encode()).address;
         let at = |code: &[u8], arguments: &[u8]| factory::creation(code, arguments).address;
-        let verifier = at(&BundleVerifier::BYTECODE, &Self::verifier_arguments(registry));
+        let verifier = at(
+            creation_code(&verifier_step(chain_id)).map(|code| code.as_ref()).unwrap_or_default(),
+            &Self::verifier_arguments(registry, chain_id),
+        );
         Self { registry, verifier, oracle: at(&InferenceOracle::BYTECODE, &registry.abi_encode()) }
     }
 
-    fn verifier_arguments(registry: Address) -> Vec<u8> {
-        (registry, VERIFIER_SELECTOR).abi_encode_params()
+    fn verifier_arguments(registry: Address, chain_id: u64) -> Vec<u8> {
+        (registry, verifier_selector(chain_id)).abi_encode_params()
+    }
+}
+
+/// The step that creates a chain's verifier: the build that calls the addition of points where the chain has it.
+const fn verifier_step(chain_id: u64) -> Step {
+    match Addition::of_chain(chain_id) {
+        Addition::At0x06 => Step::BundleVerifier,
+        Addition::At0x09 => Step::BundleVerifier0x09,
     }
 }
 
@@ -216,6 +229,7 @@ pub(crate) fn creation_code(step: &Step) -> Option<&'static Bytes> {
     Some(match step {
         Step::ModelRegistry { .. } => &ModelRegistry::BYTECODE,
         Step::BundleVerifier => &BundleVerifier::BYTECODE,
+        Step::BundleVerifier0x09 => &BundleVerifier0x09::BYTECODE,
         Step::InferenceOracle => &InferenceOracle::BYTECODE,
         Step::Consumer { .. } => &DigitConsumer::BYTECODE,
         Step::Feed { .. } => &InferenceFeed::BYTECODE,
@@ -261,7 +275,7 @@ pub(crate) fn records(manifest: &Manifest) -> Vec<(Step, &crate::manifest::Contr
     if let (Some(record), Some(parameters)) = (&manifest.model_registry, manifest.parameters) {
         records.push((Step::ModelRegistry { parameters }, record));
     }
-    records.extend(manifest.bundle_verifier.as_ref().map(|record| (Step::BundleVerifier, record)));
+    records.extend(manifest.bundle_verifier.as_ref().map(|record| (verifier_step(manifest.chain_id), record)));
     records.extend(manifest.inference_oracle.as_ref().map(|record| (Step::InferenceOracle, record)));
     records.extend(manifest.consumers.iter().map(|record| (Step::Consumer { model: record.model }, &record.contract)));
     records.extend(manifest.feeds.iter().map(|record| (Step::Feed { spec: record.spec.clone() }, &record.contract)));

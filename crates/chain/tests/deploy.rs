@@ -8,8 +8,10 @@ use alloy::primitives::{Address, B256, U256};
 use alloy::providers::Provider;
 use tempfile::TempDir;
 use zkslice_chain::bindings::{DigitConsumer, InferenceFeed, InferenceOracle, ModelRegistry};
-use zkslice_chain::constants::VERIFIER_SELECTOR;
-use zkslice_chain::{Chain, ChainError, ConsumerSpec, DeployEvent, DeployPlan, Deployer, Deployment, FeedSpec, Manifest};
+use zkslice_chain::constants::{VERIFIER_SELECTOR, VERIFIER_SELECTOR_0X09, verifier_selector};
+use zkslice_chain::{
+    Chain, ChainError, ConsumerSpec, Contracts, DeployEvent, DeployPlan, Deployer, Deployment, FeedSpec, Manifest, Outcome, check,
+};
 
 struct Setup {
     anvil: Anvil,
@@ -277,6 +279,63 @@ async fn a_foreign_chain_takes_contracts_without_models_and_with_a_guardian() {
     let other = DeployPlan { guardian: Some(Address::repeat_byte(8)), ..Default::default() };
     let error = setup.deploy(&other).await.unwrap_err();
     assert!(matches!(error, ChainError::ManifestParameters { .. }), "{error}");
+}
+
+/// The verifier for Bittensor is chosen by the chain's id alone. anvil has another precompile at 0x09, which the verifier finds; revm runs it
+/// with Bittensor's, see `crates/solidity/tests/bittensor.rs`.
+#[tokio::test]
+async fn bittensor_gets_the_verifier_that_adds_at_0x09() {
+    let guardian = Some(Address::repeat_byte(9));
+    let plan = DeployPlan { guardian, ..Default::default() };
+    for chain_id in [964, 945] {
+        let setup = Setup::new(chain_id);
+        let run = setup.deployer(0).await.dry_run(&plan).await.unwrap();
+        let steps: Vec<String> = run.steps.iter().map(|step| step.step.to_string()).filter(|step| step.contains("Verifier")).collect();
+        assert_eq!(steps, ["create BundleVerifier0x09"]);
+        // The proxy passes no reason on.
+        assert!(matches!(run.steps[1].outcome, Outcome::Fails(_)), "{:?}", run.steps);
+        assert!(run.steps.iter().any(|step| step.step.to_string().ends_with(&format!("as {VERIFIER_SELECTOR_0X09}"))));
+        let error = setup.deploy(&plan).await.unwrap_err();
+        assert!(error.to_string().contains("create BundleVerifier0x09 reverts"), "{error}");
+
+        // Registry and oracle are where they are on every chain.
+        let elsewhere = Contracts::new(run.parameters, 1);
+        assert_eq!((run.contracts.registry, run.contracts.oracle), (elsewhere.registry, elsewhere.oracle));
+        assert_ne!(run.contracts.verifier, elsewhere.verifier);
+        assert_eq!(run.contracts, Contracts::new(run.parameters, 964));
+    }
+    assert_eq!([1, 946, 31_337].map(verifier_selector), [VERIFIER_SELECTOR; 3]);
+}
+
+/// Who takes one chain's manifest for another's is told which verifier is in it, and what to do.
+#[tokio::test]
+async fn the_wrong_verifier_in_a_manifest_is_named() {
+    let setup = Setup::new(1);
+    let guardian = Some(Address::repeat_byte(9));
+    let deployment = setup.deploy(&DeployPlan { guardian, ..Default::default() }).await.unwrap();
+    let mut manifest = deployment.manifest;
+    manifest.chain_id = 964;
+    manifest.save(&setup.manifest()).unwrap();
+    setup.anvil.rpc("anvil_setChainId", serde_json::json!([964])).await;
+    let chain = setup.anvil.chain().await;
+    let found: Vec<String> = check::differences(&chain, &manifest).await.unwrap().iter().map(ToString::to_string).collect();
+    let build = "BundleVerifier0x09: it is BundleVerifier in the manifest, and chain 964 has the addition of points at 0x09, and at 0x06 what \
+                 runs calls in the caller's name: move the manifest away and deploy anew, which takes BundleVerifier0x09";
+    let selector = "verifier 0x00000001: the verifier of chain 964 has selector 0x00000009: move the manifest away and deploy anew";
+    assert!([build, selector].iter().all(|text| found.iter().any(|found| found == text)), "{found:?}");
+    let error = setup.deploy(&DeployPlan::default()).await.unwrap_err();
+    assert!(matches!(error, ChainError::ManifestDiffers { .. }) && error.to_string().contains(build), "{error}");
+    let error = setup.deployer(0).await.dry_run(&DeployPlan::default()).await.unwrap_err();
+    assert!(error.to_string().contains(selector), "{error}");
+
+    // And the other way round: what this build makes of it for Bittensor, on another chain.
+    let contract = manifest.bundle_verifier.as_mut().unwrap();
+    let code = &zkslice_chain::bindings::BundleVerifier0x09::BYTECODE;
+    contract.init_code_hash = alloy::primitives::keccak256([code.as_ref(), &contract.constructor_args].concat());
+    manifest.chain_id = 1;
+    setup.anvil.rpc("anvil_setChainId", serde_json::json!([1])).await;
+    let found = check::differences(&setup.anvil.chain().await, &manifest).await.unwrap();
+    assert!(found[0].to_string().starts_with("BundleVerifier: it is BundleVerifier0x09 in the manifest, and chain 1 has the addition"));
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use zkslice_chain::bindings::{
 };
 use zkslice_chain::blob::read_header;
 use zkslice_chain::check::{model_status, verifier_status};
-use zkslice_chain::constants::{LOG_RANGE_BLOCKS, LOST_GRACE, VERIFIER_SELECTOR};
+use zkslice_chain::constants::{LOG_RANGE_BLOCKS, LOST_GRACE, verifier_selector};
 use zkslice_chain::provider::Head;
 use zkslice_chain::transaction::{Broadcast, Draft, Fees, broadcast, with_margin};
 use zkslice_chain::{Chain, ChainError, Oracle, context};
@@ -689,8 +689,9 @@ impl<S: BundleSource> Relayer<S> {
     async fn prove(&mut self, request: QueuedRequest) -> Result<(), RelayError> {
         let asked = &request.event.request;
         let model = asked.modelDigest;
-        if asked.verifier != VERIFIER_SELECTOR {
-            return self.skip(&request, format!("its verifier is {}, proofs here are for {VERIFIER_SELECTOR}", asked.verifier)).await;
+        let selector = verifier_selector(self.chain.id());
+        if asked.verifier != selector {
+            return self.skip(&request, format!("its verifier is {}, proofs here are for {selector}", asked.verifier)).await;
         }
         if !asked.feeToken.is_zero() {
             return self.skip(&request, format!("its fee is in token {}, only ether is taken here", asked.feeToken)).await;

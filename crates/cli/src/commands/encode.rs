@@ -9,7 +9,7 @@ use alloy::sol_types::SolCall;
 use ark_std::rand::rngs::OsRng;
 use serde_json::{Value, json};
 use zkslice_chain::bindings::{InferenceOracle, Request};
-use zkslice_chain::constants::VERIFIER_SELECTOR;
+use zkslice_chain::constants::verifier_selector;
 use zkslice_chain::context;
 use zkslice_formats::key_blob::bitmap;
 use zkslice_prover::{Bound, Inference, encode_request, opening_file};
@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Also print calldata of `InferenceOracle.request`, open until this Unix time, or so many seconds from now: `+` and seconds.
     #[arg(long, value_parser = deadline)]
     deadline: Option<Deadline>,
+    /// Chain of the request: Bittensor (964, 945) has another verifier than all others, which need no id.
+    #[arg(long, default_value_t = 1, hide_default_value = true, requires = "deadline")]
+    chain_id: u64,
     /// Fee, sent with the request: wei, or an amount such as `0.001 ether`.
     #[arg(long, default_value = "0", value_parser = amount, requires = "deadline")]
     fee: U256,
@@ -89,7 +92,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
             let request = Request {
                 modelDigest: B256::from(package.key_blob()?.model_digest()),
                 inputs: encoded.inputs,
-                verifier: VERIFIER_SELECTOR,
+                verifier: verifier_selector(args.chain_id),
                 minCoverage: coverage,
                 feeToken: Address::ZERO,
                 fee: args.fee,

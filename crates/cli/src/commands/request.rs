@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use alloy::primitives::{Address, B256, U256};
 use serde_json::json;
 use zkslice_chain::bindings::Request;
-use zkslice_chain::constants::VERIFIER_SELECTOR;
+use zkslice_chain::constants::verifier_selector;
 use zkslice_chain::{Chain, Oracle, signer};
 use zkslice_slicer::Package;
 
@@ -99,7 +99,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         let request = Request {
             modelDigest: model,
             inputs: encoded.inputs.clone(),
-            verifier: VERIFIER_SELECTOR,
+            verifier: verifier_selector(oracle.chain().id()),
             minCoverage: coverage,
             feeToken: Address::ZERO,
             fee: args.fee,

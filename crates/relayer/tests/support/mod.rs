@@ -266,7 +266,7 @@ impl World {
         let models = MODELS.iter().chain(&[PARTIAL]).map(|name| keys(name)).collect();
         let plan = DeployPlan { models, ..Default::default() };
         let deployment = deployer.deploy(&plan, &mut |_| ControlFlow::Continue(())).await.unwrap();
-        let contracts = Contracts::new(deployment.manifest.parameters.unwrap());
+        let contracts = Contracts::new(deployment.manifest.parameters.unwrap(), deployment.manifest.chain_id);
         Self { anvil, folder, chain, oracle: contracts.oracle, contracts }
     }
 
