@@ -1,6 +1,6 @@
 # Everything that a user or CI calls. Needs Rust (rustup), Node with npm, and Python 3; installs the rest from lock files.
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-forge test-package test-analysis test-rust test-models test-generated generate conformance hunt build-tests lint lint-rust lint-contracts fmt bench deep mutation toolchain tools build clean
+.PHONY: help demo network test test-forge test-package test-analysis test-rust test-models test-generated generate conformance hunt build-tests lint lint-rust lint-contracts fmt bench deep mutation toolchain tools build clean
 
 CARGO := cargo
 DEMO := .demo
@@ -10,6 +10,12 @@ help:  ## This list.
 
 demo: toolchain build  ## The main job, end to end, on a chain of its own. PRIVATE=1: the input by commitment.
 	target/release/zkslice demo --folder $(DEMO) $(if $(PRIVATE),--private)
+
+SECONDS := 30
+MINERS := 8
+
+network: toolchain build  ## A prover network on this machine: SECONDS=n of requests, MINERS=n.
+	target/release/zkslice network --folder .network --seconds $(SECONDS) --miners $(MINERS)
 
 # All parts at once: much of each is one thread, and waits.
 test: toolchain  ## Every test: forge, Rust, end to end, other people's models.
@@ -115,4 +121,4 @@ tools: .venv/.installed  ## slither, halmos, onnx and ONNX Runtime.
 	touch $@
 
 clean:
-	rm -rf target node_modules .venv out cache $(DEMO)
+	rm -rf target node_modules .venv out cache $(DEMO) .network

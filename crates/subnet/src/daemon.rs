@@ -150,14 +150,15 @@ impl Employer {
     }
 }
 
-/// Keeps a miner connected to a validator, until it is stopped: by QUIC, and where that does not get through by one WebSocket.
-pub async fn work_for(miner: Arc<Miner>, employer: Employer, network: Network, stop: CancellationToken) {
+/// Keeps a miner connected to a validator, until it is stopped: by QUIC, and where that does not get through, or is not wanted, by one
+/// WebSocket.
+pub async fn work_for(miner: Arc<Miner>, employer: Employer, network: Network, no_quic: bool, stop: CancellationToken) {
     let room = Arc::new(Semaphore::new(miner.room()));
     let mut again = AGAIN[0];
     while !stop.is_cancelled() {
         let began = tokio::time::Instant::now();
         let ended = tokio::select! {
-            ended = once(&miner, &employer, network, &room) => ended,
+            ended = once(&miner, &employer, network, no_quic, &room) => ended,
             () = stop.cancelled() => return,
         };
         match ended {
@@ -173,18 +174,21 @@ pub async fn work_for(miner: Arc<Miner>, employer: Employer, network: Network, s
     }
 }
 
-async fn once(miner: &Arc<Miner>, employer: &Employer, network: Network, room: &Arc<Semaphore>) -> Result<(), DaemonError> {
+async fn once(miner: &Arc<Miner>, employer: &Employer, network: Network, no_quic: bool, room: &Arc<Semaphore>) -> Result<(), DaemonError> {
     let about = employer.about().await?;
     let found = Network { chain_id: about.chain_id, registry: about.registry };
     if found != network {
         return Err(DaemonError::Network { url: employer.url.clone(), found, expected: network });
     }
-    let link = match by_quic(miner, employer, &about, room).await {
-        Ok(link) => link,
+    let by_quic = if no_quic { None } else { Some(by_quic(miner, employer, &about, room).await) };
+    let link = match by_quic {
+        Some(Ok(link)) => link,
         // Whoever is refused is refused by the other way too.
-        Err(error @ (LinkError::Refused(_) | LinkError::Handshake(_))) => return Err(error.into()),
-        Err(error) => {
-            tracing::info!(validator = %employer.url, %error, "no QUIC: by WebSocket");
+        Some(Err(error @ (LinkError::Refused(_) | LinkError::Handshake(_)))) => return Err(error.into()),
+        other => {
+            if let Some(Err(error)) = other {
+                tracing::info!(validator = %employer.url, %error, "no QUIC: by WebSocket");
+            }
             let url = format!("{}/v1/network", employer.url.replacen("http", "ws", 1));
             websocket::dial(&url, &miner.identity(), Some(about.validator), Arc::clone(room)).await?
         }

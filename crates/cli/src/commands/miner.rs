@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// Folder for receipts and status.
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
+    /// Come by WebSocket alone, where UDP does not get through.
+    #[arg(long)]
+    no_quic: bool,
     /// Threads to prove on; all cores if it is not given.
     #[arg(long)]
     cores: Option<usize>,
@@ -111,6 +114,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     if let Some(Command::Status { folder }) = &args.command {
         return status(folder, output);
     }
+    let no_quic = args.no_quic;
     let config = config(args)?;
     let employers = config.validators.iter().map(|text| Employer::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let signer = signer::load(&config.key_file)?;
@@ -132,7 +136,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         output.result(&value, &[format!("miner {}: {} slices of {} models", miner.address(), miner.slices(), miner.models().len())]);
         let links = CancellationToken::new();
         for employer in employers {
-            tokio::spawn(work_for(Arc::clone(&miner), employer, network, links.clone()));
+            tokio::spawn(work_for(Arc::clone(&miner), employer, network, no_quic, links.clone()));
         }
         let mut said = String::new();
         loop {

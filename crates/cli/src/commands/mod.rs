@@ -18,6 +18,7 @@ pub(crate) mod inspect;
 pub(crate) mod join;
 pub(crate) mod man;
 pub(crate) mod miner;
+pub(crate) mod network;
 pub(crate) mod plain;
 pub(crate) mod prove;
 pub(crate) mod relay;

@@ -47,7 +47,7 @@ pub(crate) struct Args {
 }
 
 /// 0.005 ether: more than the gas costs on a fresh anvil.
-const FEE_WEI: u64 = 5_000_000_000_000_000;
+pub(crate) const FEE_WEI: u64 = 5_000_000_000_000_000;
 const FEED_DECIMALS: u8 = 8;
 
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
@@ -60,7 +60,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     }
     let narrator = Narrator { output, started };
     let inputs = if args.private { InputMode::Private } else { InputMode::Public };
-    let package = package(&args, inputs, &narrator)?;
+    let package = package(&args.model, &args.folder, args.slices, inputs, &narrator)?;
     let summary = super::runtime()?.block_on(on_chain(&args, package, &narrator))?;
     let seconds = started.elapsed().as_secs_f64();
     let line = format!("demo ok: class {} for request {} in {seconds:.1} s, {} gas", summary.class, summary.request, summary.gas);
@@ -70,27 +70,26 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
 }
 
 /// Says what happens, as it happens.
-struct Narrator<'a> {
-    output: &'a Output,
-    started: Instant,
+pub(crate) struct Narrator<'a> {
+    pub(crate) output: &'a Output,
+    pub(crate) started: Instant,
 }
 
 impl Narrator<'_> {
-    fn say(&self, line: impl std::fmt::Display) {
+    pub(crate) fn say(&self, line: impl std::fmt::Display) {
         self.output.line(&format!("[{:5.1} s] {line}", self.started.elapsed().as_secs_f64()));
     }
 }
 
 /// Compiles the model and makes dev keys, unless an earlier run did.
-fn package(args: &Args, inputs: InputMode, narrator: &Narrator<'_>) -> Result<Package, CliError> {
-    let name = args.model.file_name().map_or("model".into(), |n| n.to_string_lossy().into_owned());
-    let (model, samples) = (args.model.join("model.onnx"), args.model.join("samples.json"));
+pub(crate) fn package(model: &Path, place: &Path, slices: usize, inputs: InputMode, narrator: &Narrator<'_>) -> Result<Package, CliError> {
+    let name = model.file_name().map_or("model".into(), |n| n.to_string_lossy().into_owned());
+    let (model, samples) = (model.join("model.onnx"), model.join("samples.json"));
     let samples = zkslice_inputs::samples(&samples, &[], Pixels::default())?;
     let (graph, report) = compile(&model, Some(&samples), &Options::default()).map_err(|e| CliError::from(e).in_file(&model))?;
-    let folder = args.folder.join(if args.private { "package-private" } else { "package" });
-    fs::create_dir_all(&args.folder).map_err(|e| CliError::failed(format!("{}: {e}", args.folder.display())))?;
-    let options =
-        PackageOptions { name: format!("demo-{name}"), inputs, strategy: Strategy::Slices(args.slices), coverage_policy: Vec::new() };
+    let folder = place.join(if inputs == InputMode::Private { "package-private" } else { "package" });
+    fs::create_dir_all(place).map_err(|e| CliError::failed(format!("{}: {e}", place.display())))?;
+    let options = PackageOptions { name: format!("demo-{name}"), inputs, strategy: Strategy::Slices(slices), coverage_policy: Vec::new() };
     let report = serde_json::to_value(&report).map_err(|e| CliError::failed(e.to_string()))?;
     let package = [Package::replace(&folder, &graph, &options, report)?];
     let constraints: Vec<usize> = package[0].manifest().slices.iter().map(|s| s.constraints).collect();
@@ -218,20 +217,20 @@ async fn on_chain(args: &Args, package: Package, narrator: &Narrator<'_>) -> Res
 }
 
 /// Removes the traces of an earlier chain.
-fn forget(path: &Path) -> Result<(), CliError> {
+pub(crate) fn forget(path: &Path) -> Result<(), CliError> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(CliError::failed(format!("{}: {e}", path.display()))),
         _ => Ok(()),
     }
 }
 
-struct KeyFiles {
-    deployer: PathBuf,
-    relayer: PathBuf,
+pub(crate) struct KeyFiles {
+    pub(crate) deployer: PathBuf,
+    pub(crate) relayer: PathBuf,
 }
 
 impl KeyFiles {
-    fn write(folder: &Path) -> Result<Self, CliError> {
+    pub(crate) fn write(folder: &Path) -> Result<Self, CliError> {
         let files = Self { deployer: folder.join("deployer.key"), relayer: folder.join("relayer.key") };
         for (path, key) in [(&files.deployer, ANVIL_KEYS[0]), (&files.relayer, ANVIL_KEYS[1])] {
             write_secret(path, key.as_bytes())?;
@@ -257,8 +256,8 @@ fn relayer_config(folder: &Path, url: &str, deployment: &zkslice_chain::Deployme
 }
 
 /// A request that is on chain.
-struct Requested {
-    id: B256,
+pub(crate) struct Requested {
+    pub(crate) id: B256,
     request: zkslice_chain::bindings::Request,
     requester: Address,
     nonce: U256,
@@ -266,7 +265,7 @@ struct Requested {
 }
 
 /// Has the consumer request an inference.
-async fn request<P: alloy::providers::Provider>(
+pub(crate) async fn request<P: alloy::providers::Provider>(
     consumer: &DigitConsumer::DigitConsumerInstance<P>,
     package: &Package,
     inference: &mut Inference,
