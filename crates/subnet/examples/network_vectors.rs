@@ -101,13 +101,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         words_hash: keccak256(words(100).concat()),
     };
     let covered = coverage(7, 5);
+    let hashes = [work.words_hash, keccak256(work.commitments.concat())];
     let statement = json!({
         "model": word(40), "context": work.context, "owner": work.owner, "coverage": covered, "words": work.words,
-        "commitments": work.commitments, "hash": statement(word(40), covered, [work.context, work.owner], [work.words_hash, keccak256(work.commitments.concat())]),
+        "commitments": work.commitments, "hash": statement(word(40), covered, [work.context, work.owner], hashes),
     });
     let vectors = json!({ "statement": statement, "chainId": NETWORK.chain_id, "registry": NETWORK.registry, "signer": node.address(), "messages": messages });
     let path = std::path::Path::new(&folder).join("tests/solidity/fixtures/network.json");
     std::fs::create_dir_all(path.parent().ok_or("no folder")?)?;
     std::fs::write(path, serde_json::to_string_pretty(&vectors)? + "\n")?;
+    let path = std::path::Path::new(&folder).join("docs/openapi.json");
+    std::fs::create_dir_all(path.parent().ok_or("no folder")?)?;
+    std::fs::write(path, zkslice_subnet::gateway::openapi()?)?;
     Ok(())
 }

@@ -23,7 +23,7 @@ use crate::output::Output;
 /// Encode an input as a request carries it: words and their hash, or a fresh commitment whose opening is written to a folder.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  zkslice encode pkg --input input.json\n  zkslice encode private-pkg --input input.json --requester 0x… --openings openings/\n  zkslice encode pkg --input input.json --deadline 1800000000 --fee '0.001 ether'\n  cast send $CONSUMER \"ask(uint256[])\" \"$(zkslice encode pkg --input input.json --words)\" --rpc-url … --private-key …"
+    after_help = "Examples:\n  zkslice encode pkg --input input.json\n  zkslice encode private-pkg --input input.json --requester 0x… --openings openings/\n  zkslice encode pkg --input input.json --job > job.json\n  zkslice encode pkg --input input.json --deadline 1800000000 --fee '0.001 ether'\n  cast send $CONSUMER \"ask(uint256[])\" \"$(zkslice encode pkg --input input.json --words)\" --rpc-url … --private-key …"
 )]
 pub(crate) struct Args {
     /// The package.
@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Print the words of the public inputs only, as one argument of type `uint256[]` that cast takes.
     #[arg(long, conflicts_with = "deadline")]
     words: bool,
+    /// Print the job that a validator's `POST /v1/jobs` takes, as JSON.
+    #[arg(long, conflicts_with_all = ["deadline", "words"])]
+    job: bool,
     /// Also print calldata of `InferenceOracle.request`, open until this Unix time, or so many seconds from now: `+` and seconds.
     #[arg(long, value_parser = deadline)]
     deadline: Option<Deadline>,
@@ -73,6 +76,18 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
             return Err(CliError::input("--words: the model has no public input; its commitments are printed without --words"));
         }
         output.result(&json!({ "words": encoded.words.iter().map(word_hex).collect::<Vec<_>>() }), &[word_list(&encoded.words)]);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.job {
+        let words = |entry: &Value| entry.get("words").cloned();
+        let inputs: Option<Vec<Value>> = encoded.entries.iter().map(words).collect();
+        let refused = || {
+            CliError::input(
+                "--job: the model has a private input, which a network of others would see: prove it yourself, by `zkslice prove`",
+            )
+        };
+        let job = json!({ "model": B256::from(package.key_blob()?.model_digest()), "inputs": inputs.ok_or_else(refused)? });
+        output.result(&job, &[job.to_string()]);
         return Ok(ExitCode::SUCCESS);
     }
     let mut lines = encoded.lines;

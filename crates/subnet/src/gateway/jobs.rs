@@ -70,15 +70,6 @@ pub(super) struct SliceStatus {
     miner: Option<Address>,
 }
 
-/// A question what a job would cost.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct QuoteRequest {
-    /// Digest of the model with its keys.
-    #[schema(value_type = String)]
-    model: B256,
-}
-
 /// What a job costs and how long it takes, as things stand.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Quote {
@@ -94,9 +85,9 @@ pub(super) struct Quote {
 }
 
 /// Asks what a job would cost.
-#[utoipa::path(post, path = "/v1/quotes", tag = "jobs", request_body = QuoteRequest,
+#[utoipa::path(post, path = "/v1/quotes", tag = "jobs", request_body = JobRequest,
     responses((status = 200, body = Quote), (status = "4XX", body = Problem)))]
-pub(super) async fn quote(State(gateway): State<Gateway>, Body(asked): Body<QuoteRequest>) -> Result<Json<Quote>, Problem> {
+pub(super) async fn quote(State(gateway): State<Gateway>, Body(asked): Body<JobRequest>) -> Result<Json<Quote>, Problem> {
     let quote = gateway.validator.quote(asked.model)?;
     Ok(Json(Quote {
         slices: quote.slices,
