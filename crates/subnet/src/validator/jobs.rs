@@ -225,6 +225,8 @@ impl Validator {
             Ok(())
         });
         kept?;
+        // Whoever asks for the same next finds it.
+        self.store.keep(now, Vec::new()).await?;
         drop(submitting);
         self.execute(id, &model, context, words, deadline_ms).await?;
         Ok(id)
