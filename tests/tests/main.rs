@@ -18,6 +18,7 @@ mod deployments;
 mod first_proof;
 mod fuzz;
 mod https_rpc;
+mod network_kill;
 mod network_page;
 mod requests;
 mod scene;

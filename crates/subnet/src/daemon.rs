@@ -27,7 +27,9 @@ const POLL: Duration = Duration::from_secs(2);
 /// Bytes of miners' frames that a validator has at a time.
 const ROOM: usize = 64 << 20;
 /// How long a connection is left alone after it broke: doubled each time, up to the last.
-const AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(30)];
+const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
+/// Whoever was connected for so long begins anew.
+const LONG: Duration = Duration::from_secs(10);
 
 /// A validator that listens.
 #[derive(Debug)]
@@ -165,10 +167,11 @@ pub async fn work_for(miner: Arc<Miner>, employer: Employer, network: Network, n
             Ok(()) => tracing::info!(validator = %employer.url, "the connection has ended"),
             Err(error) => tracing::warn!(validator = %employer.url, %error, "no connection"),
         }
-        // Whoever was connected for a while begins anew.
-        again = if began.elapsed() > AGAIN[1] { AGAIN[0] } else { (again * 2).min(AGAIN[1]) };
+        again = if began.elapsed() > LONG { AGAIN[0] } else { (again * 2).min(AGAIN[1]) };
+        // Not all at once after a validator was away.
+        let jitter = again.mul_f64(f64::from(rand_core::RngCore::next_u32(&mut rand_core::OsRng)) / f64::from(u32::MAX));
         tokio::select! {
-            () = tokio::time::sleep(again) => {}
+            () = tokio::time::sleep(again / 2 + jitter / 2) => {}
             () = stop.cancelled() => return,
         }
     }

@@ -207,6 +207,11 @@ impl Miner {
         self.locked().queue.len()
     }
 
+    /// Hand-ins that have no receipt yet.
+    pub fn unanswered(&self) -> usize {
+        self.locked().unanswered.len()
+    }
+
     /// Validators that it is connected to.
     pub fn connected(&self) -> Vec<Address> {
         self.locked().links.keys().copied().collect()
@@ -318,7 +323,11 @@ impl Miner {
             Kind::Cancel => {
                 let Cancel { assignment } = Cancel::from_body(&body)?;
                 awaited.remove(&assignment);
-                self.locked().queue.remove(assignment);
+                let mut state = self.locked();
+                state.queue.remove(assignment);
+                if state.unanswered.get(&assignment).is_some_and(|(of, _)| *of == validator) {
+                    state.unanswered.remove(&assignment);
+                }
             }
             Kind::Ping | Kind::EpochRoot => {}
             other => return Err(WireError::NotDue(other).into()),

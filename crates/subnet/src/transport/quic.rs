@@ -8,12 +8,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, keccak256};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, Connection, Endpoint, IdleTimeout, Incoming as Knock, ServerConfig, TransportConfig, VarInt};
+use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming as Knock, ServerConfig, TransportConfig, VarInt};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, ring as provider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::io::AsyncWriteExt;
@@ -28,9 +28,9 @@ const ALPN: &[u8] = b"zkslice/1";
 /// Label of the keying material that both ends sign.
 const LABEL: &[u8] = b"EXPORTER-zkslice-session";
 /// A connection on which nothing comes for so long is gone.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(20);
 /// A miner shows so often that it is there.
-const ALIVE: Duration = Duration::from_secs(15);
+const ALIVE: Duration = Duration::from_secs(5);
 /// Streams that the other end may have open.
 const MOST_STREAMS: u32 = 128;
 /// Handshakes at a time.
@@ -113,7 +113,7 @@ impl Listener {
         let wrong = failed("the listener");
         let certified = rcgen::generate_simple_self_signed(vec!["zkslice".to_owned()]).map_err(|e| wrong(&e))?;
         let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
-        let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(provider::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|e| wrong(&e))?
             .with_no_client_auth()
@@ -122,8 +122,12 @@ impl Listener {
         tls.alpn_protocols = vec![ALPN.to_vec()];
         let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).map_err(|e| wrong(&e))?));
         config.transport_config(Arc::new(transport(1)?));
-        let endpoint = Endpoint::server(config, address)
-            .map_err(|e| LinkError::Transport { what: "the listener", reason: format!("{address} cannot be listened at: {e}") })?;
+        // The same after a restart: miners are told at once that their connections are gone (RFC 9000 section 10.3).
+        let secret = keccak256(identity.node.sign_hash(keccak256("zkslice/network/stateless-reset/v1"))?);
+        let reset_key = Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_slice()));
+        let taken = |e| LinkError::Transport { what: "the listener", reason: format!("{address} cannot be listened at: {e}") };
+        let socket = std::net::UdpSocket::bind(address).map_err(taken)?;
+        let endpoint = Endpoint::new(EndpointConfig::new(reset_key), Some(config), socket, Arc::new(quinn::TokioRuntime)).map_err(taken)?;
         let (ready, links) = mpsc::channel(MOST_READY);
         tokio::spawn(accept(endpoint.clone(), identity, Arc::new(RateLimiter::keyed(Quota::per_minute(knocks_per_minute))), room, ready));
         Ok(Self { endpoint, links })
@@ -217,7 +221,7 @@ impl Dialer {
     /// [`LinkError::Transport`] where no socket can be had.
     pub fn new(identity: Identity) -> Result<Self, LinkError> {
         let wrong = failed("the dialer");
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider::default_provider());
         let mut tls = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|e| wrong(&e))?

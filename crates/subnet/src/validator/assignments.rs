@@ -33,6 +33,8 @@ pub(crate) struct Given {
     pub(crate) state: AssignmentState,
     /// What its proof is bound to.
     pub(crate) context: B256,
+    /// Whether it was made before the validator's last start: nobody is debited for the time that it was away.
+    pub(crate) is_restored: bool,
     /// What came, and after how many milliseconds.
     pub(crate) proof: Option<(Words, u64)>,
 }
@@ -82,10 +84,16 @@ impl Validator {
                 }
                 Due::Missed(ticket) => {
                     if let Some(hash) = core.tickets.get(&ticket).copied() {
-                        core.end(turn, hash, AssignmentState::Missed, "nothing came in time");
+                        let was_away = core.given.get(&hash).is_some_and(|given| given.is_restored);
+                        let reason = if was_away { "the validator was away" } else { "nothing came in time" };
+                        core.end(turn, hash, AssignmentState::Missed, reason);
                         cancel(turn, core, hash);
                         core.untaken(turn, hash);
-                        core.held.push_back((turn.now + HELD_MS, hash));
+                        if was_away {
+                            core.forget(hash);
+                        } else {
+                            core.held.push_back((turn.now + HELD_MS, hash));
+                        }
                     }
                     if core.dispatch.missed(ticket, turn.now) && !core.held.is_empty() {
                         tracing::error!("more than half of the miners missed something: this validator was away, and debits nobody for it");
@@ -182,7 +190,7 @@ impl Validator {
         turn.change(Change::Event { job: id, kind: "assigned", slice: Some(slice) });
         let is_paid = assignment.price > 0;
         core.tickets.insert(ticket, hash);
-        core.given.insert(hash, Given { ticket, assignment, state: AssignmentState::Offered, context, proof: None });
+        core.given.insert(hash, Given { ticket, assignment, state: AssignmentState::Offered, context, is_restored: false, proof: None });
         turn.then(Then::Offer(Box::new(Offer { hash, miner, job: id, slice, context, is_paid, signed, _room: room })));
     }
 
@@ -301,10 +309,13 @@ impl Validator {
     async fn handed_in_before(&self, miner: Address, hash: B256, proof: Words) -> Result<(), PeerError> {
         let stored = self.store.assignment(hash).await?.filter(|stored| stored.new.miner == miner).ok_or(PeerError::Unknown(hash))?;
         if stored.state != AssignmentState::Missed {
-            for receipt in self.store.receipts_of(hash).await? {
-                let frame = frame(Kind::Receipt, &receipt)?;
-                self.turn(|_, turn| turn.then(Then::Send(miner, frame)));
+            let receipts = self.store.receipts_of(hash).await?;
+            let mut frames = receipts.iter().map(|receipt| frame(Kind::Receipt, receipt)).collect::<Result<Vec<_>, _>>()?;
+            if frames.is_empty() {
+                // It ended without fault of the miner's, who need not ask again.
+                frames.push((Cancel { assignment: hash }).to_frame()?);
             }
+            self.turn(|_, turn| frames.into_iter().for_each(|frame| turn.then(Then::Send(miner, frame))));
             return Ok(());
         }
         let signed = Signed::<Assignment>::from_bytes(&stored.new.message, &self.options.network, Some(self.address()))?;
@@ -320,6 +331,7 @@ impl Validator {
                 assignment,
                 state: AssignmentState::Missed,
                 context: stored.new.context,
+                is_restored: true,
                 proof: Some((proof, ms)),
             };
             core.given.insert(hash, given);

@@ -475,8 +475,14 @@ impl Validator {
                 Signed::<Assignment>::from_bytes(&stored.new.message, &self.options.network, Some(self.address()))?.message().clone();
             let (slice, is_accepted) = (stored.new.slice, stored.state == AssignmentState::Accepted);
             let proof = stored.hand_in.as_deref().and_then(|hand_in| read_words(hand_in.get(hand_in.len().saturating_sub(320)..)?));
-            let given =
-                |ticket, proof| Given { ticket, assignment: assignment.clone(), state: stored.state, context: stored.new.context, proof };
+            let given = |ticket, proof| Given {
+                ticket,
+                assignment: assignment.clone(),
+                state: stored.state,
+                context: stored.new.context,
+                is_restored: true,
+                proof,
+            };
             if let (AssignmentState::HandedIn, Some(words)) = (stored.state, proof) {
                 core.given.insert(hash, given(Ticket::NONE, Some((words, stored.ms.unwrap_or_default()))));
                 if let Some(entry) = job.slices.get_mut(usize::from(slice)) {
