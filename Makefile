@@ -100,6 +100,7 @@ bench: build  ## Figures of docs/benchmarks.md.
 deep: toolchain mutation  ## Long runs: forge with 100,000 cases, parsers with many more inputs, mutants.
 	FOUNDRY_PROFILE=deep script/forge test
 	ZKSLICE_BIN=$(CURDIR)/target/release/zkslice ZKSLICE_FUZZ_ITERATIONS=2000000 $(CARGO) test --locked --release --workspace --test end_to_end fuzz::
+	ZKSLICE_SIMULATION=20 $(CARGO) test --locked --release --workspace --test subnet simulation::cheating_earns_nothing
 
 mutation: toolchain tools  ## Fails for every mutant that the tests let live and docs/mutation.md does not explain; hours.
 	script/mutate.mjs

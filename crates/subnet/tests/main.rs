@@ -8,6 +8,7 @@ mod messages;
 mod network;
 mod receipts;
 mod score;
+mod simulation;
 mod support;
 mod transport;
 mod verification;

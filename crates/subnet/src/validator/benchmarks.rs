@@ -13,7 +13,6 @@ use super::jobs::OpenJob;
 use super::model::Model;
 use super::store::{Change, JobKind, NewJob};
 use crate::JobError;
-use crate::transport::random;
 
 /// How often idle miners are looked for.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -98,7 +97,7 @@ impl Validator {
     }
 
     async fn new_benchmark(&self, model: Arc<Model>, now: u64) -> Result<Stock, JobError> {
-        let id = random()?;
+        let id = self.random()?;
         let beacon = self.locked().epoch.beacon;
         let mut seed = keccak256("zkslice/network/benchmark-input/v1").to_vec();
         [beacon.as_slice(), self.address().as_slice(), id.as_slice()].iter().for_each(|part| seed.extend_from_slice(part));

@@ -16,7 +16,6 @@ use super::store::{Change, JobKind, Loaded, NewJob, StoredAssignment, StoredJob}
 use super::{Core, Then, Turn, Validator};
 use crate::messages::{Assignment, Receipt};
 use crate::receipts::Totals;
-use crate::transport::random;
 use crate::{JobError, Signed, ValidatorError};
 
 /// Bundles of one content that were given up before one is asked for anew.
@@ -193,7 +192,7 @@ impl Validator {
             let is_same = known.new.model == model.digest && known.new.context == context && known.new.inputs == inputs;
             return if is_same { Ok(known.new.id) } else { Err(JobError::Name(name.clone())) };
         }
-        let mut id = job_id(&model, context, &inputs, if context.is_zero() { random()? } else { B256::ZERO });
+        let mut id = job_id(&model, context, &inputs, if context.is_zero() { self.random()? } else { B256::ZERO });
         for tries in 1.. {
             match self.store.job(id).await? {
                 None => break,

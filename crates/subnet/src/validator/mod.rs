@@ -32,6 +32,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy::primitives::{Address, B256};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,8 +42,8 @@ use zkslice_slicer::Package;
 use crate::messages::Role;
 use crate::receipts::Totals;
 use crate::score::Parameters;
-use crate::transport::{Identity, Outbox};
-use crate::{Clock, Network, Node, StoreError, ValidatorError};
+use crate::transport::{Identity, Outbox, random};
+use crate::{Clock, LinkError, Network, Node, StoreError, ValidatorError};
 use assignments::{Given, Offer};
 use dispatch::{Dispatch, Settings, Ticket};
 use jobs::OpenJob;
@@ -91,6 +93,9 @@ pub struct Options {
     pub benchmark_units: u64,
     /// How long a job may take, where its caller does not say, in milliseconds.
     pub job_ms: u64,
+    /// What the ids of jobs and the values of benchmarks follow from, so that a simulation can be run again; the system's randomness in
+    /// earnest.
+    pub seed: Option<B256>,
 }
 
 impl Options {
@@ -109,6 +114,7 @@ impl Options {
             most_miners: 1_024,
             benchmark_units: 10_000,
             job_ms: 600_000,
+            seed: None,
         }
     }
 }
@@ -128,6 +134,7 @@ pub struct Validator {
     errands: mpsc::UnboundedSender<Errand>,
     work_room: Arc<Semaphore>,
     submitting: tokio::sync::Mutex<()>,
+    seeded: Option<Mutex<ChaCha20Rng>>,
     /// Jobs that are executed, or slices that are proven here, at a time.
     executions: Arc<Semaphore>,
     own_proofs: Arc<Semaphore>,
@@ -248,6 +255,7 @@ impl Validator {
             work_room: Arc::new(Semaphore::new(options.work_bytes)),
             executions: Arc::new(Semaphore::new(cores)),
             submitting: tokio::sync::Mutex::new(()),
+            seeded: options.seed.map(|seed| Mutex::new(ChaCha20Rng::from_seed(seed.0))),
             own_proofs: Arc::new(Semaphore::new(1)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -289,6 +297,14 @@ impl Validator {
         self.stop.cancelled().await;
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// 32 bytes that nobody knows before.
+    fn random(&self) -> Result<B256, LinkError> {
+        let Some(seeded) = &self.seeded else { return random() };
+        let mut bytes = B256::ZERO;
+        seeded.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes.as_mut_slice());
+        Ok(bytes)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

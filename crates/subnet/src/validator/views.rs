@@ -100,6 +100,11 @@ impl Validator {
         })
     }
 
+    /// Slices that wait for a miner.
+    pub fn waiting(&self) -> usize {
+        self.locked().dispatch.waiting()
+    }
+
     /// Digest, name and units of each model.
     pub fn model_infos(&self) -> Vec<(B256, String, Vec<u32>)> {
         let info =
