@@ -50,6 +50,7 @@ const leftOut = {
   "contracts/InferenceFeed.sol": "reads the oracle's feeds; no money is in it",
   "contracts/InferenceSubscription.sol": "spends its owner's funds only",
   "contracts/InferenceSubscriptionFactory.sol": "has no power over what it makes",
+  "contracts/WeightBoard.sol": "WeightBoard.invariant.t.sol holds it against a model of its own, WeightBoard.t.sol names each refusal",
   "contracts/consumers/": "bases for others' contracts, tested through the examples",
   "contracts/examples/": "examples",
   "contracts/testing/": "for tests",

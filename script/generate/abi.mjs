@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // contracts/abi/<Name>.json ({"abi", "bytecode"}) from forge's out/, and contracts/standard-input.json, from which explorers
-// verify sources.
+// verify sources; tests/solidity/fixtures/bittensor.json.
 //
 // A call can end with an error of any contract that is called on the way, so each ABI holds these too; and
 // ZksliceErrors.json holds every error of contracts/, for consumers, whose ABIs users make themselves.
@@ -10,11 +10,11 @@ import { put, root } from "./put.mjs";
 
 const DEPLOYABLE = [
   "ModelRegistry", "BundleVerifier", "BundleVerifier0x09", "InferenceOracle", "InferenceFeed", "InferenceSubscription",
-  "InferenceSubscriptionFactory", "DigitConsumer",
+  "InferenceSubscriptionFactory", "WeightBoard", "DigitConsumer",
 ];
 const INTERFACES = [
   "IModelRegistry", "IBundleVerifier", "IInferenceOracle", "IInferenceConsumer", "IInferenceFeed",
-  "IInferenceSubscription",
+  "IInferenceSubscription", "IWeightBoard",
 ];
 
 const artifact = (name, file = name) =>
@@ -27,6 +27,7 @@ const BEHIND = {
   IInferenceOracle: "InferenceOracle",
   IInferenceFeed: "InferenceFeed",
   IInferenceSubscription: "InferenceSubscription",
+  IWeightBoard: "WeightBoard",
   IInferenceConsumer: "InferenceConsumer",
 };
 
@@ -85,6 +86,11 @@ const everywhere = readdirSync(join(root, "contracts"), { recursive: true })
   .map((entry) => basename(entry, ".sol"))
   .filter((name) => existsSync(join(root, "out", `${name}.sol`, `${name}.json`))); // Not Run.sol: a type and its library.
 put("contracts/abi/ZksliceErrors.json", JSON.stringify({ abi: withErrors([], everywhere.flatMap(errorsOf)) }) + "\n");
+
+// What stands in for Bittensor's precompiles in Rust's tests, as code to be put at their addresses.
+const codeOf = (name) => artifact(name, "Bittensor").deployedBytecode.object;
+const standIns = { neuron: codeOf("BittensorNeuron"), reads: codeOf("BittensorReads") };
+put("tests/solidity/fixtures/bittensor.json", JSON.stringify(standIns) + "\n");
 
 // What explorers verify sources from: one standard JSON input with all that the deployable contracts import, and the
 // settings of foundry.toml. `script/check-standard-input.mjs` compiles it.

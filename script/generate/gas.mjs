@@ -96,7 +96,7 @@ const all = table(
     .map((c) => [c.label, number(c.gas), number(floorOf(c)), `${(100 * (c.gas / floorOf(c) - 1)).toFixed(1)} %`, number(repriced(c))]),
 );
 
-const CONTRACTS = ["BundleVerifier", "BundleVerifier0x09", "InferenceFeed", "InferenceOracle", "InferenceSubscription", "InferenceSubscriptionFactory", "ModelRegistry"];
+const CONTRACTS = ["BundleVerifier", "BundleVerifier0x09", "InferenceFeed", "InferenceOracle", "InferenceSubscription", "InferenceSubscriptionFactory", "ModelRegistry", "WeightBoard"];
 const sizes = table(
   ["contract", "bytes", "left of 24,576"],
   CONTRACTS.map((name) => {
