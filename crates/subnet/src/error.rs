@@ -327,6 +327,20 @@ pub enum ClientError {
     },
 }
 
+/// Why weights do not get on, beside what the subnet itself refuses, which is an alarm.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightError {
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] zkslice_chain::ChainError),
+    /// The file of what was committed to.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Randomness.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+}
+
 /// A configuration that cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {reason}", path.display())]

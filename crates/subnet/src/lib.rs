@@ -9,6 +9,7 @@
 //! work       what a slice needs to be proven elsewhere, and its check
 //! score      what a proof is worth
 //! receipts   what is owed for it, as totals that anyone adds up again
+//! weights    what miners earned, onto a chain: committed, then revealed
 //! validator  hands out, verifies every proof, signs what became of it
 //! gateway    the validator's HTTP API; client: whoever uses it
 //! config     files of validators and miners; daemon: both as they run
@@ -29,13 +30,14 @@ pub mod receipts;
 pub mod score;
 pub mod transport;
 pub mod validator;
+pub mod weights;
 pub mod wire;
 pub mod work;
 
 pub use clock::Clock;
 pub use error::{
     ClientError, ConfigError, DaemonError, HandshakeError, JobError, LedgerError, LinkError, MinerError, PeerError, SignatureError,
-    StoreError, ValidatorError, WireError,
+    StoreError, ValidatorError, WeightError, WireError,
 };
 pub use handshake::{Greeted, Handshake, Peer};
 pub use identity::{Network, Node, Signed};

@@ -12,5 +12,6 @@ mod simulation;
 mod support;
 mod transport;
 mod verification;
+mod weights;
 mod wire;
 mod work;

@@ -150,10 +150,11 @@ contract BittensorNeuron {
         _check(_rules.commitReveal || _isSlow(neuron), "SettingWeightsTooFast");
         bool isOwn = uids.length == 1 && uids[0] == uid;
         _check(isOwn || neuron.permit, "NeuronNoValidatorPermit");
-        bool[] memory seen = new bool[](65_536);
+        uint256[256] memory seen;
         for (uint256 i = 0; i < uids.length; ++i) {
-            _check(!seen[uids[i]], "DuplicateUids");
-            seen[uids[i]] = true;
+            uint256 bit = 1 << (uids[i] % 256);
+            _check(seen[uids[i] / 256] & bit == 0, "DuplicateUids");
+            seen[uids[i] / 256] |= bit;
         }
         uint256 largest = 0;
         for (uint256 i = 0; i < uids.length; ++i) {
