@@ -105,6 +105,13 @@ await served.send(undefined, feed);
 await served.expect("NoRound", "latestRoundData");
 // Its own.
 await oracle.expect("InputWordCountMismatch", "request", request, []);
+// Of a board's, whose names are Bittensor's.
+const board = new Contract("WeightBoard");
+const rules = {
+  netuid: 7, tempo: 19, minWeights: 0, maxWeight: 65535, commitReveal: true, revealPeriod: 1, rateLimit: 0, versionKey: 0,
+};
+await board.send(undefined, from, rules);
+await board.expect("NoWeightsCommitFound", "revealWeights", 7, [], [], [], 0);
 // Of a build at deployment on a chain that it is not for.
 await new Contract("BundleVerifier0x09").expect("AdditionIsAt0x06", undefined, registry.address, selector);
 await rpc("anvil_setChainId", 964);

@@ -463,6 +463,20 @@ contract WeightBoardTest is OnBoard {
         reveal(other, two(10, 30), 6);
     }
 
+    /// Whoever commits to several sets could choose among them once others are revealed; where the rate limit is an epoch, there is
+    /// one to reveal.
+    function test_ARateLimitOfAnEpochLeavesNoChoice() public {
+        IWeightBoard.Parameters memory rule = rules();
+        rule.rateLimit = TEMPO + 1;
+        start(rule, 2);
+        commit(validator, two(10, 30), 5);
+        vm.roll(firstBlockOf(11) - 1);
+        bytes32 another = board.commitHashOf(validator, two(2, 3), two(30, 10), one(6), VERSION);
+        vm.expectPartialRevert(IWeightBoard.CommittingWeightsTooFast.selector);
+        vm.prank(validator);
+        board.commitWeights(NETUID, another);
+    }
+
     /// Moving an element from one list to the next gives another hash.
     function test_ListsAreNotReadAsOne() public view {
         uint16[] memory none = new uint16[](0);

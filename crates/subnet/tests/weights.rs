@@ -608,6 +608,26 @@ async fn the_rate_limit_is_never_hit() {
     }
 }
 
+/// A tempo that is not the subnet's shows by name.
+#[tokio::test]
+async fn a_wrong_tempo_is_noticed() {
+    let world = World::bittensor(rules(), &miners(1)).await;
+    for (tempo, after, found) in [
+        (9, 10, [&[Step::Became(State::Revealable)][..], &alarm("RevealTooEarly")].concat()),
+        (39, 40, [&[Step::Became(State::Revealable), Step::Became(State::Computed)][..], &committed()].concat()),
+    ] {
+        let place = Place::Precompiles { tempo };
+        let path = world.folder.path().join(format!("{tempo}.json"));
+        let mut setter = WeightSetter::open(world.chain.clone(), signer(0), Options { path, place, ..world.options() }).unwrap();
+        setter.compute(1, vec![(miner(0), 1)]).unwrap();
+        let next = first_block(epoch_of(world.head().await + 1).next_multiple_of(2) + 2);
+        world.mine_to(next).await;
+        assert_eq!(world.drive(&mut setter).await, committed());
+        world.mine_to(next + after + 1).await;
+        assert_eq!(world.drive(&mut setter).await, found, "{tempo}");
+    }
+}
+
 // ------------------------------------------------------------------------------------------------------ kills
 
 /// Killed, which is to be opened again from its file, at each point from the weights' computing to their reveal, and left alone for some

@@ -131,7 +131,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// With enough gas for 256 weights in either place: a board takes 1.2 million for that, Bittensor counted 4.7 million in its earlier
+    /// With enough gas for 256 weights in either place: a board takes 1.3 million for that, Bittensor counted 4.7 million in its earlier
     /// versions and less since.
     pub const fn new(path: PathBuf, place: Place, netuid: u16) -> Self {
         Self { path, place, netuid, max_fee_per_gas: None, commit_gas: 500_000, weights_gas: 8_000_000 }
