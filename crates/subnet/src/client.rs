@@ -6,10 +6,11 @@ use alloy::primitives::B256;
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 use zkslice_chain::http_client;
 use zkslice_formats::{Word, hex0x};
-use zkslice_prover::{Bundle, BundleSource, Job, JobInput, ProverError};
+use zkslice_prover::{Bound, Bundle, BundleSource, Job, JobInput, ProverError};
 
 use crate::ClientError;
 
@@ -17,6 +18,10 @@ use crate::ClientError;
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long to wait where the validator says nothing about it.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The longest that it is left alone, whatever it says.
+const MOST_PAUSE: Duration = Duration::from_secs(30);
+/// After so long without an answer it is not asked any more.
+const MOST_PATIENCE: Duration = Duration::from_secs(1_200);
 /// Bytes of an answer.
 const MOST_ANSWER: usize = 64 << 20;
 
@@ -109,9 +114,13 @@ impl NetworkProver {
         self.client.request(method, join(&self.url, path)).bearer_auth(self.key.0.as_str())
     }
 
-    /// Sends a request until it is answered: who is asked for too much, or restarts, is asked again.
+    /// Sends a request until it is answered: who is asked for too much, or restarts, is asked again, but not for ever.
     async fn ask(&self, request: impl Fn() -> RequestBuilder) -> Result<Vec<u8>, ClientError> {
+        let began = Instant::now();
         loop {
+            if began.elapsed() > MOST_PATIENCE {
+                return Err(ClientError::Away(self.shown.clone()));
+            }
             let Ok(answer) = request().send().await else {
                 tokio::time::sleep(PAUSE).await;
                 continue;
@@ -119,13 +128,16 @@ impl NetworkProver {
             let status = answer.status();
             let after = answer.headers().get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             let bytes = match read(answer, &self.shown).await {
-                Err(ClientError::Away(_)) => continue,
+                Err(ClientError::Away(_)) => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
                 other => other?,
             };
             match status {
                 StatusCode::OK | StatusCode::ACCEPTED => return Ok(bytes),
                 StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                    tokio::time::sleep(after.map_or(PAUSE, Duration::from_secs)).await;
+                    tokio::time::sleep(after.map_or(PAUSE, Duration::from_secs).clamp(PAUSE, MOST_PAUSE)).await;
                 }
                 _ => {
                     let detail = serde_json::from_slice::<Problem>(&bytes).map_or_else(|_| status.to_string(), |problem| problem.detail);
@@ -184,7 +196,12 @@ impl BundleSource for NetworkProver {
         wanted.is_done = true;
         let bundle = Bundle::from_json(&bundle.map_err(task)?).map_err(|error| malformed(&error.to_string()))?;
         // Of another job it would be refused on chain, for gas.
-        if bundle.model != job.model || bundle.context != job.context {
+        let mut tensors = bundle.tensors.iter().flatten();
+        let is_shown = |input: &JobInput| match input {
+            JobInput::Words(words) => tensors.any(|tensor| matches!(tensor, Bound::Words(shown) if shown == words)),
+            JobInput::Commitment(_) => false,
+        };
+        if (bundle.model, bundle.context, bundle.owner) != (job.model, job.context, job.owner) || !job.inputs.iter().all(is_shown) {
             return Err(malformed("its bundle is of another job"));
         }
         Ok(bundle)

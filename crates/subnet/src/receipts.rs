@@ -110,7 +110,9 @@ impl Totals {
         receipt: &Receipt,
     ) -> Result<(), ReceiptError> {
         let verdict = Verdict::from_u8(receipt.verdict).ok_or(ReceiptError::Verdict(receipt.verdict))?;
-        let proof_hash = handed_in.filter(|_| verdict != Verdict::Missed).unwrap_or_default();
+        // A proof may have been on its way when another's came first.
+        let is_unseen = verdict == Verdict::Missed || verdict == Verdict::Superseded && receipt.proofHash.is_zero();
+        let proof_hash = handed_in.filter(|_| !is_unseen).unwrap_or_default();
         let expected = self.receipt(parameters, assignment, hash, Outcome { verdict, proof_hash, ms: u64::from(receipt.ms) });
         let limit = parameters.deadline_ms(assignment.units).min(assignment.deadlineMs.saturating_sub(assignment.issuedMs));
         let has_proof = matches!(verdict, Verdict::Valid | Verdict::Invalid | Verdict::Late);
