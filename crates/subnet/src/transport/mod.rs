@@ -31,6 +31,8 @@ const READ: Duration = Duration::from_secs(20);
 const MOST_UNREAD: usize = 4_096;
 /// Frames that were read and that nobody has looked at yet; beyond, no more are read.
 const MOST_READ: usize = 64;
+/// Bytes of frames of one miner that a validator has at a time, so that one who sends slowly keeps none of the others' room.
+const OF_MINER: usize = 1 << 16;
 
 /// Who a node is on its links.
 #[derive(Clone, Debug)]
@@ -53,7 +55,14 @@ pub struct Frame {
     /// Its body.
     pub body: Vec<u8>,
     /// Its share of the link's room, until it is dropped.
-    pub room: Option<OwnedSemaphorePermit>,
+    pub room: Option<Room>,
+}
+
+/// A frame's bytes in the room of its link, and in that of all links.
+#[derive(Debug)]
+pub struct Room {
+    _of_link: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -126,7 +135,8 @@ struct Ends {
 struct Incoming {
     frames: mpsc::Sender<Frame>,
     due: &'static [Kind],
-    room: Arc<Semaphore>,
+    /// Bytes that this link may have here, and all together.
+    rooms: [Arc<Semaphore>; 2],
 }
 
 impl Link {
@@ -135,7 +145,9 @@ impl Link {
         let (messages, outgoing) = mpsc::channel(MOST_UNREAD);
         let (frames, inbox) = mpsc::channel(MOST_READ);
         let closed = CancellationToken::new();
-        let incoming = Incoming { frames, due: due(own), room };
+        // Whoever mines has chosen its validators.
+        let of_link = if own == Role::Validator { OF_MINER } else { Semaphore::MAX_PERMITS };
+        let incoming = Incoming { frames, due: due(own), rooms: [Arc::new(Semaphore::new(of_link)), room] };
         (Self { peer, ip, outbox: Outbox { messages, closed: closed.clone() }, inbox }, Ends { outgoing, incoming, closed })
     }
 }
@@ -149,7 +161,11 @@ const fn due(own: Role) -> &'static [Kind] {
 }
 
 /// Reads a frame; none where the bytes end before one begins.
-async fn read_frame(from: &mut (impl AsyncRead + Unpin), due: &[Kind], room: Option<&Arc<Semaphore>>) -> Result<Option<Frame>, LinkError> {
+async fn read_frame(
+    from: &mut (impl AsyncRead + Unpin),
+    due: &[Kind],
+    rooms: Option<&[Arc<Semaphore>; 2]>,
+) -> Result<Option<Frame>, LinkError> {
     let mut header = [0; HEADER];
     let first = from.read(&mut header).await?;
     if first == 0 {
@@ -158,9 +174,14 @@ async fn read_frame(from: &mut (impl AsyncRead + Unpin), due: &[Kind], room: Opt
     let rest = async {
         from.read_exact(&mut header[first..]).await?;
         let Header { kind, length } = Header::read(&header, due)?;
-        let room = match room {
-            // Lengths are far below 2^32: their kinds have caps.
-            Some(room) => Some(Arc::clone(room).acquire_many_owned(length.max(1) as u32).await.map_err(|_| LinkError::Closed)?),
+        let room = match rooms {
+            Some([of_link, of_all]) => {
+                // Lengths are far below 2^32: their kinds have caps.
+                let acquire = async |room: &Arc<Semaphore>| {
+                    Arc::clone(room).acquire_many_owned(length.max(1) as u32).await.map_err(|_| LinkError::Closed)
+                };
+                Some(Room { _of_link: acquire(of_link).await?, _of_all: acquire(of_all).await? })
+            }
             None => None,
         };
         let mut body = vec![0; length];
@@ -172,7 +193,7 @@ async fn read_frame(from: &mut (impl AsyncRead + Unpin), due: &[Kind], room: Opt
 
 /// Reads frames until there are no more.
 async fn read_frames(mut from: impl AsyncRead + Unpin, incoming: &Incoming) -> Result<(), LinkError> {
-    while let Some(frame) = read_frame(&mut from, incoming.due, Some(&incoming.room)).await? {
+    while let Some(frame) = read_frame(&mut from, incoming.due, Some(&incoming.rooms)).await? {
         incoming.frames.send(frame).await.map_err(|_| LinkError::Closed)?;
     }
     Ok(())

@@ -33,6 +33,10 @@ const IDLE: Duration = Duration::from_secs(20);
 const ALIVE: Duration = Duration::from_secs(5);
 /// Streams that the other end may have open.
 const MOST_STREAMS: u32 = 128;
+/// Bytes that a miner may have on the way of one stream, and of all: frames that nobody has looked at yet wait at the sender.
+const FROM_MINERS: [u32; 2] = [1 << 16, 1 << 18];
+/// The same of a validator, which sends work.
+const FROM_VALIDATORS: [u32; 2] = [1 << 21, 1 << 24];
 /// Handshakes at a time.
 const MOST_HANDSHAKES: usize = 256;
 /// Connections that are known and not yet taken.
@@ -87,11 +91,13 @@ fn failed(what: &'static str) -> impl Fn(&dyn std::fmt::Display) -> LinkError {
     move |error| LinkError::Transport { what, reason: error.to_string() }
 }
 
-fn transport(opens: u32) -> Result<TransportConfig, LinkError> {
+fn transport(opens: u32, [of_stream, of_all]: [u32; 2]) -> Result<TransportConfig, LinkError> {
     let mut config = TransportConfig::default();
     let idle = IdleTimeout::try_from(IDLE).map_err(|e| failed("idle timeout")(&e))?;
     config
         .max_idle_timeout(Some(idle))
+        .stream_receive_window(VarInt::from_u32(of_stream))
+        .receive_window(VarInt::from_u32(of_all))
         .max_concurrent_bidi_streams(VarInt::from_u32(opens))
         .max_concurrent_uni_streams(VarInt::from_u32(MOST_STREAMS));
     Ok(config)
@@ -121,7 +127,7 @@ impl Listener {
             .map_err(|e| wrong(&e))?;
         tls.alpn_protocols = vec![ALPN.to_vec()];
         let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).map_err(|e| wrong(&e))?));
-        config.transport_config(Arc::new(transport(1)?));
+        config.transport_config(Arc::new(transport(1, FROM_MINERS)?));
         // The same after a restart: miners are told at once that their connections are gone (RFC 9000 section 10.3).
         let secret = keccak256(identity.node.sign_hash(keccak256("zkslice/network/stateless-reset/v1"))?);
         let reset_key = Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_slice()));
@@ -153,6 +159,14 @@ impl Drop for Listener {
     }
 }
 
+/// Whom an address is counted as: whoever has one of IPv6 has 2^64 of them.
+pub(crate) fn counted(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+    }
+}
+
 async fn accept(
     endpoint: Endpoint,
     identity: Identity,
@@ -172,7 +186,7 @@ async fn accept(
             knocks.retain_recent();
         }
         let permit = Arc::clone(&at_once).try_acquire_owned();
-        let (Ok(()), Ok(permit)) = (knocks.check_key(&ip), permit) else {
+        let (Ok(()), Ok(permit)) = (knocks.check_key(&counted(ip)), permit) else {
             knock.refuse();
             continue;
         };
@@ -230,7 +244,7 @@ impl Dialer {
             .with_no_client_auth();
         tls.alpn_protocols = vec![ALPN.to_vec()];
         let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).map_err(|e| wrong(&e))?));
-        let mut transport = transport(0)?;
+        let mut transport = transport(0, FROM_VALIDATORS)?;
         transport.keep_alive_interval(Some(ALIVE));
         config.transport_config(Arc::new(transport));
         // Both families where the machine has both.

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy::primitives::{Address, B256, keccak256};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
@@ -18,6 +19,9 @@ use crate::messages::Role;
 use crate::wire::Kind;
 use crate::{LinkError, Node, Peer};
 
+/// Each end shows so often that it is there, and a connection on which nothing comes for so long is gone.
+const ALIVE: Duration = Duration::from_secs(15);
+const IDLE: Duration = Duration::from_secs(60);
 /// Bytes of a signature.
 const SIGNATURE: usize = 65;
 /// The most that a miner sends in one message: the largest kind that it may send, with room to spare.
@@ -28,6 +32,8 @@ const MOST_FROM_VALIDATORS: usize = (64 << 20) + (1 << 12);
 /// Bytes of messages, whatever makes the WebSocket.
 trait Bytes: Sized {
     fn new(bytes: Vec<u8>) -> Self;
+    /// One that the other end's library answers.
+    fn ping() -> Self;
     /// None for what is no binary message.
     fn bytes(self) -> Option<Vec<u8>>;
     /// Whether it is answered by the library.
@@ -37,6 +43,10 @@ trait Bytes: Sized {
 impl Bytes for ClientMessage {
     fn new(bytes: Vec<u8>) -> Self {
         Self::Binary(bytes.into())
+    }
+
+    fn ping() -> Self {
+        Self::Ping(Vec::new().into())
     }
 
     fn bytes(self) -> Option<Vec<u8>> {
@@ -51,6 +61,10 @@ impl Bytes for ClientMessage {
 impl Bytes for axum::extract::ws::Message {
     fn new(bytes: Vec<u8>) -> Self {
         Self::Binary(bytes.into())
+    }
+
+    fn ping() -> Self {
+        Self::Ping(Vec::new().into())
     }
 
     fn bytes(self) -> Option<Vec<u8>> {
@@ -86,7 +100,7 @@ where
     M: Bytes,
     E: std::fmt::Display,
 {
-    while let Some(message) = stream.next().await {
+    while let Some(message) = timeout(IDLE, stream.next()).await.map_err(|_| LinkError::Slow)? {
         let message = message.map_err(|e| failed(&e))?;
         if !message.is_control() {
             return Ok(message.bytes());
@@ -193,14 +207,21 @@ where
     E: std::fmt::Display,
 {
     let mut number = 0;
-    while let Some(Message { mut bytes, written, .. }) = outgoing.recv().await {
+    loop {
+        let message = match timeout(ALIVE, outgoing.recv()).await {
+            Ok(message) => message,
+            Err(_) => {
+                timeout(WRITE, sink.send(M::ping())).await.map_err(|_| LinkError::Slow)?.map_err(|e| failed(&e))?;
+                continue;
+            }
+        };
+        let Some(Message { mut bytes, written, .. }) = message else { return Ok(()) };
         let signature = node.sign_hash(seal(session, role, number, &bytes))?;
         bytes.extend_from_slice(&signature);
         number += 1;
         timeout(WRITE, sink.send(M::new(bytes))).await.map_err(|_| LinkError::Slow)?.map_err(|e| failed(&e))?;
         written.map(|written| written.send(()));
     }
-    Ok(())
 }
 
 async fn read<S, M, E>(mut stream: S, incoming: &Incoming, from: Address, speaker: Role, session: B256) -> Result<(), LinkError>
