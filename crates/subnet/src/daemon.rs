@@ -61,7 +61,8 @@ impl Running {
         let quic = listener.address()?;
         let http = TcpListener::bind(config.http).await.map_err(|error| DaemonError::Listen(config.http, error.to_string()))?;
         let at = http.local_addr().map_err(|error| DaemonError::Listen(config.http, error.to_string()))?;
-        let settings = Settings { quic_port: Some(quic.port()), ..Settings::new(keys, room) };
+        let handshakes_per_minute = config.handshakes_per_minute;
+        let settings = Settings { quic_port: Some(quic.port()), handshakes_per_minute, ..Settings::new(keys, room) };
         let router = gateway::serve(Arc::clone(&validator), settings).into_make_service_with_connect_info::<SocketAddr>();
         let stopped = stop.clone();
         tokio::spawn(async move {

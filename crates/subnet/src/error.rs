@@ -212,6 +212,9 @@ pub enum JobError {
     /// Too much is open.
     #[error("the validator has as many open slices as it takes: ask again later")]
     Full,
+    /// The caller has too much open.
+    #[error("you have {0} open jobs, as many as a caller may have: ask again when one is over")]
+    Many(usize),
     /// No job of that id.
     #[error("there is no job {0}")]
     Unknown(B256),

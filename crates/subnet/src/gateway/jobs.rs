@@ -151,6 +151,7 @@ pub(super) async fn cancel(State(gateway): State<Gateway>, Caller(caller): Calle
 pub(super) async fn bundle(State(gateway): State<Gateway>, Caller(caller): Caller, At(id): At<String>) -> Result<Response, Problem> {
     let id = word(&id)?;
     gateway.validator.view(id, &caller).await?;
+    let _waiting = gateway.waits(caller)?;
     let bundle = gateway.validator.bundle_of(id).await?;
     let json = bundle.to_json().map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
@@ -173,19 +174,20 @@ pub(super) async fn events(
     gateway.validator.view(id, &caller).await?;
     let wrong = |_| Problem::new(StatusCode::BAD_REQUEST, "Last-Event-ID is not a number");
     let last: u64 = text(&headers, "last-event-id")?.map(str::parse).transpose().map_err(wrong)?.unwrap_or_default();
-    let begin = (gateway, last, Vec::new().into_iter(), false);
-    let stream = futures_util::stream::unfold(begin, move |(gateway, mut last, mut ready, mut is_over)| async move {
+    let waiting = gateway.waits(caller)?;
+    let begin = ((gateway, waiting), last, Vec::new().into_iter(), false);
+    let stream = futures_util::stream::unfold(begin, move |(of, mut last, mut ready, mut is_over)| async move {
         loop {
             if let Some(next) = ready.next() {
                 let next: WatchedEvent = next;
                 last = next.id;
                 let sent = Event::default().id(next.id.to_string()).event(next.kind.clone()).data(event(&next).to_string());
-                return Some((Ok(sent), (gateway, last, ready, is_over)));
+                return Some((Ok(sent), (of, last, ready, is_over)));
             }
             if is_over {
                 return None;
             }
-            let (events, over) = gateway.validator.events_after(id, last, MOST_EVENTS).await.ok()?;
+            let (events, over) = of.0.validator.events_after(id, last, MOST_EVENTS).await.ok()?;
             (ready, is_over) = (events.into_iter(), over);
         }
     });
@@ -203,7 +205,9 @@ pub(super) async fn watch(
 ) -> Result<Response, Problem> {
     let id = word(&id)?;
     gateway.validator.view(id, &caller).await?;
-    Ok(socket.max_message_size(1 << 10).on_upgrade(async move |mut socket: WebSocket| {
+    let waiting = gateway.waits(caller)?;
+    Ok(socket.max_message_size(1 << 10).max_frame_size(1 << 10).on_upgrade(async move |mut socket: WebSocket| {
+        let _waiting = waiting;
         let mut last = 0;
         loop {
             let next = tokio::select! {

@@ -5,10 +5,10 @@
 mod jobs;
 mod network;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alloy::primitives::B256;
@@ -26,13 +26,20 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::transport::quic::counted;
 use crate::validator::Validator;
 use crate::{JobError, StoreError};
 
 /// Bytes of a request's body.
 const MOST_BODY: usize = 8 << 20;
+/// Bytes of a request's body from those who show no key.
+const MOST_QUESTION: usize = 1 << 10;
 /// Addresses whose requests are counted; beyond, those that have been quiet are forgotten.
 const MOST_COUNTED: usize = 1 << 16;
+/// Handshakes of miners at a time.
+const MOST_HANDSHAKES: usize = 256;
+/// Requests of a caller's that wait for something at a time.
+const MOST_WAITING: usize = 256;
 
 /// What an operator sets.
 #[derive(Clone, Debug)]
@@ -43,6 +50,8 @@ pub struct Settings {
     pub jobs_per_second: NonZeroU32,
     /// Requests that an address may send in a second, of whatever kind.
     pub requests_per_second: NonZeroU32,
+    /// How often an address may knock in a minute to mine.
+    pub handshakes_per_minute: NonZeroU32,
     /// Bytes of miners' frames that may be here at a time.
     pub room: Arc<Semaphore>,
     /// Port that the validator listens for QUIC at.
@@ -54,7 +63,8 @@ impl Settings {
     pub fn new(keys: impl IntoIterator<Item = (String, String)>, room: Arc<Semaphore>) -> Self {
         let callers = keys.into_iter().map(|(name, key)| (Sha256::digest(key.as_bytes()).into(), name)).collect();
         let [jobs_per_second, requests_per_second] = [NonZeroU32::MIN.saturating_add(9), NonZeroU32::MIN.saturating_add(99)];
-        Self { callers, jobs_per_second, requests_per_second, room, quic_port: None }
+        let handshakes_per_minute = NonZeroU32::MIN.saturating_add(59);
+        Self { callers, jobs_per_second, requests_per_second, handshakes_per_minute, room, quic_port: None }
     }
 }
 
@@ -64,6 +74,39 @@ struct Gateway {
     settings: Arc<Settings>,
     of_callers: Arc<DefaultKeyedRateLimiter<String>>,
     of_addresses: Arc<DefaultKeyedRateLimiter<IpAddr>>,
+    knocks: Arc<DefaultKeyedRateLimiter<IpAddr>>,
+    handshakes: Arc<Semaphore>,
+    /// Requests of each caller that wait for something.
+    waiting: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+/// A request that waits for something: one of a caller's, until it is dropped.
+struct Waiting(Arc<Mutex<HashMap<String, usize>>>, String);
+
+impl Gateway {
+    /// A caller waits for what happens to a job.
+    fn waits(&self, caller: String) -> Result<Waiting, Problem> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = waiting.entry(caller.clone()).or_default();
+        if *count >= MOST_WAITING {
+            return Err(Problem::later(StatusCode::TOO_MANY_REQUESTS, "you wait for too much at a time", 1));
+        }
+        *count += 1;
+        drop(waiting);
+        Ok(Waiting(Arc::clone(&self.waiting), caller))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = waiting.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                waiting.remove(&self.1);
+            }
+        }
+    }
 }
 
 /// An error, as RFC 9457 has it.
@@ -120,6 +163,7 @@ impl From<JobError> for Problem {
             JobError::Prover(_) | JobError::Owner | JobError::Deadline { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error),
             JobError::Name(_) => Self::new(StatusCode::CONFLICT, error),
             JobError::Over { .. } => Self::new(StatusCode::GONE, error),
+            JobError::Many(_) => Self::later(StatusCode::TOO_MANY_REQUESTS, error, 1),
             JobError::Full => Self::later(StatusCode::SERVICE_UNAVAILABLE, error, 5),
             JobError::Store(error) => error.into(),
             JobError::Bundle(_) | JobError::Link(_) | JobError::Stopped => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error),
@@ -177,10 +221,12 @@ impl FromRequestParts<Gateway> for Caller {
 async fn limited(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
     let ip = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().to_canonical());
     if let Some(ip) = ip {
-        if gateway.of_addresses.len() > MOST_COUNTED {
-            gateway.of_addresses.retain_recent();
+        for counts in [&gateway.of_addresses, &gateway.knocks] {
+            if counts.len() > MOST_COUNTED {
+                counts.retain_recent();
+            }
         }
-        if gateway.of_addresses.check_key(&ip).is_err() {
+        if gateway.of_addresses.check_key(&counted(ip)).is_err() {
             return Problem::later(StatusCode::TOO_MANY_REQUESTS, "your address sends too many requests", 1).into_response();
         }
     }
@@ -203,7 +249,7 @@ struct Api;
 
 fn router() -> OpenApiRouter<Gateway> {
     OpenApiRouter::with_openapi(Api::openapi())
-        .routes(routes!(jobs::quote))
+        .merge(OpenApiRouter::new().routes(routes!(jobs::quote)).layer(DefaultBodyLimit::max(MOST_QUESTION)))
         .routes(routes!(jobs::submit))
         .routes(routes!(jobs::status, jobs::cancel))
         .routes(routes!(jobs::events))
@@ -233,6 +279,9 @@ pub fn serve(validator: Arc<Validator>, settings: Settings) -> axum::Router {
     let gateway = Gateway {
         of_callers: Arc::new(RateLimiter::keyed(Quota::per_second(settings.jobs_per_second))),
         of_addresses: Arc::new(RateLimiter::keyed(Quota::per_second(settings.requests_per_second))),
+        knocks: Arc::new(RateLimiter::keyed(Quota::per_minute(settings.handshakes_per_minute))),
+        handshakes: Arc::new(Semaphore::new(MOST_HANDSHAKES)),
+        waiting: Arc::default(),
         validator,
         settings: Arc::new(settings),
     };

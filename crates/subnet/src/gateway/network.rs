@@ -13,7 +13,7 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{At, Gateway, Problem, word};
+use super::{At, Gateway, Problem, counted, word};
 use crate::transport::websocket;
 
 /// Lost assignments that are listed of a miner.
@@ -216,19 +216,28 @@ pub(super) async fn epoch(State(gateway): State<Gateway>, At(epoch): At<u64>) ->
 }
 
 /// The door for miners that cannot come by QUIC: one WebSocket.
-#[utoipa::path(get, path = "/v1/network", tag = "network", responses((status = 101, description = "A WebSocket")))]
+#[utoipa::path(get, path = "/v1/network", tag = "network", responses((status = 101, description = "A WebSocket"), (status = "4XX", body = Problem)))]
 pub(super) async fn join(
     State(gateway): State<Gateway>,
     address: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
     socket: WebSocketUpgrade,
-) -> Response {
+) -> Result<Response, Problem> {
     let ip = address.map(|axum::Extension(ConnectInfo(address))| address.ip().to_canonical());
-    socket.max_message_size(websocket::most_from_miners()).on_upgrade(async move |socket| {
+    // Before anything of theirs is verified, as by QUIC.
+    if ip.is_some_and(|ip| gateway.knocks.check_key(&counted(ip)).is_err()) {
+        return Err(Problem::later(StatusCode::TOO_MANY_REQUESTS, "your address knocks too often", 10));
+    }
+    let permit = Arc::clone(&gateway.handshakes).try_acquire_owned();
+    let permit = permit.map_err(|_| Problem::later(StatusCode::SERVICE_UNAVAILABLE, "too many knock at a time", 5))?;
+    // A frame's length is held against its limit before there is room made for it.
+    let most = websocket::most_from_miners();
+    Ok(socket.max_message_size(most).max_frame_size(most).on_upgrade(async move |socket| {
         match websocket::accept(socket, &gateway.validator.identity(), ip, Arc::clone(&gateway.settings.room)).await {
             Ok(link) => gateway.validator.connect(link),
             Err(error) => tracing::debug!(%error, "not let in"),
         }
-    })
+        drop(permit);
+    }))
 }
 
 /// Whether the process is there.
