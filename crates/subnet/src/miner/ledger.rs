@@ -1,7 +1,7 @@
 //! Receipts that a miner has: a line of JSON for each. The newest of a validator says everything that it owes; two that contradict each other
 //! show that it lied.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,11 @@ use crate::messages::{Assignment, Receipt, Verdict};
 use crate::receipts::{Totals, contradict};
 use crate::score::Parameters;
 use crate::{LedgerError, Network, Signed};
+
+/// Receipts of a validator that are remembered by number: those that come again are told from those that contradict.
+const MOST_REMEMBERED: usize = 1 << 14;
+/// Receipts of a validator that contradict others, of which one is enough.
+const MOST_CONTRADICTIONS: u32 = 16;
 
 /// What a miner knows of an assignment when its receipt comes.
 #[derive(Clone, Debug)]
@@ -51,8 +56,13 @@ pub struct Account {
 pub struct Ledger {
     path: PathBuf,
     file: File,
+    /// Bytes of whole lines.
+    length: u64,
     network: Network,
     newest: HashMap<Address, Receipt>,
+    /// The last receipts of each validator, by number.
+    seen: HashMap<Address, BTreeMap<u64, B256>>,
+    contradictions: HashMap<Address, u32>,
     accounts: HashMap<Address, Account>,
 }
 
@@ -70,7 +80,16 @@ impl Ledger {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
         file.set_len(whole as u64).map_err(io)?;
-        let mut ledger = Self { path: path.to_owned(), file, network, newest: HashMap::new(), accounts: HashMap::new() };
+        let mut ledger = Self {
+            path: path.to_owned(),
+            file,
+            length: whole as u64,
+            network,
+            newest: HashMap::new(),
+            seen: HashMap::new(),
+            contradictions: HashMap::new(),
+            accounts: HashMap::new(),
+        };
         for (number, line) in text[..whole].lines().enumerate() {
             let wrong = || LedgerError::Line { path: path.to_owned(), line: number + 1 };
             let line: Line = serde_json::from_str(line).map_err(|_| wrong())?;
@@ -93,7 +112,8 @@ impl Ledger {
         accounts
     }
 
-    /// Takes a receipt of a validator, and says what is wrong with it: it is kept in either case, for whoever has to judge it.
+    /// Takes a receipt of a validator, and says what is wrong with it: it is kept in either case, for whoever has to judge it. One that was here
+    /// before is not taken again.
     ///
     /// # Errors
     /// [`LedgerError`] where it cannot be written.
@@ -106,12 +126,26 @@ impl Ledger {
     ) -> Result<Option<String>, LedgerError> {
         let receipt = signed.message();
         let before = self.newest.get(&receipt.validator);
-        if before.is_some_and(|before| before == receipt) {
+        let hash = self.network.hash(receipt);
+        let seen = self.seen.get(&receipt.validator).and_then(|seen| seen.get(&receipt.seq));
+        if seen == Some(&hash) {
             return Ok(None);
+        }
+        let is_new = before.is_none_or(|before| before.seq < receipt.seq);
+        let contradicts = seen.is_some() || before.is_some_and(|before| contradict(before, receipt));
+        if !is_new && !contradicts {
+            return Ok(None);
+        }
+        if contradicts {
+            let count = self.contradictions.entry(receipt.validator).or_default();
+            *count += 1;
+            if *count > MOST_CONTRADICTIONS {
+                return Ok(Some("it contradicts others, as many did before".to_owned()));
+            }
         }
         let is_next = before.map_or(0, |before| before.seq) + 1 == receipt.seq;
         let fault = match (before, known) {
-            (Some(before), _) if contradict(before, receipt) => Some("it contradicts the one before".to_owned()),
+            _ if contradicts => Some("it contradicts the one before".to_owned()),
             // Of what was assigned before a restart there is nothing to compare with.
             (_, Some(known)) if is_next => {
                 let totals = before.map(Totals::of).unwrap_or_default();
@@ -122,12 +156,23 @@ impl Ledger {
         };
         let line = serde_json::to_string(&Line { receipt: hex::encode_prefixed(bytes) })
             .map_err(|_| LedgerError::Line { path: self.path.clone(), line: 0 })?;
-        self.file.write_all(format!("{line}\n").as_bytes()).map_err(|source| LedgerError::Io { path: self.path.clone(), source })?;
+        let line = format!("{line}\n");
+        if let Err(source) = self.file.write_all(line.as_bytes()) {
+            // A part of a line would make the next one unreadable.
+            let _ = self.file.set_len(self.length);
+            return Err(LedgerError::Io { path: self.path.clone(), source });
+        }
+        self.length += line.len() as u64;
         self.note(receipt);
         Ok(fault)
     }
 
     fn note(&mut self, receipt: &Receipt) {
+        let seen = self.seen.entry(receipt.validator).or_default();
+        seen.entry(receipt.seq).or_insert_with(|| self.network.hash(receipt));
+        if seen.len() > MOST_REMEMBERED {
+            seen.pop_first();
+        }
         let newest = self.newest.entry(receipt.validator).or_insert_with(|| receipt.clone());
         if receipt.seq > newest.seq {
             *newest = receipt.clone();
@@ -143,5 +188,59 @@ impl Ledger {
         account.credit += u64::from(receipt.credit);
         account.debit += u64::from(receipt.debit);
         account.receipts += 1;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::Node;
+    use crate::receipts::Outcome;
+    use alloy::signers::local::PrivateKeySigner;
+
+    /// What comes again counts once, what contradicts is kept and named, and a flood of it ends.
+    #[test]
+    fn receipts_count_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, network) = (folder.path().join("receipts.jsonl"), Network { chain_id: 1, registry: Address::repeat_byte(1) });
+        let validator = Node::new(PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap());
+        let (parameters, mut totals) = (Parameters::default(), Totals::default());
+        let mut signed = |number: u8, verdict| {
+            let assignment = Assignment {
+                job: B256::repeat_byte(number),
+                model: B256::ZERO,
+                slice: 0,
+                attempt: 0,
+                validator: validator.address(),
+                miner: Address::repeat_byte(9),
+                statement: B256::ZERO,
+                units: 3,
+                price: 5,
+                issuedMs: 0,
+                deadlineMs: 1_000,
+                epoch: 1,
+            };
+            let outcome = Outcome { verdict, proof_hash: B256::repeat_byte(number), ms: 5 };
+            let receipt = totals.receipt(&parameters, &assignment, network.hash(&assignment), outcome);
+            validator.sign(&network, receipt).unwrap()
+        };
+        let all: Vec<_> = (1..=3).map(|k| signed(k, Verdict::Valid)).collect();
+        let mut ledger = Ledger::open(&path, network).unwrap();
+        let take = |ledger: &mut Ledger, signed: &Signed<Receipt>| ledger.take(signed, &signed.to_bytes(), &parameters, None).unwrap();
+        for _ in 0..3 {
+            all.iter().for_each(|receipt| assert_eq!(take(&mut ledger, receipt), None));
+        }
+        assert_eq!((ledger.accounts()[0].1.valid, ledger.accounts()[0].1.receipts), (3, 3));
+        let length = std::fs::metadata(&path).unwrap().len();
+        // Another of a number that was used: kept, but not a thousand of them.
+        for k in 0..1_000u32 {
+            let other = Receipt { ms: 1_000 + k, ..all[1].message().clone() };
+            assert!(take(&mut ledger, &validator.sign(&network, other).unwrap()).unwrap().contains("contradicts"));
+        }
+        let after = std::fs::metadata(&path).unwrap().len();
+        assert!(after > length && after < length * 8, "{length} {after}");
+        let again = Ledger::open(&path, network).unwrap();
+        assert_eq!(again.newest(validator.address()), 3);
     }
 }

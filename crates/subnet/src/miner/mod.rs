@@ -31,6 +31,10 @@ const MOST_AWAITED: usize = 1_024;
 const MOST_CHECKS: usize = 4;
 /// How long it is remembered what an assignment was, after its deadline.
 const REMEMBERED_MS: u64 = 600_000;
+/// Assignments of which it is remembered what they were; what is declined beyond is not.
+const MOST_KNOWN: usize = 1 << 15;
+/// Bytes of memory for work that are left for frames that come.
+const FOR_FRAMES: usize = 4;
 /// When a busy miner wants to be asked again, at the earliest.
 const RETRY_MS: u64 = 50;
 
@@ -117,6 +121,20 @@ struct State {
 struct Accepted {
     assignment: Assignment,
     inference: Inference,
+    /// Of its work, as it came.
+    bytes: usize,
+}
+
+impl State {
+    /// Remembers what an assignment was, until its receipt can be checked.
+    fn remember(&mut self, hash: B256, assignment: Assignment, until: u64, now: u64) {
+        let Self { known, unanswered, .. } = self;
+        known.retain(|_, (_, until)| *until > now);
+        unanswered.retain(|hash, _| known.contains_key(hash));
+        if known.len() < MOST_KNOWN {
+            known.insert(hash, (Known { assignment, handed_in: None }, until));
+        }
+    }
 }
 
 impl std::fmt::Debug for Miner {
@@ -305,17 +323,22 @@ impl Miner {
             Kind::Assignment => {
                 let signed = Signed::<Assignment>::from_bytes(&body, &self.options.network, Some(validator))?;
                 let hash = self.options.network.hash(signed.message());
+                // A proof goes to whom the assignment names: to nobody else than who has signed it.
+                if signed.message().validator != validator {
+                    return Err(PeerError::Unknown(hash));
+                }
                 if awaited.len() >= MOST_AWAITED {
                     return Err(PeerError::Unknown(hash));
                 }
                 awaited.insert(hash, signed);
             }
             Kind::Work => {
-                let work = Work::from_body(&body)?;
+                let (work, bytes) = (Work::from_body(&body)?, body.len());
+                drop(body);
                 let assignment = awaited.remove(&work.assignment).ok_or(PeerError::Unknown(work.assignment))?;
                 let (this, outbox) = (Arc::clone(self), outbox.clone());
                 self.tasks.spawn(async move {
-                    this.offered(validator, &outbox, assignment.message().clone(), work).await;
+                    this.offered(validator, &outbox, assignment.message().clone(), work, bytes).await;
                     drop(room);
                 });
             }
@@ -324,7 +347,9 @@ impl Miner {
                 let Cancel { assignment } = Cancel::from_body(&body)?;
                 awaited.remove(&assignment);
                 let mut state = self.locked();
-                state.queue.remove(assignment);
+                if state.queue.get(assignment).is_some_and(|accepted| accepted.assignment.validator == validator) {
+                    state.queue.remove(assignment);
+                }
                 if state.unanswered.get(&assignment).is_some_and(|(of, _)| *of == validator) {
                     state.unanswered.remove(&assignment);
                 }
@@ -336,51 +361,55 @@ impl Miner {
     }
 
     /// Accepts what it can do in time, or says why not.
-    async fn offered(self: &Arc<Self>, validator: Address, outbox: &Outbox, assignment: Assignment, work: Work) {
+    async fn offered(self: &Arc<Self>, validator: Address, outbox: &Outbox, assignment: Assignment, work: Work, bytes: usize) {
         let hash = work.assignment;
-        // Clocks need not agree: the time runs from here.
+        // Clocks need not agree: the time runs from here. Nobody gives more than units have.
         let now = self.clock.now_ms();
-        let deadline = now + assignment.deadlineMs.saturating_sub(assignment.issuedMs);
-        let answer = match self.look_at(assignment.clone(), work, deadline).await {
-            Ok(inference) => {
-                let signed = self.node.sign(&self.options.network, Acceptance { assignment: hash });
-                let Ok(accept) = signed.map(|signed| frame(Kind::Accept, &signed.to_bytes())) else { return };
-                let mut state = self.locked();
-                let known = Known { assignment: assignment.clone(), handed_in: None };
-                state.known.insert(hash, (known, deadline + REMEMBERED_MS));
-                let State { known, unanswered, .. } = &mut *state;
-                known.retain(|_, (_, until)| *until > now);
-                unanswered.retain(|hash, _| known.contains_key(hash));
-                state.queue.push(hash, (assignment.model, assignment.slice), deadline, Accepted { assignment, inference });
-                accept
+        let given = assignment.deadlineMs.saturating_sub(assignment.issuedMs);
+        let deadline = now + given.min(self.options.parameters.deadline_ms(assignment.units));
+        let looked_at = self.look_at(assignment.clone(), work, deadline, bytes).await;
+        let accept = looked_at.and_then(|inference| {
+            let accepted = self.node.sign(&self.options.network, Acceptance { assignment: hash }).map_err(|_| Reason::Busy)?;
+            let accept = frame(Kind::Accept, &accepted.to_bytes()).map_err(|_| Reason::Busy)?;
+            let mut state = self.locked();
+            let key = (assignment.model, assignment.slice);
+            // Others may have been accepted while this was looked at.
+            if !self.fits(&state, &key, deadline, bytes) {
+                return Err(Reason::Busy);
             }
-            Err(reason) => {
-                let retry_ms = self.locked().queue.busy_ms(now).max(RETRY_MS);
-                let retry_ms = u32::try_from(retry_ms).unwrap_or(u32::MAX);
-                // A superseded offer has a receipt too.
-                let known = Known { assignment, handed_in: None };
-                self.locked().known.insert(hash, (known, deadline + REMEMBERED_MS));
-                tracing::debug!(%validator, assignment = %hash, ?reason, "declined");
-                (Decline { assignment: hash, reason, retry_ms }).to_frame()
-            }
-        };
+            state.remember(hash, assignment.clone(), deadline + REMEMBERED_MS, now);
+            state.queue.push(hash, key, deadline, Accepted { assignment: assignment.clone(), inference, bytes });
+            Ok(accept)
+        });
+        let answer = accept.or_else(|reason| {
+            let mut state = self.locked();
+            let retry_ms = state.queue.busy_ms(now).max(RETRY_MS);
+            let retry_ms = u32::try_from(retry_ms).unwrap_or(u32::MAX);
+            // A superseded offer has a receipt too.
+            state.remember(hash, assignment, deadline + REMEMBERED_MS, now);
+            tracing::debug!(%validator, assignment = %hash, ?reason, "declined");
+            (Decline { assignment: hash, reason, retry_ms }).to_frame()
+        });
         if let Ok(answer) = answer {
             outbox.send(answer);
         }
         self.ready.notify_one();
     }
 
-    async fn look_at(&self, assignment: Assignment, work: Work, deadline: u64) -> Result<Inference, Reason> {
+    /// Whether there is time and memory for one more.
+    fn fits(&self, state: &State, key: &(B256, u16), deadline: u64, bytes: usize) -> bool {
+        let waiting: usize = state.queue.waiting().map(|accepted| accepted.bytes).sum();
+        let has_memory = state.queue.len() == 0 || waiting + bytes <= self.room() - self.room() / FOR_FRAMES;
+        !state.is_stopping && has_memory && state.queue.fits(key, deadline, self.clock.now_ms())
+    }
+
+    async fn look_at(&self, assignment: Assignment, work: Work, deadline: u64, bytes: usize) -> Result<Inference, Reason> {
         let model = self.models.get(&assignment.model).ok_or(Reason::UnknownModel)?;
         let (key, slice) = ((assignment.model, assignment.slice), assignment.slice);
         if model.keys.get(usize::from(slice / 8)).is_none_or(|byte| byte >> (slice % 8) & 1 == 0) {
             return Err(Reason::NoKey);
         }
-        let fits = || {
-            let state = self.locked();
-            !state.is_stopping && state.queue.fits(&key, deadline, self.clock.now_ms())
-        };
-        if !fits() {
+        if !self.fits(&self.locked(), &key, deadline, bytes) {
             return Err(Reason::Busy);
         }
         let permit = self.checks.acquire().await.map_err(|_| Reason::Busy)?;
@@ -389,8 +418,7 @@ impl Miner {
         let checked = checked.await.map_err(|_| Reason::BadWork)?;
         drop(permit);
         // Its errors name values that are none of a log's business.
-        let inference = checked.map_err(|_| Reason::BadWork)?;
-        if fits() { Ok(inference) } else { Err(Reason::Busy) }
+        checked.map_err(|_| Reason::BadWork)
     }
 
     /// Proves one after the other, until it is stopped.
@@ -412,7 +440,7 @@ impl Miner {
             self.tell(validator, (Progress { assignment: hash, stage: Stage::Proving }).to_frame());
             let this = Arc::clone(&self);
             let proven = tokio::task::spawn_blocking(move || {
-                let Accepted { assignment, inference } = accepted;
+                let Accepted { assignment, inference, .. } = accepted;
                 let model = this.models.get(&assignment.model)?;
                 this.prover.prove(&model.package, inference, assignment.slice).ok()
             });

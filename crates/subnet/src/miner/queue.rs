@@ -39,8 +39,15 @@ impl<T> Queue<T> {
         (waiting + running) / self.slots as u64
     }
 
-    /// Whether one more would be done in time, and all that are later than it still would.
+    /// Whether one more would be done in time, and all that are later than it still would. Of a key that it knows no time of, it takes as many
+    /// as it has slots.
     pub(crate) fn fits(&self, key: &KeyId, deadline: u64, now: u64) -> bool {
+        if !self.times.contains_key(key) {
+            let others = self.waiting.values().map(|(other, _)| other).chain(self.running.values().map(|(other, _)| other));
+            if others.filter(|other| *other == key).count() >= self.slots {
+                return false;
+            }
+        }
         let running: u64 = self.running.values().map(|(_, until)| until.saturating_sub(now)).sum();
         let mut ready = running;
         let mut is_counted = false;
@@ -94,12 +101,23 @@ impl<T> Queue<T> {
         self.waiting.remove(&at).is_some()
     }
 
+    /// What waits.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &T> {
+        self.waiting.values().map(|(_, item)| item)
+    }
+
+    /// One that waits.
+    pub(crate) fn get(&self, id: B256) -> Option<&T> {
+        self.waiting.iter().find(|((_, other), _)| *other == id).map(|(_, (_, item))| item)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.waiting.len() + self.running.len()
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -120,27 +138,54 @@ mod tests {
             queue.pop(0);
             queue.done(B256::with_last_byte(k as u8), Some(took[k as usize]));
         }
-        let (mut now, mut free_at) = (0, 0);
+        let (mut now, mut running) = (0, None);
         for n in 0..1_000u64 {
-            now += random(400);
-            // What was begun before now.
-            while free_at <= now {
-                let begin = free_at.max(now.saturating_sub(400));
-                let Some((id, deadline, k)) = queue.pop(begin) else { break };
-                free_at = begin.max(free_at) + took[k as usize];
-                assert!(free_at <= deadline, "{free_at} after {deadline}");
-                queue.done(id, Some(took[k as usize]));
+            let until = now + random(400);
+            // One after the other, each begun when the one before is done.
+            loop {
+                if let Some((id, ends, took)) = running.filter(|(_, ends, _)| *ends <= until) {
+                    queue.done(id, Some(took));
+                    (now, running) = (ends, None);
+                }
+                if running.is_some() {
+                    break;
+                }
+                let Some((id, deadline, k)) = queue.pop(now) else { break };
+                let ends = now + took[k as usize];
+                assert!(ends <= deadline, "{ends} after {deadline}");
+                running = Some((id, ends, took[k as usize]));
             }
+            now = until;
             let (k, deadline) = (random(3), now + 300 + random(3_000));
-            // What runs is not in the queue of this test any more: its rest is time that is not there.
-            if queue.fits(&key(k), deadline.saturating_sub(free_at.saturating_sub(now) + 400), now) {
+            if queue.fits(&key(k), deadline, now) {
                 queue.push(B256::from(alloy::primitives::U256::from(n + 10)), key(k), deadline, k);
+                if running.is_none() {
+                    let (id, deadline, k) = queue.pop(now).unwrap();
+                    running = Some((id, now + took[k as usize], took[k as usize]));
+                    assert!(now + took[k as usize] <= deadline);
+                }
                 accepted += 1;
             } else {
                 refused += 1;
             }
         }
         assert!(accepted > 300 && refused > 100, "{accepted} {refused}");
+    }
+
+    /// Nobody knows how long a new key takes: not more than can be begun at once is taken on.
+    #[test]
+    fn attack_many_of_a_key_that_was_never_proven() {
+        let mut queue = Queue::new(2);
+        let (new, other) = ((B256::ZERO, 0), (B256::ZERO, 1));
+        for k in 1..=2 {
+            assert!(queue.fits(&new, 100, 0));
+            queue.push(B256::with_last_byte(k), new, 100, ());
+        }
+        assert!(!queue.fits(&new, 100, 0) && queue.fits(&other, 100, 0));
+        let (first, ..) = queue.pop(0).unwrap();
+        assert!(!queue.fits(&new, 100, 0), "one runs, one waits");
+        queue.done(first, Some(30));
+        assert!(queue.fits(&new, 100, 0), "now its time is known");
     }
 
     #[test]
