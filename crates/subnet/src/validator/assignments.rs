@@ -104,8 +104,8 @@ impl Validator {
                         }
                     }
                 }
-                Due::Exhausted(slice) => self.exhausted(core, turn, slice, true),
-                Due::Starved(slice) => self.exhausted(core, turn, slice, false),
+                Due::Exhausted(slice) => self.exhausted(core, turn, slice),
+                Due::Starved(slice) => self.starved(core, turn, slice),
             }
         }
         while let Some((_, hash)) = core.held.front().copied().filter(|(until, _)| *until <= turn.now) {
@@ -158,7 +158,7 @@ impl Validator {
             miner,
             statement: B256::ZERO,
             units,
-            price: if is_request { self.options.price_per_unit * u128::from(units) } else { 0 },
+            price: if is_request { self.options.price_per_unit.saturating_mul(u128::from(units)) } else { 0 },
             issuedMs: turn.now,
             deadlineMs: deadline_ms,
             epoch: core.epoch.number,
@@ -202,8 +202,15 @@ impl Validator {
             Ok(Some(frames)) => frames,
             Ok(None) => return,
             // This validator's own fault: the miner hears nothing of it, and the slice is given away again.
-            Err(error) => return tracing::error!(job = %offer.job, slice = offer.slice, %error, "work cannot be sent"),
+            Err(error) => {
+                tracing::error!(job = %offer.job, slice = offer.slice, %error, "work cannot be sent");
+                return self.turn(|core, turn| core.withdraw(turn, offer.hash));
+            }
         };
+        // Its job may be over by now: nobody should prove for nothing.
+        if !self.locked().given.get(&offer.hash).is_some_and(|given| given.state == AssignmentState::Offered) {
+            return;
+        }
         if outbox.send_beside(frames).await.is_ok() {
             self.turn(|core, turn| {
                 if let Some(given) = core.given.get(&offer.hash) {
@@ -307,8 +314,14 @@ impl Validator {
 
     /// A hand-in of an assignment that is closed: the miner may not have got the receipt.
     async fn handed_in_before(&self, miner: Address, hash: B256, proof: Words) -> Result<(), PeerError> {
+        // One after the other, each when what was decided before is in the store: the same hand-in twice at a time is late once.
+        let _one = self.settling_late.lock().await;
+        self.store.keep(self.clock.now_ms(), Vec::new()).await?;
         let stored = self.store.assignment(hash).await?.filter(|stored| stored.new.miner == miner).ok_or(PeerError::Unknown(hash))?;
-        if stored.state != AssignmentState::Missed {
+        let epoch = stored.new.epoch.max(self.locked().totals.get(&miner).map_or(0, |totals| totals.epoch));
+        // The root of a closed epoch has all of its receipts: there are none after it.
+        let is_closed = self.store.epoch_root(Some(epoch)).await?.is_some();
+        if stored.state != AssignmentState::Missed || is_closed {
             let receipts = self.store.receipts_of(hash).await?;
             let mut frames = receipts.iter().map(|receipt| frame(Kind::Receipt, receipt)).collect::<Result<Vec<_>, _>>()?;
             if frames.is_empty() {
@@ -320,10 +333,6 @@ impl Validator {
         }
         let signed = Signed::<Assignment>::from_bytes(&stored.new.message, &self.options.network, Some(self.address()))?;
         self.turn(|core, turn| {
-            // It may be here twice at the same time.
-            if core.given.contains_key(&hash) {
-                return;
-            }
             let assignment = signed.message().clone();
             let ms = turn.now.saturating_sub(assignment.issuedMs);
             let given = Given {
@@ -377,7 +386,7 @@ impl Validator {
     /// An assignment gets its verdict, and its slice what follows.
     fn settle(&self, core: &mut Core, turn: &mut Turn, hash: B256, verdict: Verdict) {
         let Some(given) = core.given.get(&hash) else { return };
-        let (ticket, miner) = (given.ticket, given.assignment.miner);
+        let (ticket, miner, issued_ms) = (given.ticket, given.assignment.miner, given.assignment.issuedMs);
         let id = (given.assignment.job, given.assignment.slice);
         let Some((words, ms)) = given.proof else { return };
         let slice = core.jobs.get(&id.0).and_then(|job| job.slices.get(usize::from(id.1)));
@@ -390,7 +399,9 @@ impl Validator {
             Verdict::Valid => {
                 core.end(turn, hash, AssignmentState::Valid, "");
                 self.receipt(core, turn, hash, Verdict::Valid);
-                let others = core.dispatch.valid(ticket, ms);
+                let mut others = core.dispatch.valid(ticket, ms);
+                // Where its own ticket was closed before, the slice may be with others all the same.
+                others.extend(core.dispatch.remove(std::iter::once(id)));
                 self.supersede(core, turn, &others);
                 core.standing(turn, miner);
                 core.proven(turn, id, words);
@@ -398,7 +409,7 @@ impl Validator {
             Verdict::Invalid => {
                 core.end(turn, hash, AssignmentState::Invalid, "its proof does not hold");
                 self.receipt(core, turn, hash, Verdict::Invalid);
-                let until = core.dispatch.invalid(ticket, turn.now);
+                let until = core.dispatch.invalid(ticket, (miner, issued_ms), turn.now);
                 tracing::warn!(%miner, assignment = %hash, until, "an invalid proof");
                 core.standing(turn, miner);
                 core.untaken(turn, hash);
@@ -416,8 +427,9 @@ impl Validator {
     pub(crate) fn supersede(&self, core: &mut Core, turn: &mut Turn, tickets: &[Ticket]) {
         for ticket in tickets {
             let Some(hash) = core.tickets.get(ticket).copied() else { continue };
-            // One that is here already is looked at, and then superseded.
-            if core.given.get(&hash).is_some_and(|given| given.state == AssignmentState::HandedIn) {
+            // One that is here already is looked at, and then superseded; one that was missed stays so.
+            let is_waited_for = |given: &Given| given.state.is_open() && given.state != AssignmentState::HandedIn;
+            if !core.given.get(&hash).is_some_and(is_waited_for) {
                 continue;
             }
             core.end(turn, hash, AssignmentState::Superseded, "another proof came first");
@@ -476,6 +488,16 @@ impl Core {
         given.state = to;
     }
 
+    /// The validator could not send the work of an assignment: it ends without fault of the miner's.
+    fn withdraw(&mut self, turn: &mut Turn, hash: B256) {
+        let Some(given) = self.given.get(&hash).filter(|given| given.state == AssignmentState::Offered) else { return };
+        let ticket = given.ticket;
+        self.end(turn, hash, AssignmentState::Cancelled, "the validator could not send its work");
+        self.dispatch.withdrawn(ticket, turn.now);
+        self.untaken(turn, hash);
+        self.forget(hash);
+    }
+
     /// An assignment is closed, and is in the store alone.
     pub(crate) fn forget(&mut self, hash: B256) {
         let Some(given) = self.given.remove(&hash) else { return };
@@ -513,7 +535,7 @@ impl Core {
         };
         job.move_slice(turn, slice, to);
         if job.kind == JobKind::Benchmark && to == SliceState::Pending {
-            self.benchmark_ended(turn, id);
+            self.benchmark_ended(turn, id, 1);
         }
     }
 
@@ -532,7 +554,7 @@ impl Core {
                     turn.then(Then::Assemble(id));
                 }
             }
-            JobKind::Benchmark => self.benchmark_ended(turn, id),
+            JobKind::Benchmark => self.benchmark_ended(turn, id, 1),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A benchmark's values follow from the epoch's beacon, the validator and the job, so nobody knows them before; its price of 0 tells it from
 //! what is paid for, and nothing is gained by telling, since both are verified and scored alike.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use crate::JobError;
 
 /// How often idle miners are looked for.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Benchmarks of a model that are kept for those who come: whoever has few of its keys would leave the others of many.
+const MOST_KEPT: usize = 4;
 /// How long a benchmark may be kept for those who come.
 const KEPT_MS: u64 = 600_000;
 const MINUTE_MS: u64 = 60_000;
@@ -33,6 +36,8 @@ impl Validator {
     pub(crate) async fn run_benchmarks(self: Arc<Self>) {
         let mut stock: Vec<Stock> = Vec::new();
         let (mut spent, mut minute) = (0u64, 0);
+        let mut spent_on: HashMap<Address, u64> = HashMap::new();
+        let mut last = Address::ZERO;
         let mut turn = 0usize;
         loop {
             tokio::select! {
@@ -42,19 +47,31 @@ impl Validator {
             let now = self.clock.now_ms();
             if now / MINUTE_MS != minute {
                 (minute, spent) = (now / MINUTE_MS, 0);
+                spent_on.clear();
             }
-            stock.retain(|benchmark| !benchmark.slices.is_empty() && benchmark.until_ms > now);
-            let (idle, is_busy) = {
+            let (old, kept): (Vec<_>, Vec<_>) = stock.drain(..).partition(|benchmark| benchmark.until_ms <= now);
+            old.iter().for_each(|benchmark| self.let_go(benchmark));
+            stock.extend(kept.into_iter().filter(|benchmark| !benchmark.slices.is_empty()));
+            let (mut idle, is_busy) = {
                 let core = self.locked();
                 (core.dispatch.idle(now), core.dispatch.waiting() > 0)
             };
+            // Everybody in turn, and nobody more than a share: the budget is for all who are new.
+            let share = self.options.benchmark_units / (idle.len() as u64).max(1);
+            let next = idle.partition_point(|(miner, _)| *miner <= last);
+            idle.rotate_left(next);
             for (miner, is_on_probation) in idle {
+                let of_miner = spent_on.get(&miner).copied().unwrap_or_default();
                 // Real work goes first, but to those who are on probation nothing else goes.
-                if spent >= self.options.benchmark_units || is_busy && !is_on_probation {
+                if spent >= self.options.benchmark_units || of_miner > share || is_busy && !is_on_probation {
                     continue;
                 }
+                last = miner;
                 match self.benchmark(&mut stock, miner, turn, now).await {
-                    Ok(units) => spent += u64::from(units),
+                    Ok(units) => {
+                        spent += units;
+                        *spent_on.entry(miner).or_default() += units;
+                    }
                     Err(error) => tracing::error!(%error, "a benchmark cannot be made"),
                 }
                 turn = turn.wrapping_add(1);
@@ -62,8 +79,14 @@ impl Validator {
         }
     }
 
-    /// Gives a miner a slice that it has the key of. Returns its units: 0 where there is none.
-    async fn benchmark(self: &Arc<Self>, stock: &mut Vec<Stock>, miner: Address, turn: usize, now: u64) -> Result<u32, JobError> {
+    /// Nobody gets the rest of a benchmark.
+    fn let_go(&self, benchmark: &Stock) {
+        self.turn(|core, turn| core.benchmark_ended(turn, benchmark.id, benchmark.slices.len()));
+    }
+
+    /// Gives a miner a slice that it has the key of. Returns the units that were computed for it: all of a model's with the first slice.
+    async fn benchmark(self: &Arc<Self>, stock: &mut Vec<Stock>, miner: Address, turn: usize, now: u64) -> Result<u64, JobError> {
+        let mut units = 0;
         let fits = |benchmark: &Stock| {
             let core = self.locked();
             benchmark.slices.iter().position(|slice| core.dispatch.holds(miner, (benchmark.model.digest, *slice)))
@@ -75,25 +98,32 @@ impl Validator {
                 (0..model.slices()).any(|slice| core.dispatch.holds(miner, (model.digest, slice)))
             });
             let Some(model) = held else { return Ok(0) };
+            let is_of_model = |benchmark: &Stock| benchmark.model.digest == model.digest;
+            if stock.iter().filter(|benchmark| is_of_model(benchmark)).count() >= MOST_KEPT
+                && let Some(oldest) = stock.iter().position(is_of_model)
+            {
+                self.let_go(&stock.remove(oldest));
+            }
             stock.push(self.new_benchmark(Arc::clone(model), now).await?);
+            units = model.units.iter().copied().map(u64::from).sum();
         }
         for benchmark in stock.iter_mut() {
             let Some(at) = fits(benchmark) else { continue };
             let slice = benchmark.slices.swap_remove(at);
-            let units = benchmark.model.units[usize::from(slice)];
+            let bytes = benchmark.model.work_bytes[usize::from(slice)].min(self.options.work_bytes);
+            let room = Arc::clone(&self.work_room).try_acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX));
             let is_given = self.turn(|core, turn| {
-                let Some(job) = core.jobs.get(&benchmark.id) else { return false };
+                let (Some(job), Ok(room)) = (core.jobs.get(&benchmark.id), room) else { return false };
                 let Some(assigned) = core.dispatch.assign_to(job.slice(slice), miner, turn.now) else { return false };
-                self.assign(core, turn, assigned, None);
+                self.assign(core, turn, assigned, Some(room));
                 true
             });
             if !is_given {
                 benchmark.slices.push(slice);
-                return Ok(0);
             }
             return Ok(units);
         }
-        Ok(0)
+        Ok(units)
     }
 
     async fn new_benchmark(&self, model: Arc<Model>, now: u64) -> Result<Stock, JobError> {
@@ -119,7 +149,7 @@ impl Validator {
                 idempotency: None,
             })));
             turn.change(Change::Executed { id, executed, bundle: json, slices: model.slices() });
-            core.open_job(turn, OpenJob::new(id, JobKind::Benchmark, Arc::clone(&model), B256::ZERO, bundle, until_ms));
+            core.open_job(turn, OpenJob::new(id, String::new(), JobKind::Benchmark, Arc::clone(&model), B256::ZERO, bundle, until_ms));
         });
         let slices = (0..model.slices()).collect();
         Ok(Stock { id, model, slices, until_ms: until_ms - KEPT_MS / 2 })

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::ops::Bound::{Excluded, Unbounded};
 
 use alloy::primitives::{Address, B256, keccak256};
 
@@ -58,8 +59,8 @@ const MOST_RETRY_MS: u64 = 10_000;
 const OFFERS: u64 = 256;
 /// Times that are remembered for each key.
 const TIMES: usize = 9;
-/// Ready slices that are looked at before the others are left for later.
-const MOST_LOOKED_AT: usize = 1_024;
+/// Ready slices times miners that are looked at before the others are left for later. Slices that nobody is free for count as one.
+const MOST_LOOKS: usize = 1 << 17;
 /// Misses of so many milliseconds are looked at together: where more than half of the miners missed something, the validator was away.
 const OUTAGE_MS: u64 = 30_000;
 const MINUTE_MS: u64 = 60_000;
@@ -112,7 +113,7 @@ pub enum Due {
     Missed(Ticket),
     /// It was given away often enough.
     Exhausted(SliceId),
-    /// For long nobody could take it.
+    /// For long nobody could take it, or nobody else can, and whoever has it is gone.
     Starved(SliceId),
 }
 
@@ -151,6 +152,8 @@ struct Miner {
     in_flight: u32,
     misses: u32,
     rests_until: u64,
+    /// Whether a new session has ended its rest, since it last proved something.
+    is_back: bool,
     invalid: u32,
     quarantined_until: u64,
     redeemed: u64,
@@ -209,14 +212,33 @@ struct Entry {
     tried: Vec<(Address, Option<[u8; 6]>)>,
     open: Vec<Ticket>,
     is_hedged: bool,
+    /// The validator proves it itself: whoever has it may still be first, and nobody else gets it.
+    is_kept: bool,
     waits_since: u64,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Stage {
+/// How far a ticket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The miner has not answered.
     Offered,
+    /// It has taken the slice on.
     Accepted,
+    /// Its proof is here, and is looked at.
     HandedIn,
+}
+
+/// An assignment that is still open after a restart.
+#[derive(Clone, Copy, Debug)]
+pub struct Restored {
+    /// Whose it is.
+    pub miner: Address,
+    /// When it was made.
+    pub issued_ms: u64,
+    /// Until when a proof counts.
+    pub deadline_ms: u64,
+    /// How far it is.
+    pub stage: Stage,
 }
 
 #[derive(Debug)]
@@ -257,6 +279,8 @@ pub struct Dispatch {
     /// Units given away in the last minute, and of these a second time.
     given: VecDeque<(u64, u32, bool)>,
     misses: VecDeque<(u64, Address)>,
+    /// How often each miner is among those.
+    missing: HashMap<Address, u32>,
 }
 
 /// Who of the candidates has the attempt of a slice by the beacon.
@@ -289,6 +313,7 @@ impl Dispatch {
             next: 0,
             given: VecDeque::new(),
             misses: VecDeque::new(),
+            missing: HashMap::new(),
         }
     }
 
@@ -307,7 +332,7 @@ impl Dispatch {
         (miner.valid, miner.invalid, miner.quarantined_until) = (valid, invalid, quarantined_until);
     }
 
-    /// A miner is connected, and says what it can do. Its rest ends; its window it keeps.
+    /// A miner is connected, and says what it can do. Its rest ends, but not again before it has proven something; its window it keeps.
     pub fn join(&mut self, miner: Address, ip: Option<IpAddr>, capacity: &Capacity) {
         let least = self.miners.values().filter(|miner| miner.session.is_some()).map(|miner| miner.served).min().unwrap_or(0);
         let entry = self.miners.entry(miner).or_default();
@@ -315,21 +340,38 @@ impl Dispatch {
         let keys = capacity.keys.iter().cloned().collect();
         entry.session = Some(Session { slots: capacity.slots, keys, prefix: ip.and_then(prefix) });
         if is_new {
-            entry.rests_until = 0;
+            if !entry.is_back {
+                (entry.rests_until, entry.is_back) = (0, entry.misses > 0);
+            }
             // Nobody catches up on the time that they were away.
             entry.served = entry.served.max(least);
         }
     }
 
-    /// A miner's connection is gone. What it has may still come by another one, until its deadline; others are asked at once.
+    /// A miner's connection is gone. What it has may still come by another one, until its deadline; others are asked at once, where nobody
+    /// who is here has it.
     pub fn leave(&mut self, miner: Address, now: u64) {
         let Some(entry) = self.miners.get_mut(&miner) else { return };
         entry.session = None;
+        // A stranger that was given nothing leaves nothing behind.
+        if entry.in_flight == 0 && entry.offered == 0 && entry.valid == 0 && entry.invalid == 0 {
+            self.miners.remove(&miner);
+        }
         let of_miner = self.open.values().filter(|open| open.miner == miner && open.stage != Stage::HandedIn);
         let slices: Vec<SliceId> = of_miner.map(|open| open.slice).collect();
         for slice in slices {
-            self.wait(slice, now);
+            if !self.is_with_somebody(slice) {
+                self.wait(slice, now);
+            }
         }
+    }
+
+    /// Whether a proof of a slice is looked at, or somebody who is connected has it.
+    fn is_with_somebody(&self, slice: SliceId) -> bool {
+        let tickets = self.slices.get(&slice).map(|entry| entry.open.as_slice()).unwrap_or_default();
+        let is_here =
+            |open: &Open| open.stage == Stage::HandedIn || self.miners.get(&open.miner).is_some_and(|miner| miner.session.is_some());
+        tickets.iter().filter_map(|ticket| self.open.get(ticket)).any(is_here)
     }
 
     /// Miners that could take something now: address, and whether they are on probation.
@@ -361,39 +403,38 @@ impl Dispatch {
         self.wait(slice.id, now);
     }
 
-    /// A slice that was given away so often before a restart, of which these assignments are still open: miner, when it was made, until when a
-    /// proof counts, and whether the miner has accepted. Their tickets, in order. What was for one miner alone is not for others now.
-    pub fn restore(&mut self, slice: Slice, is_for_one: bool, attempts: u8, open: &[(Address, u64, u64, bool)], now: u64) -> Vec<Ticket> {
-        let only = open.first().filter(|_| is_for_one).map(|(miner, ..)| *miner);
+    /// A slice that was given away so often before a restart, of which these assignments are still open. Their tickets, in order. What was for
+    /// one miner alone is not for others now.
+    pub fn restore(&mut self, slice: Slice, is_for_one: bool, attempts: u8, open: &[Restored], now: u64) -> Vec<Ticket> {
+        let only = open.first().filter(|_| is_for_one).map(|open| open.miner);
         self.insert(slice, only, attempts, now);
-        let key = (slice.model, slice.id.1);
+        let (id, units) = (slice.id, slice.units);
+        let key = (slice.model, id.1);
         let mut tickets = Vec::new();
-        for (miner, issued_ms, deadline_ms, is_accepted) in open {
+        for Restored { miner, issued_ms, deadline_ms, stage } in open.iter().copied() {
             self.next += 1;
             let ticket = Ticket(self.next);
-            let stage = if *is_accepted { Stage::Accepted } else { Stage::Offered };
-            self.timers.insert((*deadline_ms, Timer::Deadline(ticket)));
-            self.miners.entry(*miner).or_default().in_flight += 1;
-            if let Some(entry) = self.slices.get_mut(&slice.id) {
+            self.timers.insert((deadline_ms, Timer::Deadline(ticket)));
+            self.miners.entry(miner).or_default().in_flight += u32::from(stage != Stage::HandedIn);
+            if let Some(entry) = self.slices.get_mut(&id) {
                 entry.open.push(ticket);
-                entry.tried.push((*miner, None));
+                entry.tried.push((miner, None));
             }
-            let (slice, units) = (slice.id, slice.units);
-            self.open.insert(
-                ticket,
-                Open { slice, miner: *miner, key, units, issued_ms: *issued_ms, deadline_ms: *deadline_ms, stage, filled: false },
-            );
+            self.open.insert(ticket, Open { slice: id, miner, key, units, issued_ms, deadline_ms, stage, filled: false });
             tickets.push(ticket);
         }
-        // Whoever has it may be gone: others are asked at once.
-        self.wait(slice.id, now);
+        // Whoever has it may be gone: others are asked at once, unless a proof is here.
+        if !self.is_with_somebody(id) {
+            self.wait(id, now);
+        }
         tickets
     }
 
     fn insert(&mut self, slice: Slice, only: Option<Address>, attempts: u8, now: u64) {
         self.next += 1;
         let order = (slice.deadline_ms, self.next);
-        let entry = Entry { slice, order, only, attempts, tried: Vec::new(), open: Vec::new(), is_hedged: false, waits_since: now };
+        let (tried, open, waits_since) = (Vec::new(), Vec::new(), now);
+        let entry = Entry { slice, order, only, attempts, tried, open, is_hedged: false, is_kept: false, waits_since };
         self.slices.insert(slice.id, entry);
     }
 
@@ -423,9 +464,18 @@ impl Dispatch {
         closed
     }
 
-    /// The slice waits, unless as many have it as may.
-    fn wait(&mut self, id: SliceId, now: u64) {
+    /// The validator proves a slice itself: nobody gets it any more. Whoever has it may still hand in until its deadline.
+    pub fn keep(&mut self, id: SliceId) {
         let Some(entry) = self.slices.get_mut(&id) else { return };
+        (entry.is_kept, entry.is_hedged) = (true, true);
+        self.ready.remove(&(entry.order.0, entry.order.1, id));
+        self.timers.remove(&(entry.waits_since + self.settings.starved_ms, Timer::Starved(id)));
+        self.to_hedge.remove(&id);
+    }
+
+    /// The slice waits, unless the validator proves it itself.
+    fn wait(&mut self, id: SliceId, now: u64) {
+        let Some(entry) = self.slices.get_mut(&id).filter(|entry| !entry.is_kept) else { return };
         if entry.only.is_some() {
             if entry.open.is_empty() {
                 self.slices.remove(&id);
@@ -451,15 +501,24 @@ impl Dispatch {
         let settings = self.settings;
         let is_free = |miner: &Miner| miner.has_room(now, &settings) && miner.valid >= settings.probation;
         let mut free: Vec<Address> = self.miners.iter().filter(|(_, miner)| is_free(miner)).map(|(address, _)| *address).collect();
-        let waiting: Vec<SliceId> = self.ready.iter().take(MOST_LOOKED_AT).map(|(_, _, id)| *id).collect();
-        for id in waiting {
+        // Slices that nobody has the key of, or has had already, must not keep those behind them waiting.
+        let mut held: HashMap<KeyId, bool> = HashMap::new();
+        let mut looks = 0;
+        let mut at = None;
+        while looks < MOST_LOOKS {
             if free.is_empty() {
                 return assigned;
             }
+            let next = at.map_or_else(|| self.ready.first(), |at| self.ready.range((Excluded(at), Unbounded)).next());
+            let Some((_, _, id)) = next.copied().inspect(|next| at = Some(*next)) else { break };
+            looks += 1;
             let Some(entry) = self.slices.get(&id) else { continue };
-            if entry.attempts >= self.settings.attempts {
+            let key = (entry.slice.model, id.1);
+            let is_held = *held.entry(key).or_insert_with(|| free.iter().any(|miner| self.holds(*miner, key)));
+            if entry.attempts >= self.settings.attempts || !is_held {
                 continue;
             }
+            looks += free.len();
             let candidates = self.candidates(entry, &free);
             let Some(miner) = drawn(self.beacon, id, entry.attempts, &candidates) else { continue };
             if !fits((entry.slice.model, id.1)) {
@@ -502,29 +561,34 @@ impl Dispatch {
         while self.given.front().is_some_and(|(at, ..)| at + MINUTE_MS < now) {
             self.given.pop_front();
         }
+        let [mut all, mut twice] = [0u64; 2];
+        for (_, units, is_second) in &self.given {
+            all += u64::from(*units);
+            twice += if *is_second { u64::from(*units) } else { 0 };
+        }
+        let mut idle: Vec<Address> =
+            free.iter().copied().filter(|address| self.miners.get(address).is_some_and(|miner| miner.in_flight == 0)).collect();
         for id in self.to_hedge.clone() {
+            if idle.is_empty() {
+                return;
+            }
             let Some(entry) = self.slices.get(&id).filter(|entry| entry.open.len() == 1 && entry.attempts < self.settings.attempts) else {
                 self.to_hedge.remove(&id);
                 continue;
             };
-            let [mut all, mut twice] = [0u64; 2];
-            for (_, units, is_second) in &self.given {
-                all += u64::from(*units);
-                twice += if *is_second { u64::from(*units) } else { 0 };
-            }
             let units = u64::from(entry.slice.units);
             // One is always within the budget, or small networks would have none.
             if twice > 0 && (twice + units) * 100 > all * self.settings.hedge_percent {
                 return;
             }
-            let idle: Vec<Address> =
-                free.iter().copied().filter(|address| self.miners.get(address).is_some_and(|miner| miner.in_flight == 0)).collect();
             let candidates = self.candidates(entry, &idle);
             let Some(miner) = drawn(self.beacon, id, entry.attempts, &candidates) else { continue };
             if !fits((entry.slice.model, id.1)) {
                 return;
             }
             self.to_hedge.remove(&id);
+            idle.retain(|other| *other != miner);
+            (all, twice) = (all + units, twice + units);
             assigned.extend(self.give(id, miner, candidates, now));
         }
     }
@@ -604,6 +668,13 @@ impl Dispatch {
         self.untaken(id, ticket, now);
     }
 
+    /// The validator could not send the work: none of its miner's faults.
+    pub fn withdrawn(&mut self, ticket: Ticket, now: u64) {
+        let Some(id) = self.open.get(&ticket).map(|open| open.slice) else { return };
+        self.close(ticket);
+        self.untaken(id, ticket, now);
+    }
+
     /// No answer came: [`Due::Unanswered`]. The miner rests.
     pub fn unanswered(&mut self, ticket: Ticket, now: u64) {
         let Some(open) = self.open.get(&ticket) else { return };
@@ -628,13 +699,20 @@ impl Dispatch {
             miner.rest(now);
         }
         self.misses.push_back((now, address));
-        while self.misses.front().is_some_and(|(at, _)| at + OUTAGE_MS < now) {
+        *self.missing.entry(address).or_default() += 1;
+        while let Some((_, miner)) = self.misses.front().copied().filter(|(at, _)| at + OUTAGE_MS < now) {
             self.misses.pop_front();
+            if let Some(count) = self.missing.get_mut(&miner) {
+                *count -= 1;
+                if *count == 0 {
+                    self.missing.remove(&miner);
+                }
+            }
         }
         self.untaken(id, ticket, now);
-        let missing: BTreeSet<Address> = self.misses.iter().map(|(_, miner)| *miner).collect();
-        let known = self.miners.values().filter(|miner| miner.session.is_some()).count().max(missing.len());
-        let is_outage = missing.len() >= 3 && missing.len() * 2 > known;
+        let missing = self.missing.len();
+        let known = self.miners.values().filter(|miner| miner.session.is_some()).count().max(missing);
+        let is_outage = missing >= 3 && missing * 2 > known;
         if is_outage {
             for miner in self.miners.values_mut() {
                 (miner.rests_until, miner.misses) = (0, 0);
@@ -662,7 +740,7 @@ impl Dispatch {
         let Some(open) = self.open.get(&ticket) else { return Vec::new() };
         let (id, address, key, filled, units) = (open.slice, open.miner, open.key, open.filled, open.units);
         if let Some(miner) = self.miners.get_mut(&address) {
-            miner.misses = 0;
+            (miner.misses, miner.is_back) = (0, false);
             miner.valid = miner.valid.saturating_add(1);
             miner.redeemed += u64::from(units);
             if miner.redeemed >= REDEEMING_UNITS {
@@ -683,20 +761,21 @@ impl Dispatch {
         others.into_iter().filter(|other| *other != ticket).collect()
     }
 
-    /// A ticket's proof does not hold: the miner is kept out for a while. Returns until when.
-    pub fn invalid(&mut self, ticket: Ticket, now: u64) -> u64 {
-        let Some(open) = self.open.get(&ticket) else { return 0 };
-        let (id, address, issued_ms) = (open.slice, open.miner, open.issued_ms);
+    /// The proof of an assignment that was made then does not hold: its miner is kept out for a while, whether or not anybody still needs the
+    /// slice. Returns until when.
+    pub fn invalid(&mut self, ticket: Ticket, (address, issued_ms): (Address, u64), now: u64) -> u64 {
+        let id = self.open.get(&ticket).map(|open| open.slice);
         self.close(ticket);
-        let until = self.miners.get_mut(&address).map_or(0, |miner| {
-            miner.window.missed(issued_ms, now);
-            let quarantine = QUARANTINE_MS[0] << miner.invalid.min(20);
-            miner.invalid = miner.invalid.saturating_add(1);
-            miner.redeemed = 0;
-            miner.quarantined_until = now + quarantine.min(QUARANTINE_MS[1]);
-            miner.quarantined_until
-        });
-        self.untaken(id, ticket, now);
+        let miner = self.miners.entry(address).or_default();
+        miner.window.missed(issued_ms, now);
+        let quarantine = QUARANTINE_MS[0] << miner.invalid.min(20);
+        miner.invalid = miner.invalid.saturating_add(1);
+        miner.redeemed = 0;
+        miner.quarantined_until = miner.quarantined_until.max(now + quarantine.min(QUARANTINE_MS[1]));
+        let until = miner.quarantined_until;
+        if let Some(id) = id {
+            self.untaken(id, ticket, now);
+        }
         until
     }
 
@@ -770,7 +849,8 @@ impl Dispatch {
                     if let Some(entry) = self.slices.get_mut(&id) {
                         entry.waits_since = now;
                         self.timers.insert((now + self.settings.starved_ms.max(1), Timer::Starved(id)));
-                        let is_exhausted = entry.attempts >= self.settings.attempts;
+                        // Whoever has it still may be in time.
+                        let is_exhausted = entry.attempts >= self.settings.attempts && entry.open.is_empty();
                         due.push(if is_exhausted { Due::Exhausted(id) } else { Due::Starved(id) });
                     }
                 }
@@ -779,3 +859,6 @@ impl Dispatch {
         due
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,6 +55,8 @@ impl Validator {
     /// Closes what is before this epoch and has no open assignment any more.
     async fn close_epochs(&self, now: u64) -> Result<(), StoreError> {
         for epoch in self.store.open_epochs().await? {
+            // What comes late is in the root, or is not signed.
+            let _one = self.settling_late.lock().await;
             // A miss that is not debited yet is in `given` too.
             let is_open = self.locked().given.values().any(|given| given.assignment.epoch <= epoch);
             if epoch >= now || is_open {

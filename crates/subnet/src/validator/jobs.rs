@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use alloy::primitives::{B256, keccak256};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use zkslice_formats::{Word, hex0x};
 use zkslice_prover::{Bundle, BundleSource, Job, ProverError, SliceProof, prove};
 
 use super::assignments::{Given, Words};
-use super::dispatch::{Slice, SliceId, Ticket};
+use super::dispatch::{Restored, Slice, SliceId, Stage, Ticket};
 use super::model::{Executed, Model};
 use super::states::{AssignmentState, JobState, SliceState};
 use super::store::{Change, JobKind, Loaded, NewJob, StoredAssignment, StoredJob};
@@ -18,8 +18,11 @@ use crate::messages::{Assignment, Receipt};
 use crate::receipts::Totals;
 use crate::{JobError, Signed, ValidatorError};
 
-/// Bundles of one content that were given up before one is asked for anew.
-const MOST_TRIES: u32 = 1_000;
+/// Whose jobs are those that this process asks for itself: no caller of the API has this name.
+const OWN: &str = "";
+
+/// States and proofs of slices, as the store has them.
+type Proofs = HashMap<SliceId, (SliceState, Option<Words>)>;
 
 /// What somebody wants proven.
 #[derive(Clone, Debug)]
@@ -34,10 +37,28 @@ pub struct Submission {
     pub idempotency: Option<String>,
 }
 
+/// A job that is written down, and not executed yet.
+#[derive(Debug)]
+pub(crate) struct Received {
+    caller: String,
+    slices: usize,
+    deadline_ms: u64,
+}
+
+/// What is to be executed, and who waits for that.
+pub(crate) struct Execution {
+    id: B256,
+    model: Arc<Model>,
+    context: B256,
+    words: Vec<Word>,
+    done: Option<oneshot::Sender<Result<(), JobError>>>,
+}
+
 /// A job that has something left to do, or whose proofs are still looked at.
 #[derive(Debug)]
 pub(crate) struct OpenJob {
     id: B256,
+    caller: String,
     pub(crate) kind: JobKind,
     pub(crate) model: Arc<Model>,
     pub(crate) context: B256,
@@ -61,12 +82,13 @@ pub(crate) struct OpenSlice {
 }
 
 impl OpenJob {
-    pub(crate) fn new(id: B256, kind: JobKind, model: Arc<Model>, context: B256, bundle: Bundle, deadline_ms: u64) -> Self {
+    pub(crate) fn new(id: B256, caller: String, kind: JobKind, model: Arc<Model>, context: B256, bundle: Bundle, deadline_ms: u64) -> Self {
         let hashes = crate::work::hashes(bundle.tensors.iter().flatten());
         let slices: Vec<OpenSlice> =
             (0..model.slices()).map(|_| OpenSlice { state: SliceState::Pending, proof: None, given: Vec::new() }).collect();
         let left = slices.len();
-        Self { id, kind, model, context, bundle: Arc::new(bundle), hashes, state: JobState::Executed, slices, deadline_ms, left }
+        let (bundle, state) = (Arc::new(bundle), JobState::Executed);
+        Self { id, caller, kind, model, context, bundle, hashes, state, slices, deadline_ms, left }
     }
 
     /// A slice as it is dispatched.
@@ -106,6 +128,27 @@ impl OpenJob {
 }
 
 impl Core {
+    /// A job is written down: it counts as open while it is executed.
+    fn receive(&mut self, id: B256, received: Received) {
+        self.open_slices += received.slices;
+        self.deadlines.insert((received.deadline_ms, id));
+        self.received.insert(id, received);
+    }
+
+    /// A job is executed no more, or not needed. None if it was not.
+    fn received(&mut self, id: B256) -> Option<Received> {
+        let received = self.received.remove(&id)?;
+        self.open_slices = self.open_slices.saturating_sub(received.slices);
+        self.deadlines.remove(&(received.deadline_ms, id));
+        Some(received)
+    }
+
+    /// Jobs of a caller that are not over.
+    fn open_of(&self, caller: &str) -> usize {
+        let received = self.received.values().filter(|job| job.caller == caller).count();
+        received + self.jobs.values().filter(|job| job.state.is_open() && job.caller == caller).count()
+    }
+
     /// A job has been executed: its slices can be given away, those of a benchmark to whom it is for.
     pub(crate) fn open_job(&mut self, turn: &Turn, job: OpenJob) {
         self.open_slices += job.slices.len();
@@ -118,6 +161,13 @@ impl Core {
 
     /// A job ends before it is complete: nobody is debited for what is open, and what is here already is still looked at.
     pub(crate) fn close_job(&mut self, turn: &mut Turn, id: B256, to: JobState, reason: &str) {
+        if self.received(id).is_some() {
+            let to = JobState::Cancelled;
+            turn.change(Change::Job { id, from: JobState::Received, to, reason: reason.to_owned() });
+            turn.change(Change::Event { job: id, kind: to.as_str(), slice: None });
+            self.watched.remove(&id).map(|watched| watched.send_replace(true));
+            return;
+        }
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.state.is_open()) else { return };
         job.change(turn, to, reason);
         self.end_job(turn, id);
@@ -144,10 +194,10 @@ impl Core {
         }
     }
 
-    /// A slice of a benchmark has ended, in whatever way.
-    pub(crate) fn benchmark_ended(&mut self, turn: &mut Turn, id: B256) {
+    /// So many slices of a benchmark have ended, in whatever way.
+    pub(crate) fn benchmark_ended(&mut self, turn: &mut Turn, id: B256, slices: usize) {
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.state.is_open()) else { return };
-        job.left = job.left.saturating_sub(1);
+        job.left = job.left.saturating_sub(slices);
         if job.left > 0 {
             return;
         }
@@ -184,26 +234,33 @@ impl Validator {
         let deadline_ms = self.deadline(&model, deadline_ms, now)?;
         let context = B256::from(job.context);
         let inputs = words.concat();
-        // One after the other: the same job twice at a time is one.
+        // One after the other, each when what was taken before is in the store: the same job twice at a time is one.
         let submitting = self.submitting.lock().await;
+        self.store.keep(now, Vec::new()).await?;
         if let Some(name) = &idempotency
             && let Some(known) = self.store.job_named(caller.clone(), name.clone()).await?
         {
             let is_same = known.new.model == model.digest && known.new.context == context && known.new.inputs == inputs;
             return if is_same { Ok(known.new.id) } else { Err(JobError::Name(name.clone())) };
         }
-        let mut id = job_id(&model, context, &inputs, if context.is_zero() { self.random()? } else { B256::ZERO });
-        for tries in 1.. {
-            match self.store.job(id).await? {
-                None => break,
-                Some(known) if !matches!(known.state, JobState::Cancelled | JobState::Failed | JobState::Settled) => return Ok(id),
-                // What was given up is asked for anew; salts of an inference are used once.
-                Some(_) if tries < MOST_TRIES => {
-                    id = job_id(&model, context, &inputs, B256::with_last_byte(0) | B256::from(alloy::primitives::U256::from(tries)))
-                }
-                Some(_) => return Err(JobError::Full),
-            }
+        let unlike = if context.is_zero() { self.random()? } else { B256::ZERO };
+        let nth = |n: u64| job_id(&model, &caller, [context, keccak256(&inputs), unlike], n);
+        // What was given up is asked for anew; salts of an inference are used once. All but the newest of one content are over.
+        let (mut known, mut free) = (0, 1);
+        while self.store.job(nth(free - 1)).await?.is_some() {
+            (known, free) = (free, free * 2);
         }
+        while free - known > 1 {
+            let between = known + (free - known) / 2;
+            *(if self.store.job(nth(between - 1)).await?.is_some() { &mut known } else { &mut free }) = between;
+        }
+        if known > 0
+            && let Some(newest) = self.store.job(nth(known - 1)).await?
+            && !matches!(newest.state, JobState::Cancelled | JobState::Failed | JobState::Settled)
+        {
+            return Ok(newest.new.id);
+        }
+        let id = nth(known);
         let new = NewJob {
             id,
             kind: JobKind::Request,
@@ -212,22 +269,28 @@ impl Validator {
             owner: B256::ZERO,
             inputs,
             deadline_ms,
-            caller,
+            caller: caller.clone(),
             idempotency,
         };
-        let kept = self.quiet_turn(|core, turn| {
-            if core.open_slices + usize::from(model.slices()) > self.options.most_slices {
+        let (done, executed) = oneshot::channel();
+        let execution = Execution { id, model, context, words, done: Some(done) };
+        self.quiet_turn(|core, turn| {
+            let slices = usize::from(execution.model.slices());
+            if core.open_slices + slices > self.options.most_slices {
                 return Err(JobError::Full);
             }
+            if caller != OWN && core.open_of(&caller) >= self.options.most_jobs {
+                return Err(JobError::Many(self.options.most_jobs));
+            }
             core.watched.insert(id, watch::Sender::new(false));
+            core.receive(id, Received { caller, slices, deadline_ms });
             turn.change(Change::NewJob(Box::new(new)));
+            // Apart from whoever asks, who may be gone before it is done.
+            turn.then(Then::Execute(Box::new(execution)));
             Ok(())
-        });
-        kept?;
-        // Whoever asks for the same next finds it.
-        self.store.keep(now, Vec::new()).await?;
+        })?;
         drop(submitting);
-        self.execute(id, &model, context, words, deadline_ms).await?;
+        executed.await.map_err(|_| JobError::Stopped)??;
         Ok(id)
     }
 
@@ -242,31 +305,46 @@ impl Validator {
         Ok(deadline_ms.min(now + self.options.job_ms))
     }
 
-    async fn execute(&self, id: B256, model: &Arc<Model>, context: B256, words: Vec<Word>, deadline_ms: u64) -> Result<(), JobError> {
-        let permit = Arc::clone(&self.executions).acquire_owned().await.map_err(|_| JobError::Stopped)?;
-        let of = Arc::clone(model);
+    /// Executes a job, and says how that went.
+    pub(crate) async fn execute(&self, Execution { id, model, context, words, done }: Execution) {
+        let Ok(permit) = Arc::clone(&self.executions).acquire_owned().await else { return };
+        let of = Arc::clone(&model);
+        let is_wanted = self.locked().received.contains_key(&id);
         let executed = tokio::task::spawn_blocking(move || {
-            let executed = of.execute(context, &words);
+            let executed = if is_wanted { of.execute(context, &words).map_err(JobError::from) } else { Err(JobError::Stopped) };
             drop(permit);
-            executed
-        });
-        let executed = executed.await.map_err(|_| JobError::Stopped)?.map_err(JobError::from).and_then(|(executed, bundle)| {
+            let (executed, bundle) = executed?;
             let json = bundle.to_json().map_err(|e| JobError::Bundle(e.to_string()))?;
             Ok((executed.to_bytes()?, json, bundle))
         });
-        self.turn(|core, turn| match executed {
-            Ok((executed, json, bundle)) => {
-                turn.change(Change::Executed { id, executed, bundle: json, slices: model.slices() });
-                turn.change(Change::Event { job: id, kind: "executed", slice: None });
-                core.open_job(turn, OpenJob::new(id, JobKind::Request, Arc::clone(model), context, bundle, deadline_ms));
-                Ok(())
+        let executed = executed.await.unwrap_or(Err(JobError::Stopped));
+        let result = self.turn(|core, turn| {
+            let Some(Received { caller, deadline_ms, .. }) = core.received(id) else {
+                return Err(JobError::Over {
+                    state: JobState::Cancelled.as_str(),
+                    reason: "it was given up before it was executed".to_owned(),
+                });
+            };
+            match executed {
+                Ok((executed, json, bundle)) => {
+                    turn.change(Change::Executed { id, executed, bundle: json, slices: model.slices() });
+                    turn.change(Change::Event { job: id, kind: "executed", slice: None });
+                    core.open_job(turn, OpenJob::new(id, caller, JobKind::Request, Arc::clone(&model), context, bundle, deadline_ms));
+                    Ok(())
+                }
+                Err(error) => {
+                    core.watched.remove(&id).map(|watched| watched.send_replace(true));
+                    turn.change(Change::Job { id, from: JobState::Received, to: JobState::Refused, reason: error.to_string() });
+                    Err(error)
+                }
             }
-            Err(error) => {
-                core.watched.remove(&id).map(|watched| watched.send_replace(true));
-                turn.change(Change::Job { id, from: JobState::Received, to: JobState::Refused, reason: error.to_string() });
-                Err(error)
-            }
-        })
+        });
+        match (result, done) {
+            // Whoever asked may be gone.
+            (result, Some(done)) => drop(done.send(result)),
+            (Err(error), None) => tracing::warn!(job = %id, %error, "a job from before is refused"),
+            (Ok(()), None) => {}
+        }
     }
 
     /// A job in the store, with everything that was decided before.
@@ -284,7 +362,10 @@ impl Validator {
             let watched = self.locked().watched.get(&id).map(watch::Sender::subscribe);
             if let Some(mut watched) = watched {
                 // A sender that goes has said that the job is over.
-                let _ = watched.wait_for(|is_over| *is_over).await;
+                tokio::select! {
+                    _ = watched.wait_for(|is_over| *is_over) => {}
+                    () = self.stop.cancelled() => return Err(JobError::Stopped),
+                }
             }
             let stored = self.stored(id).await?;
             match stored.state {
@@ -349,20 +430,39 @@ impl Validator {
         });
     }
 
-    /// Nobody takes a slice: it is proven here, or waits, or its job fails.
-    pub(crate) fn exhausted(&self, core: &mut Core, turn: &mut Turn, (id, slice): SliceId, has_been_tried: bool) {
+    /// Nobody is left to take a slice: it is proven here, or its job fails.
+    pub(crate) fn exhausted(&self, core: &mut Core, turn: &mut Turn, (id, slice): SliceId) {
         if self.options.proves_itself {
-            core.dispatch.remove(std::iter::once((id, slice)));
-            turn.then(Then::Prove(id, slice));
-        } else if has_been_tried {
+            core.dispatch.keep((id, slice));
+            turn.then(Then::Prove(id, slice, None));
+        } else {
             let attempts = self.options.settings.attempts;
             core.close_job(turn, id, JobState::Failed, &format!("slice {slice} was given away {attempts} times, and nobody proved it"));
         }
     }
 
-    pub(crate) async fn prove_itself(&self, id: B256, slice: u16) {
-        let Ok(permit) = Arc::clone(&self.own_proofs).acquire_owned().await else { return };
-        let found = self.locked().jobs.get(&id).map(|job| (Arc::clone(&job.model), job.context));
+    /// For a while nobody took a slice: it is proven here, where nothing else is; if something is, miners may still be sooner.
+    pub(crate) fn starved(&self, core: &mut Core, turn: &mut Turn, (id, slice): SliceId) {
+        if self.options.proves_itself
+            && let Ok(permit) = Arc::clone(&self.own_proofs).try_acquire_owned()
+        {
+            core.dispatch.keep((id, slice));
+            turn.then(Then::Prove(id, slice, Some(permit)));
+        }
+    }
+
+    pub(crate) async fn prove_itself(&self, id: B256, slice: u16, permit: Option<OwnedSemaphorePermit>) {
+        let permit = match permit {
+            Some(permit) => permit,
+            None => {
+                let Ok(permit) = Arc::clone(&self.own_proofs).acquire_owned().await else { return };
+                permit
+            }
+        };
+        let is_wanted = |job: &&OpenJob| {
+            job.state.is_open() && job.slices.get(usize::from(slice)).is_some_and(|slice| slice.state != SliceState::Proven)
+        };
+        let found = self.locked().jobs.get(&id).filter(is_wanted).map(|job| (Arc::clone(&job.model), job.context));
         let (Some((model, context)), Ok(Some(executed))) = (found, self.store.executed(id).await) else { return };
         let proven = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -375,12 +475,9 @@ impl Validator {
         let proven = proven.await.unwrap_or(Err(JobError::Stopped));
         self.turn(|core, turn| match proven {
             Ok(words) => {
-                let is_open = core.jobs.get(&id).and_then(|job| job.slices.get(usize::from(slice)));
-                if is_open.is_some_and(|slice| slice.state != SliceState::Proven) {
+                if core.jobs.get(&id).as_ref().is_some_and(is_wanted) {
                     // A miner's proof that is still looked at comes second now.
-                    let others: Vec<Ticket> = is_open
-                        .map(|slice| slice.given.iter().filter_map(|hash| core.given.get(hash).map(|given| given.ticket)).collect())
-                        .unwrap_or_default();
+                    let others = core.dispatch.remove(std::iter::once((id, slice)));
                     self.supersede(core, turn, &others);
                     core.proven(turn, (id, slice), words);
                 }
@@ -394,16 +491,17 @@ impl Validator {
 
     /// Takes up what the store has.
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<(), ValidatorError> {
-        let Loaded { jobs, slices, assignments, attempts, receipts, miners } = self.store.load().await?;
+        let Loaded { jobs, slices, complete, assignments, attempts, receipts, miners } = self.store.load().await?;
         let attempts: HashMap<SliceId, u8> = attempts.into_iter().map(|(job, slice, count)| ((job, slice), count)).collect();
         let mut of_job: HashMap<B256, Vec<StoredAssignment>> = HashMap::new();
         assignments.into_iter().for_each(|stored| of_job.entry(stored.new.job).or_default().push(stored));
-        let mut proofs: HashMap<SliceId, (SliceState, Option<Words>)> = HashMap::new();
+        let mut proofs = Proofs::new();
         for (job, slice, state, proof) in slices {
             proofs.insert((job, slice), (state, proof.and_then(|proof| read_words(&proof))));
         }
         let mut to_execute = Vec::new();
         self.quiet_turn(|core, turn| {
+            core.complete.extend(complete);
             for message in receipts {
                 let receipt = Signed::<Receipt>::from_bytes(&message, &self.options.network, Some(self.address()))?;
                 core.totals.insert(receipt.message().miner, Totals::of(receipt.message()));
@@ -429,7 +527,12 @@ impl Validator {
                         self.restore(core, turn, model, stored, Bundle { proofs: Vec::new(), ..bundle }, (&proofs, &attempts), open)?
                     }
                     Some(Err(error)) => return Err(ValidatorError::Job(id, error.to_string())),
-                    None => to_execute.push((model, stored)),
+                    None if stored.state == JobState::Received => {
+                        let (slices, deadline_ms) = (usize::from(model.slices()), stored.new.deadline_ms);
+                        core.receive(id, Received { caller: stored.new.caller.clone(), slices, deadline_ms });
+                        to_execute.push((model, stored));
+                    }
+                    None => return Err(ValidatorError::Job(id, "it has no bundle".to_owned())),
                 }
             }
             Ok::<_, ValidatorError>(())
@@ -437,12 +540,8 @@ impl Validator {
         for (model, stored) in to_execute {
             let this = Arc::clone(self);
             let words = stored.new.inputs.chunks_exact(32).filter_map(|word| word.try_into().ok()).collect();
-            self.spawn(async move {
-                let (id, context, deadline_ms) = (stored.new.id, stored.new.context, stored.new.deadline_ms);
-                if let Err(error) = this.execute(id, &model, context, words, deadline_ms).await {
-                    tracing::warn!(job = %id, %error, "a job from before is refused");
-                }
-            });
+            let execution = Execution { id: stored.new.id, model, context: stored.new.context, words, done: None };
+            self.spawn(async move { this.execute(execution).await });
         }
         Ok(())
     }
@@ -455,47 +554,47 @@ impl Validator {
         model: Arc<Model>,
         stored: StoredJob,
         bundle: Bundle,
-        (proofs, attempts): (&HashMap<SliceId, (SliceState, Option<Words>)>, &HashMap<SliceId, u8>),
+        (proofs, attempts): (&Proofs, &HashMap<SliceId, u8>),
         open: Vec<StoredAssignment>,
     ) -> Result<(), ValidatorError> {
         let (id, kind) = (stored.new.id, stored.new.kind);
-        let mut job = OpenJob::new(id, kind, Arc::clone(&model), stored.new.context, bundle, stored.new.deadline_ms);
+        let mut job = OpenJob::new(id, stored.new.caller, kind, Arc::clone(&model), stored.new.context, bundle, stored.new.deadline_ms);
         job.state = stored.state;
         for (k, slice) in job.slices.iter_mut().enumerate() {
             if let Some((state, proof)) = proofs.get(&(id, k as u16)) {
                 (slice.state, slice.proof) = (*state, *proof);
             }
         }
-        let mut of_slice: HashMap<u16, Vec<(B256, Assignment, bool)>> = HashMap::new();
+        let mut of_slice: HashMap<u16, Vec<(B256, Restored)>> = HashMap::new();
         let mut to_verify = Vec::new();
         for stored in open {
             let hash = stored.new.hash;
             let assignment =
                 Signed::<Assignment>::from_bytes(&stored.new.message, &self.options.network, Some(self.address()))?.message().clone();
-            let (slice, is_accepted) = (stored.new.slice, stored.state == AssignmentState::Accepted);
+            let slice = stored.new.slice;
             let proof = stored.hand_in.as_deref().and_then(|hand_in| read_words(hand_in.get(hand_in.len().saturating_sub(320)..)?));
-            let given = |ticket, proof| Given {
-                ticket,
-                assignment: assignment.clone(),
-                state: stored.state,
-                context: stored.new.context,
-                is_restored: true,
-                proof,
+            let stage = match (stored.state, proof) {
+                (AssignmentState::HandedIn, Some(_)) => Stage::HandedIn,
+                (AssignmentState::Accepted, _) => Stage::Accepted,
+                _ => Stage::Offered,
             };
-            if let (AssignmentState::HandedIn, Some(words)) = (stored.state, proof) {
-                core.given.insert(hash, given(Ticket::NONE, Some((words, stored.ms.unwrap_or_default()))));
-                if let Some(entry) = job.slices.get_mut(usize::from(slice)) {
-                    entry.given.push(hash);
-                }
-                to_verify.push(hash);
-            } else if stored.new.deadline_ms > turn.now && job.state.is_open() {
-                core.given.insert(hash, given(Ticket::NONE, None));
-                of_slice.entry(slice).or_default().push((hash, assignment, is_accepted));
-            } else {
+            if stage != Stage::HandedIn && (stored.new.deadline_ms <= turn.now || !job.state.is_open()) {
                 // Nobody is debited for what ended while the validator was away.
-                let to = if is_accepted { AssignmentState::Missed } else { AssignmentState::Cancelled };
+                let to = if stage == Stage::Accepted { AssignmentState::Missed } else { AssignmentState::Cancelled };
                 turn.change(Change::Assignment { hash, from: stored.state, to, reason: "the validator was away".to_owned() });
+                continue;
             }
+            let restored = Restored { miner: assignment.miner, issued_ms: assignment.issuedMs, deadline_ms: assignment.deadlineMs, stage };
+            let proof = proof.map(|words| (words, stored.ms.unwrap_or_default()));
+            let given = Given { ticket: Ticket::NONE, assignment, state: stored.state, context: stored.new.context, is_restored: true, proof };
+            core.given.insert(hash, given);
+            if let Some(entry) = job.slices.get_mut(usize::from(slice)) {
+                entry.given.push(hash);
+            }
+            if stage == Stage::HandedIn {
+                to_verify.push(hash);
+            }
+            of_slice.entry(slice).or_default().push((hash, restored));
         }
         if job.state.is_open() {
             core.open_slices += job.slices.len();
@@ -504,29 +603,28 @@ impl Validator {
         let mut left = 0;
         for k in 0..model.slices() {
             let Some(entry) = job.slices.get_mut(usize::from(k)).filter(|_| job.state.is_open()) else { continue };
-            let given = of_slice.remove(&k).unwrap_or_default();
-            let is_checked = !entry.given.is_empty();
-            entry.given.extend(given.iter().map(|(hash, ..)| *hash));
-            left += usize::from(entry.state != SliceState::Proven && !entry.given.is_empty());
             if entry.state == SliceState::Proven {
                 continue;
             }
-            let is_open = !given.is_empty();
-            if kind == JobKind::Request || is_open {
-                let open: Vec<_> = given.iter().map(|(_, a, accepted)| (a.miner, a.issuedMs, a.deadlineMs, *accepted)).collect();
+            let given = of_slice.remove(&k).unwrap_or_default();
+            left += usize::from(!given.is_empty());
+            if kind == JobKind::Request || !given.is_empty() {
+                let open: Vec<Restored> = given.iter().map(|(_, restored)| *restored).collect();
                 let count = attempts.get(&(id, k)).copied().unwrap_or_default();
                 let tickets = core.dispatch.restore(job.slice(k), kind == JobKind::Benchmark, count, &open, turn.now);
-                for (ticket, (hash, ..)) in tickets.into_iter().zip(&given) {
+                for (ticket, (hash, _)) in tickets.into_iter().zip(&given) {
                     core.tickets.insert(ticket, *hash);
                     if let Some(given) = core.given.get_mut(hash) {
                         given.ticket = ticket;
                     }
                 }
             }
-            let to = match (is_checked, is_open) {
-                (true, _) => SliceState::Checking,
-                (false, true) => SliceState::Assigned,
-                (false, false) => SliceState::Pending,
+            let to = if given.iter().any(|(_, restored)| restored.stage == Stage::HandedIn) {
+                SliceState::Checking
+            } else if given.is_empty() {
+                SliceState::Pending
+            } else {
+                SliceState::Assigned
             };
             job.move_slice(turn, k, to);
         }
@@ -548,8 +646,10 @@ fn read_words(bytes: &[u8]) -> Option<Words> {
     words.try_into().ok()
 }
 
-fn job_id(model: &Model, context: B256, inputs: &[u8], unlike: B256) -> B256 {
-    let parts = [keccak256("zkslice/network/job/v1"), model.digest, context, keccak256(inputs), unlike];
+/// Two callers have a job each of one content, so that none can take, see or cancel another's.
+fn job_id(model: &Model, caller: &str, [context, inputs, unlike]: [B256; 3], n: u64) -> B256 {
+    let n = B256::from(alloy::primitives::U256::from(n));
+    let parts = [keccak256("zkslice/network/job/v1"), model.digest, keccak256(caller), context, inputs, unlike, n];
     keccak256(parts.concat())
 }
 
@@ -574,7 +674,7 @@ impl BundleSource for Validator {
     }
 
     async fn bundle(&self, job: Job) -> Result<Bundle, ProverError> {
-        let submission = Submission { job, deadline_ms: None, caller: "relayer".to_owned(), idempotency: None };
+        let submission = Submission { job, deadline_ms: None, caller: OWN.to_owned(), idempotency: None };
         let id = self.submit(submission).await.map_err(JobError::into_prover)?;
         let mut wanted = Wanted { validator: self, id, is_done: false };
         let bundle = self.bundle_of(id).await;

@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use alloy::primitives::{Address, B256};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zkslice_slicer::Package;
@@ -46,8 +46,8 @@ use crate::transport::{Identity, Outbox, random};
 use crate::{Clock, LinkError, Network, Node, StoreError, ValidatorError};
 use assignments::{Given, Offer};
 use dispatch::{Dispatch, Settings, Ticket};
-use jobs::OpenJob;
 pub use jobs::Submission;
+use jobs::{Execution, OpenJob, Received};
 use model::Model;
 pub use store::JobKind;
 use store::{Change, Store};
@@ -85,6 +85,8 @@ pub struct Options {
     pub work_bytes: usize,
     /// Slices that are open at a time.
     pub most_slices: usize,
+    /// Jobs that a caller of the API has open at a time.
+    pub most_jobs: usize,
     /// Miners that are let in; all where none are named.
     pub miners: Option<BTreeSet<Address>>,
     /// Miners at a time.
@@ -110,6 +112,7 @@ impl Options {
             proves_itself: true,
             work_bytes: 256 << 20,
             most_slices: 20_000,
+            most_jobs: 64,
             miners: None,
             most_miners: 1_024,
             benchmark_units: 10_000,
@@ -135,6 +138,9 @@ pub struct Validator {
     work_room: Arc<Semaphore>,
     submitting: tokio::sync::Mutex<()>,
     seeded: Option<Mutex<ChaCha20Rng>>,
+    settling_late: tokio::sync::Mutex<()>,
+    /// What miners have done, and until when that is new enough.
+    counted: tokio::sync::Mutex<Option<(tokio::time::Instant, Arc<Vec<store::Record>>)>>,
     /// Jobs that are executed, or slices that are proven here, at a time.
     executions: Arc<Semaphore>,
     own_proofs: Arc<Semaphore>,
@@ -149,6 +155,8 @@ pub(crate) struct Core {
     noted: Option<Epoch>,
     dispatch: Dispatch,
     jobs: HashMap<B256, OpenJob>,
+    /// Jobs that are not executed yet.
+    received: HashMap<B256, Received>,
     deadlines: BTreeSet<(u64, B256)>,
     open_slices: usize,
     /// Assignments that are open, or were missed a moment ago.
@@ -167,6 +175,8 @@ pub(crate) struct Core {
 
 /// What is to be done once changes are kept.
 pub(crate) enum Then {
+    /// A job is to be executed.
+    Execute(Box<Execution>),
     /// A miner gets a frame.
     Send(Address, Vec<u8>),
     /// A miner gets work.
@@ -174,7 +184,7 @@ pub(crate) enum Then {
     /// All slices of a job are proven.
     Assemble(B256),
     /// Nobody takes a slice.
-    Prove(B256, u16),
+    Prove(B256, u16, Option<OwnedSemaphorePermit>),
     /// A proof is to be verified.
     Verify(B256),
 }
@@ -234,6 +244,7 @@ impl Validator {
             noted: None,
             dispatch: Dispatch::new(options.parameters, options.settings),
             jobs: HashMap::new(),
+            received: HashMap::new(),
             deadlines: BTreeSet::new(),
             open_slices: 0,
             given: HashMap::new(),
@@ -256,6 +267,8 @@ impl Validator {
             executions: Arc::new(Semaphore::new(cores)),
             submitting: tokio::sync::Mutex::new(()),
             seeded: options.seed.map(|seed| Mutex::new(ChaCha20Rng::from_seed(seed.0))),
+            settling_late: tokio::sync::Mutex::new(()),
+            counted: tokio::sync::Mutex::new(None),
             own_proofs: Arc::new(Semaphore::new(1)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -359,6 +372,7 @@ impl Validator {
     fn run(self: &Arc<Self>, then: Then) {
         let this = Arc::clone(self);
         match then {
+            Then::Execute(execution) => self.spawn(async move { this.execute(*execution).await }),
             Then::Send(miner, frame) => {
                 if let Some((_, outbox)) = self.locked().peers.get(&miner) {
                     outbox.send(frame);
@@ -366,7 +380,7 @@ impl Validator {
             }
             Then::Offer(offer) => self.spawn(async move { this.offer(*offer).await }),
             Then::Assemble(job) => self.spawn(async move { this.assemble(job).await }),
-            Then::Prove(job, slice) => self.spawn(async move { this.prove_itself(job, slice).await }),
+            Then::Prove(job, slice, permit) => self.spawn(async move { this.prove_itself(job, slice, permit).await }),
             Then::Verify(assignment) => self.spawn(async move { this.verify(assignment).await }),
         }
     }

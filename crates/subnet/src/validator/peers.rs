@@ -1,17 +1,24 @@
 //! Miners' connections.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::Address;
+use tokio::time::{Instant, sleep_until};
 
 use crate::transport::{Frame, Link};
-use crate::wire::{Body, Capacity, Decline, Kind, Ping, Progress, frame};
+use crate::wire::{Body, Cancel, Capacity, Decline, Kind, Ping, Progress, frame};
 use crate::{PeerError, WireError};
 
-use super::Validator;
+use super::{Core, Validator};
 
 /// Receipts that a miner gets again when it comes back: those before, it can ask for.
 const MOST_AGAIN: u32 = 1_024;
 /// What does not belong to a miner, until it is let go: a race with the validator's own clock is none of its faults.
 const MOST_STRIKES: u32 = 64;
+/// Frames of a miner that are heard in a second: each may take a signature, and others' are to be heard too.
+const MOST_FRAMES: u32 = 1_000;
+const SECOND: Duration = Duration::from_secs(1);
 
 impl Validator {
     /// Takes a miner's connection, until it ends.
@@ -27,7 +34,7 @@ impl Validator {
             return outbox.close();
         }
         let number = self.turn(|core, _| {
-            if core.peers.len() >= self.options.most_miners && !core.peers.contains_key(&miner) {
+            if !core.peers.contains_key(&miner) && !self.has_place(core, miner) {
                 return None;
             }
             core.numbers += 1;
@@ -42,11 +49,25 @@ impl Validator {
             return outbox.close();
         };
         tracing::info!(%miner, software = %link.peer.software, "a miner has come");
-        let mut strikes = 0;
+        let (mut strikes, mut is_known) = (0, false);
+        let (mut second, mut heard) = (Instant::now(), 0);
         while let Some(frame) = link.inbox.recv().await {
-            match self.hear(&link, frame).await {
+            heard += 1;
+            if heard > MOST_FRAMES {
+                sleep_until(second + SECOND).await;
+            }
+            if second.elapsed() >= SECOND {
+                (second, heard) = (Instant::now(), 0);
+            }
+            match self.hear(&link, frame, &mut is_known).await {
                 Ok(()) => {}
-                Err(PeerError::Unknown(_)) if strikes < MOST_STRIKES => strikes += 1,
+                Err(PeerError::Unknown(assignment)) if strikes < MOST_STRIKES => {
+                    strikes += 1;
+                    // It may not have heard that this is over: it should not prove for nothing.
+                    if let Ok(frame) = (Cancel { assignment }).to_frame() {
+                        outbox.send(frame);
+                    }
+                }
                 Err(error) => {
                     tracing::info!(%miner, %error, "a miner is let go");
                     break;
@@ -63,12 +84,23 @@ impl Validator {
         tracing::info!(%miner, "a miner has gone");
     }
 
-    async fn hear(self: &Arc<Self>, link: &Link, Frame { kind, body, .. }: Frame) -> Result<(), PeerError> {
+    /// Whether there is a place for a miner: half of all are for those who have shown something, so that strangers cannot fill them.
+    fn has_place(&self, core: &Core, miner: Address) -> bool {
+        let most = self.options.most_miners;
+        let is_stranger = |miner: &Address| core.dispatch.standing(*miner).0 < self.options.settings.probation;
+        core.peers.len() < most && (!is_stranger(&miner) || core.peers.keys().filter(|miner| is_stranger(miner)).count() < most.div_ceil(2))
+    }
+
+    async fn hear(self: &Arc<Self>, link: &Link, Frame { kind, body, .. }: Frame, is_known: &mut bool) -> Result<(), PeerError> {
         let miner = link.peer.address;
         match kind {
             Kind::Capacity => {
                 let capacity = Capacity::from_body(&body)?;
                 self.turn(|core, _| core.dispatch.join(miner, link.ip, &capacity));
+                // Once a connection: they are many for one small frame.
+                if std::mem::replace(is_known, true) {
+                    return Ok(());
+                }
                 for receipt in self.store.receipts_after(miner, capacity.receipts, MOST_AGAIN).await? {
                     link.outbox.send(frame(Kind::Receipt, &receipt)?);
                 }

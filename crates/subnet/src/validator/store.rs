@@ -170,6 +170,8 @@ struct Batch {
 pub(crate) struct Store {
     batches: mpsc::UnboundedSender<Batch>,
     reader: Arc<Mutex<SqliteConnection>>,
+    /// For what anybody may ask: dispatch does not wait behind it.
+    shower: Arc<Mutex<SqliteConnection>>,
     path: PathBuf,
     _lock: FileLock,
 }
@@ -179,6 +181,8 @@ pub(crate) struct Store {
 pub(crate) struct Loaded {
     pub(crate) jobs: Vec<StoredJob>,
     pub(crate) slices: Vec<(B256, u16, SliceState, Option<Vec<u8>>)>,
+    /// Jobs whose bundles nobody has fetched yet.
+    pub(crate) complete: Vec<B256>,
     pub(crate) assignments: Vec<StoredAssignment>,
     pub(crate) attempts: Vec<(B256, u16, u8)>,
     pub(crate) receipts: Vec<Vec<u8>>,
@@ -230,10 +234,11 @@ impl Store {
             .disable_statement_logging();
         let (owned, runtime) = (path.to_owned(), Handle::current());
         let opened = tokio::task::spawn_blocking(move || runtime.block_on(connect(&owned, &options, &belongs_to)));
-        let (writer, reader) = opened.await.map_err(|_| StoreError::Stopped)??;
+        let (writer, reader, shower) = opened.await.map_err(|_| StoreError::Stopped)??;
         let (batches, incoming) = mpsc::unbounded_channel();
         tokio::spawn(write(Arc::new(Mutex::new(writer)), incoming, path.to_owned()));
-        Ok(Self { batches, reader: Arc::new(Mutex::new(reader)), path: path.to_owned(), _lock: lock })
+        let [reader, shower] = [reader, shower].map(|connection| Arc::new(Mutex::new(connection)));
+        Ok(Self { batches, reader, shower, path: path.to_owned(), _lock: lock })
     }
 
     /// Hands changes to the writer, all or none of which are then kept, after those that were handed over before. Where one cannot be kept,
@@ -257,6 +262,14 @@ impl Store {
         on(&self.reader, work).await?.map_err(|e| error(&self.path, &e))
     }
 
+    /// As [`Store::read`], for what is only shown.
+    async fn show<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut SqliteConnection, &Handle) -> sqlx::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        on(&self.shower, work).await?.map_err(|e| error(&self.path, &e))
+    }
+
     /// Everything that is not at its end.
     pub(crate) async fn load(&self) -> Result<Loaded, StoreError> {
         self.read(|connection, runtime| {
@@ -268,7 +281,8 @@ impl Store {
                 .map(job)
                 .collect::<sqlx::Result<_>>()?,
                 slices: all(
-                    "SELECT slices.* FROM slices JOIN jobs ON jobs.id = slices.job WHERE jobs.state IN ('executed', 'dispatching')",
+                    "SELECT slices.* FROM slices JOIN jobs ON jobs.id = slices.job WHERE jobs.state IN ('executed', 'dispatching')
+                     OR jobs.id IN (SELECT job FROM assignments WHERE state = 'handed in')",
                 )?
                 .iter()
                 .map(|row| {
@@ -277,6 +291,10 @@ impl Store {
                     Ok((word(row, "job")?, small(row, "slice")?, state, row.try_get("proof")?))
                 })
                 .collect::<sqlx::Result<_>>()?,
+                complete: all("SELECT id FROM jobs WHERE state = 'complete'")?
+                    .iter()
+                    .map(|row| word(row, "id"))
+                    .collect::<sqlx::Result<_>>()?,
                 assignments: all("SELECT * FROM assignments WHERE state IN ('offered', 'accepted', 'handed in')")?
                     .iter()
                     .map(assignment)
@@ -339,7 +357,7 @@ impl Store {
 
     /// What happened to a job after an event, at most so much.
     pub(crate) async fn events_after(&self, job: B256, id: u64, most: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        self.read(move |connection, runtime| {
+        self.show(move |connection, runtime| {
             let query = sqlx::query("SELECT * FROM events WHERE job = ? AND id > ? ORDER BY id LIMIT ?");
             let rows = runtime.block_on(query.bind(job.to_vec()).bind(signed(id)).bind(most).fetch_all(connection))?;
             let event = |row: &SqliteRow| {
@@ -354,7 +372,7 @@ impl Store {
 
     /// States of a job's slices, and who proved each.
     pub(crate) async fn slices_of(&self, job: B256) -> Result<Vec<(SliceState, Option<Address>)>, StoreError> {
-        self.read(move |connection, runtime| {
+        self.show(move |connection, runtime| {
             let query = sqlx::query(
                 "SELECT state, (SELECT miner FROM assignments AS a WHERE a.job = s.job AND a.slice = s.slice AND a.state = 'valid') AS miner
                  FROM slices AS s WHERE job = ? ORDER BY slice",
@@ -370,19 +388,18 @@ impl Store {
         .await
     }
 
-    /// What all miners have done, or one.
-    pub(crate) async fn records(&self, of: Option<Address>) -> Result<Vec<Record>, StoreError> {
-        self.read(move |connection, runtime| {
-            let of = of.map(|miner| miner.to_vec());
+    /// What all miners have done.
+    pub(crate) async fn records(&self) -> Result<Vec<Record>, StoreError> {
+        self.show(move |connection, runtime| {
             let query = sqlx::query(
                 "SELECT miner, sum(state = 'valid') AS valid, sum(state = 'invalid') AS invalid, sum(state IN ('missed', 'late')) AS missed,
                         sum(state = 'declined') AS declined, sum(iif(state = 'valid', units, 0)) AS units,
                         (SELECT coalesce(sum(credit), 0) FROM receipts AS r WHERE r.miner = a.miner) AS credit,
                         (SELECT coalesce(sum(debit), 0) FROM receipts AS r WHERE r.miner = a.miner) AS debit,
                         (SELECT score FROM scores AS s WHERE s.miner = a.miner ORDER BY epoch DESC LIMIT 1) AS score
-                 FROM assignments AS a WHERE ?1 IS NULL OR miner = ?1 GROUP BY miner ORDER BY miner",
+                 FROM assignments AS a GROUP BY miner ORDER BY miner",
             );
-            let rows = runtime.block_on(query.bind(of).fetch_all(&mut *connection))?;
+            let rows = runtime.block_on(query.fetch_all(&mut *connection))?;
             let mut records = Vec::new();
             for row in &rows {
                 let miner = address(row, "miner")?;
@@ -407,7 +424,7 @@ impl Store {
 
     /// A miner's last assignments that brought it nothing, the newest first.
     pub(crate) async fn lost(&self, miner: Address, most: u32) -> Result<Vec<Lost>, StoreError> {
-        self.read(move |connection, runtime| {
+        self.show(move |connection, runtime| {
             let query = sqlx::query(
                 "SELECT hash, job, slice, units, state, reason, deadline FROM assignments WHERE miner = ?
                  AND state NOT IN ('valid', 'offered', 'accepted', 'handed in') ORDER BY deadline DESC LIMIT ?",
@@ -494,7 +511,7 @@ async fn connect(
     path: &Path,
     options: &SqliteConnectOptions,
     belongs_to: &[(&'static str, String)],
-) -> Result<(SqliteConnection, SqliteConnection), StoreError> {
+) -> Result<(SqliteConnection, SqliteConnection, SqliteConnection), StoreError> {
     let io = |reason: String| StoreError::Io { path: path.to_owned(), reason };
     let connect = async || {
         options.connect().await.map_err(|e| {
@@ -520,7 +537,7 @@ async fn connect(
             return Err(StoreError::Foreign { path: path.to_owned(), what: (*what).to_owned(), found, expected: expected.clone() });
         }
     }
-    Ok((writer, connect().await?))
+    Ok((writer, connect().await?, connect().await?))
 }
 
 /// Until nobody can hand over anything any more. After an error nothing is kept any more, and everybody is told so.
@@ -575,8 +592,9 @@ async fn apply_one(connection: &mut SqliteConnection, at: u64, change: &Change) 
         .bind(&new.caller)
         .bind(new.idempotency.as_ref()),
         Change::Job { id, from, to, reason } => {
-            // Nobody needs the salts of what is over.
-            let executed = if matches!(to, JobState::Settled | JobState::Cancelled | JobState::Failed) { "executed = NULL, " } else { "" };
+            // Nobody needs the salts of what is over, or complete.
+            let is_needed = !matches!(to, JobState::Complete | JobState::Settled | JobState::Cancelled | JobState::Failed);
+            let executed = if !is_needed { "executed = NULL, " } else { "" };
             let sql = format!("UPDATE jobs SET {executed}state = ?, reason = ?, changed = ? WHERE id = ? AND state = ?");
             sqlx::query(sqlx::AssertSqlSafe(sql)).bind(to.as_str()).bind(reason).bind(signed(at)).bind(id.to_vec()).bind(from.as_str())
         }

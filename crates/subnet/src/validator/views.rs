@@ -1,8 +1,11 @@
 //! What a validator shows.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
+use tokio::time::Instant;
 
 use super::Validator;
 use super::states::{JobState, SliceState};
@@ -11,6 +14,8 @@ use crate::{JobError, StoreError};
 
 /// How often those who watch a job look.
 const LOOK: Duration = Duration::from_millis(100);
+/// How soon miners' records are counted again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What a job would cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +112,7 @@ impl Validator {
 
     /// Digest, name and units of each model.
     pub fn model_infos(&self) -> Vec<(B256, String, Vec<u32>)> {
-        let info =
-            |(digest, model): (&B256, &std::sync::Arc<super::Model>)| (*digest, model.package.manifest().name.clone(), model.units.clone());
+        let info = |(digest, model): (&B256, &Arc<super::Model>)| (*digest, model.package.manifest().name.clone(), model.units.clone());
         self.models.iter().map(info).collect()
     }
 
@@ -138,15 +142,33 @@ impl Validator {
     pub async fn events_after(&self, id: B256, after: u64, most: u32) -> Result<(Vec<WatchedEvent>, bool), JobError> {
         loop {
             // In this order: what happened before the job was over is seen.
-            let is_over = !self.stored(id).await?.state.is_open();
+            let is_watched = self.locked().watched.contains_key(&id);
+            let is_over = !is_watched && !self.stored(id).await?.state.is_open();
             let events = self.store.events_after(id, after, most).await?;
             let is_all = events.len() < most as usize;
             if !events.is_empty() || is_over {
                 let watched = |StoredEvent { id, at, kind, slice }| WatchedEvent { id, at_ms: at, kind, slice };
                 return Ok((events.into_iter().map(watched).collect(), is_over && is_all));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = self.stop.cancelled() => return Err(JobError::Stopped),
+            }
         }
+    }
+
+    /// What all miners have done: everything that was ever given away is counted, and so not for each who asks.
+    async fn records(&self) -> Result<Arc<Vec<Record>>, StoreError> {
+        let mut counted = self.counted.lock().await;
+        let began = Instant::now();
+        if let Some((until, records)) = &*counted
+            && *until > began
+        {
+            return Ok(Arc::clone(records));
+        }
+        let records = Arc::new(self.store.records().await?);
+        *counted = Some((Instant::now() + AGAIN.max(began.elapsed() * 10), Arc::clone(&records)));
+        Ok(records)
     }
 
     /// All miners that were ever given something or are connected, or one of them.
@@ -154,10 +176,12 @@ impl Validator {
     /// # Errors
     /// [`StoreError`].
     pub async fn miners(&self, of: Option<Address>) -> Result<Vec<MinerView>, StoreError> {
-        let mut records = self.store.records(of).await?;
+        let mut records: Vec<Record> =
+            self.records().await?.iter().filter(|record| of.is_none_or(|of| of == record.miner)).cloned().collect();
+        let known: HashSet<Address> = records.iter().map(|record| record.miner).collect();
         let core = self.locked();
         let connected = core.peers.keys().filter(|miner| of.is_none_or(|of| of == **miner));
-        let new: Vec<Address> = connected.filter(|miner| records.iter().all(|record| record.miner != **miner)).copied().collect();
+        let new: Vec<Address> = connected.filter(|miner| !known.contains(*miner)).copied().collect();
         records.extend(new.into_iter().map(|miner| Record { miner, ..Record::default() }));
         let view = |record: Record| MinerView {
             address: record.miner,
