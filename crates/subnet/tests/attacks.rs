@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
-use zkslice_prover::{Bound, Bundle, BundleSource, Verifier};
+use zkslice_prover::{Bound, Bundle, BundleSource, Inference, JobInput, ProverError, Verifier, Word, execute, unpack};
 use zkslice_slicer::Package;
 use zkslice_subnet::client::NetworkProver;
 use zkslice_subnet::gateway::{self, Settings};
@@ -581,6 +581,81 @@ async fn attack_an_assignment_in_anothers_name() {
     assert!(ended.is_err());
 }
 
+/// Proves at once, and nothing.
+struct Instant;
+
+impl Prover for Instant {
+    fn prove(&self, _package: &Package, _inference: Inference, _slice: u16) -> Result<Vec<Word>, ProverError> {
+        Ok(vec![[7; 32]; 10])
+    }
+}
+
+/// A validator that takes proofs and says nothing of them gets no more after a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_a_validator_that_owes_receipts() {
+    let folder = tempfile::tempdir().unwrap();
+    let miner = miner_with(1, folder.path(), 1, Instant);
+    let package = package(1);
+    let JobInput::Words(words) = job(&package, 1).inputs[0].clone() else { panic!() };
+    let values = unpack(&package.manifest().tensors[0], &words).unwrap();
+    let mut inference = Inference { context: [1; 32], ..Inference::of_inputs(&package, vec![values]).unwrap() };
+    let bound = execute(&package, &mut inference, &mut ark_std::rand::rngs::OsRng).unwrap();
+    let units = zkslice_subnet::score::units(package.manifest().slices[0].constraints.next_power_of_two() as u64);
+    let link = async |number: u8| {
+        let own = node(number);
+        let identity = Identity { node: own.clone(), role: Role::Validator, network: NETWORK, parameters: Parameters::default().hash() };
+        let (of_miner, link) = memory::connect(&miner.identity(), &identity, 64 << 20).await.unwrap();
+        let miner = Arc::clone(&miner);
+        tokio::spawn(async move { miner.serve(of_miner).await });
+        (own, link)
+    };
+    let offer = |own: &Node, number: u64| {
+        let mut assignment = Assignment {
+            job: B256::from(alloy::primitives::U256::from(number)),
+            model: miner.models()[0],
+            slice: 0,
+            attempt: 0,
+            validator: own.address(),
+            miner: miner.address(),
+            statement: B256::ZERO,
+            units,
+            price: 0,
+            issuedMs: 0,
+            deadlineMs: u64::MAX,
+            epoch: 0,
+        };
+        let hashes = zkslice_subnet::work::hashes(&bound);
+        let context = [B256::from(inference.context), B256::ZERO];
+        assignment.statement = zkslice_subnet::work::statement(assignment.model, zkslice_subnet::work::coverage(1, 0), context, hashes);
+        let hash = NETWORK.hash(&assignment);
+        let mut frames = frame(Kind::Assignment, &own.sign(&NETWORK, assignment).unwrap().to_bytes()).unwrap();
+        frames.extend(Work::of(&package, &inference, &bound, 0, hash, false).unwrap().to_frame().unwrap());
+        (hash, frames)
+    };
+    let answer = async |link: &mut Link, frames: Vec<u8>| {
+        link.outbox.send_beside(frames).await.unwrap();
+        let mut accepted = false;
+        loop {
+            match tokio::time::timeout(TRUE, link.inbox.recv()).await.unwrap().unwrap().kind {
+                Kind::Accept => accepted = true,
+                Kind::HandIn if accepted => return true,
+                Kind::HandIn => accepted = true,
+                Kind::Decline => return false,
+                _ => {}
+            }
+        }
+    };
+    let (own, mut owes) = link(0xab).await;
+    let mut taken = 0;
+    for number in 0..520 {
+        taken += usize::from(answer(&mut owes, offer(&own, number).1).await);
+    }
+    assert_eq!(taken, 512);
+    // Others are worked for as before.
+    let (other, mut honest) = link(0xac).await;
+    assert!(answer(&mut honest, offer(&other, 1).1).await);
+}
+
 /// A validator elsewhere that answers with the bundle of other inputs, or tells one to wait for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_a_validator_answers_nonsense() {
@@ -618,7 +693,7 @@ async fn attack_a_validator_answers_nonsense() {
     };
     let error = serve(&bundle).await.bundle(wanted.clone()).await.unwrap_err();
     assert!(error.to_string().contains("another job"), "{error}");
-    let zkslice_prover::JobInput::Words(words) = wanted.inputs[0].clone() else { panic!() };
+    let JobInput::Words(words) = wanted.inputs[0].clone() else { panic!() };
     bundle.tensors.insert(1, Some(Bound::Words(words)));
     assert_eq!(serve(&bundle).await.bundle(wanted.clone()).await.unwrap(), bundle);
     bundle.owner = [1; 32];

@@ -33,6 +33,8 @@ const MOST_CHECKS: usize = 4;
 const REMEMBERED_MS: u64 = 600_000;
 /// Assignments of which it is remembered what they were; what is declined beyond is not.
 const MOST_KNOWN: usize = 1 << 15;
+/// Proofs of which a validator has not said what became: with more it gets no other.
+const MOST_UNANSWERED: usize = 512;
 /// Bytes of memory for work that are left for frames that come.
 const FOR_FRAMES: usize = 4;
 /// When a busy miner wants to be asked again, at the earliest.
@@ -350,6 +352,7 @@ impl Miner {
                 if state.queue.get(assignment).is_some_and(|accepted| accepted.assignment.validator == validator) {
                     state.queue.remove(assignment);
                 }
+                // Nobody waits for a proof that was handed in already, or will say what became of it.
                 if state.unanswered.get(&assignment).is_some_and(|(of, _)| *of == validator) {
                     state.unanswered.remove(&assignment);
                 }
@@ -367,14 +370,14 @@ impl Miner {
         let now = self.clock.now_ms();
         let given = assignment.deadlineMs.saturating_sub(assignment.issuedMs);
         let deadline = now + given.min(self.options.parameters.deadline_ms(assignment.units));
-        let looked_at = self.look_at(assignment.clone(), work, deadline, bytes).await;
+        let looked_at = self.look_at(validator, assignment.clone(), work, (deadline, bytes)).await;
         let accept = looked_at.and_then(|inference| {
             let accepted = self.node.sign(&self.options.network, Acceptance { assignment: hash }).map_err(|_| Reason::Busy)?;
             let accept = frame(Kind::Accept, &accepted.to_bytes()).map_err(|_| Reason::Busy)?;
             let mut state = self.locked();
             let key = (assignment.model, assignment.slice);
             // Others may have been accepted while this was looked at.
-            if !self.fits(&state, &key, deadline, bytes) {
+            if !self.fits(&state, validator, &key, deadline, bytes) {
                 return Err(Reason::Busy);
             }
             state.remember(hash, assignment.clone(), deadline + REMEMBERED_MS, now);
@@ -396,20 +399,27 @@ impl Miner {
         self.ready.notify_one();
     }
 
-    /// Whether there is time and memory for one more.
-    fn fits(&self, state: &State, key: &(B256, u16), deadline: u64, bytes: usize) -> bool {
+    /// Whether there is time and memory for one more, of a validator that says what becomes of its proofs.
+    fn fits(&self, state: &State, validator: Address, key: &(B256, u16), deadline: u64, bytes: usize) -> bool {
+        let is_answered = state.unanswered.values().filter(|(of, _)| *of == validator).count() < MOST_UNANSWERED;
         let waiting: usize = state.queue.waiting().map(|accepted| accepted.bytes).sum();
         let has_memory = state.queue.len() == 0 || waiting + bytes <= self.room() - self.room() / FOR_FRAMES;
-        !state.is_stopping && has_memory && state.queue.fits(key, deadline, self.clock.now_ms())
+        !state.is_stopping && is_answered && has_memory && state.queue.fits(key, deadline, self.clock.now_ms())
     }
 
-    async fn look_at(&self, assignment: Assignment, work: Work, deadline: u64, bytes: usize) -> Result<Inference, Reason> {
+    async fn look_at(
+        &self,
+        validator: Address,
+        assignment: Assignment,
+        work: Work,
+        (deadline, bytes): (u64, usize),
+    ) -> Result<Inference, Reason> {
         let model = self.models.get(&assignment.model).ok_or(Reason::UnknownModel)?;
         let (key, slice) = ((assignment.model, assignment.slice), assignment.slice);
         if model.keys.get(usize::from(slice / 8)).is_none_or(|byte| byte >> (slice % 8) & 1 == 0) {
             return Err(Reason::NoKey);
         }
-        if !self.fits(&self.locked(), &key, deadline, bytes) {
+        if !self.fits(&self.locked(), validator, &key, deadline, bytes) {
             return Err(Reason::Busy);
         }
         let permit = self.checks.acquire().await.map_err(|_| Reason::Busy)?;

@@ -204,7 +204,7 @@ impl Validator {
             // This validator's own fault: the miner hears nothing of it, and the slice is given away again.
             Err(error) => {
                 tracing::error!(job = %offer.job, slice = offer.slice, %error, "work cannot be sent");
-                return self.turn(|core, turn| core.withdraw(turn, offer.hash));
+                return self.turn(|core, turn| core.withdraw(turn, offer.hash, AssignmentState::Offered));
             }
         };
         // Its job may be over by now: nobody should prove for nothing.
@@ -314,6 +314,10 @@ impl Validator {
 
     /// A hand-in of an assignment that is closed: the miner may not have got the receipt.
     async fn handed_in_before(&self, miner: Address, hash: B256, proof: Words) -> Result<(), PeerError> {
+        let stored = self.store.assignment(hash).await?.filter(|stored| stored.new.miner == miner).ok_or(PeerError::Unknown(hash))?;
+        if stored.state != AssignmentState::Missed {
+            return self.receipts_again(miner, hash).await;
+        }
         // One after the other, each when what was decided before is in the store: the same hand-in twice at a time is late once.
         let _one = self.settling_late.lock().await;
         self.store.keep(self.clock.now_ms(), Vec::new()).await?;
@@ -322,14 +326,7 @@ impl Validator {
         // The root of a closed epoch has all of its receipts: there are none after it.
         let is_closed = self.store.epoch_root(Some(epoch)).await?.is_some();
         if stored.state != AssignmentState::Missed || is_closed {
-            let receipts = self.store.receipts_of(hash).await?;
-            let mut frames = receipts.iter().map(|receipt| frame(Kind::Receipt, receipt)).collect::<Result<Vec<_>, _>>()?;
-            if frames.is_empty() {
-                // It ended without fault of the miner's, who need not ask again.
-                frames.push((Cancel { assignment: hash }).to_frame()?);
-            }
-            self.turn(|_, turn| frames.into_iter().for_each(|frame| turn.then(Then::Send(miner, frame))));
-            return Ok(());
+            return self.receipts_again(miner, hash).await;
         }
         let signed = Signed::<Assignment>::from_bytes(&stored.new.message, &self.options.network, Some(self.address()))?;
         self.turn(|core, turn| {
@@ -346,6 +343,17 @@ impl Validator {
             core.given.insert(hash, given);
             self.settle(core, turn, hash, Verdict::Late);
         });
+        Ok(())
+    }
+
+    async fn receipts_again(&self, miner: Address, hash: B256) -> Result<(), PeerError> {
+        let receipts = self.store.receipts_of(hash).await?;
+        let mut frames = receipts.iter().map(|receipt| frame(Kind::Receipt, receipt)).collect::<Result<Vec<_>, _>>()?;
+        if frames.is_empty() {
+            // It ended without fault of the miner's, who need not ask again.
+            frames.push((Cancel { assignment: hash }).to_frame()?);
+        }
+        self.quiet_turn(|_, turn| frames.into_iter().for_each(|frame| turn.then(Then::Send(miner, frame))));
         Ok(())
     }
 
@@ -371,14 +379,18 @@ impl Validator {
     pub(crate) async fn verify(&self, hash: B256) {
         let found = self.statement(&self.locked(), hash);
         let Some((key, miner, statement, words)) = found else {
-            return tracing::error!(assignment = %hash, "a proof cannot be verified: its job is gone");
+            tracing::error!(assignment = %hash, "a proof cannot be verified: its job is gone");
+            return self.turn(|core, turn| core.withdraw(turn, hash, AssignmentState::HandedIn));
         };
         let Ok(verdict) = self.verification.check(&key, miner, statement, words).await else { return };
         let verdict = match verdict {
             Ok(()) => Verdict::Valid,
             Err(VerifyError::Invalid | VerifyError::Encoding(_) | VerifyError::Form) => Verdict::Invalid,
             // This validator's own fault, for which nobody is debited.
-            Err(error) => return tracing::error!(assignment = %hash, %error, "a proof cannot be verified"),
+            Err(error) => {
+                tracing::error!(assignment = %hash, %error, "a proof cannot be verified");
+                return self.turn(|core, turn| core.withdraw(turn, hash, AssignmentState::HandedIn));
+            }
         };
         self.turn(|core, turn| self.settle(core, turn, hash, verdict));
     }
@@ -488,11 +500,11 @@ impl Core {
         given.state = to;
     }
 
-    /// The validator could not send the work of an assignment: it ends without fault of the miner's.
-    fn withdraw(&mut self, turn: &mut Turn, hash: B256) {
-        let Some(given) = self.given.get(&hash).filter(|given| given.state == AssignmentState::Offered) else { return };
+    /// The validator could not send the work of an assignment, or verify its proof: it ends without fault of the miner's.
+    fn withdraw(&mut self, turn: &mut Turn, hash: B256, from: AssignmentState) {
+        let Some(given) = self.given.get(&hash).filter(|given| given.state == from) else { return };
         let ticket = given.ticket;
-        self.end(turn, hash, AssignmentState::Cancelled, "the validator could not send its work");
+        self.end(turn, hash, AssignmentState::Cancelled, "the validator has failed");
         self.dispatch.withdrawn(ticket, turn.now);
         self.untaken(turn, hash);
         self.forget(hash);

@@ -19,6 +19,8 @@ const MOST_STRIKES: u32 = 64;
 /// Frames of a miner that are heard in a second: each may take a signature, and others' are to be heard too.
 const MOST_FRAMES: u32 = 1_000;
 const SECOND: Duration = Duration::from_secs(1);
+/// What a miner can do counts as so many: all that waits is looked at anew.
+const OF_CAPACITY: u32 = 100;
 
 impl Validator {
     /// Takes a miner's connection, until it ends.
@@ -52,7 +54,7 @@ impl Validator {
         let (mut strikes, mut is_known) = (0, false);
         let (mut second, mut heard) = (Instant::now(), 0);
         while let Some(frame) = link.inbox.recv().await {
-            heard += 1;
+            heard += if frame.kind == Kind::Capacity { OF_CAPACITY } else { 1 };
             if heard > MOST_FRAMES {
                 sleep_until(second + SECOND).await;
             }

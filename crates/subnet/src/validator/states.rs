@@ -112,7 +112,8 @@ states! {
     }
     Offered => Accepted | HandedIn | Declined | Cancelled | Superseded;
     Accepted => HandedIn | Missed | Cancelled | Superseded;
-    HandedIn => Valid | Invalid | Superseded;
+    // Cancelled: the validator cannot verify it.
+    HandedIn => Valid | Invalid | Superseded | Cancelled;
     Missed => Late | Cancelled;
 }
 
