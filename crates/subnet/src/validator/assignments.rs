@@ -315,7 +315,7 @@ impl Validator {
     /// A hand-in of an assignment that is closed: the miner may not have got the receipt.
     async fn handed_in_before(&self, miner: Address, hash: B256, proof: Words) -> Result<(), PeerError> {
         let stored = self.store.assignment(hash).await?.filter(|stored| stored.new.miner == miner).ok_or(PeerError::Unknown(hash))?;
-        if stored.state != AssignmentState::Missed {
+        if !stored.state.is_open() && stored.state != AssignmentState::Missed {
             return self.receipts_again(miner, hash).await;
         }
         // One after the other, each when what was decided before is in the store: the same hand-in twice at a time is late once.
