@@ -212,6 +212,27 @@ impl Core {
     }
 }
 
+/// Locks by what is asked for: those who ask for different things seldom wait for each other.
+#[derive(Debug)]
+pub(crate) struct Stripes([tokio::sync::Mutex<()>; 64]);
+
+impl Default for Stripes {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| tokio::sync::Mutex::new(())))
+    }
+}
+
+impl Stripes {
+    async fn lock(&self, of: &impl std::hash::Hash, is_needed: bool) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if !is_needed {
+            return None;
+        }
+        let mut hasher = std::hash::DefaultHasher::new();
+        std::hash::Hash::hash(of, &mut hasher);
+        Some(self.0[(std::hash::Hasher::finish(&hasher) % 64) as usize].lock().await)
+    }
+}
+
 impl Validator {
     /// Digests of the models that it serves.
     pub fn models(&self) -> Vec<B256> {
@@ -234,8 +255,11 @@ impl Validator {
         let deadline_ms = self.deadline(&model, deadline_ms, now)?;
         let context = B256::from(job.context);
         let inputs = words.concat();
-        // One after the other, each when what was taken before is in the store: the same job twice at a time is one.
-        let submitting = self.submitting.lock().await;
+        // The same job twice at a time is one: those of one name or one content come one after the other.
+        let of_name = self.submitting[0].lock(&(&caller, &idempotency), idempotency.is_some()).await;
+        let of_content = self.submitting[1].lock(&(&caller, context, &inputs), !context.is_zero()).await;
+        let submitting = (of_name, of_content);
+        // What was taken before is in the store then, though whoever asked for it may have gone.
         self.store.keep(now, Vec::new()).await?;
         if let Some(name) = &idempotency
             && let Some(known) = self.store.job_named(caller.clone(), name.clone()).await?
@@ -586,7 +610,8 @@ impl Validator {
             }
             let restored = Restored { miner: assignment.miner, issued_ms: assignment.issuedMs, deadline_ms: assignment.deadlineMs, stage };
             let proof = proof.map(|words| (words, stored.ms.unwrap_or_default()));
-            let given = Given { ticket: Ticket::NONE, assignment, state: stored.state, context: stored.new.context, is_restored: true, proof };
+            let given =
+                Given { ticket: Ticket::NONE, assignment, state: stored.state, context: stored.new.context, is_restored: true, proof };
             core.given.insert(hash, given);
             if let Some(entry) = job.slices.get_mut(usize::from(slice)) {
                 entry.given.push(hash);

@@ -47,7 +47,7 @@ use crate::{Clock, LinkError, Network, Node, StoreError, ValidatorError};
 use assignments::{Given, Offer};
 use dispatch::{Dispatch, Settings, Ticket};
 pub use jobs::Submission;
-use jobs::{Execution, OpenJob, Received};
+use jobs::{Execution, OpenJob, Received, Stripes};
 use model::Model;
 pub use store::JobKind;
 use store::{Change, Store};
@@ -136,7 +136,7 @@ pub struct Validator {
     wake: Notify,
     errands: mpsc::UnboundedSender<Errand>,
     work_room: Arc<Semaphore>,
-    submitting: tokio::sync::Mutex<()>,
+    submitting: [Stripes; 2],
     seeded: Option<Mutex<ChaCha20Rng>>,
     settling_late: tokio::sync::Mutex<()>,
     /// What miners have done, and until when that is new enough.
@@ -265,7 +265,7 @@ impl Validator {
             errands,
             work_room: Arc::new(Semaphore::new(options.work_bytes)),
             executions: Arc::new(Semaphore::new(cores)),
-            submitting: tokio::sync::Mutex::new(()),
+            submitting: Default::default(),
             seeded: options.seed.map(|seed| Mutex::new(ChaCha20Rng::from_seed(seed.0))),
             settling_late: tokio::sync::Mutex::new(()),
             counted: tokio::sync::Mutex::new(None),
