@@ -119,6 +119,9 @@ pub struct MinerConfig {
     /// Memory for work that waits, in MiB.
     #[serde(default = "default_memory")]
     pub memory_mib: u32,
+    /// Where to serve metrics; nowhere if it is not said.
+    #[serde(default)]
+    pub metrics: Option<SocketAddr>,
 }
 
 fn default_quic() -> SocketAddr {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use alloy::primitives::Address;
 use alloy::signers::local::PrivateKeySigner;
+use axum::http::header::CONTENT_TYPE;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use zkslice_slicer::Package;
 use crate::client::{About, about};
 use crate::config::{ValidatorConfig, callers};
 use crate::gateway::{self, Settings};
+use crate::metrics::MEDIA_TYPE;
 use crate::miner::Miner;
 use crate::transport::quic::{Dialer, Listener};
 use crate::transport::{Link, websocket};
@@ -57,7 +59,13 @@ impl Running {
         tokio::spawn(follow(chain, config.epoch_blocks, said, stop.clone()));
         let room = Arc::new(Semaphore::new(ROOM));
         let validator = Validator::start(Node::new(signer), packages, config.options(), Clock::system(), epochs).await?;
-        let mut listener = Listener::bind(config.quic, validator.identity(), config.handshakes_per_minute, Arc::clone(&room))?;
+        let of = Arc::downgrade(&validator);
+        let refused = move |reason| {
+            if let Some(validator) = of.upgrade() {
+                validator.handshake_refused(reason);
+            }
+        };
+        let mut listener = Listener::bind(config.quic, validator.identity(), config.handshakes_per_minute, Arc::clone(&room), refused)?;
         let quic = listener.address()?;
         let http = TcpListener::bind(config.http).await.map_err(|error| DaemonError::Listen(config.http, error.to_string()))?;
         let at = http.local_addr().map_err(|error| DaemonError::Listen(config.http, error.to_string()))?;
@@ -116,6 +124,26 @@ async fn follow(chain: Chain, blocks: u64, said: watch::Sender<Epoch>, stop: Can
             Err(error) => tracing::warn!(%error, "the chain does not say which epoch it is"),
         }
     }
+}
+
+/// Serves a miner's metrics at `/metrics`, and nothing else, until it is stopped. Returns where.
+///
+/// # Errors
+/// [`DaemonError::Listen`].
+pub async fn show_metrics(miner: Arc<Miner>, at: SocketAddr, stop: CancellationToken) -> Result<SocketAddr, DaemonError> {
+    let wrong = |error: std::io::Error| DaemonError::Listen(at, error.to_string());
+    let listener = TcpListener::bind(at).await.map_err(wrong)?;
+    let bound = listener.local_addr().map_err(wrong)?;
+    let text = move || {
+        let text = miner.metrics();
+        async move { ([(CONTENT_TYPE, MEDIA_TYPE)], text) }
+    };
+    let router = axum::Router::new().route("/metrics", axum::routing::get(text));
+    tokio::spawn(async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+        served.inspect_err(|error| tracing::error!(%error, "metrics are not served any more"))
+    });
+    Ok(bound)
 }
 
 /// A validator that a miner works for: its HTTP address, and who it has to be, if that is known.

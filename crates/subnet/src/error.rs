@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use alloy::primitives::{Address, B256};
+use zkslice_groth16::ProveError;
 use zkslice_prover::ProverError;
 use zkslice_slicer::PackageError;
+
+use crate::work::WorkError;
 
 /// Why bytes are no signed message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -412,4 +415,90 @@ pub enum DaemonError {
         /// The miner's.
         expected: crate::Network,
     },
+}
+
+// What is counted is counted by a word, of few: no part of it is a peer's.
+
+impl WireError {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Kind(_) => "unknown kind",
+            Self::NotDue(_) => "not due",
+            Self::Length { .. } => "too long",
+            Self::Body(_) => "malformed",
+        }
+    }
+}
+
+impl HandshakeError {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Differs { .. } => "differs",
+            Self::Itself(_) | Self::Unexpected { .. } => "unexpected",
+            Self::NoExporter | Self::AnotherSession => "another session",
+            Self::Signature(_) => "signature",
+        }
+    }
+}
+
+impl LinkError {
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Handshake(error) => error.kind(),
+            Self::Wire(error) => error.kind(),
+            Self::Signature(_) | Self::Unsigned => "signature",
+            Self::Slow => "slow",
+            Self::Refused(_) => "refused",
+            Self::Transport { .. } | Self::Io(_) | Self::Closed | Self::NoRandomness => "broken off",
+        }
+    }
+
+    /// Whether something came that should not have, or not so slowly: connections that break off are nobody's fault.
+    pub(crate) const fn is_the_peers(&self) -> bool {
+        matches!(self, Self::Wire(_) | Self::Unsigned | Self::Slow)
+    }
+}
+
+impl PeerError {
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Wire(error) => error.kind(),
+            Self::Signature(_) => "signature",
+            Self::Unknown(_) => "unknown assignment",
+            Self::HandIn => "another proof",
+            Self::Store(_) | Self::Ledger(_) => "own store",
+        }
+    }
+}
+
+/// An error as logs may show it: those of executors and circuits name values, which are none of a log's business.
+pub(crate) fn for_log(error: &(dyn std::error::Error + 'static)) -> String {
+    let of_prover = match (error.downcast_ref::<JobError>(), error.downcast_ref::<WorkError>()) {
+        (Some(JobError::Prover(error)), _) | (_, Some(WorkError::Slice(error))) => Some(error),
+        _ => error.downcast_ref::<ProverError>(),
+    };
+    match of_prover {
+        Some(ProverError::Execute(_) | ProverError::Circuit(_) | ProverError::Slice { source: ProveError::Circuit(_), .. }) => {
+            "a value is outside of what the model can prove".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_show_no_values() {
+        let error = || {
+            let (input, element, value) = ("x".to_owned(), 3, 1_234_567);
+            ProverError::Execute(zkslice_graph::ExecuteError::InputRange { input, element, value, min: 0, max: 255 })
+        };
+        assert!(error().to_string().contains("1234567"));
+        for shown in [for_log(&error()), for_log(&JobError::from(error())), for_log(&WorkError::from(error()))] {
+            assert!(!shown.contains("1234567") && shown.contains("outside"), "{shown}");
+        }
+        assert_eq!(for_log(&JobError::Full), JobError::Full.to_string());
+    }
 }

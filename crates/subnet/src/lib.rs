@@ -14,6 +14,7 @@
 //! gateway    the validator's HTTP API; client: whoever uses it
 //! config     files of validators and miners; daemon: both as they run
 //! miner      takes on, proves, hands in, keeps receipts
+//! metrics    what a node has counted, for Prometheus
 //! ```
 
 pub mod client;
@@ -25,6 +26,7 @@ pub mod gateway;
 mod handshake;
 mod identity;
 pub mod messages;
+pub(crate) mod metrics;
 pub mod miner;
 pub mod receipts;
 pub mod score;

@@ -148,3 +148,49 @@ pub fn contradict(a: &Receipt, b: &Receipt) -> bool {
     let came_late = (first.verdict, second.verdict) == (Verdict::Missed as u8, Verdict::Late as u8);
     second.owed < first.owed || second.epoch < first.epoch || shrinks || first.assignment == second.assignment && !came_late
 }
+
+/// Whether a receipt can be one of an assignment, of which `hash` is the EIP-712 hash: what of it can be known without the receipt before.
+///
+/// # Errors
+/// [`ReceiptError`] names what cannot be so.
+pub fn check_alone(parameters: &Parameters, assignment: &Assignment, hash: B256, receipt: &Receipt) -> Result<(), ReceiptError> {
+    let verdict = Verdict::from_u8(receipt.verdict).ok_or(ReceiptError::Verdict(receipt.verdict))?;
+    let worth = parameters.worth(verdict, assignment.units, u64::from(receipt.ms), PROOF_BYTES, FULL);
+    let has_proof = !receipt.proofHash.is_zero();
+    let parts = [
+        ("validator", receipt.validator == assignment.validator),
+        ("miner", receipt.miner == assignment.miner),
+        ("assignment", receipt.assignment == hash),
+        // Whoever is superseded may have handed in, or not.
+        ("proof", verdict == Verdict::Superseded || has_proof == (verdict != Verdict::Missed)),
+        ("epoch", receipt.epoch >= assignment.epoch),
+        ("sequence number", receipt.seq > 0),
+        ("credit", receipt.credit == worth.credit),
+        ("debit", receipt.debit == worth.debit),
+        ("epoch's credit", receipt.epochCredit >= u64::from(worth.credit)),
+        ("epoch's debit", receipt.epochDebit >= u64::from(worth.debit)),
+        ("sum owed", verdict != Verdict::Valid || receipt.owed >= assignment.price),
+    ];
+    parts.iter().find(|(_, is_right)| !is_right).map_or(Ok(()), |(what, _)| Err(ReceiptError::Part(what)))
+}
+
+/// Pairs of receipts, by their places, of which an honest validator cannot have signed both; none only where no two of them contradict each
+/// other. What holds of each and the next in order holds of all, so that a long list takes no longer to look through than to sort.
+pub fn contradictions(receipts: &[Receipt]) -> Vec<(usize, usize)> {
+    let mut order: Vec<usize> = (0..receipts.len()).collect();
+    let mut pairs = Vec::new();
+    let mut look = |order: &[usize]| {
+        for pair in order.windows(2) {
+            let pair = (pair[0].min(pair[1]), pair[0].max(pair[1]));
+            if contradict(&receipts[pair.0], &receipts[pair.1]) && !pairs.contains(&pair) {
+                pairs.push(pair);
+            }
+        }
+    };
+    order.sort_by_key(|k| (receipts[*k].validator, receipts[*k].miner, receipts[*k].seq));
+    look(&order);
+    order.sort_by_key(|k| (receipts[*k].validator, receipts[*k].miner, receipts[*k].assignment, receipts[*k].seq));
+    look(&order);
+    pairs.sort_unstable();
+    pairs
+}

@@ -15,16 +15,16 @@ use zkslice_subnet::validator::{self, Validator};
 
 use crate::support::*;
 
-const KEY: &str = "the key of the first caller";
+pub(crate) const KEY: &str = "the key of the first caller";
 const OTHER_KEY: &str = "the key of the second caller";
 
-struct Api {
-    url: String,
-    client: Client,
-    validator: Arc<Validator>,
+pub(crate) struct Api {
+    pub(crate) url: String,
+    pub(crate) client: Client,
+    pub(crate) validator: Arc<Validator>,
 }
 
-async fn api(options: validator::Options, slices: usize, change: impl FnOnce(&mut Settings)) -> Api {
+pub(crate) async fn api(options: validator::Options, slices: usize, change: impl FnOnce(&mut Settings)) -> Api {
     let validator = validator(options, slices).await;
     let keys = [("first", KEY), ("second", OTHER_KEY)].map(|(name, key)| (name.to_owned(), key.to_owned()));
     let mut settings = Settings::new(keys, Arc::new(Semaphore::new(1 << 20)));
@@ -39,12 +39,12 @@ async fn api(options: validator::Options, slices: usize, change: impl FnOnce(&mu
     Api { url, client: Client::new(), validator }
 }
 
-fn body(job: &Job) -> Value {
+pub(crate) fn body(job: &Job) -> Value {
     let inputs: Vec<Vec<B256>> = job.inputs.iter().map(words).collect();
     json!({ "model": B256::from(job.model), "context": B256::from(job.context), "inputs": inputs })
 }
 
-fn words(input: &JobInput) -> Vec<B256> {
+pub(crate) fn words(input: &JobInput) -> Vec<B256> {
     match input {
         JobInput::Words(words) => words.iter().map(B256::from).collect(),
         JobInput::Commitment(_) => panic!("public models only"),
@@ -52,7 +52,7 @@ fn words(input: &JobInput) -> Vec<B256> {
 }
 
 impl Api {
-    async fn get(&self, path: &str, key: &str) -> (StatusCode, Value) {
+    pub(crate) async fn get(&self, path: &str, key: &str) -> (StatusCode, Value) {
         let answer = self.client.get(format!("{}{path}", self.url)).bearer_auth(key).send().await.unwrap();
         let status = answer.status();
         let is_problem = answer.headers()["content-type"] == "application/problem+json";
@@ -60,7 +60,7 @@ impl Api {
         (status, answer.json().await.unwrap_or_default())
     }
 
-    async fn post(&self, body: &Value, key: &str, name: Option<&str>) -> (StatusCode, Value) {
+    pub(crate) async fn post(&self, body: &Value, key: &str, name: Option<&str>) -> (StatusCode, Value) {
         let mut request = self.client.post(format!("{}/v1/jobs", self.url)).bearer_auth(key).json(body);
         if let Some(name) = name {
             request = request.header("idempotency-key", name);
@@ -69,7 +69,7 @@ impl Api {
         (answer.status(), answer.json().await.unwrap())
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.validator.stop();
         self.validator.ended().await;
     }

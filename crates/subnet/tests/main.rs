@@ -6,6 +6,7 @@ mod attacks;
 mod gateway;
 mod handshake;
 mod messages;
+mod metrics;
 mod network;
 mod receipts;
 mod score;

@@ -10,7 +10,7 @@ use zkslice_subnet::validator::Validator;
 
 use crate::support::*;
 
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..600 {
         if holds() {
             return;
@@ -20,13 +20,13 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
-fn account(miner: &Miner) -> miner::Account {
+pub(crate) fn account(miner: &Miner) -> miner::Account {
     miner.accounts().first().map(|(_, account)| *account).unwrap_or_default()
 }
 
 use zkslice_subnet::miner;
 
-async fn connected(validator: &Arc<Validator>, miners: &[Arc<Miner>]) {
+pub(crate) async fn connected(validator: &Arc<Validator>, miners: &[Arc<Miner>]) {
     for miner in miners {
         connect(miner, validator).await;
     }

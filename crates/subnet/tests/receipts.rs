@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, B256};
 use proptest::prelude::*;
 use zkslice_subnet::messages::{Assignment, Receipt, Verdict};
-use zkslice_subnet::receipts::{Outcome, ReceiptError, Totals, contradict};
+use zkslice_subnet::receipts::{Outcome, ReceiptError, Totals, check_alone, contradict, contradictions};
 use zkslice_subnet::score::Parameters;
 
 const PROOF: B256 = B256::repeat_byte(5);
@@ -175,5 +175,72 @@ proptest! {
             }
             prop_assert!(receipts.iter().all(|other| !contradict(receipt, other)));
         }
+    }
+}
+
+/// What is signed of one assignment is held against it without the receipt before.
+#[test]
+fn one_receipt_alone_is_checked() {
+    let of = Parameters::default();
+    let given = assignment(2, 10, 1);
+    let verdicts = [Verdict::Valid, Verdict::Invalid, Verdict::Missed, Verdict::Late, Verdict::Superseded];
+    for verdict in verdicts {
+        let mut totals = Totals { seq: 4, epoch: 1, epoch_credit: 100, epoch_debit: 100, owed: 30 };
+        let receipt = totals.receipt(&of, &given, hash(1), outcome(verdict, 100));
+        check_alone(&of, &given, hash(1), &receipt).unwrap();
+        type Change = fn(&mut Receipt);
+        let changes: [(&str, Change); 8] = [
+            ("validator", |receipt| receipt.validator = Address::ZERO),
+            ("miner", |receipt| receipt.miner = Address::ZERO),
+            ("assignment", |receipt| receipt.assignment = hash(2)),
+            ("epoch", |receipt| receipt.epoch = 0),
+            ("sequence number", |receipt| receipt.seq = 0),
+            ("credit", |receipt| receipt.credit += 1),
+            ("debit", |receipt| receipt.debit += 1),
+            ("proof", |receipt| receipt.proofHash = if receipt.proofHash.is_zero() { PROOF } else { B256::ZERO }),
+        ];
+        for (what, change) in changes {
+            let mut changed = receipt.clone();
+            change(&mut changed);
+            let expected = if what == "proof" && verdict == Verdict::Superseded { Ok(()) } else { Err(ReceiptError::Part(what)) };
+            assert_eq!(check_alone(&of, &given, hash(1), &changed), expected, "{verdict:?}");
+        }
+        let unknown = Receipt { verdict: 9, ..receipt };
+        assert_eq!(check_alone(&of, &given, hash(1), &unknown), Err(ReceiptError::Verdict(9)));
+    }
+}
+
+/// Of any list, what neighbours show is what all pairs show: whether its validator contradicts itself.
+#[test]
+fn contradictions_are_found_among_many() {
+    let of = Parameters::default();
+    let mut totals = Totals::default();
+    let honest: Vec<Receipt> =
+        (1..=6).map(|k| totals.receipt(&of, &assignment(1, 5, u64::from(k / 3)), hash(k), outcome(Verdict::Valid, 10))).collect();
+    assert_eq!(contradictions(&honest), []);
+    let mut seed = 7u64;
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for _ in 0..20_000 {
+        let mut receipts: Vec<Receipt> = (0..5).map(|_| honest[random(6) as usize].clone()).collect();
+        for receipt in &mut receipts {
+            match random(12) {
+                0 => receipt.seq = random(8),
+                1 => receipt.owed = u128::from(random(40)),
+                2 => receipt.epoch = random(4),
+                3 => receipt.epochCredit = random(1_000),
+                4 => receipt.assignment = hash(random(7) as u8),
+                5 => receipt.verdict = Verdict::Missed as u8,
+                6 => receipt.verdict = Verdict::Late as u8,
+                7 => receipt.miner = Address::repeat_byte(random(3) as u8),
+                _ => {}
+            }
+        }
+        let pairs = contradictions(&receipts);
+        assert!(pairs.iter().all(|(a, b)| a < b && contradict(&receipts[*a], &receipts[*b])));
+        let any = (0..5).any(|a| (a + 1..5).any(|b| contradict(&receipts[a], &receipts[b])));
+        assert_eq!(!pairs.is_empty(), any, "{receipts:?}");
     }
 }

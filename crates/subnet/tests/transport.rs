@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use alloy::primitives::Address;
@@ -29,8 +29,12 @@ fn room() -> Arc<Semaphore> {
 }
 
 fn listener(knocks: u32) -> Listener {
+    counted(knocks, |_| ())
+}
+
+fn counted(knocks: u32, refused: impl Fn(&'static str) + Send + Sync + 'static) -> Listener {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    Listener::bind(any, identity(1, Role::Validator), NonZeroU32::new(knocks).unwrap(), room()).unwrap()
+    Listener::bind(any, identity(1, Role::Validator), NonZeroU32::new(knocks).unwrap(), room(), refused).unwrap()
 }
 
 async fn goes_both_ways(mut miner: Link, mut validator: Link) {
@@ -139,7 +143,9 @@ async fn strangers_are_refused() {
 /// An address that knocks too often is not listened to, before anything of it is verified.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_are_refused_before_signatures() {
-    let mut listener = listener(5);
+    let refused = Arc::new(Mutex::new(Vec::new()));
+    let counts = Arc::clone(&refused);
+    let mut listener = counted(5, move |reason| counts.lock().unwrap().push(reason));
     let to = listener.address().unwrap();
     let (mut let_in, mut kept) = (0, Vec::new());
     for k in 0..20 {
@@ -153,6 +159,7 @@ async fn floods_are_refused_before_signatures() {
         }
     }
     assert_eq!(let_in, 5);
+    assert_eq!(*refused.lock().unwrap(), vec!["too often"; 15], "each is counted");
 }
 
 /// A proxy between the two can break off, and nothing else: what it changes, repeats, leaves out or sends back ends the link.
@@ -229,6 +236,7 @@ async fn a_job_over_both() {
         validator.identity(),
         NonZeroU32::new(100).unwrap(),
         Arc::new(Semaphore::new(1 << 20)),
+        |_| (),
     )
     .unwrap();
     let to = listener.address().unwrap();

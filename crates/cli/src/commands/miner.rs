@@ -1,6 +1,7 @@
 //! `zkslice miner`: prove slices for validators.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use zkslice_chain::signer;
 use zkslice_relayer::cancel_on_signals;
 use zkslice_subnet::config::{MinerConfig, default_memory, default_slots};
-use zkslice_subnet::daemon::{Employer, packages, work_for};
+use zkslice_subnet::daemon::{Employer, packages, show_metrics, work_for};
 use zkslice_subnet::miner::{Miner, OnCores, Options};
 use zkslice_subnet::score::Parameters;
 use zkslice_subnet::{Clock, DaemonError, Network, Node};
@@ -66,6 +67,9 @@ pub(crate) struct Args {
     /// Memory for work that waits, in MiB.
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
+    /// Serve metrics for Prometheus at this address, such as 127.0.0.1:9655.
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -96,6 +100,7 @@ fn config(args: Args) -> Result<MinerConfig, CliError> {
             cores: 0,
             slots: default_slots(),
             memory_mib: default_memory(),
+            metrics: None,
         },
         _ => return Err(CliError::input("give --config, or --validator, --key-file and --models")),
     };
@@ -104,6 +109,7 @@ fn config(args: Args) -> Result<MinerConfig, CliError> {
     config.cores = args.cores.unwrap_or(config.cores);
     config.slots = args.slots.unwrap_or(config.slots).max(1);
     config.memory_mib = args.memory.unwrap_or(config.memory_mib);
+    config.metrics = args.metrics.or(config.metrics);
     if config.validators.is_empty() {
         return Err(CliError::input("no validator is named: give --validator http://host:port, or `validators` in the configuration"));
     }
@@ -135,6 +141,9 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         let value = json!({ "miner": miner.address(), "models": miner.models() });
         output.result(&value, &[format!("miner {}: {} slices of {} models", miner.address(), miner.slices(), miner.models().len())]);
         let links = CancellationToken::new();
+        if let Some(at) = config.metrics {
+            show_metrics(Arc::clone(&miner), at, links.clone()).await?;
+        }
         for employer in employers {
             tokio::spawn(work_for(Arc::clone(&miner), employer, network, no_quic, links.clone()));
         }

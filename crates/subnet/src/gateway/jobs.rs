@@ -68,6 +68,9 @@ pub(super) struct SliceStatus {
     /// Who proved it: none before, and where the validator did it itself.
     #[schema(value_type = Option<String>)]
     miner: Option<Address>,
+    /// By which assignment, of which `/v1/receipts/{assignment}` has what was signed.
+    #[schema(value_type = Option<String>)]
+    assignment: Option<B256>,
 }
 
 /// What a job costs and how long it takes, as things stand.
@@ -124,8 +127,11 @@ pub(super) async fn submit(
 
 async fn status_of(gateway: &Gateway, id: B256, caller: &str) -> Result<JobStatus, Problem> {
     let JobView { state, reason, model, created_ms, deadline_ms, slices } = gateway.validator.view(id, caller).await?;
-    let slices = slices.into_iter().map(|(state, miner)| SliceStatus { state: state.as_str().to_owned(), miner }).collect();
-    Ok(JobStatus { id, state: state.as_str().to_owned(), reason, model, created_ms, deadline_ms, slices })
+    let slices = slices.into_iter().map(|(state, by)| {
+        let (miner, assignment) = by.unzip();
+        SliceStatus { state: state.as_str().to_owned(), miner, assignment }
+    });
+    Ok(JobStatus { id, state: state.as_str().to_owned(), reason, model, created_ms, deadline_ms, slices: slices.collect() })
 }
 
 /// Says where a job is.

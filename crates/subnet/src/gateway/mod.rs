@@ -262,6 +262,7 @@ fn router() -> OpenApiRouter<Gateway> {
         .routes(routes!(network::receipts))
         .routes(routes!(network::epoch))
         .routes(routes!(network::join))
+        .routes(routes!(network::metrics))
         .routes(routes!(network::health))
         .routes(routes!(network::ready))
 }

@@ -8,13 +8,15 @@ use alloy::primitives::{Address, B256};
 use axum::Json;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{At, Gateway, Problem, counted, word};
+use crate::metrics::MEDIA_TYPE;
 use crate::transport::websocket;
+use crate::validator::ReceiptsView;
 
 /// Lost assignments that are listed of a miner.
 const MOST_LOST: u32 = 100;
@@ -97,6 +99,9 @@ pub(super) struct SignedMessages {
     /// ABI encoding of the assignment, then r, s and v; none of epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     assignment: Option<String>,
+    /// ABI encoding of the miner's hand-in, which names the proof's hash, then r, s and v; none where nothing came in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hand_in: Option<String>,
     /// ABI encodings of receipts or roots, each followed by r, s and v.
     messages: Vec<String>,
 }
@@ -192,16 +197,19 @@ pub(super) async fn miner(State(gateway): State<Gateway>, At(address): At<String
 pub(super) async fn receipts(State(gateway): State<Gateway>, At(assignment): At<String>) -> Result<Json<SignedMessages>, Problem> {
     let hash = word(&assignment)?;
     let found = gateway.validator.receipts_of(hash).await?;
-    let (assignment, receipts) = found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("no assignment {hash} was made")))?;
-    Ok(Json(signed(&gateway, Some(assignment), receipts)))
+    let found = found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("no assignment {hash} was made")))?;
+    let ReceiptsView { assignment, hand_in, receipts } = found;
+    Ok(Json(signed(&gateway, [Some(assignment), hand_in], receipts)))
 }
 
-fn signed(gateway: &Gateway, assignment: Option<Vec<u8>>, messages: Vec<Vec<u8>>) -> SignedMessages {
+fn signed(gateway: &Gateway, of_assignment: [Option<Vec<u8>>; 2], messages: Vec<Vec<u8>>) -> SignedMessages {
+    let [assignment, hand_in] = of_assignment.map(|message| message.map(hex::encode_prefixed));
     let network = gateway.validator.identity().network;
     SignedMessages {
         chain_id: network.chain_id,
         registry: network.registry,
-        assignment: assignment.map(hex::encode_prefixed),
+        assignment,
+        hand_in,
         messages: messages.into_iter().map(hex::encode_prefixed).collect(),
     }
 }
@@ -212,7 +220,7 @@ fn signed(gateway: &Gateway, assignment: Option<Vec<u8>>, messages: Vec<Vec<u8>>
 pub(super) async fn epoch(State(gateway): State<Gateway>, At(epoch): At<u64>) -> Result<Json<SignedMessages>, Problem> {
     let root = gateway.validator.epoch_root(epoch).await?;
     let root = root.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("epoch {epoch} is not closed")))?;
-    Ok(Json(signed(&gateway, None, vec![root])))
+    Ok(Json(signed(&gateway, [None, None], vec![root])))
 }
 
 /// The door for miners that cannot come by QUIC: one WebSocket.
@@ -234,10 +242,19 @@ pub(super) async fn join(
     Ok(socket.max_message_size(most).max_frame_size(most).on_upgrade(async move |socket| {
         match websocket::accept(socket, &gateway.validator.identity(), ip, Arc::clone(&gateway.settings.room)).await {
             Ok(link) => gateway.validator.connect(link),
-            Err(error) => tracing::debug!(%error, "not let in"),
+            Err(error) => {
+                tracing::debug!(ip = ip.map(tracing::field::display), %error, "not let in");
+                gateway.validator.handshake_refused(error.kind());
+            }
         }
         drop(permit);
     }))
+}
+
+/// What is counted of the validator, in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "network", responses((status = 200, body = String, content_type = "text/plain")))]
+pub(super) async fn metrics(State(gateway): State<Gateway>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], gateway.validator.metrics().await)
 }
 
 /// Whether the process is there.

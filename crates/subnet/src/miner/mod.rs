@@ -3,6 +3,7 @@
 //! What it knows of inputs is in memory alone, and gone when the proof is handed in.
 
 mod ledger;
+mod metrics;
 mod queue;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +24,7 @@ use crate::wire::{Body, Cancel, Capacity, Decline, Kind, Progress, Reason, Stage
 use crate::{Clock, LedgerError, Network, Node, PeerError, Signed, WireError};
 use ledger::Known;
 pub use ledger::{Account, Ledger};
+use metrics::Metrics;
 use queue::Queue;
 
 /// Assignments whose work has not come yet, of one validator.
@@ -96,6 +98,7 @@ pub struct Miner {
     prover: Box<dyn Prover>,
     state: Mutex<State>,
     ready: Notify,
+    metrics: Metrics,
     checks: tokio::sync::Semaphore,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -181,6 +184,7 @@ impl Miner {
             prover,
             state: Mutex::new(state),
             ready: Notify::new(),
+            metrics: Metrics::new(),
             checks: tokio::sync::Semaphore::new(MOST_CHECKS),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -295,6 +299,9 @@ impl Miner {
                 break Err(error);
             }
         };
+        if let Some(error) = link.error() {
+            tracing::debug!(%validator, %error, "a connection has broken");
+        }
         outbox.close();
         let mut state = self.locked();
         if state.links.get(&validator).is_some_and(|(current, _)| *current == number) {
@@ -365,7 +372,7 @@ impl Miner {
 
     /// Accepts what it can do in time, or says why not.
     async fn offered(self: &Arc<Self>, validator: Address, outbox: &Outbox, assignment: Assignment, work: Work, bytes: usize) {
-        let hash = work.assignment;
+        let (hash, job, slice) = (work.assignment, assignment.job, assignment.slice);
         // Clocks need not agree: the time runs from here. Nobody gives more than units have.
         let now = self.clock.now_ms();
         let given = assignment.deadlineMs.saturating_sub(assignment.issuedMs);
@@ -390,7 +397,7 @@ impl Miner {
             let retry_ms = u32::try_from(retry_ms).unwrap_or(u32::MAX);
             // A superseded offer has a receipt too.
             state.remember(hash, assignment, deadline + REMEMBERED_MS, now);
-            tracing::debug!(%validator, assignment = %hash, ?reason, "declined");
+            tracing::debug!(%job, slice, assignment = %hash, %validator, ?reason, "declined");
             (Decline { assignment: hash, reason, retry_ms }).to_frame()
         });
         if let Ok(answer) = answer {
@@ -446,7 +453,7 @@ impl Miner {
                 self.locked().queue.done(hash, None);
                 continue;
             }
-            let validator = accepted.assignment.validator;
+            let Assignment { validator, job, slice, .. } = accepted.assignment;
             self.tell(validator, (Progress { assignment: hash, stage: Stage::Proving }).to_frame());
             let this = Arc::clone(&self);
             let proven = tokio::task::spawn_blocking(move || {
@@ -455,10 +462,12 @@ impl Miner {
                 this.prover.prove(&model.package, inference, assignment.slice).ok()
             });
             let words = proven.await.ok().flatten();
-            self.locked().queue.done(hash, words.as_ref().map(|_| self.clock.now_ms().saturating_sub(began)));
+            let took = self.clock.now_ms().saturating_sub(began);
+            self.locked().queue.done(hash, words.as_ref().map(|_| took));
+            self.metrics.proven(took, words.is_some());
             match words {
                 Some(words) => self.hand_in(validator, hash, &words.concat()),
-                None => tracing::error!(assignment = %hash, "a slice cannot be proven"),
+                None => tracing::error!(%job, slice, assignment = %hash, %validator, "a slice cannot be proven"),
             }
             // Another slot may have something to do.
             self.ready.notify_one();
@@ -499,12 +508,15 @@ impl Miner {
         let known = state.known.get(&receipt.assignment).map(|(known, _)| known.clone());
         let fault = state.ledger.take(&signed, body, &self.options.parameters, known.as_ref())?;
         drop(state);
+        // Of what was assigned before a restart these are not known.
+        let (job, slice) = known.map(|known| (known.assignment.job, known.assignment.slice)).unzip();
+        let (job, assignment) = (job.map(tracing::field::display), receipt.assignment);
         match fault {
             Some(fault) => {
-                tracing::error!(%validator, assignment = %receipt.assignment, seq = receipt.seq, %fault, "a receipt is wrong; it is kept")
+                tracing::error!(job, slice, %assignment, %validator, seq = receipt.seq, %fault, "a receipt is wrong; it is kept")
             }
             None => tracing::info!(
-                %validator, assignment = %receipt.assignment, verdict = receipt.verdict, ms = receipt.ms, credit = receipt.credit,
+                job, slice, %assignment, %validator, verdict = receipt.verdict, ms = receipt.ms, credit = receipt.credit,
                 debit = receipt.debit, "receipt"
             ),
         }

@@ -31,14 +31,14 @@ pub async fn connect(a: &Identity, b: &Identity, room: usize) -> Result<(Link, L
 
 type Halves = Streams<tokio::io::WriteHalf<tokio::io::DuplexStream>, tokio::io::ReadHalf<tokio::io::DuplexStream>>;
 
-async fn serve(Streams(mut write, read): Halves, Ends { outgoing, incoming, closed }: Ends) {
+async fn serve(Streams(mut write, read): Halves, Ends { outgoing, incoming, closed, why }: Ends) {
     let ended = tokio::select! {
         ended = write_all(&mut write, outgoing) => ended,
         ended = read_frames(read, &incoming) => ended,
         () = closed.cancelled() => Ok(()),
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a link ends");
+        let _ = why.set(error);
     }
     closed.cancel();
     let _ = write.shutdown().await;

@@ -8,7 +8,7 @@ pub mod quic;
 pub mod websocket;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use alloy::primitives::B256;
@@ -121,6 +121,7 @@ pub struct Link {
     pub outbox: Outbox,
     /// What comes from it; nothing more once the link has ended.
     pub inbox: mpsc::Receiver<Frame>,
+    why: Why,
 }
 
 /// The ends of a link that its transport serves.
@@ -128,7 +129,11 @@ struct Ends {
     outgoing: mpsc::Receiver<Message>,
     incoming: Incoming,
     closed: CancellationToken,
+    why: Why,
 }
+
+/// Why a link has ended, if it was not closed.
+type Why = Arc<OnceLock<LinkError>>;
 
 /// Where a transport puts frames.
 #[derive(Clone, Debug)]
@@ -148,7 +153,14 @@ impl Link {
         // Whoever mines has chosen its validators.
         let of_link = if own == Role::Validator { OF_MINER } else { Semaphore::MAX_PERMITS };
         let incoming = Incoming { frames, due: due(own), rooms: [Arc::new(Semaphore::new(of_link)), room] };
-        (Self { peer, ip, outbox: Outbox { messages, closed: closed.clone() }, inbox }, Ends { outgoing, incoming, closed })
+        let why = Why::default();
+        let outbox = Outbox { messages, closed: closed.clone() };
+        (Self { peer, ip, outbox, inbox, why: Arc::clone(&why) }, Ends { outgoing, incoming, closed, why })
+    }
+
+    /// Why it has ended; none before, and where either end has closed it.
+    pub fn error(&self) -> Option<&LinkError> {
+        self.why.get()
     }
 }
 

@@ -112,10 +112,17 @@ pub struct Listener {
 
 impl Listener {
     /// Listens for miners. An address may knock so often in a minute; `room` are the bytes of frames that may be here at a time, of all links.
+    /// `refused` hears of each that is not let in, by a word of few.
     ///
     /// # Errors
     /// [`LinkError::Transport`] where the address cannot be listened at.
-    pub fn bind(address: SocketAddr, identity: Identity, knocks_per_minute: NonZeroU32, room: Arc<Semaphore>) -> Result<Self, LinkError> {
+    pub fn bind(
+        address: SocketAddr,
+        identity: Identity,
+        knocks_per_minute: NonZeroU32,
+        room: Arc<Semaphore>,
+        refused: impl Fn(&'static str) + Send + Sync + 'static,
+    ) -> Result<Self, LinkError> {
         let wrong = failed("the listener");
         let certified = rcgen::generate_simple_self_signed(vec!["zkslice".to_owned()]).map_err(|e| wrong(&e))?;
         let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
@@ -135,7 +142,8 @@ impl Listener {
         let socket = std::net::UdpSocket::bind(address).map_err(taken)?;
         let endpoint = Endpoint::new(EndpointConfig::new(reset_key), Some(config), socket, Arc::new(quinn::TokioRuntime)).map_err(taken)?;
         let (ready, links) = mpsc::channel(MOST_READY);
-        tokio::spawn(accept(endpoint.clone(), identity, Arc::new(RateLimiter::keyed(Quota::per_minute(knocks_per_minute))), room, ready));
+        let knocks = Arc::new(RateLimiter::keyed(Quota::per_minute(knocks_per_minute)));
+        tokio::spawn(accept(endpoint.clone(), identity, knocks, room, ready, Arc::new(refused)));
         Ok(Self { endpoint, links })
     }
 
@@ -173,6 +181,7 @@ async fn accept(
     knocks: Arc<DefaultKeyedRateLimiter<IpAddr>>,
     room: Arc<Semaphore>,
     ready: mpsc::Sender<Link>,
+    refused: Arc<impl Fn(&'static str) + Send + Sync + 'static>,
 ) {
     let at_once = Arc::new(Semaphore::new(MOST_HANDSHAKES));
     while let Some(knock) = endpoint.accept().await {
@@ -188,14 +197,21 @@ async fn accept(
         let permit = Arc::clone(&at_once).try_acquire_owned();
         let (Ok(()), Ok(permit)) = (knocks.check_key(&counted(ip)), permit) else {
             knock.refuse();
+            refused("too often");
             continue;
         };
-        let (identity, room, ready) = (identity.clone(), Arc::clone(&room), ready.clone());
+        let (identity, room, ready, refused) = (identity.clone(), Arc::clone(&room), ready.clone(), Arc::clone(&refused));
         tokio::spawn(async move {
             match timeout(HANDSHAKE, let_in(knock, &identity, room)).await {
                 Ok(Ok(link)) => drop(ready.send(link).await),
-                Ok(Err(error)) => tracing::debug!(%ip, %error, "not let in"),
-                Err(_) => tracing::debug!(%ip, "not let in: too slow"),
+                Ok(Err(error)) => {
+                    tracing::debug!(%ip, %error, "not let in");
+                    refused(error.kind());
+                }
+                Err(_) => {
+                    tracing::debug!(%ip, "not let in: too slow");
+                    refused(LinkError::Slow.kind());
+                }
             }
             drop(permit);
         });
@@ -295,14 +311,14 @@ fn begin(connection: Connection, peer: crate::Peer, identity: &Identity, room: A
 }
 
 /// Until either end is done.
-async fn serve(connection: Connection, Ends { outgoing, incoming, closed }: Ends) {
+async fn serve(connection: Connection, Ends { outgoing, incoming, closed, why }: Ends) {
     let ended = tokio::select! {
         ended = write(&connection, outgoing) => ended,
         ended = read(&connection, &incoming) => ended,
         () = closed.cancelled() => Ok(()),
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a link ends");
+        let _ = why.set(error);
     }
     closed.cancel();
     connection.close(VarInt::from_u32(0), b"");

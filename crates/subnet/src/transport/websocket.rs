@@ -174,8 +174,14 @@ where
     Ok(link)
 }
 
-async fn serve<S, M, E>(socket: Socket<S>, node: Node, role: Role, peer: Peer, session: B256, Ends { outgoing, incoming, closed }: Ends)
-where
+async fn serve<S, M, E>(
+    socket: Socket<S>,
+    node: Node,
+    role: Role,
+    peer: Peer,
+    session: B256,
+    Ends { outgoing, incoming, closed, why }: Ends,
+) where
     S: Stream<Item = Result<M, E>> + Sink<M, Error = E> + Unpin + Send + 'static,
     M: Bytes + Send + 'static,
     E: std::fmt::Display + Send + 'static,
@@ -188,7 +194,7 @@ where
         () = closed.cancelled() => Ok(()),
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a link ends");
+        let _ = why.set(error);
     }
     closed.cancel();
     let _ = timeout(WRITE, sink.close()).await;

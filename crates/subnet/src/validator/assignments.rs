@@ -8,10 +8,12 @@ use zkslice_groth16::{Proof, Statement, VerifyError};
 
 use super::dispatch::{Assigned, Due, Ticket};
 use super::jobs::OpenSlice;
+use super::metrics::seconds;
 use super::model::Executed;
 use super::states::{AssignmentState, JobState, SliceState};
 use super::store::{Change, JobKind, NewAssignment};
 use super::{Core, Then, Turn, Validator};
+use crate::error::for_log;
 use crate::messages::{Acceptance, Assignment, HandIn, Receipt, Verdict};
 use crate::receipts::Outcome;
 use crate::wire::{Body, Cancel, Decline, Kind, frame};
@@ -19,7 +21,7 @@ use crate::work::{coverage, statement};
 use crate::{PeerError, Signed};
 
 /// Bytes of a proof.
-const PROOF: usize = 32 * Proof::WORDS;
+pub(crate) const PROOF: usize = 32 * Proof::WORDS;
 /// How long nobody is debited for a miss: until then it is seen whether the validator itself was away.
 const HELD_MS: u64 = 30_000;
 
@@ -97,6 +99,7 @@ impl Validator {
                     }
                     if core.dispatch.missed(ticket, turn.now) && !core.held.is_empty() {
                         tracing::error!("more than half of the miners missed something: this validator was away, and debits nobody for it");
+                        self.metrics.outages.increment(1);
                         let held: Vec<B256> = core.held.drain(..).map(|(_, hash)| hash).collect();
                         for hash in held {
                             core.end(turn, hash, AssignmentState::Cancelled, "the validator was away");
@@ -167,7 +170,7 @@ impl Validator {
         assignment.statement = statement(model.digest, coverage(model.units.len(), slice), [context, B256::ZERO], job.hashes);
         let signed = match self.node.sign(&self.options.network, assignment.clone()) {
             Ok(signed) => signed.to_bytes(),
-            Err(error) => return tracing::error!(%error, "an assignment cannot be signed"),
+            Err(error) => return tracing::error!(job = %id, slice, %error, "an assignment cannot be signed"),
         };
         let hash = self.options.network.hash(&assignment);
         turn.change(Change::NewAssignment(Box::new(NewAssignment {
@@ -203,8 +206,9 @@ impl Validator {
             Ok(None) => return,
             // This validator's own fault: the miner hears nothing of it, and the slice is given away again.
             Err(error) => {
-                tracing::error!(job = %offer.job, slice = offer.slice, %error, "work cannot be sent");
-                return self.turn(|core, turn| core.withdraw(turn, offer.hash, AssignmentState::Offered));
+                let Offer { hash, job, slice, .. } = offer;
+                tracing::error!(%job, slice, assignment = %hash, error = for_log(&*error), "work cannot be sent");
+                return self.turn(|core, turn| core.withdraw(turn, hash, AssignmentState::Offered));
             }
         };
         // Its job may be over by now: nobody should prove for nothing.
@@ -244,6 +248,7 @@ impl Validator {
             let given = core.given.get_mut(&hash).filter(|given| given.assignment.miner == miner).ok_or(PeerError::Unknown(hash))?;
             if given.state == AssignmentState::Offered {
                 given.state = AssignmentState::Accepted;
+                self.metrics.accept.record(seconds(turn.now.saturating_sub(given.assignment.issuedMs)));
                 core.dispatch.accepted(given.ticket);
                 turn.change(Change::Accepted { hash, acceptance: body.to_vec() });
             }
@@ -377,9 +382,13 @@ impl Validator {
 
     /// Verifies what was handed in, and settles it.
     pub(crate) async fn verify(&self, hash: B256) {
-        let found = self.statement(&self.locked(), hash);
+        let (found, of) = {
+            let core = self.locked();
+            (self.statement(&core, hash), core.given.get(&hash).map(|given| (given.assignment.job, given.assignment.slice)))
+        };
+        let (job, slice) = of.unwrap_or_default();
         let Some((key, miner, statement, words)) = found else {
-            tracing::error!(assignment = %hash, "a proof cannot be verified: its job is gone");
+            tracing::error!(%job, slice, assignment = %hash, "a proof cannot be verified: its job is gone");
             return self.turn(|core, turn| core.withdraw(turn, hash, AssignmentState::HandedIn));
         };
         let Ok(verdict) = self.verification.check(&key, miner, statement, words).await else { return };
@@ -388,7 +397,7 @@ impl Validator {
             Err(VerifyError::Invalid | VerifyError::Encoding(_) | VerifyError::Form) => Verdict::Invalid,
             // This validator's own fault, for which nobody is debited.
             Err(error) => {
-                tracing::error!(assignment = %hash, %error, "a proof cannot be verified");
+                tracing::error!(%job, slice, assignment = %hash, %error, "a proof cannot be verified");
                 return self.turn(|core, turn| core.withdraw(turn, hash, AssignmentState::HandedIn));
             }
         };
@@ -414,6 +423,7 @@ impl Validator {
                 let mut others = core.dispatch.valid(ticket, ms);
                 // Where its own ticket was closed before, the slice may be with others all the same.
                 others.extend(core.dispatch.remove(std::iter::once(id)));
+                self.metrics.hedge(ticket, &others);
                 self.supersede(core, turn, &others);
                 core.standing(turn, miner);
                 core.proven(turn, id, words);
@@ -422,7 +432,7 @@ impl Validator {
                 core.end(turn, hash, AssignmentState::Invalid, "its proof does not hold");
                 self.receipt(core, turn, hash, Verdict::Invalid);
                 let until = core.dispatch.invalid(ticket, (miner, issued_ms), turn.now);
-                tracing::warn!(%miner, assignment = %hash, until, "an invalid proof");
+                tracing::warn!(job = %id.0, slice = id.1, assignment = %hash, %miner, until, "an invalid proof");
                 core.standing(turn, miner);
                 core.untaken(turn, hash);
             }
@@ -461,13 +471,17 @@ impl Validator {
             }
             _ => (B256::ZERO, turn.now.saturating_sub(given.assignment.issuedMs)),
         };
+        if given.proof.is_some() {
+            self.metrics.receipt.record(seconds(turn.now.saturating_sub(given.assignment.issuedMs.saturating_add(ms))));
+        }
         let totals = core.totals.entry(miner).or_default();
         let outcome = Outcome { verdict, proof_hash, ms };
         let receipt: Receipt = totals.receipt(&self.options.parameters, &given.assignment, hash, outcome);
         let (seq, epoch, credit, debit) = (receipt.seq, receipt.epoch, receipt.credit, receipt.debit);
+        let (job, slice) = (given.assignment.job, given.assignment.slice);
         let message = match self.node.sign(&self.options.network, receipt) {
             Ok(signed) => signed.to_bytes(),
-            Err(error) => return tracing::error!(%error, "a receipt cannot be signed"),
+            Err(error) => return tracing::error!(%job, slice, assignment = %hash, %error, "a receipt cannot be signed"),
         };
         if let Ok(frame) = frame(Kind::Receipt, &message) {
             turn.then(Then::Send(miner, frame));

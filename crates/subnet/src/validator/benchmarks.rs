@@ -14,6 +14,7 @@ use super::jobs::OpenJob;
 use super::model::Model;
 use super::store::{Change, JobKind, NewJob};
 use crate::JobError;
+use crate::error::for_log;
 
 /// How often idle miners are looked for.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -72,7 +73,7 @@ impl Validator {
                         spent += units;
                         *spent_on.entry(miner).or_default() += units;
                     }
-                    Err(error) => tracing::error!(%error, "a benchmark cannot be made"),
+                    Err(error) => tracing::error!(%miner, error = for_log(&error), "a benchmark cannot be made"),
                 }
                 turn = turn.wrapping_add(1);
             }

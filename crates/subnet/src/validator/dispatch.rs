@@ -215,6 +215,8 @@ struct Entry {
     /// The validator proves it itself: whoever has it may still be first, and nobody else gets it.
     is_kept: bool,
     waits_since: u64,
+    /// Since when it is among those that wait.
+    queued_at: u64,
 }
 
 /// How far a ticket is.
@@ -390,6 +392,11 @@ impl Dispatch {
         self.miners.get(&miner).map_or((0, 0, 0), |miner| (miner.valid, miner.invalid, miner.quarantined_until))
     }
 
+    /// Slices that a miner has and has not handed in.
+    pub fn in_flight(&self, miner: Address) -> u32 {
+        self.miners.get(&miner).map_or(0, |miner| miner.in_flight)
+    }
+
     /// A miner's window.
     pub fn window(&self, miner: Address) -> u32 {
         self.miners.get(&miner).map_or(0, |miner| miner.window.size())
@@ -434,7 +441,7 @@ impl Dispatch {
         self.next += 1;
         let order = (slice.deadline_ms, self.next);
         let (tried, open, waits_since) = (Vec::new(), Vec::new(), now);
-        let entry = Entry { slice, order, only, attempts, tried, open, is_hedged: false, is_kept: false, waits_since };
+        let entry = Entry { slice, order, only, attempts, tried, open, is_hedged: false, is_kept: false, waits_since, queued_at: now };
         self.slices.insert(slice.id, entry);
     }
 
@@ -486,7 +493,9 @@ impl Dispatch {
         self.timers.remove(&(entry.waits_since + starved_ms, Timer::Starved(id)));
         entry.waits_since = now;
         self.to_hedge.remove(&id);
-        self.ready.insert((entry.order.0, entry.order.1, id));
+        if self.ready.insert((entry.order.0, entry.order.1, id)) {
+            entry.queued_at = now;
+        }
         // Looked at now if there is no attempt left.
         let at = if entry.attempts >= self.settings.attempts { now } else { now + starved_ms };
         if entry.attempts >= self.settings.attempts {
@@ -787,6 +796,11 @@ impl Dispatch {
     /// Slices that wait.
     pub fn waiting(&self) -> usize {
         self.ready.len()
+    }
+
+    /// Since when the oldest of them has waited, Unix time in milliseconds.
+    pub fn waiting_since(&self) -> Option<u64> {
+        self.ready.iter().filter_map(|(_, _, id)| self.slices.get(id)).map(|entry| entry.queued_at).min()
     }
 
     fn close(&mut self, ticket: Ticket) {

@@ -40,6 +40,7 @@ impl Validator {
                     turn.change(Change::Beacon { epoch: epoch.number, beacon: epoch.beacon });
                 }
             });
+            self.metrics.sort();
             if let Err(error) = self.close_epochs(epoch.number).await {
                 tracing::error!(%error, "an epoch cannot be closed");
             }
@@ -54,7 +55,9 @@ impl Validator {
 
     /// Closes what is before this epoch and has no open assignment any more.
     async fn close_epochs(&self, now: u64) -> Result<(), StoreError> {
-        for epoch in self.store.open_epochs().await? {
+        let epochs = self.store.open_epochs().await?;
+        self.metrics.epoch_lag.set(epochs.first().map_or(0, |oldest| now.saturating_sub(*oldest)) as f64);
+        for epoch in epochs {
             // What comes late is in the root, or is not signed.
             let _one = self.settling_late.lock().await;
             // A miss that is not debited yet is in `given` too.

@@ -14,6 +14,7 @@ use super::model::{Executed, Model};
 use super::states::{AssignmentState, JobState, SliceState};
 use super::store::{Change, JobKind, Loaded, NewJob, StoredAssignment, StoredJob};
 use super::{Core, Then, Turn, Validator};
+use crate::error::for_log;
 use crate::messages::{Assignment, Receipt};
 use crate::receipts::Totals;
 use crate::{JobError, Signed, ValidatorError};
@@ -502,12 +503,13 @@ impl Validator {
                 if core.jobs.get(&id).as_ref().is_some_and(is_wanted) {
                     // A miner's proof that is still looked at comes second now.
                     let others = core.dispatch.remove(std::iter::once((id, slice)));
+                    self.metrics.own_proofs.increment(1);
                     self.supersede(core, turn, &others);
                     core.proven(turn, (id, slice), words);
                 }
             }
             Err(error) => {
-                tracing::error!(job = %id, slice, %error, "a slice cannot be proven");
+                tracing::error!(job = %id, slice, error = for_log(&error), "a slice cannot be proven");
                 core.close_job(turn, id, JobState::Failed, &format!("slice {slice} cannot be proven"));
             }
         });

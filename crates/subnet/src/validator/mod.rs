@@ -9,6 +9,7 @@
 //! epochs       scores, and the roots of what was signed
 //! benchmarks   what idle miners show what they can on
 //! store        what must not be forgotten
+//! metrics      what was counted
 //! ```
 //!
 //! All state that decides is behind one lock. A *turn* changes it, hands the changes to the store in the same order, and says what is to be
@@ -19,6 +20,7 @@ mod benchmarks;
 pub mod dispatch;
 mod epochs;
 mod jobs;
+mod metrics;
 mod model;
 mod peers;
 pub mod states;
@@ -48,11 +50,12 @@ use assignments::{Given, Offer};
 use dispatch::{Dispatch, Settings, Ticket};
 pub use jobs::Submission;
 use jobs::{Execution, OpenJob, Received, Stripes};
+use metrics::Metrics;
 use model::Model;
 pub use store::JobKind;
 use store::{Change, Store};
 pub use verification::{Counts, Key, Stopped, Verification};
-pub use views::{JobView, MinerView, QuoteView, WatchedEvent};
+pub use views::{JobView, MinerView, QuoteView, ReceiptsView, WatchedEvent};
 
 /// Proofs that wait to be verified.
 const WAITING_PROOFS: usize = 4_096;
@@ -131,6 +134,7 @@ pub struct Validator {
     models: BTreeMap<B256, Arc<Model>>,
     store: Store,
     verification: Verification,
+    metrics: Metrics,
     core: Mutex<Core>,
     /// Something may be due, or can be given away.
     wake: Notify,
@@ -256,10 +260,12 @@ impl Validator {
             complete: HashSet::new(),
             numbers: 0,
         };
+        let metrics = Metrics::new();
         let validator = Arc::new(Self {
             models,
             store,
-            verification: Verification::start(WAITING_PROOFS),
+            verification: Verification::observed(WAITING_PROOFS, metrics.of_batches()),
+            metrics,
             core: Mutex::new(core),
             wake: Notify::new(),
             errands,
@@ -345,6 +351,7 @@ impl Validator {
         let mut turn = Turn { now: self.clock.now_ms(), changes: Vec::new(), then: Vec::new() };
         let result = act(&mut core, &mut turn);
         if !turn.changes.is_empty() || !turn.then.is_empty() {
+            self.metrics.count(&turn.changes);
             // While the lock is held: the store gets changes in the order in which they were made.
             let kept = self.store.submit(turn.now, turn.changes);
             let _ = self.errands.send(Errand { kept, then: turn.then });

@@ -61,7 +61,7 @@ impl Validator {
             if second.elapsed() >= SECOND {
                 (second, heard) = (Instant::now(), 0);
             }
-            match self.hear(&link, frame, &mut is_known).await {
+            match self.hear(&link, frame, &mut is_known).await.inspect_err(|error| self.metrics.frame_refused(error.kind())) {
                 Ok(()) => {}
                 Err(PeerError::Unknown(assignment)) if strikes < MOST_STRIKES => {
                     strikes += 1;
@@ -74,6 +74,14 @@ impl Validator {
                     tracing::info!(%miner, %error, "a miner is let go");
                     break;
                 }
+            }
+        }
+        if let Some(error) = link.error() {
+            if error.is_the_peers() {
+                tracing::info!(%miner, %error, "a miner is let go");
+                self.metrics.frame_refused(error.kind());
+            } else {
+                tracing::debug!(%miner, %error, "a connection has broken");
             }
         }
         outbox.close();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub enum JobKind {
 }
 
 impl JobKind {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Request => "request",
             Self::Benchmark => "benchmark",
@@ -173,6 +174,7 @@ pub(crate) struct Store {
     /// For what anybody may ask: dispatch does not wait behind it.
     shower: Arc<Mutex<SqliteConnection>>,
     path: PathBuf,
+    errors: Arc<AtomicU64>,
     _lock: FileLock,
 }
 
@@ -236,9 +238,10 @@ impl Store {
         let opened = tokio::task::spawn_blocking(move || runtime.block_on(connect(&owned, &options, &belongs_to)));
         let (writer, reader, shower) = opened.await.map_err(|_| StoreError::Stopped)??;
         let (batches, incoming) = mpsc::unbounded_channel();
-        tokio::spawn(write(Arc::new(Mutex::new(writer)), incoming, path.to_owned()));
+        let errors = Arc::new(AtomicU64::new(0));
+        tokio::spawn(write(Arc::new(Mutex::new(writer)), incoming, path.to_owned(), Arc::clone(&errors)));
         let [reader, shower] = [reader, shower].map(|connection| Arc::new(Mutex::new(connection)));
-        Ok(Self { batches, reader, shower, path: path.to_owned(), _lock: lock })
+        Ok(Self { batches, reader, shower, path: path.to_owned(), errors, _lock: lock })
     }
 
     /// Hands changes to the writer, all or none of which are then kept, after those that were handed over before. Where one cannot be kept,
@@ -259,7 +262,15 @@ impl Store {
         &self,
         work: impl FnOnce(&mut SqliteConnection, &Handle) -> sqlx::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        on(&self.reader, work).await?.map_err(|e| error(&self.path, &e))
+        on(&self.reader, work).await?.map_err(|e| {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+            error(&self.path, &e)
+        })
+    }
+
+    /// Reads and writes that failed.
+    pub(crate) fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
     }
 
     /// As [`Store::read`], for what is only shown.
@@ -370,18 +381,18 @@ impl Store {
         .await
     }
 
-    /// States of a job's slices, and who proved each.
-    pub(crate) async fn slices_of(&self, job: B256) -> Result<Vec<(SliceState, Option<Address>)>, StoreError> {
+    /// States of a job's slices, and who proved each by which assignment.
+    pub(crate) async fn slices_of(&self, job: B256) -> Result<Vec<(SliceState, Option<(Address, B256)>)>, StoreError> {
         self.show(move |connection, runtime| {
             let query = sqlx::query(
-                "SELECT state, (SELECT miner FROM assignments AS a WHERE a.job = s.job AND a.slice = s.slice AND a.state = 'valid') AS miner
-                 FROM slices AS s WHERE job = ? ORDER BY slice",
+                "SELECT s.state AS state, a.miner AS miner, a.hash AS hash FROM slices AS s
+                 LEFT JOIN assignments AS a ON a.job = s.job AND a.slice = s.slice AND a.state = 'valid' WHERE s.job = ? ORDER BY s.slice",
             );
             let rows = runtime.block_on(query.bind(job.to_vec()).fetch_all(connection))?;
             let slice = |row: &SqliteRow| {
-                let (state, miner): (String, Option<Vec<u8>>) = (row.try_get("state")?, row.try_get("miner")?);
-                let miner = miner.map(|miner| Address::try_from(miner.as_slice())).transpose().map_err(|_| broken("a miner"))?;
-                Ok((SliceState::parse(&state).ok_or_else(|| broken("a slice's state"))?, miner))
+                let (state, miner): (String, Option<&[u8]>) = (row.try_get("state")?, row.try_get("miner")?);
+                let by = miner.map(|_| Ok::<_, sqlx::Error>((address(row, "miner")?, word(row, "hash")?))).transpose()?;
+                Ok((SliceState::parse(&state).ok_or_else(|| broken("a slice's state"))?, by))
             };
             rows.iter().map(slice).collect()
         })
@@ -541,7 +552,7 @@ async fn connect(
 }
 
 /// Until nobody can hand over anything any more. After an error nothing is kept any more, and everybody is told so.
-async fn write(writer: Arc<Mutex<SqliteConnection>>, mut incoming: mpsc::UnboundedReceiver<Batch>, path: PathBuf) {
+async fn write(writer: Arc<Mutex<SqliteConnection>>, mut incoming: mpsc::UnboundedReceiver<Batch>, path: PathBuf, errors: Arc<AtomicU64>) {
     let mut together = Vec::new();
     while incoming.recv_many(&mut together, MOST_TOGETHER).await > 0 {
         let batches = std::mem::take(&mut together);
@@ -555,6 +566,7 @@ async fn write(writer: Arc<Mutex<SqliteConnection>>, mut incoming: mpsc::Unbound
             let _ = batch.done.send(kept.clone());
         }
         if let Err(error) = kept {
+            errors.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, "the store has stopped");
             return;
         }

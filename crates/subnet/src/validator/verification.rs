@@ -15,6 +15,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use zkslice_groth16::{Proof, Statement, VerifyError, VerifyingKey, verify_batch};
 
+use super::metrics::OfBatches;
+
 /// Proofs of a full batch: beyond, each proof's own pairing is all of its cost.
 const FULL: usize = 64;
 /// How long the first proof of a batch waits for others.
@@ -70,13 +72,14 @@ struct Shared {
     proofs: AtomicU64,
     invalid: AtomicU64,
     of_suspects: AtomicU64,
+    metrics: OfBatches,
 }
 
 impl Shared {
-    fn new() -> Self {
+    fn new(metrics: OfBatches) -> Self {
         let zero = || AtomicU64::new(0);
         let threads = rayon::ThreadPoolBuilder::new().thread_name(|k| format!("verify-{k}")).build().ok();
-        Self { threads, suspects: Mutex::default(), batches: zero(), proofs: zero(), invalid: zero(), of_suspects: zero() }
+        Self { threads, suspects: Mutex::default(), batches: zero(), proofs: zero(), invalid: zero(), of_suspects: zero(), metrics }
     }
 
     fn is_suspect(&self, miner: Address, now: Instant) -> bool {
@@ -119,7 +122,11 @@ pub struct Verification {
 impl Verification {
     /// Begins on the current runtime; so many proofs may wait, and as many of suspects.
     pub fn start(waiting: usize) -> Self {
-        let shared = Arc::new(Shared::new());
+        Self::observed(waiting, OfBatches::default())
+    }
+
+    pub(crate) fn observed(waiting: usize, metrics: OfBatches) -> Self {
+        let shared = Arc::new(Shared::new(metrics));
         let queue = |lane: fn(&Check) -> Lane, side_by_side| {
             let (checks, incoming) = mpsc::channel(waiting.max(1));
             tokio::spawn(collect(incoming, Arc::clone(&shared), lane, side_by_side));
@@ -201,7 +208,13 @@ fn verify(shared: &Shared, checks: Vec<Check>) {
     let Some(key) = checks.first().map(|check| Arc::clone(&check.key)) else { return };
     let (items, answers): (Vec<_>, Vec<_>) = checks.into_iter().map(|check| (check.item, (check.miner, check.verdict))).unzip();
     let batch = || verify_batch(&key.key, &items, &mut OsRng);
+    let began = std::time::Instant::now();
     let verdicts = shared.threads.as_ref().map_or_else(batch, |threads| threads.install(batch));
+    shared.metrics.proofs.record(items.len() as f64);
+    shared.metrics.seconds.record(began.elapsed().as_secs_f64() / items.len() as f64);
+    // One that cannot be read at all is found without a search.
+    let is_searched = items.len() > 1 && verdicts.contains(&Err(VerifyError::Invalid));
+    shared.metrics.searched.increment(u64::from(is_searched));
     shared.batches.fetch_add(1, Ordering::Relaxed);
     shared.proofs.fetch_add(items.len() as u64, Ordering::Relaxed);
     for ((miner, answer), verdict) in answers.into_iter().zip(verdicts) {
@@ -221,7 +234,7 @@ mod tests {
     /// A day later a suspect is one among others, and there is an end to how many are remembered.
     #[test]
     fn suspicion_ends_and_has_bounds() {
-        let (shared, now) = (Shared::new(), Instant::now());
+        let (shared, now) = (Shared::new(OfBatches::default()), Instant::now());
         let miner = |k: usize| Address::left_padding_from(&k.to_be_bytes());
         shared.suspect(miner(0), now);
         assert!(shared.is_suspect(miner(0), now + SUSPECT / 2));

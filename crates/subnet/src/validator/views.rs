@@ -8,6 +8,7 @@ use alloy::primitives::{Address, B256};
 use tokio::time::Instant;
 
 use super::Validator;
+use super::assignments::PROOF;
 use super::states::{JobState, SliceState};
 use super::store::{Lost, Record, StoredEvent};
 use crate::{JobError, StoreError};
@@ -45,8 +46,8 @@ pub struct JobView {
     pub created_ms: u64,
     /// Until when it is of use.
     pub deadline_ms: u64,
-    /// Its slices, and who proved them.
-    pub slices: Vec<(SliceState, Option<Address>)>,
+    /// Its slices, and who proved them by which assignment.
+    pub slices: Vec<(SliceState, Option<(Address, B256)>)>,
 }
 
 /// What happened to a job.
@@ -85,6 +86,17 @@ pub struct MinerView {
     pub score: u64,
     /// Until when it gets nothing; 0 if it may.
     pub quarantined_until_ms: u64,
+}
+
+/// What was signed of an assignment.
+#[derive(Clone, Debug)]
+pub struct ReceiptsView {
+    /// By the validator.
+    pub assignment: Vec<u8>,
+    /// By the miner, that the proof of a hash is its own; none where nothing came in time.
+    pub hand_in: Option<Vec<u8>>,
+    /// By the validator: one, or two where a proof came after it was missed.
+    pub receipts: Vec<Vec<u8>>,
 }
 
 impl Validator {
@@ -206,13 +218,15 @@ impl Validator {
         self.store.lost(miner, most).await
     }
 
-    /// An assignment as it was signed, and its receipts.
+    /// An assignment, what its miner signed, and its receipts.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn receipts_of(&self, assignment: B256) -> Result<Option<(Vec<u8>, Vec<Vec<u8>>)>, StoreError> {
+    pub async fn receipts_of(&self, assignment: B256) -> Result<Option<ReceiptsView>, StoreError> {
         let Some(stored) = self.store.assignment(assignment).await? else { return Ok(None) };
-        Ok(Some((stored.new.message, self.store.receipts_of(assignment).await?)))
+        // Without the proof, which is its job's.
+        let hand_in = stored.hand_in.and_then(|hand_in| Some(hand_in.split_last_chunk::<PROOF>()?.0.to_vec()));
+        Ok(Some(ReceiptsView { assignment: stored.new.message, hand_in, receipts: self.store.receipts_of(assignment).await? }))
     }
 
     /// The signed root of a closed epoch.
