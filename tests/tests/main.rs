@@ -20,6 +20,7 @@ mod fuzz;
 mod https_rpc;
 mod network_kill;
 mod network_page;
+mod network_receipt;
 mod requests;
 mod scene;
 mod snarkjs;

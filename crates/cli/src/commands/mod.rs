@@ -21,6 +21,7 @@ pub(crate) mod miner;
 pub(crate) mod network;
 pub(crate) mod plain;
 pub(crate) mod prove;
+pub(crate) mod receipt;
 pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod result;
