@@ -284,6 +284,8 @@ async fn a_relayer_that_goes_cancels() {
     let source = NetworkProver::connect(&api.url, KEY.to_owned().into()).await.unwrap();
     let waiting = tokio::time::timeout(Duration::from_millis(300), source.bundle(job(&package, 1))).await;
     assert!(waiting.is_err());
+    // That it is given up is said by a request of its own.
+    crate::metrics::shows(&api.validator, |text| text.contains("zkslice_validator_jobs_total{state=\"cancelled\"} 1\n")).await;
     let (_, accepted) = api.post(&body(&job(&package, 1)), KEY, Some("again")).await;
     // What was given up is not taken up again: this is another job.
     assert!(["executed", "dispatching"].contains(&accepted["state"].as_str().unwrap()), "{accepted}");

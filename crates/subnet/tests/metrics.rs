@@ -48,7 +48,7 @@ async fn nobody(validator: &Arc<Validator>, number: u8) -> Link {
 }
 
 /// Metrics, once they show something.
-async fn shows(validator: &Validator, what: impl Fn(&str) -> bool) -> String {
+pub(crate) async fn shows(validator: &Validator, what: impl Fn(&str) -> bool) -> String {
     let mut text = String::new();
     for _ in 0..500 {
         text = validator.metrics().await;

@@ -572,7 +572,7 @@ impl Validator {
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, clippy::type_complexity)]
     fn restore(
         &self,
         core: &mut Core,
