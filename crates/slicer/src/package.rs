@@ -463,6 +463,24 @@ impl Package {
         Ok(())
     }
 
+    /// Its files, relative to its folder, and of which slice each proving key is; `keys.json` comes last, since it says that the keys are
+    /// there. Those are the names that they have, whether they are there or not.
+    ///
+    /// # Errors
+    /// [`PackageError`]: it has no keys.
+    pub fn files(&self) -> Result<Vec<(PathBuf, Option<usize>)>, PackageError> {
+        let keys = self.keys()?;
+        let first = keys.first_key();
+        let mut files = vec![(PathBuf::from(MANIFEST), None)];
+        for k in 0..self.slice_count() {
+            files.push((if self.foreign().is_some() { circuit_file() } else { graph_file(k) }, None));
+            files.push((verifying_key_file(first, k), None));
+            files.push((proving_key_file(first, k), Some(k)));
+        }
+        files.push((PathBuf::from(KEYS), None));
+        Ok(files)
+    }
+
     /// The key blob that these keys of its slices give, whatever keys it has.
     ///
     /// # Errors

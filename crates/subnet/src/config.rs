@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use zkslice_chain::{amount, signer};
@@ -93,7 +93,7 @@ pub struct ValidatorConfig {
 /// version = 1
 /// validators = ["http://validator.example:7655"]
 /// key_file = "miner.key"      # mode 0600 or 0400
-/// models = "packages"         # a folder of packages with keys
+/// models = "packages"         # a folder of packages with keys, or where they are fetched to
 /// folder = "state"            # receipts, and what `zkslice miner status` reads
 /// ```
 #[derive(Clone, Debug, Deserialize)]
@@ -122,6 +122,109 @@ pub struct MinerConfig {
     /// Where to serve metrics; nowhere if it is not said.
     #[serde(default)]
     pub metrics: Option<SocketAddr>,
+    /// Models whose packages are fetched. Where nothing is said, all, unless there is a package in `models` that was not fetched.
+    #[serde(default)]
+    pub fetch: Option<Fetch>,
+    /// Slices whose proving keys are fetched; all where none are named.
+    #[serde(default)]
+    pub slices: Option<BTreeSet<u16>>,
+    /// What fetched packages may take on the disk.
+    #[serde(default)]
+    pub quota: Bytes,
+    /// Addresses at which `/{sha256}` is a file, such as other miners' `…/v1/blobs`: asked before validators.
+    #[serde(default)]
+    pub mirror: Vec<String>,
+    /// Where to serve the packages to other miners.
+    #[serde(default)]
+    pub serve_blobs: Option<SocketAddr>,
+}
+
+/// Which models a miner fetches: "all", "none", or a list of digests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetch {
+    /// What its validators serve.
+    All,
+    /// Nothing.
+    None,
+    /// These.
+    Models(BTreeSet<B256>),
+}
+
+impl Fetch {
+    /// From what is written; nothing at all is all.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(words: &[String]) -> Result<Self, String> {
+        match words {
+            [] => Ok(Self::All),
+            [one] if one == "all" => Ok(Self::All),
+            [one] if one == "none" => Ok(Self::None),
+            digests => {
+                let digest = |text: &String| {
+                    let parsed = text.starts_with("0x").then(|| text.parse().ok()).flatten();
+                    parsed.ok_or_else(|| format!("'{text}' is neither all nor none, nor a model's digest of 0x and 64 hexadecimal digits"))
+                };
+                digests.iter().map(digest).collect::<Result<_, _>>().map(Self::Models)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Fetch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Word(String),
+            List(Vec<String>),
+        }
+        let words = match Written::deserialize(deserializer)? {
+            Written::Word(word) => vec![word],
+            Written::List(list) if list.is_empty() => vec!["none".to_owned()],
+            Written::List(list) => list,
+        };
+        Self::parse(&words).map_err(D::Error::custom)
+    }
+}
+
+/// A number of bytes, written as "20GB", "1.5 TB" or "512MiB".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self(20_000_000_000)
+    }
+}
+
+impl std::str::FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is no size such as 20GB, 500MB or 512MiB");
+        let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let (number, unit) = text.split_at(unit_at);
+        let one: u64 = match unit.trim() {
+            "kB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "TB" => 1_000_000_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return Err(wrong()),
+        };
+        let number: f64 = number.parse().map_err(|_| wrong())?;
+        Ok(Self((number * one as f64) as u64))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
 }
 
 fn default_quic() -> SocketAddr {

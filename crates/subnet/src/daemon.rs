@@ -1,11 +1,12 @@
 //! Validators and miners as they run for months: addresses that they listen at, and connections that are made again.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 use alloy::signers::local::PrivateKeySigner;
 use axum::http::header::CONTENT_TYPE;
 use tokio::net::TcpListener;
@@ -14,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use zkslice_chain::{Chain, ChainError};
 use zkslice_slicer::Package;
 
+use crate::blobs::{Progress, Sources, Store, models_of};
 use crate::client::{About, about};
-use crate::config::{ValidatorConfig, callers};
+use crate::config::{Fetch, MinerConfig, ValidatorConfig, callers};
 use crate::gateway::{self, Settings};
 use crate::metrics::MEDIA_TYPE;
 use crate::miner::Miner;
@@ -30,6 +32,8 @@ const POLL: Duration = Duration::from_secs(2);
 const ROOM: usize = 64 << 20;
 /// How long a connection is left alone after it broke: doubled each time, up to the last.
 const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
+/// How often it is said how far a package is.
+const SAID: Duration = Duration::from_secs(2);
 /// Whoever was connected for so long begins anew.
 const LONG: Duration = Duration::from_secs(10);
 
@@ -166,6 +170,11 @@ impl Employer {
         if is_http { Ok(Self { url: url.trim_end_matches('/').to_owned(), address }) } else { Err(wrong()) }
     }
 
+    /// Its HTTP address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Asks it which network it is of.
     ///
     /// # Errors
@@ -238,24 +247,100 @@ async fn by_quic(miner: &Arc<Miner>, employer: &Employer, about: &About, room: &
     Dialer::new(miner.identity())?.dial(to, Some(about.validator), Arc::clone(room)).await
 }
 
+fn is_package(path: &Path) -> bool {
+    path.join("manifest.json").is_file()
+}
+
+/// Whether a folder is a package, or has one that was not fetched: those have their model's digest as their name.
+pub fn has_own_packages(folder: &Path) -> bool {
+    is_package(folder) || folders(folder).is_ok_and(|folders| folders.iter().any(|path| !is_fetched(path)))
+}
+
+fn is_fetched(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().parse::<B256>().is_ok_and(|digest| *digest.to_string() == *name))
+}
+
+fn folders(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder)?.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    // What is being fetched is none yet.
+    let mut folders: Vec<_> = entries.filter(|path| is_package(path) && path.extension().is_none_or(|end| end != "part")).collect();
+    folders.sort();
+    Ok(folders)
+}
+
+/// Fetches what is wanted of the models that validators serve, and is not in the folder under a name of its own. What cannot be had is left
+/// out, with a warning: the others are worked for. `said` is told of each model: it begins, or is here with so many bytes received.
+///
+/// # Errors
+/// [`DaemonError`] for a folder that is a package itself, or that another process fetches into.
+pub async fn fetch(
+    store: &Store,
+    config: &MinerConfig,
+    sources: &Sources,
+    wanted: &Fetch,
+    said: &dyn Fn(Fetching<'_>),
+) -> Result<(), DaemonError> {
+    let folder = &config.models;
+    let mut served = BTreeSet::new();
+    for node in &sources.nodes {
+        match models_of(node).await {
+            Ok(models) => served.extend(models),
+            Err(error) => tracing::warn!(%error, "its models are not fetched"),
+        }
+    }
+    let own = folders(folder).unwrap_or_default().into_iter().filter(|path| !is_fetched(path));
+    let own: BTreeSet<B256> = own.filter_map(|path| Some(B256::from(Package::open(&path).ok()?.key_blob().ok()?.model_digest()))).collect();
+    served.retain(|model| !own.contains(model));
+    let wanted: BTreeSet<B256> = match wanted {
+        Fetch::All => served,
+        Fetch::None => BTreeSet::new(),
+        Fetch::Models(named) => {
+            for model in named.difference(&served).filter(|model| !own.contains(*model)) {
+                tracing::warn!(%model, "no validator serves it");
+            }
+            named.intersection(&served).copied().collect()
+        }
+    };
+    for model in &wanted {
+        let progress = Progress::default();
+        let fetching = store.fetch(*model, config.slices.as_ref(), sources, &wanted, &progress);
+        tokio::pin!(fetching);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut fetching => break ended,
+                () = tokio::time::sleep(SAID) => said(Fetching { model: *model, progress: &progress, is_over: false }),
+            }
+        };
+        match ended {
+            Ok(_) => said(Fetching { model: *model, progress: &progress, is_over: true }),
+            Err(error) => tracing::warn!(%model, %error, "not fetched"),
+        }
+    }
+    Ok(())
+}
+
+/// A model that is being fetched.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetching<'a> {
+    /// Which.
+    pub model: B256,
+    /// How far.
+    pub progress: &'a Progress,
+    /// Whether it is here.
+    pub is_over: bool,
+}
+
 /// Folders of packages in a folder; the folder itself where it is one.
 ///
 /// # Errors
 /// [`DaemonError`] for a folder that cannot be read, or holds none.
 pub fn packages(folder: &Path) -> Result<Vec<Package>, DaemonError> {
-    let is_package = |path: &Path| path.join("manifest.json").is_file();
-    let mut folders: Vec<PathBuf> = Vec::new();
-    if is_package(folder) {
-        folders.push(folder.to_owned());
-    } else {
-        let entries =
-            std::fs::read_dir(folder).map_err(|error| DaemonError::Models { folder: folder.to_owned(), reason: error.to_string() })?;
-        folders.extend(entries.filter_map(|entry| entry.ok().map(|entry| entry.path()).filter(|path| is_package(path))));
-        folders.sort();
-    }
+    let unreadable = |error: std::io::Error| DaemonError::Models { folder: folder.to_owned(), reason: error.to_string() };
+    let folders = if is_package(folder) { vec![folder.to_owned()] } else { folders(folder).map_err(unreadable)? };
     if folders.is_empty() {
-        let reason = "it holds no package; `zkslice compile` and `zkslice setup` make one".to_owned();
-        return Err(DaemonError::Models { folder: folder.to_owned(), reason });
+        let reason =
+            "it holds no package; `zkslice compile` and `zkslice setup` make one, `zkslice miner` fetches what its validators serve";
+        return Err(DaemonError::Models { folder: folder.to_owned(), reason: reason.to_owned() });
     }
     Ok(folders.iter().map(|path| Package::open(path)).collect::<Result<_, _>>()?)
 }

@@ -347,6 +347,67 @@ pub enum WeightError {
     Link(#[from] LinkError),
 }
 
+/// Why a package is not fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// A validator that says nothing of use.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A list of files that cannot be that of the model.
+    #[error("{from}: its list of files of model {model} is refused: {reason}")]
+    List {
+        /// Who gave it.
+        from: String,
+        /// The model.
+        model: B256,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nobody who has a file is left.
+    #[error("nobody gives {path}: {reasons}")]
+    Nobody {
+        /// The file.
+        path: String,
+        /// What became of each source.
+        reasons: String,
+    },
+    /// It does not fit.
+    #[error(
+        "{needed} bytes of keys do not fit the quota of {quota}, even without all models that are not in use: raise it, or name fewer slices"
+    )]
+    Quota {
+        /// Bytes that everything in use takes.
+        needed: u64,
+        /// Bytes that it may take.
+        quota: u64,
+    },
+    /// A package that was fetched, and is not what it was.
+    #[error("{}: {reason}; move it away, and it is fetched again", folder.display())]
+    Broken {
+        /// Its folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another process has the folder.
+    #[error("{}: another miner fetches into it; give each a folder of its own, or fetch nothing (`--fetch none`)", .0.display())]
+    Busy(PathBuf),
+    /// A symbolic link where a file is to be written: it may lead out of the folder.
+    #[error("{}: is a symbolic link, which is not written through; remove it", .0.display())]
+    Link(PathBuf),
+    /// Reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A package that is there and cannot be used.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+}
+
 /// A configuration that cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {reason}", path.display())]
@@ -381,6 +442,9 @@ pub enum DaemonError {
     /// The validator's API.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// Packages that were to be fetched.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
     /// An address that cannot be listened at.
     #[error("{0} cannot be listened at: {1}")]
     Listen(std::net::SocketAddr, String),

@@ -15,8 +15,10 @@
 //! config     files of validators and miners; daemon: both as they run
 //! miner      takes on, proves, hands in, keeps receipts
 //! metrics    what a node has counted, for Prometheus
+//! blobs      packages with their keys from validators, mirrors and other miners, each chunk checked
 //! ```
 
+pub mod blobs;
 pub mod client;
 mod clock;
 pub mod config;
@@ -38,8 +40,8 @@ pub mod work;
 
 pub use clock::Clock;
 pub use error::{
-    ClientError, ConfigError, DaemonError, HandshakeError, JobError, LedgerError, LinkError, MinerError, PeerError, SignatureError,
-    StoreError, ValidatorError, WeightError, WireError,
+    BlobError, ClientError, ConfigError, DaemonError, HandshakeError, JobError, LedgerError, LinkError, MinerError, PeerError,
+    SignatureError, StoreError, ValidatorError, WeightError, WireError,
 };
 pub use handshake::{Greeted, Handshake, Peer};
 pub use identity::{Network, Node, Signed};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod attacks;
+mod blobs;
 mod gateway;
 mod handshake;
 mod messages;

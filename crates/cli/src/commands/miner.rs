@@ -5,14 +5,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zkslice_chain::signer;
 use zkslice_relayer::cancel_on_signals;
-use zkslice_subnet::config::{MinerConfig, default_memory, default_slots};
-use zkslice_subnet::daemon::{Employer, packages, show_metrics, work_for};
+use zkslice_subnet::blobs::{Limits, Shelf, Sources, Store};
+use zkslice_subnet::config::{Bytes, Fetch, MinerConfig, default_memory, default_slots};
+use zkslice_subnet::daemon::{Employer, Fetching, fetch, has_own_packages, packages, show_metrics, work_for};
+use zkslice_subnet::gateway::serve_blobs;
 use zkslice_subnet::miner::{Miner, OnCores, Options};
 use zkslice_subnet::score::Parameters;
 use zkslice_subnet::{Clock, DaemonError, Network, Node};
@@ -35,7 +39,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 #[command(
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  zkslice miner --config miner.toml\n  zkslice miner --validator http://127.0.0.1:7655 --key-file miner.key --models packages\n  zkslice miner status --folder miner"
+    after_help = "Examples:\n  zkslice miner --config miner.toml\n  zkslice miner --validator http://127.0.0.1:7655 --key-file miner.key --models models\n  zkslice miner status --folder miner"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -49,9 +53,25 @@ pub(crate) struct Args {
     /// File with the private key that signs, mode 0600 or 0400.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// Folder of packages with keys.
+    /// Folder of packages with keys, or where they are fetched to.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
+    /// Packages to fetch from the validators: all, none, or those of these models' digests. All unless DIR has a package that you made.
+    #[arg(long, value_name = "WHICH", num_args = 0.., default_missing_value = "all")]
+    fetch: Option<Vec<String>>,
+    /// Slices whose keys are fetched, such as 0,2; all if it is not given.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    slices: Vec<u16>,
+    /// What fetched packages may take on the disk, such as 500MB; 20GB if it is not given.
+    #[arg(long, value_name = "SIZE")]
+    quota: Option<Bytes>,
+    /// Address at which `/{sha256}` is a file, asked before validators; another miner's is `http://host:port/v1/blobs`. May be given more
+    /// than once.
+    #[arg(long, value_name = "URL")]
+    mirror: Vec<String>,
+    /// Serve the packages to other miners at this address, such as 0.0.0.0:7656.
+    #[arg(long, value_name = "ADDR")]
+    serve_blobs: Option<SocketAddr>,
     /// Folder for receipts and status.
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
@@ -101,6 +121,11 @@ fn config(args: Args) -> Result<MinerConfig, CliError> {
             slots: default_slots(),
             memory_mib: default_memory(),
             metrics: None,
+            fetch: None,
+            slices: None,
+            quota: Bytes::default(),
+            mirror: Vec::new(),
+            serve_blobs: None,
         },
         _ => return Err(CliError::input("give --config, or --validator, --key-file and --models")),
     };
@@ -110,6 +135,15 @@ fn config(args: Args) -> Result<MinerConfig, CliError> {
     config.slots = args.slots.unwrap_or(config.slots).max(1);
     config.memory_mib = args.memory.unwrap_or(config.memory_mib);
     config.metrics = args.metrics.or(config.metrics);
+    if let Some(words) = args.fetch {
+        config.fetch = Some(Fetch::parse(&words).map_err(|reason| CliError::input(format!("--fetch: {reason}")))?);
+    }
+    if !args.slices.is_empty() {
+        config.slices = Some(args.slices.into_iter().collect());
+    }
+    config.quota = args.quota.unwrap_or(config.quota);
+    config.mirror.extend(args.mirror);
+    config.serve_blobs = args.serve_blobs.or(config.serve_blobs);
     if config.validators.is_empty() {
         return Err(CliError::input("no validator is named: give --validator http://host:port, or `validators` in the configuration"));
     }
@@ -124,11 +158,42 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let config = config(args)?;
     let employers = config.validators.iter().map(|text| Employer::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let signer = signer::load(&config.key_file)?;
-    let packages = packages(&config.models)?;
+    let wanted = config.fetch.clone().unwrap_or(if has_own_packages(&config.models) { Fetch::None } else { Fetch::All });
+    if wanted != Fetch::None && config.models.join("manifest.json").is_file() {
+        return Err(CliError::input(format!(
+            "{}: is a package itself; name the folder that it is in to fetch others",
+            config.models.display()
+        )));
+    }
+    // What can be said before a validator is there is said.
+    let own = if wanted == Fetch::None { Some(packages(&config.models)?) } else { None };
     fs::create_dir_all(&config.folder).map_err(|e| CliError::failed(format!("{}: {e}", config.folder.display())))?;
     super::runtime()?.block_on(async {
         let cancel = cancel_on_signals().map_err(|e| CliError::failed(format!("signals cannot be listened to: {e}")))?;
         let Some(network) = network(&employers, &cancel).await? else { return Ok(()) };
+        let shelf = Arc::new(Shelf::default());
+        if let Some(at) = config.serve_blobs {
+            serve_to_others(at, Arc::clone(&shelf), output).await?;
+        }
+        // The folder is this miner's as long as it runs: nobody else may make room in it.
+        let (packages, _store) = match own {
+            Some(packages) => (packages, None),
+            None => {
+                let store =
+                    Store::open(&config.models, config.quota.0, Limits::default(), Arc::clone(&shelf)).map_err(DaemonError::from)?;
+                let nodes = employers.iter().map(|employer| employer.url().to_owned()).collect();
+                let sources = Sources { nodes, mirrors: config.mirror.clone() };
+                let said = |fetching: Fetching<'_>| output.line(&fetched(fetching));
+                tokio::select! {
+                    ended = fetch(&store, &config, &sources, &wanted, &said) => ended?,
+                    () = cancel.cancelled() => return Ok(()),
+                }
+                (packages(&config.models)?, Some(store))
+            }
+        };
+        if config.serve_blobs.is_some() {
+            shelf.fill(packages.iter().filter_map(|package| Some((package.key_blob().ok()?.model_digest().into(), package))));
+        }
         let options = Options {
             network,
             parameters: Parameters::default(),
@@ -167,6 +232,29 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         write(&config.folder.join(STATUS), shown(&miner).to_string().as_bytes())
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Serves packages, and what is being fetched, to other miners.
+async fn serve_to_others(at: SocketAddr, shelf: Arc<Shelf>, output: &Output) -> Result<(), CliError> {
+    let listener = TcpListener::bind(at).await.map_err(|error| DaemonError::Listen(at, error.to_string()))?;
+    let at = listener.local_addr().map_err(|error| DaemonError::Listen(at, error.to_string()))?;
+    output.line(&format!("packages at http://{at}/v1/blobs"));
+    let router = serve_blobs(shelf).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move {
+        let served = axum::serve(listener, router).await;
+        served.inspect_err(|error| tracing::error!(%error, "packages are not served any more"))
+    });
+    Ok(())
+}
+
+fn fetched(Fetching { model, progress, is_over }: Fetching<'_>) -> String {
+    let [total, done, received] = [&progress.total, &progress.done, &progress.received].map(|n| n.load(Ordering::Relaxed));
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    match (is_over, total) {
+        (true, _) => format!("model {model}: here, {:.1} MB of {:.1} MB fetched now", mb(received), mb(total)),
+        (false, 0) => format!("model {model}: its list of files is awaited"),
+        (false, _) => format!("model {model}: {:.1} of {:.1} MB, {} %", mb(done), mb(total), done * 100 / total),
+    }
 }
 
 /// Of which network the validators are: the first that answers says it. None if the miner is stopped before.

@@ -2,6 +2,7 @@
 //!
 //! Whoever wants something proven shows a key that the operator gave them; what everybody may see needs none. Errors are those of RFC 9457.
 
+mod blobs;
 mod jobs;
 mod network;
 
@@ -26,6 +27,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::blobs::Shelf;
 use crate::transport::quic::counted;
 use crate::validator::Validator;
 use crate::{JobError, StoreError};
@@ -40,6 +42,8 @@ const MOST_COUNTED: usize = 1 << 16;
 const MOST_HANDSHAKES: usize = 256;
 /// Requests of a caller's that wait for something at a time.
 const MOST_WAITING: usize = 256;
+
+pub use blobs::serve_blobs;
 
 /// What an operator sets.
 #[derive(Clone, Debug)]
@@ -78,6 +82,8 @@ struct Gateway {
     handshakes: Arc<Semaphore>,
     /// Requests of each caller that wait for something.
     waiting: Arc<Mutex<HashMap<String, usize>>>,
+    /// The packages' files.
+    shelf: Arc<Shelf>,
 }
 
 /// A request that waits for something: one of a caller's, until it is dropped.
@@ -188,10 +194,10 @@ impl<T: serde::de::DeserializeOwned> axum::extract::FromRequest<Gateway> for Bod
 /// A path's parts, or a problem.
 struct At<T>(T);
 
-impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Gateway> for At<T> {
+impl<T: serde::de::DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Gateway) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let at = axum::extract::Path::<T>::from_request_parts(parts, state).await;
         at.map(|axum::extract::Path(at)| Self(at)).map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))
     }
@@ -257,6 +263,8 @@ fn router() -> OpenApiRouter<Gateway> {
         .routes(routes!(jobs::bundle))
         .routes(routes!(network::about))
         .routes(routes!(network::models))
+        .routes(routes!(blobs::files))
+        .routes(routes!(blobs::blob))
         .routes(routes!(network::miners))
         .routes(routes!(network::miner))
         .routes(routes!(network::receipts))
@@ -277,7 +285,10 @@ pub fn openapi() -> Result<String, serde_json::Error> {
 
 /// Serves a validator's API over HTTP.
 pub fn serve(validator: Arc<Validator>, settings: Settings) -> axum::Router {
+    let shelf = Arc::new(Shelf::default());
+    shelf.fill(validator.packages());
     let gateway = Gateway {
+        shelf,
         of_callers: Arc::new(RateLimiter::keyed(Quota::per_second(settings.jobs_per_second))),
         of_addresses: Arc::new(RateLimiter::keyed(Quota::per_second(settings.requests_per_second))),
         knocks: Arc::new(RateLimiter::keyed(Quota::per_minute(settings.handshakes_per_minute))),

@@ -51,7 +51,7 @@ use dispatch::{Dispatch, Settings, Ticket};
 pub use jobs::Submission;
 use jobs::{Execution, OpenJob, Received, Stripes};
 use metrics::Metrics;
-use model::Model;
+pub(crate) use model::Model;
 pub use store::JobKind;
 use store::{Change, Store};
 pub use verification::{Counts, Key, Stopped, Verification};

@@ -122,6 +122,11 @@ impl Validator {
         self.locked().dispatch.waiting()
     }
 
+    /// Each model's package, by digest.
+    pub(crate) fn packages(&self) -> impl Iterator<Item = (B256, &zkslice_slicer::Package)> {
+        self.models.iter().map(|(digest, model)| (*digest, &model.package))
+    }
+
     /// Digest, name and units of each model.
     pub fn model_infos(&self) -> Vec<(B256, String, Vec<u32>)> {
         let info = |(digest, model): (&B256, &Arc<super::Model>)| (*digest, model.package.manifest().name.clone(), model.units.clone());

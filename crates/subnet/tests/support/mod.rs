@@ -107,9 +107,13 @@ pub(crate) fn honest() -> OnCores {
 }
 
 pub(crate) fn miner_with(number: u8, folder: &Path, slices: usize, prover: impl Prover) -> Arc<Miner> {
+    miner_of(number, folder, vec![package(slices)], prover)
+}
+
+pub(crate) fn miner_of(number: u8, folder: &Path, packages: Vec<Package>, prover: impl Prover) -> Arc<Miner> {
     let options =
         miner::Options { network: NETWORK, parameters: Parameters::default(), slots: 2, memory_mib: 64, ledger: ledger(folder, number) };
-    Miner::start(node(number), vec![package(slices)], options, Box::new(prover), Clock::system()).unwrap()
+    Miner::start(node(number), packages, options, Box::new(prover), Clock::system()).unwrap()
 }
 
 pub(crate) fn ledger(folder: &Path, number: u8) -> PathBuf {
