@@ -95,7 +95,7 @@ contract ModelRegistry is IModelRegistry, Ownable2Step {
         if (delay_ < MIN_DELAY && !_isLocalChain()) revert DelayTooShort(delay_, MIN_DELAY);
         delay = SafeCast.toUint32(delay_);
         _nextGuardian = initialGuardian;
-        BN254.GasCaps memory caps = BN254.testPairing();
+        BN254.GasCaps memory caps = BN254.selfTestPairing();
         (_pairingBaseGas, _pairingPerPairGas) = (caps.pairingBase, caps.pairingPerPair);
     }
 

@@ -66,7 +66,7 @@ library BN254 {
         if (ofBittensor && ecAdd != ECADD_OF_BITTENSOR) revert AdditionIsAt0x09(block.chainid);
         if (!ofBittensor && ecAdd != ECADD) revert AdditionIsAt0x06(block.chainid);
 
-        caps = testPairing();
+        caps = selfTestPairing();
         uint256[18] memory io;
         uint256 gasBefore;
 
@@ -90,7 +90,7 @@ library BN254 {
     }
 
     /// @notice As `selfTest`, of the pairing alone: for those who call nothing else, and so deploy on every chain.
-    function testPairing() internal view returns (GasCaps memory caps) {
+    function selfTestPairing() internal view returns (GasCaps memory caps) {
         uint256[18] memory io;
         uint256 gasBefore;
 
