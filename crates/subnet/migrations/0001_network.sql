@@ -29,7 +29,7 @@ CREATE TABLE jobs (
     bundle BLOB
 ) STRICT;
 CREATE INDEX jobs_by_state ON jobs (state, changed);
-CREATE UNIQUE INDEX one_job_a_key ON jobs (caller, idempotency) WHERE idempotency IS NOT NULL;
+CREATE UNIQUE INDEX one_job_per_key ON jobs (caller, idempotency) WHERE idempotency IS NOT NULL;
 
 CREATE TABLE slices (
     job BLOB NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
@@ -66,7 +66,7 @@ CREATE INDEX assignments_by_slice ON assignments (job, slice);
 CREATE INDEX assignments_by_miner ON assignments (miner, deadline);
 CREATE INDEX open_assignments ON assignments (state) WHERE state IN ('offered', 'accepted', 'handed in');
 -- A slice pays once.
-CREATE UNIQUE INDEX one_valid_assignment_a_slice ON assignments (job, slice) WHERE state = 'valid';
+CREATE UNIQUE INDEX one_valid_assignment_per_slice ON assignments (job, slice) WHERE state = 'valid';
 
 CREATE TABLE receipts (
     miner BLOB NOT NULL CHECK (length(miner) = 20),

@@ -25,6 +25,16 @@ const OWN: &str = "";
 /// States and proofs of slices, as the store has them.
 type Proofs = HashMap<SliceId, (SliceState, Option<Words>)>;
 
+/// A job that a restart has interrupted.
+struct Interrupted {
+    stored: StoredJob,
+    model: Arc<Model>,
+    /// Without proofs.
+    bundle: Bundle,
+    /// Its assignments that are not closed.
+    open: Vec<StoredAssignment>,
+}
+
 /// What somebody wants proven.
 #[derive(Clone, Debug)]
 pub struct Submission {
@@ -523,7 +533,11 @@ impl Validator {
         assignments.into_iter().for_each(|stored| of_job.entry(stored.new.job).or_default().push(stored));
         let mut proofs = Proofs::new();
         for (job, slice, state, proof) in slices {
-            proofs.insert((job, slice), (state, proof.and_then(|proof| read_words(&proof))));
+            let proof = proof.and_then(|proof| read_words(&proof));
+            if state == SliceState::Proven && proof.is_none() {
+                return Err(ValidatorError::Job(job, format!("slice {slice} is proven, and its proof is not there")));
+            }
+            proofs.insert((job, slice), (state, proof));
         }
         let mut to_execute = Vec::new();
         self.quiet_turn(|core, turn| {
@@ -550,7 +564,8 @@ impl Validator {
                 }
                 match stored.bundle.as_deref().map(Bundle::from_json) {
                     Some(Ok(bundle)) => {
-                        self.restore(core, turn, model, stored, Bundle { proofs: Vec::new(), ..bundle }, (&proofs, &attempts), open)?
+                        let job = Interrupted { stored, model, bundle: Bundle { proofs: Vec::new(), ..bundle }, open };
+                        self.restore(core, turn, job, &proofs, &attempts)?;
                     }
                     Some(Err(error)) => return Err(ValidatorError::Job(id, error.to_string())),
                     None if stored.state == JobState::Received => {
@@ -572,17 +587,16 @@ impl Validator {
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments, clippy::type_complexity)]
+    /// Its slices are with those who have them still, or wait again.
     fn restore(
         &self,
         core: &mut Core,
         turn: &mut Turn,
-        model: Arc<Model>,
-        stored: StoredJob,
-        bundle: Bundle,
-        (proofs, attempts): (&Proofs, &HashMap<SliceId, u8>),
-        open: Vec<StoredAssignment>,
+        interrupted: Interrupted,
+        proofs: &Proofs,
+        attempts: &HashMap<SliceId, u8>,
     ) -> Result<(), ValidatorError> {
+        let Interrupted { stored, model, bundle, open } = interrupted;
         let (id, kind) = (stored.new.id, stored.new.kind);
         let mut job = OpenJob::new(id, stored.new.caller, kind, Arc::clone(&model), stored.new.context, bundle, stored.new.deadline_ms);
         job.state = stored.state;

@@ -16,6 +16,7 @@ macro_rules! states {
             pub const fn can_become(self, next: Self) -> bool {
                 match self {
                     $(Self::$from => matches!(next, $(Self::$to)|+),)*
+                    // Where every state has one that follows, this is never reached.
                     #[allow(unreachable_patterns)]
                     _ => false,
                 }
