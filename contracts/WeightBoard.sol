@@ -250,6 +250,11 @@ contract WeightBoard is IWeightBoard, Ownable2Step {
     }
 
     /// @inheritdoc IWeightBoard
+    function subnet() external view returns (uint16) {
+        return _netuid;
+    }
+
+    /// @inheritdoc IWeightBoard
     function blockNumber() public view returns (uint64) {
         return SafeCast.toUint64(block.number);
     }

@@ -163,6 +163,9 @@ interface IWeightBoard {
     /// @notice An address's uid; reverts if it has none.
     function uidOf(address who) external view returns (uint16);
 
+    /// @notice The subnet's number.
+    function subnet() external view returns (uint16);
+
     /// @notice The block as the board counts them: some chains show other numbers to their nodes.
     function blockNumber() external view returns (uint64);
 

@@ -163,6 +163,7 @@ contract WeightBoardTest is OnBoard {
         assertEq(board.getWeightsSetRateLimit(NETUID), RATE);
         assertEq(board.getWeightsVersionKey(NETUID), VERSION);
         assertEq(board.blockNumber(), block.number);
+        assertEq(board.subnet(), NETUID);
         bytes memory elsewhere = abi.encodeWithSelector(IWeightBoard.SubNetworkDoesNotExist.selector, NETUID + 1);
         vm.expectRevert(elsewhere);
         board.getUidCount(NETUID + 1);

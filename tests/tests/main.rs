@@ -21,6 +21,7 @@ mod https_rpc;
 mod network_kill;
 mod network_page;
 mod network_receipt;
+mod network_weights;
 mod requests;
 mod scene;
 mod snarkjs;

@@ -27,6 +27,11 @@ pub const fn verifier_selector(chain_id: u64) -> Selector {
     }
 }
 
+/// Whether a chain is one of Bittensor's, main or test, whose precompiles are like no other's.
+pub const fn is_bittensor(chain_id: u64) -> bool {
+    matches!(Addition::of_chain(chain_id), Addition::At0x09)
+}
+
 /// `ModelRegistry.MIN_DELAY`, in seconds: the least delay of a registry on a chain that is not local.
 pub const MIN_DELAY: u64 = 86_400;
 

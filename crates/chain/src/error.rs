@@ -344,6 +344,14 @@ pub enum ChainError {
         /// What was found instead.
         reason: String,
     },
+    /// There is no `WeightBoard` at the address.
+    #[error("[ZKS-CHAIN-054] there is no WeightBoard at {address} on chain {chain_id}; correct the address or the RPC address")]
+    NoBoard {
+        /// The address.
+        address: Address,
+        /// The chain.
+        chain_id: u64,
+    },
     /// The oracle's registry does not serve the model now.
     #[error(
         "[ZKS-CHAIN-051] model {digest} is {status} in the registry {registry} of chain {chain_id}: {}",

@@ -5,6 +5,7 @@
 //! | [`amount`] | amounts of ether as people write them |
 //! | [`bindings`] | types of the contracts, generated from the committed ABIs; [`bindings::decode_revert`] names any of their errors |
 //! | [`blob`] | reads the header of a model's key blob, and holds it to the digest |
+//! | [`board`] | makes a `WeightBoard`, gives out its uids, and shows its weights |
 //! | [`check`] | compares a chain with a manifest, and names each difference |
 //! | [`context`] | request hash, request id, context and owner, exactly as the oracle computes them |
 //! | [`deploy`] | deploys contracts and registers models; running it twice changes nothing, a killed run resumes |
@@ -22,6 +23,7 @@
 pub mod amount;
 pub mod bindings;
 pub mod blob;
+pub mod board;
 pub mod check;
 pub mod constants;
 pub mod context;

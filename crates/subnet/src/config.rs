@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, B256, U256};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
+use zkslice_chain::constants::is_bittensor;
 use zkslice_chain::{amount, signer};
 use zkslice_formats::check_version;
 
 use crate::ConfigError;
 use crate::score::Parameters;
 use crate::validator::{Options, dispatch};
+use crate::weights::{self, Place};
 
 /// Format version of both.
 const VERSION: u32 = 1;
@@ -67,6 +69,9 @@ pub struct ValidatorConfig {
     /// Whether the validator proves itself what nobody else does.
     #[serde(default = "default_true")]
     pub proves_itself: bool,
+    /// First slices of each request that the validator proves itself, so that no miner sees what is close to an input.
+    #[serde(default)]
+    pub own_prefix: u16,
     /// Units of benchmarks in a minute.
     #[serde(default = "default_benchmark_units")]
     pub benchmark_units_per_minute: u64,
@@ -85,6 +90,29 @@ pub struct ValidatorConfig {
     /// How often an address may knock in a minute.
     #[serde(default = "default_knocks")]
     pub handshakes_per_minute: NonZeroU32,
+    /// Where weights go; nowhere if it is not said.
+    #[serde(default)]
+    pub weights: Option<WeightsConfig>,
+}
+
+/// Where a validator's weights go.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightsConfig {
+    /// The subnet's number.
+    pub netuid: u16,
+    /// The `WeightBoard`: on every chain but Bittensor's.
+    #[serde(default)]
+    pub board: Option<Address>,
+    /// Blocks of the subnet's epoch less one: on Bittensor's chains, whose precompiles do not say it.
+    #[serde(default)]
+    pub tempo: Option<NonZeroU16>,
+    /// What is on its way.
+    #[serde(default = "default_weights_file")]
+    pub file: PathBuf,
+    /// Most that a unit of gas may cost.
+    #[serde(default, deserialize_with = "some_wei")]
+    pub max_fee_per_gas: Option<U256>,
 }
 
 /// What a miner is told.
@@ -263,6 +291,10 @@ const fn default_knocks() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(9)
 }
 
+fn default_weights_file() -> PathBuf {
+    PathBuf::from("weights.json")
+}
+
 fn default_folder() -> PathBuf {
     PathBuf::from("miner")
 }
@@ -281,6 +313,10 @@ fn wei<'de, D: Deserializer<'de>>(deserializer: D) -> Result<U256, D::Error> {
     let text = String::deserialize(deserializer)?;
     let read = amount::parse(&text).filter(|wei| wei.is_zero() || amount::has_unit(&text));
     read.ok_or_else(|| D::Error::custom(format!("`{text}`: expected an amount such as \"30 gwei\" or \"0.1 ether\"")))
+}
+
+fn some_wei<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<U256>, D::Error> {
+    wei(deserializer).map(Some)
 }
 
 fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
@@ -318,6 +354,10 @@ impl ValidatorConfig {
         if u128::try_from(config.price_per_unit).is_err() {
             return Err(error("`price_per_unit` is beyond any price"));
         }
+        if let Some(weights) = &mut config.weights {
+            weights.file = folder(path).join(&weights.file);
+            weights.place(config.chain_id).map_err(|reason| error(&reason))?;
+        }
         Ok(config)
     }
 
@@ -328,6 +368,7 @@ impl ValidatorConfig {
         Options {
             price_per_unit: self.price_per_unit.saturating_to(),
             proves_itself: self.proves_itself,
+            own_prefix: self.own_prefix,
             benchmark_units: self.benchmark_units_per_minute,
             job_ms: self.job_ms,
             miners: self.miners.clone(),
@@ -335,6 +376,32 @@ impl ValidatorConfig {
             parameters: Parameters::default(),
             ..Options::new(network, self.database.clone())
         }
+    }
+}
+
+impl WeightsConfig {
+    fn place(&self, chain_id: u64) -> Result<Place, String> {
+        match (is_bittensor(chain_id), self.board, self.tempo) {
+            (true, None, Some(tempo)) => Ok(Place::Precompiles { tempo: tempo.get() }),
+            (true, _, None) => {
+                Err(format!("`tempo` is missing under [weights]: precompiles of chain {chain_id} do not say it; 360 is usual"))
+            }
+            (true, Some(_), _) => Err(format!("`board` under [weights] is not for chain {chain_id}, which has precompiles for weights")),
+            (false, Some(board), None) => Ok(Place::Board(board)),
+            (false, None, _) => Err(format!(
+                "`board` is missing under [weights]: chain {chain_id} has no precompiles for weights; `zkslice weights deploy` makes one"
+            )),
+            (false, _, Some(_)) => Err("`tempo` under [weights] is for Bittensor's chains; a board says its own".to_owned()),
+        }
+    }
+
+    /// For the setter.
+    ///
+    /// # Errors
+    /// What is wrong with it on this chain.
+    pub fn options(&self, chain_id: u64) -> Result<weights::Options, String> {
+        let max_fee_per_gas = self.max_fee_per_gas.map(|wei| wei.saturating_to());
+        Ok(weights::Options { max_fee_per_gas, ..weights::Options::new(self.file.clone(), self.place(chain_id)?, self.netuid) })
     }
 }
 

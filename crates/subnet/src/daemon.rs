@@ -11,6 +11,7 @@ use alloy::signers::local::PrivateKeySigner;
 use axum::http::header::CONTENT_TYPE;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zkslice_chain::{Chain, ChainError};
 use zkslice_slicer::Package;
@@ -24,7 +25,8 @@ use crate::miner::Miner;
 use crate::transport::quic::{Dialer, Listener};
 use crate::transport::{Link, websocket};
 use crate::validator::{Epoch, Validator};
-use crate::{Clock, DaemonError, LinkError, Network, Node};
+use crate::weights::{WeightSetter, keep};
+use crate::{Clock, ConfigError, DaemonError, LinkError, Network, Node, WeightError};
 
 /// How often the chain is asked for its newest block.
 const POLL: Duration = Duration::from_secs(2);
@@ -47,6 +49,7 @@ pub struct Running {
     /// Where it listens for QUIC.
     pub quic: SocketAddr,
     stop: CancellationToken,
+    keeping: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -60,8 +63,9 @@ impl Running {
         let chain = Chain::connect(&config.rpc_url, Some(config.chain_id)).await?;
         let (said, epochs) = watch::channel(epoch(&chain, config.epoch_blocks).await?);
         let stop = CancellationToken::new();
-        tokio::spawn(follow(chain, config.epoch_blocks, said, stop.clone()));
+        tokio::spawn(follow(chain.clone(), config.epoch_blocks, said, stop.clone()));
         let room = Arc::new(Semaphore::new(ROOM));
+        let setter = setter(config, &chain, &signer).await?;
         let validator = Validator::start(Node::new(signer), packages, config.options(), Clock::system(), epochs).await?;
         let of = Arc::downgrade(&validator);
         let refused = move |reason| {
@@ -81,6 +85,7 @@ impl Running {
             let served = axum::serve(http, router).with_graceful_shutdown(stopped.cancelled_owned()).await;
             served.inspect_err(|error| tracing::error!(%error, "HTTP is not served any more"))
         });
+        let keeping = setter.map(|setter| tokio::spawn(keep(setter, Arc::clone(&validator), stop.clone())));
         let (of, stopped) = (Arc::clone(&validator), stop.clone());
         tokio::spawn(async move {
             loop {
@@ -93,7 +98,7 @@ impl Running {
                 }
             }
         });
-        Ok(Self { validator, http: at, quic, stop })
+        Ok(Self { validator, http: at, quic, stop, keeping })
     }
 
     /// Listens no more, and waits until everything that was begun has ended.
@@ -101,7 +106,20 @@ impl Running {
         self.stop.cancel();
         self.validator.stop();
         self.validator.ended().await;
+        if let Some(keeping) = self.keeping {
+            let _ = keeping.await;
+        }
     }
+}
+
+/// What brings weights onto the chain, if the operator wants it.
+async fn setter(config: &ValidatorConfig, chain: &Chain, signer: &PrivateKeySigner) -> Result<Option<WeightSetter>, DaemonError> {
+    let Some(weights) = &config.weights else { return Ok(None) };
+    let wrong = |reason| ConfigError { path: weights.file.clone(), reason };
+    let options = weights.options(config.chain_id).map_err(wrong)?;
+    let mut setter = WeightSetter::open(chain.clone(), signer.clone(), options).map_err(WeightError::from)?;
+    setter.check().await?;
+    Ok(Some(setter))
 }
 
 /// The epoch of the newest block, seeded by the hash of its first one.

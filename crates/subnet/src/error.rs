@@ -336,6 +336,16 @@ pub enum ClientError {
 /// Why weights do not get on, beside what the subnet itself refuses, which is an alarm.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightError {
+    /// Nothing that takes weights is at the address.
+    #[error("{address} on chain {chain_id} is no WeightBoard of subnet {netuid}; correct `board` or `netuid` under [weights]")]
+    NoBoard {
+        /// The address.
+        address: alloy::primitives::Address,
+        /// The chain.
+        chain_id: u64,
+        /// The subnet's number.
+        netuid: u16,
+    },
     /// The chain.
     #[error(transparent)]
     Chain(#[from] zkslice_chain::ChainError),
@@ -433,6 +443,9 @@ pub enum DaemonError {
     /// The validator.
     #[error(transparent)]
     Validator(#[from] ValidatorError),
+    /// Weights.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
     /// A link.
     #[error(transparent)]
     Link(#[from] LinkError),

@@ -53,6 +53,14 @@ impl Scene {
         path
     }
 
+    /// A file that only its owner can read.
+    pub fn secret(&self, name: &str, text: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.write(name, text.as_bytes());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
     pub fn model(&self) -> PathBuf {
         self.model.join("model.onnx")
     }

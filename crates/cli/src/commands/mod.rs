@@ -29,6 +29,7 @@ pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod validator;
 pub(crate) mod verify;
+pub(crate) mod weights;
 #[cfg(feature = "wasm")]
 pub(crate) mod witness;
 

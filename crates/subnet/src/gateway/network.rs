@@ -106,6 +106,19 @@ pub(super) struct SignedMessages {
     messages: Vec<String>,
 }
 
+/// Weights on their way to a chain.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct WeightsInfo {
+    /// The epoch whose weights they are; none before the first is closed.
+    epoch: Option<u64>,
+    /// computed, committed, revealable, revealed.
+    state: Option<String>,
+    /// Whether those of a newer epoch wait for them.
+    next_waits: bool,
+    /// Why they do not get on.
+    alarm: Option<String>,
+}
+
 /// Where the network is, and who its validator.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct About {
@@ -221,6 +234,20 @@ pub(super) async fn epoch(State(gateway): State<Gateway>, At(epoch): At<u64>) ->
     let root = gateway.validator.epoch_root(epoch).await?;
     let root = root.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("epoch {epoch} is not closed")))?;
     Ok(Json(signed(&gateway, [None, None], vec![root])))
+}
+
+/// Where a validator's weights are on their way to a chain.
+#[utoipa::path(get, path = "/v1/weights", tag = "network", responses((status = 200, body = WeightsInfo), (status = "4XX", body = Problem)))]
+pub(super) async fn weights(State(gateway): State<Gateway>) -> Result<Json<WeightsInfo>, Problem> {
+    let status = gateway.validator.on_chain();
+    let status = status.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "this validator brings no weights onto a chain".to_owned()))?;
+    let (epoch, state) = status.weights.unzip();
+    Ok(Json(WeightsInfo {
+        epoch,
+        state: state.map(|state| state.as_str().to_owned()),
+        next_waits: status.is_next_here,
+        alarm: status.alarm,
+    }))
 }
 
 /// The door for miners that cannot come by QUIC: one WebSocket.

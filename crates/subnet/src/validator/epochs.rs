@@ -1,6 +1,6 @@
 //! Epochs: when the last assignment of one is settled, its receipts are added up to scores, and their root is signed.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, keccak256};
@@ -11,6 +11,7 @@ use super::store::{Change, EpochSums};
 use super::{Epoch, Then, Validator};
 use crate::messages::EpochRoot;
 use crate::score::weights;
+use crate::weights::Status;
 use crate::wire::{Kind, frame};
 use crate::{Signed, StoreError};
 
@@ -86,6 +87,28 @@ impl Validator {
             tracing::info!(epoch, receipts = sums.receipts.len(), miners = sums.sums.len(), "an epoch is closed");
         }
         Ok(())
+    }
+
+    /// The epoch that was closed last, and the weights of its scores.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn weights(&self) -> Result<Option<(u64, Vec<(Address, u16)>)>, StoreError> {
+        Ok(self.store.scores().await?.map(|(epoch, scores)| {
+            let (miners, scores): (Vec<_>, Vec<_>) = scores.into_iter().unzip();
+            (epoch, miners.into_iter().zip(weights(&scores)).collect())
+        }))
+    }
+
+    /// Weights are somewhere else on their way to a chain.
+    pub(crate) fn weights_are(&self, status: Status) {
+        self.metrics.weights_are(&status);
+        *self.on_chain.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+    }
+
+    /// Where weights are on their way to a chain; none where this validator sets none.
+    pub fn on_chain(&self) -> Option<Status> {
+        self.on_chain.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The root of an epoch, and the scores after it.

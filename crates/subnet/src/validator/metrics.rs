@@ -12,6 +12,7 @@ use super::states::{AssignmentState, JobState, SliceState};
 use super::store::{Change, JobKind};
 use super::{Core, Validator};
 use crate::metrics::{Family, Meter, SECONDS};
+use crate::weights::Status;
 
 /// Miners that have metrics of their own. Identities cost nothing, and each label is a series that Prometheus keeps.
 const MOST_MINERS: usize = 64;
@@ -47,6 +48,11 @@ const MINERS: Family = Family("zkslice_validator_miners_connected", "Miners that
 const WINDOW: Family = Family("zkslice_validator_miner_window", "Slices that a miner may have at a time");
 const IN_FLIGHT: Family = Family("zkslice_validator_miner_in_flight", "Slices that a miner has");
 const EPOCH: Family = Family("zkslice_validator_epoch", "The epoch that it is");
+const WEIGHTS_EPOCH: Family =
+    Family("zkslice_validator_weights_epoch", "The epoch whose weights are on their way to the chain, or were last");
+const WEIGHTS_STATE: Family =
+    Family("zkslice_validator_weights_state", "Where they are: 0 computed, 1 committed, 2 revealable, 3 revealed");
+const WEIGHTS_ALARM: Family = Family("zkslice_validator_weights_alarm", "Whether they do not get on");
 const EPOCH_LAG: Family = Family("zkslice_validator_epoch_lag", "Epochs that are over since the oldest one whose root is not signed");
 
 /// What has happened.
@@ -160,6 +166,15 @@ impl Metrics {
     /// Something came that should not have; `reason` is one of a few words.
     pub(crate) fn frame_refused(&self, reason: &'static str) {
         self.add(FRAMES, ("reason", reason), 1);
+    }
+
+    /// Weights are somewhere else on their way to a chain.
+    pub(crate) fn weights_are(&self, status: &Status) {
+        if let Some((epoch, state)) = status.weights {
+            self.meter.gauge(WEIGHTS_EPOCH, &[]).set(epoch as f64);
+            self.meter.gauge(WEIGHTS_STATE, &[]).set(f64::from(state as u8));
+        }
+        self.meter.gauge(WEIGHTS_ALARM, &[]).set(f64::from(u8::from(status.alarm.is_some())));
     }
 
     /// As [`Meter::sort`].

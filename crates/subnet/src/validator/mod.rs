@@ -45,7 +45,7 @@ use crate::messages::Role;
 use crate::receipts::Totals;
 use crate::score::Parameters;
 use crate::transport::{Identity, Outbox, random};
-use crate::{Clock, LinkError, Network, Node, StoreError, ValidatorError};
+use crate::{Clock, LinkError, Network, Node, StoreError, ValidatorError, weights};
 use assignments::{Given, Offer};
 use dispatch::{Dispatch, Settings, Ticket};
 pub use jobs::Submission;
@@ -84,6 +84,8 @@ pub struct Options {
     pub price_per_unit: u128,
     /// Whether it proves slices itself that nobody else does.
     pub proves_itself: bool,
+    /// So many of each request's first slices are proven by the validator itself: no miner sees what is close to an input.
+    pub own_prefix: u16,
     /// Bytes of work that are on their way to miners at a time.
     pub work_bytes: usize,
     /// Slices that are open at a time.
@@ -113,6 +115,7 @@ impl Options {
             settings: Settings::default(),
             price_per_unit: 0,
             proves_itself: true,
+            own_prefix: 0,
             work_bytes: 256 << 20,
             most_slices: 20_000,
             most_jobs: 64,
@@ -143,6 +146,8 @@ pub struct Validator {
     submitting: [Stripes; 2],
     seeded: Option<Mutex<ChaCha20Rng>>,
     settling_late: tokio::sync::Mutex<()>,
+    /// Weights on their way to a chain.
+    on_chain: Mutex<Option<weights::Status>>,
     /// What miners have done, and until when that is new enough.
     counted: tokio::sync::Mutex<Option<(tokio::time::Instant, Arc<Vec<store::Record>>)>>,
     /// Jobs that are executed, or slices that are proven here, at a time.
@@ -232,6 +237,8 @@ impl Validator {
             if package.foreign().is_some() {
                 return Err(ValidatorError::Foreign(package.folder().to_owned()));
             }
+            // Without its key a slice that no miner gets would never be proven.
+            (0..package.slice_count().min(usize::from(options.own_prefix))).try_for_each(|k| package.proving_key(k).map(drop))?;
             let model = Model::new(package)?;
             models.insert(model.digest, Arc::new(model));
         }
@@ -274,6 +281,7 @@ impl Validator {
             submitting: Default::default(),
             seeded: options.seed.map(|seed| Mutex::new(ChaCha20Rng::from_seed(seed.0))),
             settling_late: tokio::sync::Mutex::new(()),
+            on_chain: Mutex::new(None),
             counted: tokio::sync::Mutex::new(None),
             own_proofs: Arc::new(Semaphore::new(1)),
             stop: CancellationToken::new(),

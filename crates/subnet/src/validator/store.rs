@@ -467,6 +467,19 @@ impl Store {
         .await
     }
 
+    /// Scores after the epoch that was closed last.
+    pub(crate) async fn scores(&self) -> Result<Option<(u64, Vec<(Address, u64)>)>, StoreError> {
+        self.read(|connection, runtime| {
+            let last = runtime.block_on(sqlx::query("SELECT max(epoch) AS epoch FROM epochs").fetch_one(&mut *connection))?;
+            let Some(epoch) = last.try_get::<Option<i64>, _>("epoch")? else { return Ok(None) };
+            let query = sqlx::query("SELECT miner, score FROM scores WHERE epoch = ? ORDER BY miner").bind(epoch);
+            let rows = runtime.block_on(query.fetch_all(connection))?;
+            let scores = rows.iter().map(|row| Ok((address(row, "miner")?, unsigned(row, "score")?))).collect::<sqlx::Result<_>>()?;
+            Ok(Some((unsigned(&last, "epoch")?, scores)))
+        })
+        .await
+    }
+
     /// Receipts of an epoch in order, its sums of credits and debits by miner, and the scores of the last epoch before it.
     pub(crate) async fn epoch(&self, epoch: u64) -> Result<EpochSums, StoreError> {
         self.read(move |connection, runtime| {

@@ -17,6 +17,7 @@
 //! One set of weights is on its way at a time, so with a reveal period of n epochs the chain has new ones every n epochs. A transaction
 //! that is stuck below the market's price is not replaced: it is given up with its epoch.
 
+mod keeper;
 mod place;
 mod record;
 mod vector;
@@ -36,6 +37,7 @@ use crate::{StoreError, WeightError};
 use place::{Subnet, UNREGISTERED};
 use record::{Commit, Pending, Record, Weights, Work};
 
+pub(crate) use keeper::keep;
 pub use place::{Place, mirror, refusal, scale_hash};
 pub use vector::Vector;
 
@@ -71,6 +73,18 @@ pub enum State {
     Revealable,
     /// The chain has them.
     Revealed,
+}
+
+impl State {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Computed => "computed",
+            Self::Committed => "committed",
+            Self::Revealable => "revealable",
+            Self::Revealed => "revealed",
+        }
+    }
 }
 
 /// A transaction's purpose.
@@ -139,7 +153,7 @@ impl Options {
 }
 
 /// Where a setter is, for whoever watches it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// The epoch whose weights are on their way, or were last, and where they are.
     pub weights: Option<(u64, State)>,
@@ -174,6 +188,21 @@ impl WeightSetter {
         let subnet = Subnet::new(chain, options.place, options.netuid, signer.address());
         let record = Record::open(&options.path, &subnet)?;
         Ok(Self { subnet, signer, options, record, uid: None, sent: None, lost_since: None, alarm: None })
+    }
+
+    /// Looks whether the subnet is where the options say. What keeps a chain of Bittensor's from answering may pass, and is no reason not to
+    /// begin there.
+    ///
+    /// # Errors
+    /// [`WeightError::NoBoard`]; [`WeightError::Chain`] where the node is away.
+    pub async fn check(&mut self) -> Result<(), WeightError> {
+        let Place::Board(address) = self.options.place else { return Ok(()) };
+        let (chain_id, netuid) = (self.subnet.chain.id(), self.options.netuid);
+        match self.subnet.epochs().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_transient() && !matches!(error, ChainError::InvalidAnswer { .. }) => Err(error.into()),
+            Err(_) => Err(WeightError::NoBoard { address, chain_id, netuid }),
+        }
     }
 
     /// Takes the weights of an epoch of the validator's: at once, or once those on their way are through. Weights of an epoch that is not
