@@ -21,8 +21,13 @@ pub fn request_id(request: &Request, requester: Address, nonce: U256) -> B256 {
 
 /// `contextOf`: what the contract places in every slice. Below the field order.
 pub fn context(chain_id: u64, oracle: Address, request: &Request, requester: Address, nonce: U256, beneficiary: Address) -> B256 {
-    let preimage =
-        (keccak256(CONTEXT_TAG), U256::from(chain_id), oracle, request_id(request, requester, nonce), request_hash(request), beneficiary);
+    context_of(U256::from(chain_id), oracle, requester, nonce, request_hash(request), beneficiary)
+}
+
+/// [`context`] of a request that is known by its hash.
+pub fn context_of(chain_id: U256, oracle: Address, requester: Address, nonce: U256, request_hash: B256, beneficiary: Address) -> B256 {
+    let request_id = keccak256((requester, nonce, request_hash).abi_encode_params());
+    let preimage = (keccak256(CONTEXT_TAG), chain_id, oracle, request_id, request_hash, beneficiary);
     reduce(keccak256(preimage.abi_encode_params()))
 }
 

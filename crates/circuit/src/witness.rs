@@ -2,6 +2,7 @@
 
 use ark_bn254::Fr;
 use ark_ff::{One, Zero};
+use zeroize::Zeroize;
 
 use crate::builder::ConstantTables;
 use crate::circuit::Entries;
@@ -24,6 +25,19 @@ pub struct Witness {
     pub field_products: Vec<(Fr, Fr)>,
     /// Where looked-up values stand, by table.
     pub lookups: Vec<(Entries, Vec<u32>)>,
+}
+
+impl Zeroize for Witness {
+    fn zeroize(&mut self) {
+        let Self { publics, words, small, field, products, field_products, lookups } = self;
+        for values in [publics, words, field] {
+            values.zeroize();
+        }
+        small.zeroize();
+        products.zeroize();
+        field_products.zeroize();
+        lookups.iter_mut().for_each(|(_, values)| values.zeroize());
+    }
 }
 
 /// A [`Builder`] over values.

@@ -6,6 +6,7 @@ use ark_bn254::Fr;
 use ark_ff::UniformRand;
 use ark_std::rand::rngs::OsRng;
 use rand_core::CryptoRngCore;
+use zeroize::{Zeroize as _, Zeroizing};
 use zkslice_circuit::gadgets::{commitment_of, pack_values, tensor_tag};
 use zkslice_circuit::{CircuitError, Witness};
 use zkslice_formats::{Word, hex};
@@ -343,14 +344,18 @@ fn prove_slices(
                 _ => Fr::rand(rng),
             });
         }
-        let border = BorderValues { context, owner, salts };
+        let mut border = BorderValues { context, owner, salts };
         let (witness, outputs) = match package.foreign() {
             Some(circuit) => foreign_witness(circuit, inference.witness.as_ref(), &inputs, &border)?,
             None => {
-                let (slice, values) = (&package.slices()[k], SliceValues { inputs, border: border.clone() });
-                build_witness(slice.bound(), &values).map_err(|error| refusal(slice, &values.inputs, error))?
+                let (slice, mut values) = (&package.slices()[k], SliceValues { inputs, border: border.clone() });
+                let built = build_witness(slice.bound(), &values).map_err(|error| refusal(slice, &values.inputs, error));
+                values.inputs.zeroize();
+                values.border.salts.zeroize();
+                built?
             }
         };
+        let witness = Zeroizing::new(witness);
         for (t, values) in slice.writes.iter().zip(outputs) {
             write(&manifest.tensors[*t], &mut inference.openings.tensors[*t], values, inference.executed)?;
         }
@@ -372,6 +377,7 @@ fn prove_slices(
             })
         };
         let proof = prove_slice(&key, &witness, circuit, rng).map_err(|source| ProverError::Slice { slice: k, source })?;
+        border.salts.zeroize();
         proofs.push(SliceProof { slice: k, proof: proof.to_words().to_vec() });
     }
     let bundle = Bundle { version: BUNDLE_VERSION, model, context: inference.context, owner: inference.owner, tensors, proofs };

@@ -2,6 +2,7 @@
 
 use ark_bn254::Fr;
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 use zkslice_formats::{Word, check_version, hex, hex0x, json_version};
 use zkslice_groth16::{fr_from_word, fr_to_word};
 
@@ -19,8 +20,8 @@ pub struct Openings {
     pub tensors: Vec<Option<Opening>>,
 }
 
-/// A tensor's integers, and the salt of its commitment if it has one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A tensor's integers, and the salt of its commitment if it has one. Zeroized on drop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(deny_unknown_fields)]
 pub struct Opening {
     /// Integers (digit − offset).
@@ -31,7 +32,7 @@ pub struct Opening {
 }
 
 /// A salt as a hexadecimal word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Zeroize)]
 pub struct Salt(#[serde(with = "hex")] Word);
 
 impl Salt {

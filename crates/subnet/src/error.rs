@@ -198,9 +198,12 @@ pub enum JobError {
     /// A model that is not served.
     #[error("no package with model digest {0} is loaded")]
     Model(String),
-    /// An owner, though nothing is private.
-    #[error("the job names an owner, and the network takes public inputs alone: prove it by a prover of your own")]
+    /// An owner, and nothing that the owner has signed.
+    #[error("the job names an owner of private inputs, and has no hand-over by that owner: prove it by a prover of your own")]
     Owner,
+    /// Private inputs that this validator must not see, or not for this job.
+    #[error("the hand-over of the private inputs: {0}")]
+    HandOver(&'static str),
     /// It cannot be done so soon.
     #[error("the deadline, {deadline_ms} ms of Unix time, is too soon: the largest slice takes {least} ms at least")]
     Deadline {

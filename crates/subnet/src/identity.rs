@@ -92,6 +92,24 @@ impl<M> Signed<M> {
     }
 }
 
+impl<M: SolStruct> Signed<M> {
+    /// A message of a network whose r, s and v came apart from it.
+    ///
+    /// # Errors
+    /// [`SignatureError::Signature`].
+    pub fn from_parts(message: M, signature: &[u8; SIGNATURE], network: &Network) -> Result<Self, SignatureError> {
+        let wrong = || SignatureError::Signature(M::NAME);
+        let signature = canonical(signature).ok_or_else(wrong)?;
+        let signer = signature.recover_address_from_prehash(&network.hash(&message)).map_err(|_| wrong())?;
+        Ok(Self { message, signature, signer })
+    }
+
+    /// r, s and v.
+    pub fn signature(&self) -> [u8; SIGNATURE] {
+        self.signature.as_bytes()
+    }
+}
+
 impl<M: SolStruct + SolValue + for<'a> From<<M::SolType as alloy::sol_types::SolType>::RustType>> Signed<M> {
     /// ABI encoding of the message, then r, s and v.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -111,11 +129,10 @@ impl<M: SolStruct + SolValue + for<'a> From<<M::SolType as alloy::sol_types::Sol
         if message.abi_encode() != encoded {
             return Err(SignatureError::Encoding(what));
         }
-        let signature = canonical(signature).ok_or(SignatureError::Signature(what))?;
-        let found = signature.recover_address_from_prehash(&network.hash(&message)).map_err(|_| SignatureError::Signature(what))?;
-        match signer {
-            Some(expected) if expected != found => Err(SignatureError::Signer { what, expected, found }),
-            _ => Ok(Self { message, signature, signer: found }),
+        let signed = Self::from_parts(message, signature, network)?;
+        match (signer, signed.signer) {
+            (Some(expected), found) if expected != found => Err(SignatureError::Signer { what, expected, found }),
+            _ => Ok(signed),
         }
     }
 }

@@ -6,6 +6,7 @@
 use alloy::primitives::{Address, B256};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
 
 use crate::WireError;
 
@@ -248,7 +249,19 @@ pub struct Read {
     pub salt: Option<B256>,
 }
 
-// Values and salts are private: they stand in no log.
+// Values and salts are private: they stand in no log, and in memory as long as they are needed.
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.salts.iter_mut().for_each(|salt| salt.0.zeroize());
+    }
+}
+
+impl Drop for Read {
+    fn drop(&mut self) {
+        self.words.iter_mut().chain(&mut self.salt).for_each(|word| word.0.zeroize());
+    }
+}
+
 impl std::fmt::Debug for Work {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Work").field("assignment", &self.assignment).field("reads", &self.reads.len()).finish_non_exhaustive()

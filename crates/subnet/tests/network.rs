@@ -143,6 +143,37 @@ async fn a_miner_dies() {
     validator.ended().await;
 }
 
+/// What is close to an input no miner sees: the first slices are the validator's own, also after a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_slices_stay_with_the_validator() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = package(2);
+    let mut private = options(folder.path());
+    private.own_prefix = 1;
+    let first = validator(private.clone(), 2).await;
+    let miner = miner_with(1, folder.path(), 2, honest());
+    connected(&first, &[Arc::clone(&miner)]).await;
+    let by_whom = async |validator: &Arc<Validator>, id| {
+        Verifier::new(&package).unwrap().verify(&validator.bundle_of(id).await.unwrap()).unwrap();
+        let slices = validator.view(id, "test").await.unwrap().slices;
+        slices.into_iter().map(|(_, by)| by.map(|(miner, _)| miner)).collect::<Vec<_>>()
+    };
+    let id = first.submit(submission(&package, 1)).await.unwrap();
+    assert_eq!(by_whom(&first, id).await, [None, Some(miner.address())]);
+    // Stopped before anything is proven.
+    let id = first.submit(submission(&package, 2)).await.unwrap();
+    first.stop();
+    first.ended().await;
+    drop(first);
+    let second = validator(private, 2).await;
+    until("the miner knows", || miner.connected().is_empty()).await;
+    connected(&second, &[Arc::clone(&miner)]).await;
+    assert_eq!(by_whom(&second, id).await, [None, Some(miner.address())]);
+    assert!(miner.accounts().iter().all(|(_, account)| account.receipts <= 2), "it was never asked for the first slice");
+    second.stop();
+    second.ended().await;
+}
+
 /// A caller that goes takes its job along.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_goes_cancels() {

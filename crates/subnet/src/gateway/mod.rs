@@ -166,7 +166,9 @@ impl From<JobError> for Problem {
     fn from(error: JobError) -> Self {
         match error {
             JobError::Model(_) | JobError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, error),
-            JobError::Prover(_) | JobError::Owner | JobError::Deadline { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error),
+            JobError::Prover(_) | JobError::Owner | JobError::HandOver(_) | JobError::Deadline { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, error)
+            }
             JobError::Name(_) => Self::new(StatusCode::CONFLICT, error),
             JobError::Over { .. } => Self::new(StatusCode::GONE, error),
             JobError::Many(_) => Self::later(StatusCode::TOO_MANY_REQUESTS, error, 1),

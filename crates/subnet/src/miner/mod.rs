@@ -14,6 +14,7 @@ use alloy::primitives::{Address, B256, keccak256};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use zeroize::Zeroize as _;
 use zkslice_prover::{Inference, ProverError, Word, prove};
 use zkslice_slicer::{Package, PackageError};
 
@@ -326,7 +327,7 @@ impl Miner {
         validator: Address,
         outbox: &Outbox,
         awaited: &mut HashMap<B256, Signed<Assignment>>,
-        Frame { kind, body, room }: Frame,
+        Frame { kind, mut body, room }: Frame,
     ) -> Result<(), PeerError> {
         match kind {
             Kind::Assignment => {
@@ -342,8 +343,10 @@ impl Miner {
                 awaited.insert(hash, signed);
             }
             Kind::Work => {
-                let (work, bytes) = (Work::from_body(&body)?, body.len());
+                let (work, bytes) = (Work::from_body(&body), body.len());
+                body.zeroize();
                 drop(body);
+                let work = work?;
                 let assignment = awaited.remove(&work.assignment).ok_or(PeerError::Unknown(work.assignment))?;
                 let (this, outbox) = (Arc::clone(self), outbox.clone());
                 self.tasks.spawn(async move {

@@ -80,6 +80,8 @@ pub(crate) struct OpenJob {
     pub(crate) state: JobState,
     pub(crate) slices: Vec<OpenSlice>,
     pub(crate) deadline_ms: u64,
+    /// Its first slices, which the validator proves itself.
+    own: u16,
     /// Of a benchmark, slices that have not ended.
     left: usize,
 }
@@ -99,7 +101,12 @@ impl OpenJob {
             (0..model.slices()).map(|_| OpenSlice { state: SliceState::Pending, proof: None, given: Vec::new() }).collect();
         let left = slices.len();
         let (bundle, state) = (Arc::new(bundle), JobState::Executed);
-        Self { id, caller, kind, model, context, bundle, hashes, state, slices, deadline_ms, left }
+        Self { id, caller, kind, model, context, bundle, hashes, state, slices, deadline_ms, own: 0, left }
+    }
+
+    /// With so many first slices that the validator proves itself.
+    pub(crate) fn own(self, slices: u16) -> Self {
+        Self { own: slices, ..self }
     }
 
     /// A slice as it is dispatched.
@@ -161,13 +168,20 @@ impl Core {
     }
 
     /// A job has been executed: its slices can be given away, those of a benchmark to whom it is for.
-    pub(crate) fn open_job(&mut self, turn: &Turn, job: OpenJob) {
+    pub(crate) fn open_job(&mut self, turn: &mut Turn, job: OpenJob) {
         self.open_slices += job.slices.len();
         self.deadlines.insert((job.deadline_ms, job.id));
         if job.kind == JobKind::Request {
             (0..job.model.slices()).for_each(|k| self.dispatch.add(job.slice(k), turn.now));
+            (0..job.model.slices().min(job.own)).for_each(|k| self.keep(turn, (job.id, k)));
         }
         self.jobs.insert(job.id, job);
+    }
+
+    /// The validator proves a slice itself, and nobody else gets it.
+    fn keep(&mut self, turn: &mut Turn, (id, slice): SliceId) {
+        self.dispatch.keep((id, slice));
+        turn.then(Then::Prove(id, slice, None));
     }
 
     /// A job ends before it is complete: nobody is debited for what is open, and what is here already is still looked at.
@@ -364,7 +378,8 @@ impl Validator {
                 Ok((executed, json, bundle)) => {
                     turn.change(Change::Executed { id, executed, bundle: json, slices: model.slices() });
                     turn.change(Change::Event { job: id, kind: "executed", slice: None });
-                    core.open_job(turn, OpenJob::new(id, caller, JobKind::Request, Arc::clone(&model), context, bundle, deadline_ms));
+                    let job = OpenJob::new(id, caller, JobKind::Request, Arc::clone(&model), context, bundle, deadline_ms);
+                    core.open_job(turn, job.own(self.options.own_prefix));
                     Ok(())
                 }
                 Err(error) => {
@@ -468,8 +483,7 @@ impl Validator {
     /// Nobody is left to take a slice: it is proven here, or its job fails.
     pub(crate) fn exhausted(&self, core: &mut Core, turn: &mut Turn, (id, slice): SliceId) {
         if self.options.proves_itself {
-            core.dispatch.keep((id, slice));
-            turn.then(Then::Prove(id, slice, None));
+            core.keep(turn, (id, slice));
         } else {
             let attempts = self.options.settings.attempts;
             core.close_job(turn, id, JobState::Failed, &format!("slice {slice} was given away {attempts} times, and nobody proved it"));
@@ -659,6 +673,9 @@ impl Validator {
                         given.ticket = ticket;
                     }
                 }
+            }
+            if kind == JobKind::Request && k < self.options.own_prefix {
+                core.keep(turn, (id, k));
             }
             let to = if given.iter().any(|(_, restored)| restored.stage == Stage::HandedIn) {
                 SliceState::Checking
