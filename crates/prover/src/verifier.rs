@@ -9,6 +9,15 @@ use zkslice_slicer::{Manifest, Package, PackageError, Slot, TensorEntry, TensorK
 use crate::bundle::{Bound, Bundle};
 use crate::error::BundleError;
 
+/// What is made of a slice's proof.
+type Judge<'a> = dyn FnMut(usize, &VerifyingKey, Statement, &[Word; Proof::WORDS]) -> Result<(), BundleError> + 'a;
+
+fn holds(slice: usize, key: &VerifyingKey, statement: Statement, words: &[Word; Proof::WORDS]) -> Result<(), BundleError> {
+    let failed = |source| BundleError::Proof { slice, source };
+    let proof = Proof::from_words(words, key.form()).map_err(failed)?;
+    verify(key, &statement, &proof).map_err(failed)
+}
+
 /// A package's verifying keys and wiring.
 #[derive(Clone, Debug)]
 pub struct Verifier {
@@ -38,6 +47,24 @@ impl Verifier {
     /// # Errors
     /// [`BundleError`] naming the first thing that is wrong; [`BundleError::Partial`] where a slice has no proof.
     pub fn verify(&self, bundle: &Bundle) -> Result<Vec<Vec<i64>>, BundleError> {
+        self.complete(bundle, &mut holds)
+    }
+
+    /// What each proof of a complete bundle states, and its words, by slice, for whoever verifies many of one key together. All else is
+    /// checked, as [`Verifier::verify`] does.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`], but for proofs that do not hold.
+    pub fn claims(&self, bundle: &Bundle) -> Result<Vec<(Statement, [Word; Proof::WORDS])>, BundleError> {
+        let mut claims = Vec::with_capacity(self.keys.len());
+        self.complete(bundle, &mut |_, _, statement, words| {
+            claims.push((statement, *words));
+            Ok(())
+        })?;
+        Ok(claims)
+    }
+
+    fn complete(&self, bundle: &Bundle, judge: &mut Judge<'_>) -> Result<Vec<Vec<i64>>, BundleError> {
         self.check_model(bundle)?;
         let all = 0..self.keys.len();
         let missing: Vec<usize> = all.clone().filter(|k| bundle.proofs.iter().all(|p| p.slice != *k)).collect();
@@ -47,7 +74,7 @@ impl Verifier {
         if !bundle.proofs.iter().map(|p| p.slice).eq(all) {
             return Err(BundleError::Slices);
         }
-        self.verify_slices(bundle)?;
+        self.slices(bundle, judge)?;
         let outputs = self.manifest.tensors.iter().zip(&bundle.tensors).filter(|(t, _)| t.kind == TensorKind::Output);
         outputs.map(|(tensor, bound)| integers(tensor, &self.words(tensor, bound.as_ref())?)).collect()
     }
@@ -58,6 +85,10 @@ impl Verifier {
     /// # Errors
     /// [`BundleError`].
     pub fn verify_slices(&self, bundle: &Bundle) -> Result<(), BundleError> {
+        self.slices(bundle, &mut holds)
+    }
+
+    fn slices(&self, bundle: &Bundle, judge: &mut Judge<'_>) -> Result<(), BundleError> {
         self.check_model(bundle)?;
         if bundle.tensors.len() != self.manifest.tensors.len() || !bundle.proofs.is_sorted_by(|a, b| a.slice < b.slice) {
             return Err(BundleError::Slices);
@@ -77,10 +108,7 @@ impl Verifier {
             let statement = self.statement(bundle, k)?;
             let (Some(key), Some(entry)) = (self.keys.get(k), self.manifest.slices.get(k)) else { return Err(BundleError::Slices) };
             entry.reads.iter().chain(&entry.writes).for_each(|t| bound[*t] = true);
-            let failed = |source| BundleError::Proof { slice: k, source };
-            let proof: &[Word; Proof::WORDS] = slice_proof.proof.as_slice().try_into().map_err(|_| BundleError::Slices)?;
-            let proof = Proof::from_words(proof, key.form()).map_err(failed)?;
-            verify(key, &statement, &proof).map_err(failed)?;
+            judge(k, key, statement, slice_proof.proof.as_slice().try_into().map_err(|_| BundleError::Slices)?)?;
         }
         match bundle.tensors.iter().zip(&bound).position(|(tensor, bound)| tensor.is_some() && !bound) {
             Some(t) => Err(unfit(&self.manifest.tensors[t], "no proof of the bundle binds it")),

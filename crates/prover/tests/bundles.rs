@@ -2,11 +2,13 @@
 
 use std::sync::OnceLock;
 
-use ark_std::rand::{SeedableRng, rngs::StdRng};
+use ark_std::rand::SeedableRng;
+use ark_std::rand::rngs::{OsRng, StdRng};
 use serde_json::{Value, json};
 use zkslice_compiler::{FloatGraph, FloatNode, FloatOp, Options, Value as FloatValue, compile_float};
 use zkslice_formats::{VersionError, hex0x, keccak};
 use zkslice_graph::{Dense, Encoding, Function, Graph, Input, Node, Op, Port, Relu, Requant, Samples, Scale, Table, Tensor};
+use zkslice_groth16::verify_batch;
 use zkslice_prover::{
     Bound, Bundle, BundleError, Inference, Openings, Proven, ProverError, Verifier, Word, encode_request, execute, prove,
 };
@@ -436,6 +438,20 @@ fn slices_proven_apart_compose() {
         }
     }
     let whole = whole.unwrap();
+    // What verifies the bundle, for those who verify many: the same proofs of the same statements, and nothing of a part.
+    let holds = |bundle: &Bundle| {
+        let claims = world.verifier.claims(bundle).unwrap();
+        let each =
+            claims.into_iter().zip(world.verifier.keys()).map(|(claim, key)| verify_batch(key, &[claim], &mut OsRng).remove(0).is_ok());
+        each.collect::<Vec<_>>()
+    };
+    world.verifier.verify(&whole).unwrap();
+    assert_eq!(holds(&whole), [true; 3]);
+    let mut elsewhere = whole.clone();
+    elsewhere.context[31] ^= 1;
+    assert_eq!((holds(&elsewhere), world.verifier.verify(&elsewhere).is_err()), (vec![false; 3], true));
+    let part = Bundle { proofs: whole.proofs[1..].to_vec(), ..whole.clone() };
+    assert!(matches!(world.verifier.claims(&part), Err(BundleError::Partial(missing)) if missing == [0]));
     let refused = |other: Bundle, reason: &str| {
         let mut joined = whole.clone();
         let error = joined.join(other).unwrap_err();

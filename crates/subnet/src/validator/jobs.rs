@@ -6,6 +6,7 @@ use std::sync::Arc;
 use alloy::primitives::{B256, keccak256};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use zkslice_formats::{Word, hex0x};
+use zkslice_groth16::Statement;
 use zkslice_prover::{Bundle, BundleSource, Job, ProverError, SliceProof, prove};
 
 use super::assignments::{Given, Words};
@@ -13,7 +14,7 @@ use super::dispatch::{Restored, Slice, SliceId, Stage, Ticket};
 use super::model::{Executed, Model};
 use super::states::{AssignmentState, JobState, SliceState};
 use super::store::{Change, JobKind, Loaded, NewJob, StoredAssignment, StoredJob};
-use super::{Core, Then, Turn, Validator};
+use super::{Core, Stopped, Then, Turn, Validator};
 use crate::error::for_log;
 use crate::messages::{Assignment, Receipt};
 use crate::receipts::Totals;
@@ -24,6 +25,9 @@ const OWN: &str = "";
 
 /// States and proofs of slices, as the store has them.
 type Proofs = HashMap<SliceId, (SliceState, Option<Words>)>;
+
+/// What proofs of a bundle state, and their words.
+type Claims = Vec<(Statement, Words)>;
 
 /// A job that a restart has interrupted.
 struct Interrupted {
@@ -460,11 +464,19 @@ impl Validator {
             (Arc::clone(&job.model), Bundle { proofs: proofs.collect(), ..(*job.bundle).clone() })
         });
         let Some((model, bundle)) = found else { return };
-        let verified = tokio::task::spawn_blocking(move || {
-            model.verifier.verify(&bundle).map_err(|e| e.to_string())?;
-            bundle.to_json().map_err(|e| e.to_string())
+        let of = Arc::clone(&model);
+        let claimed = tokio::task::spawn_blocking(move || {
+            let claims = of.verifier.claims(&bundle).map_err(|e| e.to_string())?;
+            Ok((claims, bundle.to_json().map_err(|e| e.to_string())?))
         });
-        let verified = verified.await.unwrap_or_else(|e| Err(e.to_string()));
+        let verified = match claimed.await.unwrap_or_else(|e| Err(e.to_string())) {
+            Ok((claims, bundle)) => match self.hold(&model, claims).await {
+                Ok(verdict) => verdict.map(|()| bundle),
+                // It is assembled again after the restart.
+                Err(Stopped) => return,
+            },
+            Err(error) => Err(error),
+        };
         self.turn(|core, turn| match verified {
             Ok(bundle) => {
                 let Some(job) = core.jobs.get_mut(&id).filter(|job| job.state == JobState::Dispatching) else { return };
@@ -478,6 +490,15 @@ impl Validator {
                 core.close_job(turn, id, JobState::Failed, "its bundle does not verify");
             }
         });
+    }
+
+    /// Whether all proofs of a bundle hold. Each is verified together with others of its key, whosever they are: alone it would cost four
+    /// times as much.
+    async fn hold(&self, model: &Model, claims: Claims) -> Result<Result<(), String>, Stopped> {
+        let check = |((statement, words), key)| self.verification.check(key, self.address(), statement, words);
+        let verdicts = futures_util::future::try_join_all(claims.into_iter().zip(&model.keys).map(check)).await?;
+        let bad = verdicts.into_iter().enumerate().find_map(|(slice, verdict)| Some((slice, verdict.err()?)));
+        Ok(bad.map_or(Ok(()), |(slice, error)| Err(format!("slice {slice}: {error}"))))
     }
 
     /// Nobody is left to take a slice: it is proven here, or its job fails.
