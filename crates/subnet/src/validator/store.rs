@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
+use sqlx::error::BoxDynError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, Row, SqlSafeStr as _};
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::{Arguments as _, ConnectOptions as _, Connection as _, Row, SqlSafeStr as _, Sqlite};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use zkslice_formats::FileLock;
@@ -20,6 +21,8 @@ use crate::StoreError;
 
 /// The database's versions, oldest first: a version that was released is never changed.
 const MIGRATIONS: [(&str, &str); 1] = [("network", include_str!("../../migrations/0001_network.sql"))];
+/// Statements of a script.
+const MOST_IN_SCRIPT: u64 = 32;
 /// Transitions that one commit takes.
 const MOST_TOGETHER: usize = 512;
 
@@ -286,7 +289,9 @@ impl Store {
         self.read(|connection, runtime| {
             let mut all = |sql: &'static str| runtime.block_on(sqlx::query(sql).fetch_all(&mut *connection));
             Ok(Loaded {
-                jobs: all("SELECT * FROM jobs WHERE state IN ('received', 'executed', 'dispatching')
+                // What was computed of them is read when it is needed, the inputs of those that are computed already never.
+                jobs: all("SELECT id, kind, model, context, owner, CASE state WHEN 'received' THEN inputs ELSE x'' END AS inputs, state,
+                     reason, created, deadline, caller, idempotency, bundle FROM jobs WHERE state IN ('received', 'executed', 'dispatching')
                      OR id IN (SELECT job FROM assignments WHERE state = 'handed in') ORDER BY created")?
                 .iter()
                 .map(job)
@@ -591,134 +596,185 @@ async fn apply(connection: &mut SqliteConnection, batches: &[Batch]) -> sqlx::Re
     if batches.iter().all(|batch| batch.changes.is_empty()) {
         return Ok(());
     }
-    let mut transaction = connection.begin().await?;
+    let mut scripts = Scripts::default();
     for batch in batches {
-        for change in &batch.changes {
-            if apply_one(&mut transaction, batch.at, change).await? != 1 {
-                return Err(broken(&format!("what {} starts from", change.name())));
-            }
+        scripts.is_open = false;
+        batch.changes.iter().for_each(|change| scripts.add(batch.at, change));
+    }
+    let mut transaction = connection.begin().await?;
+    for Script { sql, values, rows, of } in scripts.all {
+        let query = sqlx::query_with(sqlx::AssertSqlSafe(sql), values.map_err(sqlx::Error::Encode)?);
+        // No statement is about more than one row: each has found its own.
+        if query.execute(&mut *transaction).await?.rows_affected() != rows {
+            return Err(broken(&format!("a row that one of these starts from ({})", of.join(", "))));
         }
     }
     transaction.commit().await
 }
 
-/// Returns how many rows are as the change has it: one.
-async fn apply_one(connection: &mut SqliteConnection, at: u64, change: &Change) -> sqlx::Result<u64> {
-    let query = match change {
-        Change::NewJob(new) => sqlx::query(
-            "INSERT INTO jobs (id, kind, model, context, owner, inputs, state, created, deadline, changed, caller, idempotency)
-             VALUES (?, ?, ?, ?, ?, ?, 'received', ?, ?, ?, ?, ?)",
-        )
-        .bind(new.id.to_vec())
-        .bind(new.kind.as_str())
-        .bind(new.model.to_vec())
-        .bind(new.context.to_vec())
-        .bind(new.owner.to_vec())
-        .bind(&new.inputs)
-        .bind(signed(at))
-        .bind(signed(new.deadline_ms))
-        .bind(signed(at))
-        .bind(&new.caller)
-        .bind(new.idempotency.as_ref()),
-        Change::Job { id, from, to, reason } => {
-            // Nobody needs the salts of what is over, or complete.
-            let is_needed = !matches!(to, JobState::Complete | JobState::Settled | JobState::Cancelled | JobState::Failed);
-            let executed = if !is_needed { "executed = NULL, " } else { "" };
-            let sql = format!("UPDATE jobs SET {executed}state = ?, reason = ?, changed = ? WHERE id = ? AND state = ?");
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(to.as_str()).bind(reason).bind(signed(at)).bind(id.to_vec()).bind(from.as_str())
-        }
-        Change::Executed { id, executed, bundle, slices } => {
-            for slice in 0..*slices {
-                let insert = sqlx::query("INSERT INTO slices (job, slice, state) VALUES (?, ?, 'pending')");
-                insert.bind(id.to_vec()).bind(i64::from(slice)).execute(&mut *connection).await?;
+/// Statements that run in one go: SQLite has a thread of its own, and to go there and back takes longer than most of them.
+struct Script {
+    sql: String,
+    values: Result<SqliteArguments, BoxDynError>,
+    /// Rows that are as the changes have it then.
+    rows: u64,
+    of: Vec<&'static str>,
+}
+
+/// Changes as statements, in order. What belongs to one assignment or job is a script of its own: so there are few kinds of them, and each
+/// is prepared once.
+#[derive(Default)]
+struct Scripts {
+    all: Vec<Script>,
+    /// Whether the last one takes more.
+    is_open: bool,
+}
+
+impl Scripts {
+    /// A statement that changes one row.
+    fn query(&mut self, sql: &str) -> &mut Self {
+        match self.all.last_mut().filter(|script| self.is_open && script.rows < MOST_IN_SCRIPT) {
+            Some(script) => {
+                script.sql.push(';');
+                script.sql.push_str(sql);
+                script.rows += 1;
             }
-            sqlx::query("UPDATE jobs SET state = 'executed', executed = ?, bundle = ?, changed = ? WHERE id = ? AND state = 'received'")
-                .bind(executed)
-                .bind(bundle)
-                .bind(signed(at))
-                .bind(id.to_vec())
+            None => self.all.push(Script { sql: sql.to_owned(), values: Ok(SqliteArguments::default()), rows: 1, of: Vec::new() }),
         }
-        Change::Bundle { id, bundle } => sqlx::query("UPDATE jobs SET bundle = ? WHERE id = ?").bind(bundle).bind(id.to_vec()),
-        Change::Slice { job, slice, from, to, proof } => {
-            sqlx::query("UPDATE slices SET state = ?, proof = ? WHERE job = ? AND slice = ? AND state = ?")
+        self.is_open = true;
+        self
+    }
+
+    /// The statement's next value.
+    fn bind<'a, T: sqlx::Encode<'a, Sqlite> + sqlx::Type<Sqlite>>(&mut self, value: T) -> &mut Self {
+        if let Some(script) = self.all.last_mut()
+            && let Ok(values) = &mut script.values
+            && let Err(error) = values.add(value)
+        {
+            script.values = Err(error);
+        }
+        self
+    }
+
+    fn add(&mut self, at: u64, change: &Change) {
+        if matches!(change, Change::NewJob(_) | Change::NewAssignment(_) | Change::Epoch { .. }) {
+            self.is_open = false;
+        }
+        let query = match change {
+            Change::NewJob(new) => self
+                .query(
+                    "INSERT INTO jobs (id, kind, model, context, owner, inputs, state, created, deadline, changed, caller, idempotency)
+             VALUES (?, ?, ?, ?, ?, ?, 'received', ?, ?, ?, ?, ?)",
+                )
+                .bind(new.id.to_vec())
+                .bind(new.kind.as_str())
+                .bind(new.model.to_vec())
+                .bind(new.context.to_vec())
+                .bind(new.owner.to_vec())
+                .bind(&new.inputs)
+                .bind(signed(at))
+                .bind(signed(new.deadline_ms))
+                .bind(signed(at))
+                .bind(&new.caller)
+                .bind(new.idempotency.as_ref()),
+            Change::Job { id, from, to, reason } => {
+                // Nobody needs the salts of what is over, or complete.
+                let is_needed = !matches!(to, JobState::Complete | JobState::Settled | JobState::Cancelled | JobState::Failed);
+                let executed = if !is_needed { "executed = NULL, " } else { "" };
+                let sql = format!("UPDATE jobs SET {executed}state = ?, reason = ?, changed = ? WHERE id = ? AND state = ?");
+                self.query(&sql).bind(to.as_str()).bind(reason).bind(signed(at)).bind(id.to_vec()).bind(from.as_str())
+            }
+            Change::Executed { id, executed, bundle, slices } => {
+                for slice in 0..*slices {
+                    let insert = self.query("INSERT INTO slices (job, slice, state) VALUES (?, ?, 'pending')");
+                    insert.bind(id.to_vec()).bind(i64::from(slice));
+                }
+                self.query("UPDATE jobs SET state = 'executed', executed = ?, bundle = ?, changed = ? WHERE id = ? AND state = 'received'")
+                    .bind(executed)
+                    .bind(bundle)
+                    .bind(signed(at))
+                    .bind(id.to_vec())
+            }
+            Change::Bundle { id, bundle } => self.query("UPDATE jobs SET bundle = ? WHERE id = ?").bind(bundle).bind(id.to_vec()),
+            Change::Slice { job, slice, from, to, proof } => self
+                .query("UPDATE slices SET state = ?, proof = ? WHERE job = ? AND slice = ? AND state = ?")
                 .bind(to.as_str())
                 .bind(proof.as_ref())
                 .bind(job.to_vec())
                 .bind(i64::from(*slice))
-                .bind(from.as_str())
-        }
-        Change::NewAssignment(new) => sqlx::query(
-            "INSERT INTO assignments (hash, job, slice, units, epoch, miner, message, context, candidates, state, deadline)
+                .bind(from.as_str()),
+            Change::NewAssignment(new) => self
+                .query(
+                    "INSERT INTO assignments (hash, job, slice, units, epoch, miner, message, context, candidates, state, deadline)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'offered', ?)",
-        )
-        .bind(new.hash.to_vec())
-        .bind(new.job.to_vec())
-        .bind(i64::from(new.slice))
-        .bind(i64::from(new.units))
-        .bind(signed(new.epoch))
-        .bind(new.miner.to_vec())
-        .bind(&new.message)
-        .bind(new.context.to_vec())
-        .bind(&new.candidates)
-        .bind(signed(new.deadline_ms)),
-        Change::Assignment { hash, from, to, reason } => {
-            sqlx::query("UPDATE assignments SET state = ?, reason = ? WHERE hash = ? AND state = ?")
+                )
+                .bind(new.hash.to_vec())
+                .bind(new.job.to_vec())
+                .bind(i64::from(new.slice))
+                .bind(i64::from(new.units))
+                .bind(signed(new.epoch))
+                .bind(new.miner.to_vec())
+                .bind(&new.message)
+                .bind(new.context.to_vec())
+                .bind(&new.candidates)
+                .bind(signed(new.deadline_ms)),
+            Change::Assignment { hash, from, to, reason } => self
+                .query("UPDATE assignments SET state = ?, reason = ? WHERE hash = ? AND state = ?")
                 .bind(to.as_str())
                 .bind(reason)
                 .bind(hash.to_vec())
-                .bind(from.as_str())
-        }
-        Change::Accepted { hash, acceptance } => {
-            sqlx::query("UPDATE assignments SET state = 'accepted', acceptance = ? WHERE hash = ? AND state = 'offered'")
+                .bind(from.as_str()),
+            Change::Accepted { hash, acceptance } => self
+                .query("UPDATE assignments SET state = 'accepted', acceptance = ? WHERE hash = ? AND state = 'offered'")
                 .bind(acceptance)
-                .bind(hash.to_vec())
-        }
-        Change::HandedIn { hash, from, hand_in, ms } => {
-            sqlx::query("UPDATE assignments SET state = 'handed in', hand_in = ?, ms = ? WHERE hash = ? AND state = ?")
+                .bind(hash.to_vec()),
+            Change::HandedIn { hash, from, hand_in, ms } => self
+                .query("UPDATE assignments SET state = 'handed in', hand_in = ?, ms = ? WHERE hash = ? AND state = ?")
                 .bind(hand_in)
                 .bind(signed(*ms))
                 .bind(hash.to_vec())
-                .bind(from.as_str())
-        }
-        Change::Receipt { miner, seq, assignment, epoch, credit, debit, message } => {
-            sqlx::query("INSERT INTO receipts (miner, seq, assignment, epoch, credit, debit, message) VALUES (?, ?, ?, ?, ?, ?, ?)")
+                .bind(from.as_str()),
+            Change::Receipt { miner, seq, assignment, epoch, credit, debit, message } => self
+                .query("INSERT INTO receipts (miner, seq, assignment, epoch, credit, debit, message) VALUES (?, ?, ?, ?, ?, ?, ?)")
                 .bind(miner.to_vec())
                 .bind(signed(*seq))
                 .bind(assignment.to_vec())
                 .bind(signed(*epoch))
                 .bind(i64::from(*credit))
                 .bind(i64::from(*debit))
-                .bind(message)
-        }
-        Change::Miner { address, valid, invalid, quarantined_until } => sqlx::query(
-            "INSERT INTO miners (address, valid, invalid, quarantined_until) VALUES (?, ?, ?, ?) ON CONFLICT (address) DO UPDATE
+                .bind(message),
+            Change::Miner { address, valid, invalid, quarantined_until } => self
+                .query(
+                    "INSERT INTO miners (address, valid, invalid, quarantined_until) VALUES (?, ?, ?, ?) ON CONFLICT (address) DO UPDATE
              SET valid = excluded.valid, invalid = excluded.invalid, quarantined_until = excluded.quarantined_until",
-        )
-        .bind(address.to_vec())
-        .bind(i64::from(*valid))
-        .bind(i64::from(*invalid))
-        .bind(signed(*quarantined_until)),
-        Change::Beacon { epoch, beacon } => {
-            sqlx::query("INSERT INTO beacons (epoch, beacon) VALUES (?, ?) ON CONFLICT (epoch) DO UPDATE SET beacon = excluded.beacon")
+                )
+                .bind(address.to_vec())
+                .bind(i64::from(*valid))
+                .bind(i64::from(*invalid))
+                .bind(signed(*quarantined_until)),
+            Change::Beacon { epoch, beacon } => self
+                .query("INSERT INTO beacons (epoch, beacon) VALUES (?, ?) ON CONFLICT (epoch) DO UPDATE SET beacon = excluded.beacon")
                 .bind(signed(*epoch))
-                .bind(beacon.to_vec())
-        }
-        Change::Epoch { epoch, root, scores } => {
-            let insert = sqlx::query("INSERT INTO epochs (epoch, root) VALUES (?, ?)").bind(signed(*epoch)).bind(root);
-            insert.execute(&mut *connection).await?;
-            for (miner, score) in scores {
-                let insert = sqlx::query("INSERT INTO scores (epoch, miner, score) VALUES (?, ?, ?)");
-                insert.bind(signed(*epoch)).bind(miner.to_vec()).bind(signed(*score)).execute(&mut *connection).await?;
+                .bind(beacon.to_vec()),
+            Change::Epoch { epoch, root, scores } => {
+                self.query("INSERT INTO epochs (epoch, root) VALUES (?, ?)").bind(signed(*epoch)).bind(root);
+                for (miner, score) in scores {
+                    let insert = self.query("INSERT INTO scores (epoch, miner, score) VALUES (?, ?, ?)");
+                    insert.bind(signed(*epoch)).bind(miner.to_vec()).bind(signed(*score));
+                }
+                self
             }
-            return Ok(1);
+            Change::Event { job, kind, slice } => self
+                .query("INSERT INTO events (job, at, kind, slice) VALUES (?, ?, ?, ?)")
+                .bind(job.to_vec())
+                .bind(signed(at))
+                .bind(*kind)
+                .bind(slice.map(i64::from)),
+        };
+        if let Some(script) = query.all.last_mut() {
+            script.of.push(change.name());
         }
-        Change::Event { job, kind, slice } => sqlx::query("INSERT INTO events (job, at, kind, slice) VALUES (?, ?, ?, ?)")
-            .bind(job.to_vec())
-            .bind(signed(at))
-            .bind(*kind)
-            .bind(slice.map(i64::from)),
-    };
-    Ok(query.execute(connection).await?.rows_affected())
+    }
 }
 
 // -------------------------------------------------------------------------------------------------- rows
@@ -806,4 +862,49 @@ fn small(row: &SqliteRow, column: &'static str) -> sqlx::Result<u16> {
 /// SQLite's integers are signed; what is stored here is far below that limit, and a time that is not never comes.
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// All of what belongs together is kept, in order, however much it is; where one part starts from what is not so, nothing is, and the
+    /// store stops.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_belongs_together_is_kept_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.sqlite");
+        let id = B256::repeat_byte(1);
+        let new = NewJob {
+            id,
+            kind: JobKind::Request,
+            model: B256::ZERO,
+            context: B256::ZERO,
+            owner: B256::ZERO,
+            inputs: vec![7; 32],
+            deadline_ms: 9,
+            caller: String::new(),
+            idempotency: None,
+        };
+        let event = |k: u16| Change::Event { job: id, kind: "assigned", slice: Some(k) };
+        let become_ = |from, to| Change::Job { id, from, to, reason: String::new() };
+        let store = Store::open(&path, Vec::new()).await.unwrap();
+        let many = u16::try_from(3 * MOST_IN_SCRIPT).unwrap();
+        let mut changes = vec![Change::NewJob(Box::new(new))];
+        changes.extend((0..many).map(event));
+        changes.push(Change::Executed { id, executed: vec![1], bundle: vec![2], slices: 40 });
+        changes.push(become_(JobState::Executed, JobState::Dispatching));
+        store.keep(5, changes).await.unwrap();
+        let slices = async |store: &Store| store.events_after(id, 0, 1_000).await.unwrap().iter().map(|e| e.slice).collect::<Vec<_>>();
+        let expected: Vec<_> = (0..many).map(Some).collect();
+        assert_eq!(slices(&store).await, expected);
+        assert_eq!(store.slices_of(id).await.unwrap().len(), 40);
+        let wrong = vec![event(500), become_(JobState::Executed, JobState::Cancelled), event(501)];
+        let error = store.keep(6, wrong).await.unwrap_err().to_string();
+        assert!(error.contains("an event, a change of a job, an event") && error.contains("restore a copy"), "{error}");
+        assert!(store.keep(7, vec![event(502)]).await.is_err(), "it has stopped");
+        assert_eq!(slices(&store).await, expected);
+        assert_eq!(store.job(id).await.unwrap().unwrap().state, JobState::Dispatching);
+    }
 }
