@@ -1,7 +1,7 @@
 //! Hundreds of miners of every kind against the real validator, store and wire, under a paused clock.
 //!
-//! Proofs are made with the trapdoor of development keys, a few hundredths of a second's work of a prover each, so that thousands fit into
-//! seconds; the validator cannot tell, and verifies every one. `ZKSLICE_SIMULATION=n` has n times as many epochs.
+//! Proofs are made with the trapdoor of development keys, so that thousands fit into seconds; the validator cannot tell, and verifies every
+//! one. `ZKSLICE_SIMULATION=n` has n times as many epochs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, keccak256};
 use alloy::signers::local::PrivateKeySigner;
-use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, G2Projective};
+use ark_bn254::{Fr, G1Projective, G2Affine};
 use ark_ec::{CurveGroup, PrimeGroup};
-use ark_ff::{Field, One, UniformRand, Zero};
+use ark_ff::One;
 use ark_std::rand::rngs::StdRng;
 use ark_std::rand::{Rng, RngCore, SeedableRng};
 use tokio::sync::{Semaphore, watch};
-use zkslice_groth16::{Proof, Statement, challenge, fingerprint};
-use zkslice_prover::{Bound, Bundle, Verifier};
-use zkslice_slicer::Package;
+use zkslice_groth16::Proof;
 use zkslice_subnet::messages::{Acceptance, Assignment, HandIn, Receipt, Role};
 use zkslice_subnet::receipts::contradict;
 use zkslice_subnet::score::Parameters;
@@ -26,6 +24,7 @@ use zkslice_subnet::validator::{Epoch, Submission, Validator};
 use zkslice_subnet::wire::{Body, Capacity, Decline, Kind, Reason, Work, frame};
 use zkslice_subnet::{Clock, Node, Signed};
 
+use crate::support::trapdoor::Trapdoor;
 use crate::support::*;
 
 const EPOCH: Duration = Duration::from_secs(1);
@@ -64,64 +63,6 @@ enum Kind_ {
     Withholder,
 }
 use Kind_ as Conduct;
-
-/// The trapdoor of development keys, drawn again from the seed that they were drawn from.
-struct Trapdoor {
-    verifier: Verifier,
-    package: Package,
-    alpha_beta: Fr,
-    first: Fr,
-    over_second: Fr,
-    /// A, B, C1 and their exponents, used again and again: nobody is to be convinced of anything.
-    drawn: Vec<(Fr, G1Affine, G2Affine, Fr, G1Affine)>,
-}
-
-impl Trapdoor {
-    /// Of [`package`] with one slice.
-    fn new() -> Self {
-        let package = package(1);
-        let verifier = Verifier::new(&package).unwrap();
-        let mut rng = StdRng::seed_from_u64(3);
-        let mut secret = || loop {
-            let value = Fr::rand(&mut rng);
-            if !value.is_zero() && !value.square().is_one() {
-                return value;
-            }
-        };
-        let [_tau, alpha, beta, first, second] = std::array::from_fn(|_| secret());
-        let key = &verifier.keys()[0];
-        let at = |exponent: Fr| (G2Projective::generator() * exponent).into_affine();
-        assert_eq!((key.beta, key.delta1, key.delta2), (at(beta), Some(at(first)), at(second)), "the setup draws in another order");
-        let drawn = (0..16).map(|_| {
-            let [a, b, c1] = std::array::from_fn(|_| secret());
-            let g1 = |exponent: Fr| (G1Projective::generator() * exponent).into_affine();
-            (a * b, g1(a), at(b), c1, g1(c1))
-        });
-        let drawn = drawn.collect();
-        Self { package, alpha_beta: alpha * beta, first, over_second: second.inverse().unwrap(), drawn, verifier }
-    }
-
-    /// A proof of any statement, true or not.
-    fn proof(&self, statement: &Statement, number: usize) -> Vec<u8> {
-        let key = &self.verifier.keys()[0];
-        let (ab, a, b, c1_exponent, c1) = self.drawn[number % self.drawn.len()];
-        let chi = challenge(&key.hash(), &statement.publics, &statement.words, &c1);
-        let l = key.ic[1] * chi + key.ic[2] * fingerprint(&statement.publics, &statement.words, chi) + key.ic[0];
-        let rest = ab - self.alpha_beta - self.first * c1_exponent;
-        let c2 = ((G1Projective::generator() * rest - l) * self.over_second).into_affine();
-        Proof { a, b, c1: Some(c1), c2 }.to_words().concat()
-    }
-
-    /// What work states.
-    fn statement(&self, work: &Work) -> Statement {
-        let mut words = work.words.iter().map(|word| word.0);
-        let tensors = self.package.manifest().tensors.iter();
-        let tensors = tensors.map(|tensor| Some(Bound::Words(words.by_ref().take(tensor.group().words()).collect()))).collect();
-        let bundle =
-            Bundle { version: 1, model: self.verifier.model(), context: work.context.0, owner: [0; 32], tensors, proofs: Vec::new() };
-        self.verifier.statement(&bundle, 0).unwrap()
-    }
-}
 
 /// A miner of the simulation.
 #[derive(Clone)]
@@ -319,7 +260,7 @@ fn simulate(plan: &[(Conduct, u16, u64, usize)], epochs: u64, seed: u64) -> Outc
         let (said, heard) = watch::channel(Epoch { number: 1, beacon: keccak256(seed.to_be_bytes()) });
         let validator = Validator::start(node(0xaa), vec![package(1)], options, clock, heard).await.unwrap();
         let world = Arc::new(World {
-            trapdoor: Trapdoor::new(),
+            trapdoor: Trapdoor::new(package(1)),
             validator: Arc::clone(&validator),
             seen: Mutex::default(),
             receipts: Mutex::default(),

@@ -1,5 +1,7 @@
 //! A model with keys, validators and miners on links in memory.
 
+pub(crate) mod trapdoor;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,7 +12,7 @@ use ark_std::rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use tokio::sync::watch;
 use zkslice_compiler::{Options, compile};
-use zkslice_graph::{Input, Samples, encode};
+use zkslice_graph::{Graph, Input, Samples, encode};
 use zkslice_prover::{Bound, Inference, Job, JobInput, ProverError, Verifier, Word, encode_request};
 use zkslice_slicer::{InputMode, Package, PackageOptions, Strategy, setup};
 use zkslice_subnet::miner::{self, Miner, OnCores, Prover};
@@ -21,27 +23,32 @@ use zkslice_subnet::{Clock, Network, Node};
 
 pub(crate) const NETWORK: Network = Network { chain_id: 31_337, registry: Address::repeat_byte(0x77) };
 
+/// What keys are drawn from.
+const SEED: u64 = 3;
+
 /// A package of a model in slices, with keys: made once for all tests.
 pub(crate) fn package(slices: usize) -> Package {
     static FOLDERS: [OnceLock<tempfile::TempDir>; 2] = [OnceLock::new(), OnceLock::new()];
     let folder = FOLDERS[usize::from(slices > 1)].get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let (graph, _) = graph();
-        let options = PackageOptions {
-            name: "mlp".into(),
-            inputs: InputMode::Public,
-            strategy: Strategy::Slices(if slices > 1 { 2 } else { 1 }),
-            coverage_policy: Vec::new(),
-        };
-        let package = Package::create(&folder.path().join("pkg"), &graph, &options, Value::Null).unwrap();
-        setup(std::slice::from_ref(&package), &mut StdRng::seed_from_u64(3), |_, _| {}).unwrap();
+        package_of(&graph("mlp_digits").0, if slices > 1 { 2 } else { 1 }, &folder.path().join("pkg"));
         folder
     });
     Package::open(&folder.path().join("pkg")).unwrap()
 }
 
-fn graph() -> (zkslice_graph::Graph, Vec<Vec<i64>>) {
-    let of_model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/models/mlp_digits");
+/// Makes a package with keys.
+pub(crate) fn package_of(graph: &Graph, slices: usize, folder: &Path) -> Package {
+    let (name, inputs, strategy) = ("model".into(), InputMode::Public, Strategy::Slices(slices));
+    let options = PackageOptions { name, inputs, strategy, coverage_policy: Vec::new() };
+    let package = Package::create(folder, graph, &options, Value::Null).unwrap();
+    setup(std::slice::from_ref(&package), &mut StdRng::seed_from_u64(SEED), |_, _| {}).unwrap();
+    package
+}
+
+/// A model of `tests/models`, and its input.
+pub(crate) fn graph(model: &str) -> (Graph, Vec<Vec<i64>>) {
+    let of_model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/models").join(model);
     let read = |name: &str| std::fs::read(of_model.join(name)).unwrap();
     let samples = Samples::from_json(&read("samples.json")).unwrap();
     let graph = compile(&of_model.join("model.onnx"), Some(&samples), &Options::default()).unwrap().0;
@@ -52,16 +59,18 @@ fn graph() -> (zkslice_graph::Graph, Vec<Vec<i64>>) {
 /// A job for a context of its own.
 pub(crate) fn job(package: &Package, context: u8) -> Job {
     static INPUTS: OnceLock<Vec<Vec<i64>>> = OnceLock::new();
-    let inputs = INPUTS.get_or_init(|| graph().1).clone();
+    job_of(package, INPUTS.get_or_init(|| graph("mlp_digits").1).clone(), B256::with_last_byte(context))
+}
+
+/// A job of these inputs for a context.
+pub(crate) fn job_of(package: &Package, inputs: Vec<Vec<i64>>, context: B256) -> Job {
     let mut inference = Inference::of_inputs(package, inputs).unwrap();
     let bound = encode_request(package, &mut inference, &mut StdRng::seed_from_u64(1)).unwrap();
     let inputs = bound.into_iter().map(|bound| match bound {
         Bound::Words(words) => JobInput::Words(words),
         Bound::Commitment(commitment) => JobInput::Commitment(commitment),
     });
-    let mut word = [0; 32];
-    word[31] = context;
-    Job { model: Verifier::new(package).unwrap().model(), context: word, owner: [0; 32], inputs: inputs.collect() }
+    Job { model: Verifier::new(package).unwrap().model(), context: context.0, owner: [0; 32], inputs: inputs.collect() }
 }
 
 pub(crate) fn node(number: u8) -> Node {
