@@ -19,6 +19,7 @@ mod first_proof;
 mod fuzz;
 mod https_rpc;
 mod network_kill;
+mod network_outages;
 mod network_page;
 mod network_receipt;
 mod network_weights;

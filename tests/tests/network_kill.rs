@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,16 +31,21 @@ const MINERS: u8 = 3;
 const KEY: &str = "the key of the only caller";
 const REGISTRY: Address = Address::repeat_byte(0x77);
 
-/// A validator's process.
-struct Process(Child);
+/// A process of the command, killed when dropped.
+pub(crate) struct Process(Child);
 
 impl Process {
-    fn start(folder: &Path) -> Self {
-        let log = std::fs::File::options().create(true).append(true).open(folder.join("validator.log")).unwrap();
+    /// With a log that it appends to.
+    pub(crate) fn start(log: &Path, arguments: &[PathBuf]) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
         let mut command = Command::new(zkslice());
-        command.args(["validator", "--config"]).arg(folder.join("validator.toml")).stdin(Stdio::null());
+        command.args(arguments).stdin(Stdio::null());
         Self(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
     }
+}
+
+fn validator(folder: &Path) -> Process {
+    Process::start(&folder.join("validator.log"), &["validator".into(), "--config".into(), folder.join("validator.toml")])
 }
 
 impl Drop for Process {
@@ -50,7 +55,7 @@ impl Drop for Process {
     }
 }
 
-fn secret(path: &Path, text: &str) {
+pub(crate) fn secret(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(path, text).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -93,7 +98,7 @@ fn a_killed_validator_loses_nothing() {
         );
         std::fs::write(folder.join("validator.toml"), config).unwrap();
         let url = format!("http://{http}");
-        let mut process = Process::start(&folder);
+        let mut process = validator(&folder);
         while about(&url).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -128,7 +133,7 @@ fn a_killed_validator_loses_nothing() {
         for _ in 0..KILLS {
             tokio::time::sleep(Duration::from_millis(60 + random.below(300) as u64)).await;
             drop(process);
-            process = Process::start(&folder);
+            process = validator(&folder);
         }
         let verifier = Verifier::new(&package).unwrap();
         for (k, bundle) in wanted.into_iter().enumerate() {
@@ -151,12 +156,12 @@ fn a_killed_validator_loses_nothing() {
         stop.cancel();
         miners.iter().for_each(|miner| miner.kill());
         drop(process);
-        check_store(&folder, network).await;
+        check_store(&folder, network, i64::from(JOBS)).await;
     });
 }
 
 /// Each slice is paid once, and receipts are a chain for each miner, of which no two contradict each other.
-async fn check_store(folder: &Path, network: Network) {
+pub(crate) async fn check_store(folder: &Path, network: Network, jobs: i64) {
     let path = folder.join("validator.sqlite");
     let mut store = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
     let twice = sqlx::query(
@@ -164,7 +169,7 @@ async fn check_store(folder: &Path, network: Network) {
     );
     assert_eq!(twice.fetch_one(&mut store).await.unwrap().get::<i64, _>(0), 0);
     let done = sqlx::query("SELECT count(*) FROM jobs WHERE kind = 'request' AND state IN ('complete', 'delivered', 'settled')");
-    assert_eq!(done.fetch_one(&mut store).await.unwrap().get::<i64, _>(0), i64::from(JOBS));
+    assert_eq!(done.fetch_one(&mut store).await.unwrap().get::<i64, _>(0), jobs);
     let rows = sqlx::query("SELECT miner, seq, message FROM receipts ORDER BY miner, seq").fetch_all(&mut store).await.unwrap();
     let mut of_miner: BTreeMap<Vec<u8>, Vec<Receipt>> = BTreeMap::new();
     for row in &rows {
