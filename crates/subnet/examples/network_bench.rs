@@ -54,6 +54,8 @@ const PROOFS: usize = 15_000;
 /// Slices that `recovery` has open, and proofs before, so that every miner has as many as it can take.
 const OPEN: usize = 10_000;
 const BEFORE: usize = 2_000;
+/// How long anything may take; nothing is measured by it.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Jobs of `overhead`, by either way, and pings of each miner of `latency`: a validator hears a thousand frames of a miner in a second.
 const JOBS: usize = 31;
 const PINGS: u64 = 900;
@@ -316,8 +318,11 @@ impl Swarm {
     /// Waits until so many jobs are paid.
     async fn paid(&self, jobs: usize) {
         let waits = async { self.changed.subscribe().wait_for(|paid| *paid >= jobs).await.map(drop) };
-        let others = || self.state.lock().unwrap().others.clone();
-        tokio::time::timeout(Duration::from_secs(120), waits).await.unwrap_or_else(|_| panic!("{:?}", others())).unwrap();
+        let so_far = || {
+            let state = self.state.lock().unwrap();
+            (state.paid.len(), state.others.clone())
+        };
+        tokio::time::timeout(PATIENCE, waits).await.unwrap_or_else(|_| panic!("not {jobs} are paid, but {:?}", so_far())).unwrap();
     }
 }
 
@@ -503,7 +508,7 @@ async fn recovery() -> (String, Value) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    let dispatches = tokio::time::timeout(Duration::from_secs(60), assigned).await.expect("it dispatches again");
+    let dispatches = tokio::time::timeout(PATIENCE, assigned).await.expect("it dispatches again");
     let after = process.mebibytes("VmRSS");
     swarm.paid(all).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
