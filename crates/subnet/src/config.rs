@@ -84,6 +84,9 @@ pub struct ValidatorConfig {
     /// Longest time for a job, in milliseconds.
     #[serde(default = "default_job_ms")]
     pub job_ms: u64,
+    /// Days that jobs, proofs and receipts are kept after they have ended.
+    #[serde(default = "default_keep_days")]
+    pub keep_days: NonZeroU32,
     /// Miners that are let in; all where none are named.
     #[serde(default)]
     pub miners: Option<BTreeSet<Address>>,
@@ -287,6 +290,10 @@ const fn default_job_ms() -> u64 {
     600_000
 }
 
+const fn default_keep_days() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(29)
+}
+
 const fn default_knocks() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(9)
 }
@@ -371,6 +378,7 @@ impl ValidatorConfig {
             own_prefix: self.own_prefix,
             benchmark_units: self.benchmark_units_per_minute,
             job_ms: self.job_ms,
+            keep_ms: u64::from(self.keep_days.get()) * 86_400_000,
             miners: self.miners.clone(),
             settings: dispatch::Settings { probation, answer_ms, ..dispatch::Settings::default() },
             parameters: Parameters::default(),

@@ -9,6 +9,7 @@ mod handshake;
 mod messages;
 mod metrics;
 mod network;
+mod pruning;
 mod receipts;
 mod score;
 mod simulation;

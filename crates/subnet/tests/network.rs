@@ -244,6 +244,6 @@ async fn a_validator_comes_back() {
     assert_eq!(B256::from(bundle.context), B256::with_last_byte(1));
 }
 
-fn submission(package: &zkslice_slicer::Package, context: u8) -> zkslice_subnet::validator::Submission {
+pub(crate) fn submission(package: &zkslice_slicer::Package, context: u8) -> zkslice_subnet::validator::Submission {
     zkslice_subnet::validator::Submission { job: job(package, context), deadline_ms: None, caller: "test".into(), idempotency: None }
 }

@@ -141,13 +141,13 @@ pub(super) async fn status(State(gateway): State<Gateway>, Caller(caller): Calle
     Ok(Json(status_of(&gateway, word(&id)?, &caller).await?))
 }
 
-/// Gives a job up.
+/// Gives a job up; one that is complete is settled, so that the same request is a new job.
 #[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path)),
     responses((status = 200, body = JobStatus), (status = "4XX", body = Problem)))]
 pub(super) async fn cancel(State(gateway): State<Gateway>, Caller(caller): Caller, At(id): At<String>) -> Result<Json<JobStatus>, Problem> {
     let id = word(&id)?;
     gateway.validator.view(id, &caller).await?;
-    gateway.validator.cancel(id);
+    gateway.validator.close(id).await?;
     Ok(Json(status_of(&gateway, id, &caller).await?))
 }
 

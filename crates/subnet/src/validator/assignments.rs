@@ -323,6 +323,10 @@ impl Validator {
         if !stored.state.is_open() && stored.state != AssignmentState::Missed {
             return self.receipts_again(miner, hash).await;
         }
+        // What is deleted any moment does not change any more.
+        if self.kept_until(stored.new.deadline_ms) <= self.clock.now_ms() {
+            return Err(PeerError::Unknown(hash));
+        }
         // One after the other, each when what was decided before is in the store: the same hand-in twice at a time is late once.
         let _one = self.settling_late.lock().await;
         self.store.keep(self.clock.now_ms(), Vec::new()).await?;

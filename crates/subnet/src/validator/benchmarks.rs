@@ -148,6 +148,7 @@ impl Validator {
                 deadline_ms: until_ms,
                 caller: String::new(),
                 idempotency: None,
+                content: None,
             })));
             turn.change(Change::Executed { id, executed, bundle: json, slices: model.slices() });
             core.open_job(turn, OpenJob::new(id, String::new(), JobKind::Benchmark, Arc::clone(&model), B256::ZERO, bundle, until_ms));

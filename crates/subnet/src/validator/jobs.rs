@@ -296,24 +296,15 @@ impl Validator {
             let is_same = known.new.model == model.digest && known.new.context == context && known.new.inputs == inputs;
             return if is_same { Ok(known.new.id) } else { Err(JobError::Name(name.clone())) };
         }
-        let unlike = if context.is_zero() { self.random()? } else { B256::ZERO };
-        let nth = |n: u64| job_id(&model, &caller, [context, keccak256(&inputs), unlike], n);
-        // What was given up is asked for anew; salts of an inference are used once. All but the newest of one content are over.
-        let (mut known, mut free) = (0, 1);
-        while self.store.job(nth(free - 1)).await?.is_some() {
-            (known, free) = (free, free * 2);
-        }
-        while free - known > 1 {
-            let between = known + (free - known) / 2;
-            *(if self.store.job(nth(between - 1)).await?.is_some() { &mut known } else { &mut free }) = between;
-        }
-        if known > 0
-            && let Some(newest) = self.store.job(nth(known - 1)).await?
+        // What was given up, or settled, is asked for anew; salts of an inference are used once.
+        let content = (!context.is_zero()).then(|| content(&model, &caller, context, &inputs));
+        if let Some(content) = content
+            && let Some(newest) = self.store.job_of_content(content).await?
             && !matches!(newest.state, JobState::Cancelled | JobState::Failed | JobState::Settled)
         {
             return Ok(newest.new.id);
         }
-        let id = nth(known);
+        let id = self.random()?;
         let new = NewJob {
             id,
             kind: JobKind::Request,
@@ -324,6 +315,7 @@ impl Validator {
             deadline_ms,
             caller: caller.clone(),
             idempotency,
+            content,
         };
         let (done, executed) = oneshot::channel();
         let execution = Execution { id, model, context, words, done: Some(done) };
@@ -586,7 +578,6 @@ impl Validator {
             }
             for stored in jobs {
                 let id = stored.new.id;
-                let open = of_job.remove(&id).unwrap_or_default();
                 let Some(model) = self.models.get(&stored.new.model).map(Arc::clone) else {
                     if stored.state.is_open() {
                         let reason = "the validator does not serve its model any more".to_owned();
@@ -594,6 +585,7 @@ impl Validator {
                     }
                     continue;
                 };
+                let open = of_job.remove(&id).unwrap_or_default();
                 if stored.state.is_open() {
                     core.watched.insert(id, watch::Sender::new(false));
                 }
@@ -610,6 +602,11 @@ impl Validator {
                     }
                     None => return Err(ValidatorError::Job(id, "it has no bundle".to_owned())),
                 }
+            }
+            // What came of these cannot be seen any more: their miners get nothing, and lose nothing.
+            for StoredAssignment { new, state, .. } in of_job.into_values().flatten() {
+                let reason = "when the validator came back, it did not serve its model any more".to_owned();
+                turn.change(Change::Assignment { hash: new.hash, from: state, to: AssignmentState::Cancelled, reason });
             }
             Ok::<_, ValidatorError>(())
         })?;
@@ -650,6 +647,7 @@ impl Validator {
             let proof = stored.hand_in.as_deref().and_then(|hand_in| read_words(hand_in.get(hand_in.len().saturating_sub(320)..)?));
             let stage = match (stored.state, proof) {
                 (AssignmentState::HandedIn, Some(_)) => Stage::HandedIn,
+                (AssignmentState::HandedIn, None) => return Err(ValidatorError::Job(id, format!("the proof of {hash} is not there"))),
                 (AssignmentState::Accepted, _) => Stage::Accepted,
                 _ => Stage::Offered,
             };
@@ -726,10 +724,8 @@ fn read_words(bytes: &[u8]) -> Option<Words> {
 }
 
 /// Two callers have a job each of one content, so that none can take, see or cancel another's.
-fn job_id(model: &Model, caller: &str, [context, inputs, unlike]: [B256; 3], n: u64) -> B256 {
-    let n = B256::from(alloy::primitives::U256::from(n));
-    let parts = [keccak256("zkslice/network/job/v1"), model.digest, keccak256(caller), context, inputs, unlike, n];
-    keccak256(parts.concat())
+fn content(model: &Model, caller: &str, context: B256, inputs: &[u8]) -> B256 {
+    keccak256([keccak256("zkslice/network/job/v1"), model.digest, keccak256(caller), context, keccak256(inputs)].concat())
 }
 
 /// Cancels a job that nobody waits for any more.

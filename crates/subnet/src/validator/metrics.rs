@@ -150,7 +150,12 @@ impl Metrics {
                     self.meter.add(CREDIT, &[], u64::from(*credit));
                     self.meter.add(DEBIT, &[], u64::from(*debit));
                 }
-                Change::Bundle { .. } | Change::Miner { .. } | Change::Beacon { .. } | Change::Epoch { .. } | Change::Event { .. } => {}
+                Change::Bundle { .. }
+                | Change::Miner { .. }
+                | Change::Beacon { .. }
+                | Change::Epoch { .. }
+                | Change::Event { .. }
+                | Change::Prune(_) => {}
             }
         }
     }

@@ -9,6 +9,7 @@
 //! epochs       scores, and the roots of what was signed
 //! benchmarks   what idle miners show what they can on
 //! store        what must not be forgotten
+//! pruning      what need not be remembered for ever
 //! metrics      what was counted
 //! ```
 //!
@@ -23,6 +24,7 @@ mod jobs;
 mod metrics;
 mod model;
 mod peers;
+mod pruning;
 pub mod states;
 mod store;
 mod verification;
@@ -100,6 +102,8 @@ pub struct Options {
     pub benchmark_units: u64,
     /// How long a job may take, where its caller does not say, in milliseconds.
     pub job_ms: u64,
+    /// How long jobs, proofs and receipts are kept after they have ended, in milliseconds; roots and scores for ever.
+    pub keep_ms: u64,
     /// What the ids of jobs and the values of benchmarks follow from, so that a simulation can be run again; the system's randomness in
     /// earnest.
     pub seed: Option<B256>,
@@ -123,6 +127,7 @@ impl Options {
             most_miners: 1_024,
             benchmark_units: 10_000,
             job_ms: 600_000,
+            keep_ms: 30 * 86_400_000,
             seed: None,
         }
     }
@@ -148,6 +153,7 @@ pub struct Validator {
     settling_late: tokio::sync::Mutex<()>,
     /// Weights on their way to a chain.
     on_chain: Mutex<Option<weights::Status>>,
+    settling: tokio::sync::Mutex<()>,
     /// What miners have done, and until when that is new enough.
     counted: tokio::sync::Mutex<Option<(tokio::time::Instant, Arc<Vec<store::Record>>)>>,
     /// Jobs that are executed, or slices that are proven here, at a time.
@@ -282,6 +288,7 @@ impl Validator {
             seeded: options.seed.map(|seed| Mutex::new(ChaCha20Rng::from_seed(seed.0))),
             settling_late: tokio::sync::Mutex::new(()),
             on_chain: Mutex::new(None),
+            settling: tokio::sync::Mutex::new(()),
             counted: tokio::sync::Mutex::new(None),
             own_proofs: Arc::new(Semaphore::new(1)),
             stop: CancellationToken::new(),
@@ -295,6 +302,7 @@ impl Validator {
         validator.spawn(Self::run_clock(Arc::clone(&validator)));
         validator.spawn(Self::run_epochs(Arc::clone(&validator), epochs));
         validator.spawn(Self::run_benchmarks(Arc::clone(&validator)));
+        validator.spawn(Self::run_pruning(Arc::clone(&validator)));
         Ok(validator)
     }
 

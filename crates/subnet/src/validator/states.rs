@@ -52,7 +52,7 @@ states! {
         Complete = "complete",
         /// Whoever wanted the bundle has it.
         Delivered = "delivered",
-        /// Its salts are gone.
+        /// Its bundle was there for long enough, or whoever wanted it wants no more: the same request is a new job.
         Settled = "settled",
         /// Nobody wants it any more.
         Cancelled = "cancelled",
@@ -63,7 +63,8 @@ states! {
     Executed => Dispatching | Cancelled | Failed;
     Dispatching => Complete | Cancelled | Failed;
     // Back to dispatching: the bundle does not verify, though each proof did.
-    Complete => Delivered | Dispatching | Cancelled;
+    // Settled: nobody came for it.
+    Complete => Delivered | Dispatching | Settled;
     Delivered => Settled;
 }
 
@@ -113,7 +114,7 @@ states! {
     }
     Offered => Accepted | HandedIn | Declined | Cancelled | Superseded;
     Accepted => HandedIn | Missed | Cancelled | Superseded;
-    // Cancelled: the validator cannot verify it.
+    // Cancelled: the validator cannot verify it, or does not serve its model any more.
     HandedIn => Valid | Invalid | Superseded | Cancelled;
     Missed => Late | Cancelled;
 }

@@ -10,17 +10,19 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256};
 use sqlx::error::BoxDynError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{SqliteArguments, SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{Arguments as _, ConnectOptions as _, Connection as _, Row, SqlSafeStr as _, Sqlite};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use zkslice_formats::FileLock;
 
+use super::pruning::{Old, delete};
 use super::states::{AssignmentState, JobState, SliceState};
 use crate::StoreError;
 
 /// The database's versions, oldest first: a version that was released is never changed.
-const MIGRATIONS: [(&str, &str); 1] = [("network", include_str!("../../migrations/0001_network.sql"))];
+const MIGRATIONS: [(&str, &str); 2] =
+    [("network", include_str!("../../migrations/0001_network.sql")), ("pruning", include_str!("../../migrations/0002_pruning.sql"))];
 /// Statements of a script.
 const MOST_IN_SCRIPT: u64 = 32;
 /// Transitions that one commit takes.
@@ -63,6 +65,8 @@ pub(crate) struct NewJob {
     pub(crate) deadline_ms: u64,
     pub(crate) caller: String,
     pub(crate) idempotency: Option<String>,
+    /// What makes the same request the same job; none where each is one of its own.
+    pub(crate) content: Option<B256>,
 }
 
 /// A job in the store.
@@ -116,6 +120,7 @@ pub(crate) enum Change {
     Beacon { epoch: u64, beacon: B256 },
     Epoch { epoch: u64, root: Vec<u8>, scores: Vec<(Address, u64)> },
     Event { job: B256, kind: &'static str, slice: Option<u16> },
+    Prune(Old),
 }
 
 /// What a miner has done so far.
@@ -217,6 +222,7 @@ impl Change {
             Self::Miner { .. } => "a miner's standing",
             Self::Beacon { .. } | Self::Epoch { .. } => "an epoch",
             Self::Event { .. } => "an event",
+            Self::Prune(_) => "what is old",
         }
     }
 }
@@ -233,6 +239,8 @@ impl Store {
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            // What is deleted makes the file shorter; one that was made without this is filled up again instead.
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
             // Salts that are deleted are gone from the file.
             .pragma("secure_delete", "ON")
             .busy_timeout(Duration::from_secs(10))
@@ -276,8 +284,8 @@ impl Store {
         self.errors.load(Ordering::Relaxed)
     }
 
-    /// As [`Store::read`], for what is only shown.
-    async fn show<T: Send + 'static>(
+    /// As [`Store::read`], for what is only shown, and what nobody waits for.
+    pub(super) async fn show<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SqliteConnection, &Handle) -> sqlx::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -353,6 +361,15 @@ impl Store {
         .await
     }
 
+    /// The newest job of a content.
+    pub(crate) async fn job_of_content(&self, content: B256) -> Result<Option<StoredJob>, StoreError> {
+        self.read(move |connection, runtime| {
+            let query = sqlx::query("SELECT * FROM jobs WHERE content = ? ORDER BY created DESC, rowid DESC LIMIT 1");
+            runtime.block_on(query.bind(content.to_vec()).fetch_optional(connection))?.as_ref().map(job).transpose()
+        })
+        .await
+    }
+
     /// The packed words and salts of a job's tensors.
     pub(crate) async fn executed(&self, id: B256) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(move |connection, runtime| {
@@ -408,12 +425,15 @@ impl Store {
     pub(crate) async fn records(&self) -> Result<Vec<Record>, StoreError> {
         self.show(move |connection, runtime| {
             let query = sqlx::query(
-                "SELECT miner, sum(state = 'valid') AS valid, sum(state = 'invalid') AS invalid, sum(state IN ('missed', 'late')) AS missed,
-                        sum(state = 'declined') AS declined, sum(iif(state = 'valid', units, 0)) AS units,
-                        (SELECT coalesce(sum(credit), 0) FROM receipts AS r WHERE r.miner = a.miner) AS credit,
-                        (SELECT coalesce(sum(debit), 0) FROM receipts AS r WHERE r.miner = a.miner) AS debit,
+                "SELECT miner, sum(valid) AS valid, sum(invalid) AS invalid, sum(missed) AS missed, sum(declined) AS declined,
+                        sum(units) AS units, sum(credit) AS credit, sum(debit) AS debit,
                         (SELECT score FROM scores AS s WHERE s.miner = a.miner ORDER BY epoch DESC LIMIT 1) AS score
-                 FROM assignments AS a GROUP BY miner ORDER BY miner",
+                 FROM (SELECT miner, sum(state = 'valid') AS valid, sum(state = 'invalid') AS invalid,
+                              sum(state IN ('missed', 'late')) AS missed, sum(state = 'declined') AS declined,
+                              sum(iif(state = 'valid', units, 0)) AS units, 0 AS credit, 0 AS debit FROM assignments GROUP BY miner
+                       UNION ALL SELECT miner, 0, 0, 0, 0, 0, sum(credit), sum(debit) FROM receipts GROUP BY miner
+                       UNION ALL SELECT * FROM pruned) AS a
+                 GROUP BY miner ORDER BY miner",
             );
             let rows = runtime.block_on(query.fetch_all(&mut *connection))?;
             let mut records = Vec::new();
@@ -596,10 +616,16 @@ async fn apply(connection: &mut SqliteConnection, batches: &[Batch]) -> sqlx::Re
     if batches.iter().all(|batch| batch.changes.is_empty()) {
         return Ok(());
     }
-    let mut scripts = Scripts::default();
+    let (mut scripts, mut olds) = (Scripts::default(), Vec::new());
     for batch in batches {
         scripts.is_open = false;
-        batch.changes.iter().for_each(|change| scripts.add(batch.at, change));
+        for change in &batch.changes {
+            match change {
+                // No transition starts from what has ended, whatever comes first.
+                Change::Prune(old) => olds.push(old),
+                change => scripts.add(batch.at, change),
+            }
+        }
     }
     let mut transaction = connection.begin().await?;
     for Script { sql, values, rows, of } in scripts.all {
@@ -608,6 +634,9 @@ async fn apply(connection: &mut SqliteConnection, batches: &[Batch]) -> sqlx::Re
         if query.execute(&mut *transaction).await?.rows_affected() != rows {
             return Err(broken(&format!("a row that one of these starts from ({})", of.join(", "))));
         }
+    }
+    for old in olds {
+        delete(&mut transaction, old).await?;
     }
     transaction.commit().await
 }
@@ -663,8 +692,8 @@ impl Scripts {
         let query = match change {
             Change::NewJob(new) => self
                 .query(
-                    "INSERT INTO jobs (id, kind, model, context, owner, inputs, state, created, deadline, changed, caller, idempotency)
-             VALUES (?, ?, ?, ?, ?, ?, 'received', ?, ?, ?, ?, ?)",
+                    "INSERT INTO jobs (id, kind, model, context, owner, inputs, state, created, deadline, changed, caller, idempotency, content)
+             VALUES (?, ?, ?, ?, ?, ?, 'received', ?, ?, ?, ?, ?, ?)",
                 )
                 .bind(new.id.to_vec())
                 .bind(new.kind.as_str())
@@ -676,7 +705,8 @@ impl Scripts {
                 .bind(signed(new.deadline_ms))
                 .bind(signed(at))
                 .bind(&new.caller)
-                .bind(new.idempotency.as_ref()),
+                .bind(new.idempotency.as_ref())
+                .bind(new.content.map(|content| content.to_vec())),
             Change::Job { id, from, to, reason } => {
                 // Nobody needs the salts of what is over, or complete.
                 let is_needed = !matches!(to, JobState::Complete | JobState::Settled | JobState::Cancelled | JobState::Failed);
@@ -757,7 +787,7 @@ impl Scripts {
                 .bind(signed(*epoch))
                 .bind(beacon.to_vec()),
             Change::Epoch { epoch, root, scores } => {
-                self.query("INSERT INTO epochs (epoch, root) VALUES (?, ?)").bind(signed(*epoch)).bind(root);
+                self.query("INSERT INTO epochs (epoch, root, closed) VALUES (?, ?, ?)").bind(signed(*epoch)).bind(root).bind(signed(at));
                 for (miner, score) in scores {
                     let insert = self.query("INSERT INTO scores (epoch, miner, score) VALUES (?, ?, ?)");
                     insert.bind(signed(*epoch)).bind(miner.to_vec()).bind(signed(*score));
@@ -770,6 +800,7 @@ impl Scripts {
                 .bind(signed(at))
                 .bind(*kind)
                 .bind(slice.map(i64::from)),
+            Change::Prune(_) => return,
         };
         if let Some(script) = query.all.last_mut() {
             script.of.push(change.name());
@@ -792,6 +823,7 @@ fn job(row: &SqliteRow) -> sqlx::Result<StoredJob> {
         deadline_ms: unsigned(row, "deadline")?,
         caller: row.try_get("caller")?,
         idempotency: row.try_get("idempotency")?,
+        content: row.try_get::<Option<&[u8]>, _>("content")?.map(|_| word(row, "content")).transpose()?,
     };
     Ok(StoredJob {
         new,
@@ -837,17 +869,17 @@ fn error(path: &Path, error: &sqlx::Error) -> StoreError {
     StoreError::Io { path: path.to_owned(), reason }
 }
 
-fn word(row: &SqliteRow, column: &'static str) -> sqlx::Result<B256> {
+pub(super) fn word(row: &SqliteRow, column: &'static str) -> sqlx::Result<B256> {
     let bytes: &[u8] = row.try_get(column)?;
     B256::try_from(bytes).map_err(|_| broken(column))
 }
 
-fn address(row: &SqliteRow, column: &'static str) -> sqlx::Result<Address> {
+pub(super) fn address(row: &SqliteRow, column: &'static str) -> sqlx::Result<Address> {
     let bytes: &[u8] = row.try_get(column)?;
     Address::try_from(bytes).map_err(|_| broken(column))
 }
 
-fn unsigned(row: &SqliteRow, column: &'static str) -> sqlx::Result<u64> {
+pub(super) fn unsigned(row: &SqliteRow, column: &'static str) -> sqlx::Result<u64> {
     u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| broken(column))
 }
 
@@ -860,7 +892,7 @@ fn small(row: &SqliteRow, column: &'static str) -> sqlx::Result<u16> {
 }
 
 /// SQLite's integers are signed; what is stored here is far below that limit, and a time that is not never comes.
-fn signed(value: u64) -> i64 {
+pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
@@ -886,6 +918,7 @@ mod tests {
             deadline_ms: 9,
             caller: String::new(),
             idempotency: None,
+            content: None,
         };
         let event = |k: u16| Change::Event { job: id, kind: "assigned", slice: Some(k) };
         let become_ = |from, to| Change::Job { id, from, to, reason: String::new() };
