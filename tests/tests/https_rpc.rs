@@ -17,11 +17,11 @@ use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use zkslice_tests::{Ran, zkslice};
 
 /// A certificate authority of the test's own.
-struct Authority(Issuer<'static, KeyPair>);
+pub(crate) struct Authority(Issuer<'static, KeyPair>);
 
 impl Authority {
     /// Makes one and writes its certificate.
-    fn new(name: &str, path: &Path) -> Self {
+    pub(crate) fn new(name: &str, path: &Path) -> Self {
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name.push(DnType::CommonName, name);
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -31,7 +31,7 @@ impl Authority {
     }
 
     /// How a server speaks TLS with a certificate of this authority for `localhost`.
-    fn server(&self, change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
+    pub(crate) fn server(&self, change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
         let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         change(&mut parameters);
         let key = KeyPair::generate().unwrap();
@@ -47,7 +47,7 @@ impl Authority {
 }
 
 /// Listens on a port of its own and hands what comes over TLS to a port without; returns the port.
-fn tls_proxy(acceptor: TlsAcceptor, target: u16) -> u16 {
+pub(crate) fn tls_proxy(acceptor: TlsAcceptor, target: u16) -> u16 {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         tokio::runtime::Runtime::new().unwrap().block_on(async {

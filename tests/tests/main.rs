@@ -23,6 +23,7 @@ mod network_outages;
 mod network_page;
 mod network_receipt;
 mod network_weights;
+mod network_tls;
 mod requests;
 mod scene;
 mod snarkjs;

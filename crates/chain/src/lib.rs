@@ -46,4 +46,4 @@ pub use error::{ChainError, OwnerCall};
 pub use manifest::{Manifest, RegistryParameters};
 pub use oracle::Oracle;
 pub use plan::Contracts;
-pub use provider::{Chain, http_client};
+pub use provider::{Chain, http_client, tls};

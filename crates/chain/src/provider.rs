@@ -251,8 +251,12 @@ impl Chain {
     }
 }
 
-/// How TLS is spoken. Over plain HTTP it never is, and a machine without certificate authorities must do.
-fn tls(authorities: bool) -> Result<ClientConfig, rustls::Error> {
+/// How TLS is spoken: by the system's certificate authorities, or those of the file that `SSL_CERT_FILE` names. Over plain HTTP it never is,
+/// and a machine without authorities must do.
+///
+/// # Errors
+/// [`rustls::Error`] where this machine has no authorities and they are needed.
+pub fn tls(authorities: bool) -> Result<ClientConfig, rustls::Error> {
     let provider = CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
     let config = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
     Ok(if authorities {

@@ -8,9 +8,15 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, keccak256};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::Message as ClientMessage;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::{Draws, Ends, HANDSHAKE, Identity, Incoming, Link, Message, Pipe, WRITE, greet, read_frames};
@@ -266,15 +272,41 @@ pub async fn accept(
     timeout(HANDSHAKE, begin(socket, identity, None, ip, room)).await.map_err(|_| LinkError::Slow)?
 }
 
-/// Connects to a validator at a `ws://` address, which has to be `expected` if that is known.
+/// Connects to a validator at a `ws://` or `wss://` address, which has to be `expected` if that is known. Certificates are those that HTTPS
+/// trusts; who is at the other end, its signature says.
 ///
 /// # Errors
 /// [`LinkError`].
 pub async fn dial(url: &str, identity: &Identity, expected: Option<Address>, room: Arc<Semaphore>) -> Result<Link, LinkError> {
     let config = WebSocketConfig::default().max_message_size(Some(MOST_FROM_VALIDATORS)).max_frame_size(Some(MOST_FROM_VALIDATORS));
     let connecting = async {
-        let (socket, _) = tokio_tungstenite::connect_async_with_config(url, Some(config), true).await.map_err(|e| failed(&e))?;
-        begin(socket, identity, expected, None, room).await
+        let request = url.into_client_request().map_err(|e| failed(&e))?;
+        let (uri, no_host) = (request.uri(), || failed(&"its address has no host"));
+        let is_tls = uri.scheme_str() == Some("wss");
+        let host = uri.host().ok_or_else(no_host)?.trim_matches(['[', ']']).to_owned();
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let stream = TcpStream::connect((host.as_str(), port)).await?;
+        stream.set_nodelay(true)?;
+        if is_tls {
+            let stream = by_tls(stream, host).await?;
+            let (socket, _) = client_async_with_config(request, stream, Some(config)).await.map_err(|e| failed(&e))?;
+            begin(socket, identity, expected, None, room).await
+        } else {
+            let (socket, _) = client_async_with_config(request, stream, Some(config)).await.map_err(|e| failed(&e))?;
+            begin(socket, identity, expected, None, room).await
+        }
     };
     timeout(HANDSHAKE, connecting).await.map_err(|_| LinkError::Slow)?
+}
+
+async fn by_tls(stream: TcpStream, host: String) -> Result<TlsStream<TcpStream>, LinkError> {
+    let untrusted = |error: &dyn std::fmt::Display| LinkError::Transport {
+        what: "TLS",
+        reason: format!(
+            "{error}; certificates are checked against the system's authorities, or those of the file that SSL_CERT_FILE names"
+        ),
+    };
+    let config = zkslice_chain::tls(true).map_err(|e| untrusted(&e))?;
+    let name = ServerName::try_from(host).map_err(|e| untrusted(&e))?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|e| untrusted(&e))
 }
