@@ -36,6 +36,8 @@ const ROOM: usize = 64 << 20;
 const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 /// How often it is said how far a package is.
 const SAID: Duration = Duration::from_secs(2);
+/// How often it is looked whether validators serve another model.
+const FETCHED_AGAIN: Duration = Duration::from_secs(60);
 /// Whoever was connected for so long begins anew.
 const LONG: Duration = Duration::from_secs(10);
 
@@ -286,8 +288,9 @@ fn folders(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// Fetches what is wanted of the models that validators serve, and is not in the folder under a name of its own. What cannot be had is left
-/// out, with a warning: the others are worked for. `said` is told of each model: it begins, or is here with so many bytes received.
+/// Fetches what is wanted of the models that validators serve, and is not in the folder under a name of its own, or worked for already. What
+/// cannot be had is left out, with a warning: the others are worked for. `said` is told of each model: it begins, or is here with so many
+/// bytes received. Returns what was fetched.
 ///
 /// # Errors
 /// [`DaemonError`] for a folder that is a package itself, or that another process fetches into.
@@ -296,8 +299,9 @@ pub async fn fetch(
     config: &MinerConfig,
     sources: &Sources,
     wanted: &Fetch,
-    said: &dyn Fn(Fetching<'_>),
-) -> Result<(), DaemonError> {
+    worked_for: &BTreeSet<B256>,
+    said: &(dyn Fn(Fetching<'_>) + Sync),
+) -> Result<Vec<Package>, DaemonError> {
     let folder = &config.models;
     let mut served = BTreeSet::new();
     for node in &sources.nodes {
@@ -319,9 +323,12 @@ pub async fn fetch(
             named.intersection(&served).copied().collect()
         }
     };
-    for model in &wanted {
+    let mut fetched = Vec::new();
+    // These keep their keys, whatever the quota.
+    let in_use = wanted.union(worked_for).copied().collect();
+    for model in wanted.difference(worked_for) {
         let progress = Progress::default();
-        let fetching = store.fetch(*model, config.slices.as_ref(), sources, &wanted, &progress);
+        let fetching = store.fetch(*model, config.slices.as_ref(), sources, &in_use, &progress);
         tokio::pin!(fetching);
         let ended = loop {
             tokio::select! {
@@ -330,11 +337,45 @@ pub async fn fetch(
             }
         };
         match ended {
-            Ok(_) => said(Fetching { model: *model, progress: &progress, is_over: true }),
+            Ok(package) => {
+                said(Fetching { model: *model, progress: &progress, is_over: true });
+                fetched.push(package);
+            }
             Err(error) => tracing::warn!(%model, %error, "not fetched"),
         }
     }
-    Ok(())
+    Ok(fetched)
+}
+
+/// Fetches what validators begin to serve while the miner proves, and has it work for that too, until it is stopped. `came` is told of each
+/// package.
+pub async fn keep_fetching(
+    miner: Arc<Miner>,
+    store: Store,
+    config: MinerConfig,
+    sources: Sources,
+    wanted: Fetch,
+    came: impl Fn(&Package),
+    stop: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(FETCHED_AGAIN) => {}
+            () = stop.cancelled() => return,
+        }
+        let worked_for = miner.models().into_iter().collect();
+        let fetched = tokio::select! {
+            fetched = fetch(&store, &config, &sources, &wanted, &worked_for, &|_| ()) => fetched,
+            () = stop.cancelled() => return,
+        };
+        for package in fetched.inspect_err(|error| tracing::warn!(%error, "nothing is fetched")).unwrap_or_default() {
+            came(&package);
+            let folder = package.folder().to_owned();
+            if let Err(error) = miner.add(package) {
+                tracing::warn!(folder = %folder.display(), %error, "a package is not worked for");
+            }
+        }
+    }
 }
 
 /// A model that is being fetched.

@@ -25,11 +25,12 @@ use tokio::sync::Semaphore;
 use zkslice_groth16::ProvingKey;
 use zkslice_prover::{BundleSource, Verifier};
 use zkslice_slicer::{Package, setup};
-use zkslice_subnet::BlobError;
 use zkslice_subnet::blobs::{CHUNK, Limits, Listing, Progress, Shelf, Sources, Store};
-use zkslice_subnet::config::MinerConfig;
+use zkslice_subnet::config::{Fetch, MinerConfig};
 use zkslice_subnet::daemon::{fetch, packages};
 use zkslice_subnet::gateway::{Settings, serve, serve_blobs};
+use zkslice_subnet::validator::{self, Validator};
+use zkslice_subnet::{BlobError, Clock};
 
 use crate::support::*;
 
@@ -637,7 +638,7 @@ async fn an_empty_miner_earns() {
     std::fs::write(&path, text).unwrap();
     let config = MinerConfig::load(&path).unwrap();
     let store = store_of(&config.models, config.quota.0, Limits::default());
-    fetch(&store, &config, &from(&[&url], &[]), config.fetch.as_ref().unwrap(), &|_| ()).await.unwrap();
+    fetch(&store, &config, &from(&[&url], &[]), config.fetch.as_ref().unwrap(), &BTreeSet::new(), &|_| ()).await.unwrap();
     let fetched = packages(&config.models).unwrap();
     assert_eq!(fetched.iter().map(digest).collect::<Vec<_>>(), [digest(&package(2))]);
     let miner = miner_of(1, folder.path(), fetched, honest());
@@ -653,4 +654,45 @@ async fn an_empty_miner_earns() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("no receipts: {:?}", miner.accounts());
+}
+
+/// What its validators begin to serve while a miner works is fetched and worked for too, and what it works for keeps its keys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_miner_learns_another_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, epochs) = tokio::sync::watch::channel(validator::Epoch::default());
+    let packages = vec![package(1), package(2)];
+    let validator = Validator::start(crate::support::node(0xaa), packages, options(folder.path()), Clock::system(), epochs).await.unwrap();
+    let router = serve(Arc::clone(&validator), Settings::new([], Arc::new(Semaphore::new(1 << 20))));
+    let (url, _) = at(router, Duration::ZERO).await;
+    let [one, two] = [package(1), package(2)].map(|package| digest(&package));
+    let path = folder.path().join("miner.toml");
+    let text = format!("version = 1\nvalidators = [\"{url}\"]\nkey_file = \"miner.key\"\nmodels = \"models\"\n");
+    std::fs::write(&path, text).unwrap();
+    let (config, sources) = (MinerConfig::load(&path).unwrap(), from(&[&url], &[]));
+    let store = store_of(&config.models, 100_000_000, Limits::default());
+    let first = fetch(&store, &config, &sources, &Fetch::Models([one].into()), &BTreeSet::new(), &|_| ()).await.unwrap();
+    let miner = miner_of(1, folder.path(), first, honest());
+    assert_eq!(miner.models(), [one]);
+    connect(&miner, &validator).await;
+    validator.bundle(job(&package(1), 1)).await.unwrap();
+    let worked_for = BTreeSet::from([one]);
+    let next = fetch(&store, &config, &sources, &Fetch::All, &worked_for, &|_| ()).await.unwrap();
+    assert_eq!(next.iter().map(digest).collect::<Vec<_>>(), [two], "the other is here");
+    // No room for it beside what is worked for: nothing goes.
+    drop((next, store));
+    std::fs::remove_dir_all(config.models.join(two.to_string())).unwrap();
+    let small = store_of(&config.models, 1_000, Limits::default());
+    assert!(fetch(&small, &config, &sources, &Fetch::All, &worked_for, &|_| ()).await.unwrap().is_empty());
+    validator.bundle(job(&package(1), 2)).await.unwrap();
+    drop(small);
+    let store = store_of(&config.models, 100_000_000, Limits::default());
+    for package in fetch(&store, &config, &sources, &Fetch::All, &worked_for, &|_| ()).await.unwrap() {
+        miner.add(package).unwrap();
+    }
+    assert_eq!(miner.slices(), 3);
+    let bundle = validator.bundle(job(&package(2), 1)).await.unwrap();
+    Verifier::new(&package(2)).unwrap().verify(&bundle).unwrap();
+    validator.stop();
+    validator.ended().await;
 }

@@ -1,5 +1,6 @@
 //! `zkslice miner`: prove slices for validators.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zkslice_chain::signer;
 use zkslice_relayer::cancel_on_signals;
+use zkslice_slicer::Package;
 use zkslice_subnet::blobs::{Limits, Shelf, Sources, Store};
 use zkslice_subnet::config::{Bytes, Fetch, MinerConfig, default_memory, default_slots};
-use zkslice_subnet::daemon::{Employer, Fetching, fetch, has_own_packages, packages, show_metrics, work_for};
+use zkslice_subnet::daemon::{Employer, Fetching, fetch, has_own_packages, keep_fetching, packages, show_metrics, work_for};
 use zkslice_subnet::gateway::serve_blobs;
 use zkslice_subnet::miner::{Miner, OnCores, Options};
 use zkslice_subnet::score::Parameters;
@@ -176,7 +178,7 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
             serve_to_others(at, Arc::clone(&shelf), output).await?;
         }
         // The folder is this miner's as long as it runs: nobody else may make room in it.
-        let (packages, _store) = match own {
+        let (packages, fetching) = match own {
             Some(packages) => (packages, None),
             None => {
                 let store =
@@ -184,11 +186,12 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
                 let nodes = employers.iter().map(|employer| employer.url().to_owned()).collect();
                 let sources = Sources { nodes, mirrors: config.mirror.clone() };
                 let said = |fetching: Fetching<'_>| output.line(&fetched(fetching));
+                let none = BTreeSet::new();
                 tokio::select! {
-                    ended = fetch(&store, &config, &sources, &wanted, &said) => ended?,
+                    ended = fetch(&store, &config, &sources, &wanted, &none, &said) => drop(ended?),
                     () = cancel.cancelled() => return Ok(()),
                 }
-                (packages(&config.models)?, Some(store))
+                (packages(&config.models)?, Some((store, sources)))
             }
         };
         if config.serve_blobs.is_some() {
@@ -208,6 +211,16 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         let links = CancellationToken::new();
         if let Some(at) = config.metrics {
             show_metrics(Arc::clone(&miner), at, links.clone()).await?;
+        }
+        if let Some((store, sources)) = fetching {
+            let (shelf, is_served) = (Arc::clone(&shelf), config.serve_blobs.is_some());
+            let came = move |package: &Package| {
+                tracing::info!(folder = %package.folder().display(), "a package has come");
+                if let (true, Ok(keys)) = (is_served, package.key_blob()) {
+                    shelf.fill([(keys.model_digest().into(), package)]);
+                }
+            };
+            tokio::spawn(keep_fetching(Arc::clone(&miner), store, config.clone(), sources, wanted, came, links.clone()));
         }
         for employer in employers {
             tokio::spawn(work_for(Arc::clone(&miner), employer, network, no_quic, links.clone()));

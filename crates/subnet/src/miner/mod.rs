@@ -8,7 +8,7 @@ mod queue;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use alloy::primitives::{Address, B256, keccak256};
 use tokio::sync::Notify;
@@ -95,7 +95,7 @@ pub struct Miner {
     node: Node,
     options: Options,
     clock: Clock,
-    models: BTreeMap<B256, Model>,
+    models: RwLock<BTreeMap<B256, Arc<Model>>>,
     prover: Box<dyn Prover>,
     state: Mutex<State>,
     ready: Notify,
@@ -145,7 +145,7 @@ impl State {
 
 impl std::fmt::Debug for Miner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Miner").field("address", &self.node.address()).field("models", &self.models.len()).finish_non_exhaustive()
+        f.debug_struct("Miner").field("address", &self.node.address()).field("models", &self.models().len()).finish_non_exhaustive()
     }
 }
 
@@ -165,7 +165,7 @@ impl Miner {
         let mut models = BTreeMap::new();
         for package in packages {
             let digest = B256::from(package.key_blob()?.model_digest());
-            models.insert(digest, Model::new(package)?);
+            models.insert(digest, Arc::new(Model::new(package)?));
         }
         let state = State {
             queue: Queue::new(usize::from(options.slots)),
@@ -181,7 +181,7 @@ impl Miner {
             node,
             options,
             clock,
-            models,
+            models: RwLock::new(models),
             prover,
             state: Mutex::new(state),
             ready: Notify::new(),
@@ -217,14 +217,36 @@ impl Miner {
         self.locked().ledger.accounts()
     }
 
+    /// Works for a model more, or for more slices of one; its validators hear of it.
+    ///
+    /// # Errors
+    /// [`PackageError`]: the package cannot be used.
+    pub fn add(&self, package: Package) -> Result<(), PackageError> {
+        let digest = B256::from(package.key_blob()?.model_digest());
+        let model = Arc::new(Model::new(package)?);
+        self.models.write().unwrap_or_else(PoisonError::into_inner).insert(digest, model);
+        self.connected().into_iter().for_each(|validator| self.tell(validator, self.capacity(validator).to_frame()));
+        Ok(())
+    }
+
+    fn model(&self, digest: B256) -> Option<Arc<Model>> {
+        self.models.read().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned()
+    }
+
+    /// A bit for each slice of each model whose key is here.
+    fn keys(&self) -> Vec<(B256, Vec<u8>)> {
+        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
+        models.iter().map(|(model, held)| (*model, held.keys.clone())).collect()
+    }
+
     /// Models that it has keys of.
     pub fn models(&self) -> Vec<B256> {
-        self.models.keys().copied().collect()
+        self.keys().into_iter().map(|(model, _)| model).collect()
     }
 
     /// Slices that it has keys of.
     pub fn slices(&self) -> u32 {
-        self.models.values().flat_map(|model| &model.keys).map(|byte| byte.count_ones()).sum()
+        self.keys().into_iter().flat_map(|(_, keys)| keys).map(u8::count_ones).sum()
     }
 
     /// Slices that are accepted and not handed in.
@@ -316,7 +338,7 @@ impl Miner {
         Capacity {
             slots: if state.is_stopping { 0 } else { self.options.slots },
             memory_mib: self.options.memory_mib,
-            keys: self.models.iter().map(|(model, held)| (*model, held.keys.clone())).collect(),
+            keys: self.keys(),
             queue_ms: u32::try_from(state.queue.busy_ms(self.clock.now_ms())).unwrap_or(u32::MAX),
             receipts: state.ledger.newest(validator),
         }
@@ -424,7 +446,7 @@ impl Miner {
         work: Work,
         (deadline, bytes): (u64, usize),
     ) -> Result<Inference, Reason> {
-        let model = self.models.get(&assignment.model).ok_or(Reason::UnknownModel)?;
+        let model = self.model(assignment.model).ok_or(Reason::UnknownModel)?;
         let (key, slice) = ((assignment.model, assignment.slice), assignment.slice);
         if model.keys.get(usize::from(slice / 8)).is_none_or(|byte| byte >> (slice % 8) & 1 == 0) {
             return Err(Reason::NoKey);
@@ -461,7 +483,7 @@ impl Miner {
             let this = Arc::clone(&self);
             let proven = tokio::task::spawn_blocking(move || {
                 let Accepted { assignment, inference, .. } = accepted;
-                let model = this.models.get(&assignment.model)?;
+                let model = this.model(assignment.model)?;
                 this.prover.prove(&model.package, inference, assignment.slice).ok()
             });
             let words = proven.await.ok().flatten();
