@@ -33,6 +33,7 @@ for (const [from, to] of [["model.onnx", "digits.onnx"], ["samples.json", "sampl
 const bin = join(work, "bin");
 mkdirSync(bin);
 symlinkSync(process.env.ZKSLICE_BIN, join(bin, "zkslice"));
+symlinkSync(join(root, "node_modules"), join(work, "node_modules"));
 writeFileSync(join(bin, "anvil"), `#!/bin/sh\nexec "${root}/script/foundry" anvil "$@"\n`, { mode: 0o755 });
 const freePort = () =>
   new Promise((resolve) => {

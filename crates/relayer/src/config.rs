@@ -47,6 +47,13 @@ const CONFIG_VERSION: u32 = 1;
 /// source_key_file = "validator.token"   # the key that its operator gave, mode 0600 or 0400
 /// ```
 ///
+/// or, signing each request by a key whose address the operator lists, for the validator behind `#`:
+///
+/// ```toml
+/// source = "http://127.0.0.1:7655#0x…"
+/// source_signer_key_file = "caller.key"
+/// ```
+///
 /// Amounts are text with a unit (`wei`, `gwei`, `ether`), or an integer of wei. Relative paths start at the file's folder.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,12 +76,16 @@ pub struct Config {
     /// Packages with circuits of others that can be proven.
     #[serde(default)]
     pub circuits: Vec<CircuitConfig>,
-    /// A validator that has requests proven, `http://…` or `https://…`, in place of the prover in this process.
+    /// A validator that has requests proven, `http://…` or `https://…`, in place of the prover in this process; `#` and its address behind
+    /// it where requests are signed.
     #[serde(default)]
     pub source: Option<String>,
     /// File with the key that the validator's operator gave, mode 0600 or 0400.
     #[serde(default)]
     pub source_key_file: Option<PathBuf>,
+    /// File with a private key that signs requests to the validator, which lists its address; mode 0600 or 0400.
+    #[serde(default)]
+    pub source_signer_key_file: Option<PathBuf>,
     /// Folder with the openings of private inputs, `<commitment>.json`.
     #[serde(default)]
     pub openings: Option<PathBuf>,
@@ -170,7 +181,7 @@ impl Config {
         config.folder = folder.to_owned();
         let of_circuits = config.circuits.iter_mut().flat_map(|circuit| [Some(&mut circuit.package), circuit.inputs.as_mut()]).flatten();
         let paths = [&mut config.key_file, &mut config.database].into_iter().chain(&mut config.models).chain(&mut config.openings);
-        let paths = paths.chain(&mut config.source_key_file);
+        let paths = paths.chain(&mut config.source_key_file).chain(&mut config.source_signer_key_file);
         let paths = paths.chain(of_circuits);
         for relative in paths {
             *relative = folder.join(&*relative);
@@ -179,10 +190,23 @@ impl Config {
         Ok(config)
     }
 
+    /// Who the validator has to be, where `source` says it.
+    pub fn source_validator(&self) -> Option<Address> {
+        self.source.as_ref()?.split_once('#')?.1.parse().ok()
+    }
+
     /// What types cannot say.
     fn check(&self) -> Result<(), String> {
-        if self.source.is_some() != self.source_key_file.is_some() {
-            return Err("`source` and `source_key_file` belong together: the validator, and the key that its operator gave".to_owned());
+        let keys = usize::from(self.source_key_file.is_some()) + usize::from(self.source_signer_key_file.is_some());
+        if keys != usize::from(self.source.is_some()) {
+            return Err("`source` is a validator, and needs one of `source_key_file`, the key that its operator gave, and \
+                 `source_signer_key_file`, a key that signs, whose address the operator lists"
+                .to_owned());
+        }
+        if self.source_signer_key_file.is_some() && self.source_validator().is_none() {
+            return Err(
+                "`source` does not say for whom requests are signed: write the validator's address behind it, \"http://…#0x…\"".to_owned()
+            );
         }
         if self.source.is_some() && !(self.models.is_empty() && self.circuits.is_empty()) {
             return Err("`source` has requests proven elsewhere: leave out `models` and `circuits`, or `source`".to_owned());
@@ -297,6 +321,8 @@ min_fee = 7
             ("min_fee = 7", "min_fee = 7\nbeneficiary = \"0x0000000000000000000000000000000000000000\"", "beneficiary"),
             ("min_fee = 7", "min_fee = 7\nsource = \"http://v\"", "source_key_file"),
             ("min_fee = 7", "min_fee = 7\nsource = \"http://v\"\nsource_key_file = \"k\"", "leave out `models`"),
+            ("min_fee = 7", "min_fee = 7\nsource = \"http://v\"\nsource_key_file = \"k\"\nsource_signer_key_file = \"k\"", "needs one of"),
+            ("min_fee = 7", "min_fee = 7\nsource = \"http://v\"\nsource_signer_key_file = \"k\"", "http://…#0x…"),
             ("min_fee = 7", "min_fee = -7", "min_fee"),
             ("min_fee = 7", "min_fee = {}", "min_fee"),
             ("chain_id = 31337", "chain_id = -1", "chain_id"),

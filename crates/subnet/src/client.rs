@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::json;
@@ -12,7 +13,9 @@ use zkslice_chain::http_client;
 use zkslice_formats::{Word, hex0x};
 use zkslice_prover::{Bound, Bundle, BundleSource, Job, JobInput, ProverError};
 
-use crate::ClientError;
+use crate::request::{Asked, Authorization};
+use crate::transport::random;
+use crate::{ClientError, Clock, Network, Node};
 
 /// How long an answer may take: a bundle is waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -22,6 +25,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MOST_PAUSE: Duration = Duration::from_secs(30);
 /// After so long without an answer it is not asked any more.
 const MOST_PATIENCE: Duration = Duration::from_secs(1_200);
+/// How far ahead a signed request expires, in milliseconds: clocks may differ by what is left of five minutes, and a validator
+/// takes none for as long after its start.
+const AHEAD_MS: u64 = 290_000;
 /// Bytes of an answer.
 const MOST_ANSWER: usize = 64 << 20;
 
@@ -31,8 +37,15 @@ pub struct NetworkProver {
     client: Client,
     url: Url,
     shown: String,
-    key: Secret,
+    shows: Credential,
     models: Vec<Word>,
+}
+
+/// What the validator knows a caller by.
+#[derive(Debug)]
+enum Credential {
+    Key(Secret),
+    Signer { node: Node, network: Network, validator: Address },
 }
 
 /// A caller's key, which no message shows.
@@ -48,11 +61,11 @@ impl std::fmt::Debug for Secret {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct About {
     /// The validator's address.
-    pub validator: alloy::primitives::Address,
+    pub validator: Address,
     /// EIP-155 id of the home chain.
     pub chain_id: u64,
     /// Where its nodes are registered.
-    pub registry: alloy::primitives::Address,
+    pub registry: Address,
     /// Port that it listens for QUIC at; none where it does not.
     pub quic_port: Option<u16>,
 }
@@ -98,6 +111,24 @@ impl NetworkProver {
     /// # Errors
     /// [`ClientError`]: the validator is away, or says something else.
     pub async fn connect(url: &str, key: Zeroizing<String>) -> Result<Self, ClientError> {
+        Self::with(url, Credential::Key(Secret(key))).await
+    }
+
+    /// Connects as who signs each request by a key whose address the validator's operator lists. `validator` is what requests are signed for:
+    /// whoever else is at the address can do nothing with them.
+    ///
+    /// # Errors
+    /// [`ClientError`]: the validator is away, or another one is there.
+    pub async fn connect_signing(url: &str, validator: Address, node: Node) -> Result<Self, ClientError> {
+        let About { validator: found, chain_id, registry, .. } = about(url).await?;
+        if found != validator {
+            let shown = http_client(url, PATIENCE)?.2;
+            return Err(ClientError::Answer(shown, format!("it is validator {found}, and not {validator}")));
+        }
+        Self::with(url, Credential::Signer { node, network: Network { chain_id, registry }, validator }).await
+    }
+
+    async fn with(url: &str, shows: Credential) -> Result<Self, ClientError> {
         #[derive(Deserialize)]
         struct Model {
             digest: B256,
@@ -107,11 +138,25 @@ impl NetworkProver {
         let models: Vec<Model> = serde_json::from_slice(&read(answer, &shown).await?)
             .map_err(|_| ClientError::Answer(shown.clone(), "it does not list models: is it a validator's address?".into()))?;
         let models = models.into_iter().map(|model| model.digest.0).collect();
-        Ok(Self { client, url, shown, key: Secret(key), models })
+        Ok(Self { client, url, shown, shows, models })
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, join(&self.url, path)).bearer_auth(self.key.0.as_str())
+    fn request(&self, method: Method, path: &str, body: Vec<u8>) -> RequestBuilder {
+        let url = join(&self.url, path);
+        let shown = match &self.shows {
+            Credential::Key(key) => Ok(format!("Bearer {}", key.0.as_str())),
+            Credential::Signer { node, network, validator } => {
+                let asked = Asked { network: *network, validator: *validator, method: method.as_str(), path: url.path() };
+                let expires_ms = Clock::system().now_ms() + AHEAD_MS;
+                // Without a signature the validator says what is missing.
+                random().map_err(|_| ()).and_then(|nonce| {
+                    let signed = Authorization::sign(node, &asked, &body, expires_ms, nonce);
+                    signed.map(|signed| signed.to_string()).map_err(|_| ())
+                })
+            }
+        };
+        let request = self.client.request(method, url).header(AUTHORIZATION, Zeroizing::new(shown.unwrap_or_default()).as_str());
+        if body.is_empty() { request } else { request.header(CONTENT_TYPE, "application/json").body(body) }
     }
 
     /// Sends a request until it is answered: who is asked for too much, or restarts, is asked again, but not for ever.
@@ -158,7 +203,7 @@ struct Wanted<'a> {
 impl Drop for Wanted<'_> {
     fn drop(&mut self) {
         if let (false, Ok(runtime)) = (self.is_done, tokio::runtime::Handle::try_current()) {
-            let request = self.prover.request(Method::DELETE, &format!("v1/jobs/{}", self.id));
+            let request = self.prover.request(Method::DELETE, &format!("v1/jobs/{}", self.id), Vec::new());
             runtime.spawn(async move { drop(request.send().await) });
         }
     }
@@ -187,12 +232,12 @@ impl BundleSource for NetworkProver {
                 JobInput::Commitment(commitment) => return Err(ProverError::Opening { commitment: hex0x(commitment) }),
             }
         }
-        let body = json!({ "model": hex0x(&job.model), "context": hex0x(&job.context), "inputs": inputs });
-        let submitted = self.ask(|| self.request(Method::POST, "v1/jobs").json(&body)).await.map_err(task)?;
+        let body = json!({ "model": hex0x(&job.model), "context": hex0x(&job.context), "inputs": inputs }).to_string();
+        let submitted = self.ask(|| self.request(Method::POST, "v1/jobs", body.clone().into_bytes())).await.map_err(task)?;
         let malformed = |what: &str| ProverError::Task(format!("{}: {what}", self.shown));
         let Submitted { id } = serde_json::from_slice(&submitted).map_err(|_| malformed("its answer names no job"))?;
         let mut wanted = Wanted { prover: self, id, is_done: false };
-        let bundle = self.ask(|| self.request(Method::GET, &format!("v1/jobs/{id}/bundle"))).await;
+        let bundle = self.ask(|| self.request(Method::GET, &format!("v1/jobs/{id}/bundle"), Vec::new())).await;
         wanted.is_done = true;
         let bundle = Bundle::from_json(&bundle.map_err(task)?).map_err(|error| malformed(&error.to_string()))?;
         // Of another job it would be refused on chain, for gas.

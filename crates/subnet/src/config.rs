@@ -93,6 +93,9 @@ pub struct ValidatorConfig {
     /// How often an address may knock in a minute.
     #[serde(default = "default_knocks")]
     pub handshakes_per_minute: NonZeroU32,
+    /// HTTP connections that an address may have: a proxy in front has all of them.
+    #[serde(default = "default_connections")]
+    pub connections_per_address: NonZeroU32,
     /// Where weights go; nowhere if it is not said.
     #[serde(default)]
     pub weights: Option<WeightsConfig>,
@@ -302,6 +305,10 @@ fn default_weights_file() -> PathBuf {
     PathBuf::from("weights.json")
 }
 
+const fn default_connections() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(255)
+}
+
 fn default_folder() -> PathBuf {
     PathBuf::from("miner")
 }
@@ -427,7 +434,7 @@ impl MinerConfig {
     }
 }
 
-/// Names and keys of callers, from a file that only its owner can read: "name key" on each line.
+/// Names and keys of callers, from a file that only its owner can read: "name key" on each line, where the key of who signs is an address.
 ///
 /// # Errors
 /// [`ConfigError`] for a file that others can read, and for lines of another form.
@@ -438,11 +445,23 @@ pub fn callers(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     lines
         .map(|(number, line)| match line.split_whitespace().collect::<Vec<_>>()[..] {
+            [name, key] if address(key).is_some() => Ok((name.to_owned(), key.to_owned())),
+            // Somebody's address with a mistake is no secret that anybody may have.
+            [_, key] if key.starts_with("0x") && key.len() == 42 => {
+                Err(error(format!("line {}: the address has digits or a checksum that are wrong", number + 1)))
+            }
             [name, key] if key.len() >= MOST_GUESSABLE => Ok((name.to_owned(), key.to_owned())),
             [_, _] => Err(error(format!("line {}: the key has fewer than {MOST_GUESSABLE} characters, which can be guessed", number + 1))),
-            _ => Err(error(format!("line {} is not a name and a key", number + 1))),
+            _ => Err(error(format!("line {} is not a name and a key, or a name and an address", number + 1))),
         })
         .collect()
+}
+
+/// An address of `0x` and 40 digits, whose checksum is right where it has one.
+pub(crate) fn address(text: &str) -> Option<Address> {
+    let address: Address = text.strip_prefix("0x").and_then(|digits| digits.parse().ok())?;
+    let is_plain = text[2..].chars().all(|digit| !digit.is_ascii_uppercase()) || text[2..].chars().all(|digit| !digit.is_ascii_lowercase());
+    (is_plain || address.to_string() == text).then_some(address)
 }
 
 /// Characters below which a key can be guessed.

@@ -19,7 +19,7 @@ use zkslice_slicer::Package;
 use crate::blobs::{Progress, Sources, Store, models_of};
 use crate::client::{About, about};
 use crate::config::{Fetch, MinerConfig, ValidatorConfig, callers};
-use crate::gateway::{self, Settings};
+use crate::gateway::{self, Connections, Settings, listen};
 use crate::metrics::MEDIA_TYPE;
 use crate::miner::Miner;
 use crate::transport::quic::{Dialer, Listener};
@@ -81,12 +81,9 @@ impl Running {
         let at = http.local_addr().map_err(|error| DaemonError::Listen(config.http, error.to_string()))?;
         let handshakes_per_minute = config.handshakes_per_minute;
         let settings = Settings { quic_port: Some(quic.port()), handshakes_per_minute, ..Settings::new(keys, room) };
-        let router = gateway::serve(Arc::clone(&validator), settings).into_make_service_with_connect_info::<SocketAddr>();
-        let stopped = stop.clone();
-        tokio::spawn(async move {
-            let served = axum::serve(http, router).with_graceful_shutdown(stopped.cancelled_owned()).await;
-            served.inspect_err(|error| tracing::error!(%error, "HTTP is not served any more"))
-        });
+        let of_an_address = usize::try_from(config.connections_per_address.get()).unwrap_or(usize::MAX);
+        let most = Connections { of_an_address, ..Connections::default() };
+        tokio::spawn(listen(http, gateway::serve(Arc::clone(&validator), settings), most, stop.clone()));
         let keeping = setter.map(|setter| tokio::spawn(keep(setter, Arc::clone(&validator), stop.clone())));
         let (of, stopped) = (Arc::clone(&validator), stop.clone());
         tokio::spawn(async move {
@@ -163,10 +160,7 @@ pub async fn show_metrics(miner: Arc<Miner>, at: SocketAddr, stop: CancellationT
         async move { ([(CONTENT_TYPE, MEDIA_TYPE)], text) }
     };
     let router = axum::Router::new().route("/metrics", axum::routing::get(text));
-    tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-        served.inspect_err(|error| tracing::error!(%error, "metrics are not served any more"))
-    });
+    tokio::spawn(listen(listener, router, Connections::default(), stop));
     Ok(bound)
 }
 

@@ -31,6 +31,7 @@ pub mod messages;
 pub(crate) mod metrics;
 pub mod miner;
 pub mod receipts;
+mod request;
 pub mod score;
 pub mod transport;
 pub mod validator;

@@ -320,8 +320,13 @@ async fn attack_another_callers_job() {
 async fn http(validator: &Arc<Validator>, settings: Settings) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
-    let router = gateway::serve(Arc::clone(validator), settings).into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let most = gateway::Connections { of_an_address: 10_000, ..gateway::Connections::default() };
+    tokio::spawn(gateway::listen(
+        listener,
+        gateway::serve(Arc::clone(validator), settings),
+        most,
+        tokio_util::sync::CancellationToken::new(),
+    ));
     at
 }
 

@@ -1,16 +1,17 @@
 //! The HTTP API: who may ask for what, what is the same job, and what each wrong request is told.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::B256;
+use ark_std::rand::{RngCore, SeedableRng, rngs::StdRng};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use zkslice_prover::{BundleSource, Job, JobInput, ProverError, Verifier};
 use zkslice_subnet::client::NetworkProver;
-use zkslice_subnet::gateway::{Settings, serve};
+use zkslice_subnet::gateway::{Connections, Settings, listen, serve};
 use zkslice_subnet::validator::{self, Validator};
 
 use crate::support::*;
@@ -31,10 +32,11 @@ pub(crate) async fn api(options: validator::Options, slices: usize, change: impl
     settings.requests_per_second = settings.requests_per_second.saturating_add(100_000);
     settings.jobs_per_second = settings.jobs_per_second.saturating_add(100_000);
     change(&mut settings);
-    let router = serve(Arc::clone(&validator), settings).into_make_service_with_connect_info::<SocketAddr>();
+    let router = serve(Arc::clone(&validator), settings);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let most = Connections { of_an_address: 10_000, ..Connections::default() };
+    tokio::spawn(listen(listener, router, most, CancellationToken::new()));
     let _ = rustls::crypto::ring::default_provider().install_default();
     Api { url, client: Client::new(), validator }
 }
@@ -189,61 +191,108 @@ async fn floods_are_told_to_wait() {
     api.stop().await;
 }
 
-/// Whoever's connection breaks goes on where it broke: nothing is lost, nothing comes twice.
+/// Whoever's connection breaks, at whatever byte, goes on where it broke: nothing is lost, nothing comes twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_go_on_after_a_cut() {
+    const CUTS: usize = 200;
     let folder = tempfile::tempdir().unwrap();
     let api = api(options(folder.path()), 2, |_| ()).await;
     let package = package(2);
-    let (_, accepted) = api.post(&body(&job(&package, 1)), KEY, None).await;
-    let path = format!("{}/v1/jobs/{}/events", api.url, accepted["id"].as_str().unwrap());
-    let miners = tokio::spawn({
-        let (validator, folder) = (Arc::clone(&api.validator), folder.path().to_owned());
-        async move {
-            // The watcher is there before anything happens.
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            for k in 1..=2 {
-                connect(&miner_with(k, &folder, 2, Slow(Duration::from_millis(100), honest())), &validator).await;
-            }
-        }
-    });
-    let mut seen: Vec<(u64, String)> = Vec::new();
-    let mut cuts = 0;
-    loop {
-        let last = seen.last().map_or(0, |(id, _)| *id);
-        let mut answer = api.client.get(&path).bearer_auth(KEY).header("last-event-id", last).send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        let mut text = String::new();
-        let mut is_over = false;
-        // One event, then it breaks.
-        while !text.contains("\n\n") {
-            match answer.chunk().await.unwrap() {
-                Some(chunk) => text.push_str(std::str::from_utf8(&chunk).unwrap()),
-                None => {
-                    is_over = true;
-                    break;
+    let mut random = StdRng::seed_from_u64(5);
+    let (mut cuts, mut context) = (0, 0);
+    while cuts < CUTS {
+        context += 1;
+        let (_, accepted) = api.post(&body(&job(&package, context)), KEY, None).await;
+        let path = format!("{}/v1/jobs/{}/events", api.url, accepted["id"].as_str().unwrap());
+        let miners = (context == 1).then(|| {
+            let (validator, folder) = (Arc::clone(&api.validator), folder.path().to_owned());
+            tokio::spawn(async move {
+                // The watcher is there before anything happens.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                for k in 1..=2 {
+                    connect(&miner_with(k, &folder, 2, Slow(Duration::from_millis(20), honest())), &validator).await;
+                }
+            })
+        });
+        let mut seen: Vec<(u64, String)> = Vec::new();
+        loop {
+            let last = seen.last().map_or(0, |(id, _)| *id);
+            let mut answer = api.client.get(&path).bearer_auth(KEY).header("last-event-id", last).send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+            let most = 1 + random.next_u32() as usize % 240;
+            let mut text = Vec::new();
+            let mut is_over = false;
+            while text.len() < most && !is_over {
+                match answer.chunk().await.unwrap() {
+                    Some(chunk) => text.extend_from_slice(&chunk),
+                    None => is_over = true,
                 }
             }
+            // What came until it broke: of the last event a part only.
+            is_over &= text.len() <= most;
+            text.truncate(most);
+            let text = String::from_utf8(text).unwrap();
+            let whole = text.rfind("\n\n").map_or("", |end| &text[..end]);
+            for event in whole.split("\n\n").filter(|event| !event.is_empty()) {
+                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
+                if let (Some(id), Some(event)) = (field("id:"), field("event:")) {
+                    seen.push((id.parse().unwrap(), event));
+                }
+            }
+            if is_over {
+                break;
+            }
+            cuts += 1;
         }
-        if is_over {
-            break;
+        if let Some(miners) = miners {
+            miners.await.unwrap();
         }
-        cuts += 1;
-        let first = text.split("\n\n").next().unwrap();
-        let field = |name: &str| first.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
-        if let (Some(id), Some(event)) = (field("id:"), field("event:")) {
-            seen.push((id.parse().unwrap(), event));
-        }
+        let count = |kind: &str| seen.iter().filter(|(_, event)| event == kind).count();
+        assert_eq!(["executed", "dispatching", "proven", "complete"].map(count), [1, 1, 2, 1], "{seen:?}");
+        // At once, from the beginning, the same.
+        let all = api.client.get(&path).bearer_auth(KEY).send().await.unwrap().text().await.unwrap();
+        let ids: Vec<u64> = all.lines().filter_map(|line| line.strip_prefix("id:")).map(|id| id.trim().parse().unwrap()).collect();
+        let of_seen: Vec<u64> = seen.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, of_seen);
     }
-    miners.await.unwrap();
-    assert!(seen.is_sorted_by(|a, b| a.0 < b.0) && cuts >= seen.len());
-    let count = |kind: &str| seen.iter().filter(|(_, event)| event == kind).count();
-    assert_eq!(["executed", "dispatching", "proven", "complete"].map(count), [1, 1, 2, 1], "{seen:?}");
-    // At once, from the beginning, the same.
-    let all = api.client.get(&path).bearer_auth(KEY).send().await.unwrap().text().await.unwrap();
-    let ids: Vec<u64> = all.lines().filter_map(|line| line.strip_prefix("id:")).map(|id| id.trim().parse().unwrap()).collect();
-    let of_seen: Vec<u64> = seen.iter().map(|(id, _)| *id).collect();
-    assert_eq!(ids, of_seen);
+    api.stop().await;
+}
+
+/// Until it is settled the same request is the same job, whoever lost the bundle; then it is a new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bundle_is_given_out_until_it_is_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut alone = options(folder.path());
+    (alone.proves_itself, alone.settings.starved_ms) = (true, 20);
+    let api = api(alone, 1, |_| ()).await;
+    let asked = body(&job(&package(1), 1));
+    let (_, accepted) = api.post(&asked, KEY, None).await;
+    let id = accepted["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/jobs/{id}");
+    let (status, bundle) = api.get(&format!("{path}/bundle"), KEY).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(api.get(&format!("{path}/bundle"), KEY).await, (StatusCode::OK, bundle));
+    assert_eq!(api.get(&path, KEY).await.1["state"], "delivered");
+    assert_eq!(api.post(&asked, KEY, None).await.1["id"], id.as_str());
+    let delete = async |key: &str| {
+        let answer = api.client.delete(format!("{}{path}", api.url)).bearer_auth(key).send().await.unwrap();
+        (answer.status(), answer.json::<Value>().await.unwrap())
+    };
+    assert_eq!(delete(OTHER_KEY).await.0, StatusCode::NOT_FOUND);
+    // However often, and at once.
+    for (status, job) in futures_util::future::join_all((0..8).map(|_| delete(KEY))).await {
+        assert_eq!((status, &job["state"]), (StatusCode::OK, &json!("settled")));
+    }
+    let (status, again) = api.post(&asked, KEY, None).await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    assert_ne!(again["id"], id.as_str());
+    // Of one that nobody has fetched, too.
+    let id = again["id"].as_str().unwrap().to_owned();
+    while api.get(&format!("/v1/jobs/{id}"), KEY).await.1["state"] != "complete" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let answer = api.client.delete(format!("{}/v1/jobs/{id}", api.url)).bearer_auth(KEY).send().await.unwrap();
+    assert_eq!(answer.json::<Value>().await.unwrap()["state"], "settled");
     api.stop().await;
 }
 

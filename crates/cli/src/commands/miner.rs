@@ -18,7 +18,7 @@ use zkslice_slicer::Package;
 use zkslice_subnet::blobs::{Limits, Shelf, Sources, Store};
 use zkslice_subnet::config::{Bytes, Fetch, MinerConfig, default_memory, default_slots};
 use zkslice_subnet::daemon::{Employer, Fetching, fetch, has_own_packages, keep_fetching, packages, show_metrics, work_for};
-use zkslice_subnet::gateway::serve_blobs;
+use zkslice_subnet::gateway::{Connections, listen, serve_blobs};
 use zkslice_subnet::miner::{Miner, OnCores, Options};
 use zkslice_subnet::score::Parameters;
 use zkslice_subnet::{Clock, DaemonError, Network, Node};
@@ -252,11 +252,7 @@ async fn serve_to_others(at: SocketAddr, shelf: Arc<Shelf>, output: &Output) -> 
     let listener = TcpListener::bind(at).await.map_err(|error| DaemonError::Listen(at, error.to_string()))?;
     let at = listener.local_addr().map_err(|error| DaemonError::Listen(at, error.to_string()))?;
     output.line(&format!("packages at http://{at}/v1/blobs"));
-    let router = serve_blobs(shelf).into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move {
-        let served = axum::serve(listener, router).await;
-        served.inspect_err(|error| tracing::error!(%error, "packages are not served any more"))
-    });
+    tokio::spawn(listen(listener, serve_blobs(shelf), Connections::default(), CancellationToken::new()));
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use zkslice_chain::{Chain, ChainError, Oracle, signer};
 use zkslice_prover::{BundleSource, LocalProver};
 use zkslice_relayer::{Config, Relayer, Waiting, cancel_on_signals};
 use zkslice_slicer::Package;
+use zkslice_subnet::Node;
 use zkslice_subnet::client::NetworkProver;
 
 use super::witness_source;
@@ -48,10 +49,16 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         .in_file(&args.config));
     }
     let signer = signer::load(&config.key_file)?;
-    if let (Some(url), Some(key_file)) = (config.source.clone(), &config.source_key_file) {
-        let key = signer::secret(key_file)?;
+    if let Some(source) = config.source.clone() {
+        let url = source.split('#').next().unwrap_or_default().to_owned();
         return super::runtime()?.block_on(async {
-            let source = NetworkProver::connect(&url, key).await?;
+            let source = match (&config.source_key_file, &config.source_signer_key_file, config.source_validator()) {
+                (None, Some(file), Some(validator)) => {
+                    NetworkProver::connect_signing(&url, validator, Node::new(signer::load(file)?)).await?
+                }
+                (Some(file), ..) => NetworkProver::connect(&url, signer::secret(file)?).await?,
+                _ => return Err(CliError::input("`source` needs `source_key_file` or `source_signer_key_file`").in_file(&args.config)),
+            };
             let digests = source.models().into_iter().map(|model| (B256::from(model), url.clone())).collect();
             relay(config, source, signer, digests, &args, output).await
         });

@@ -1,9 +1,12 @@
 //! The validator's HTTP API, and the door for miners that come by WebSocket.
 //!
-//! Whoever wants something proven shows a key that the operator gave them; what everybody may see needs none. Errors are those of RFC 9457.
+//! Whoever wants something proven shows a key that the operator gave them, or signs the request by a key of their own that the operator
+//! lists; what everybody may see needs neither. Errors are those of RFC 9457.
 
 mod blobs;
+mod callers;
 mod jobs;
+mod listen;
 mod network;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,9 +15,10 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256, keccak256};
 use axum::Json;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -23,11 +27,13 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::blobs::Shelf;
+use crate::config::address;
 use crate::transport::quic::counted;
 use crate::validator::Validator;
 use crate::{JobError, StoreError};
@@ -44,12 +50,19 @@ const MOST_HANDSHAKES: usize = 256;
 const MOST_WAITING: usize = 256;
 
 pub use blobs::serve_blobs;
+pub use listen::{Connections, listen};
+
+use callers::{Caller, SignedBody, Used};
 
 /// What an operator sets.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// SHA-256 of each caller's key, and the caller's name.
     pub callers: BTreeMap<[u8; 32], String>,
+    /// Addresses of callers who sign, and the caller's name.
+    pub signers: BTreeMap<Address, String>,
+    /// How long the body of a request may take.
+    pub body: Duration,
     /// Jobs that a caller may send in a second.
     pub jobs_per_second: NonZeroU32,
     /// Requests that an address may send in a second, of whatever kind.
@@ -63,12 +76,19 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// For callers with these keys, by name.
+    /// For callers with these keys, by name; one that is an address is that of a key which the caller signs by.
     pub fn new(keys: impl IntoIterator<Item = (String, String)>, room: Arc<Semaphore>) -> Self {
-        let callers = keys.into_iter().map(|(name, key)| (Sha256::digest(key.as_bytes()).into(), name)).collect();
+        let (mut callers, mut signers) = (BTreeMap::new(), BTreeMap::new());
+        for (name, key) in keys {
+            match address(&key) {
+                Some(address) => signers.insert(address, name),
+                None => callers.insert(Sha256::digest(key.as_bytes()).into(), name),
+            };
+        }
+        let body = Duration::from_secs(30);
         let [jobs_per_second, requests_per_second] = [NonZeroU32::MIN.saturating_add(9), NonZeroU32::MIN.saturating_add(99)];
         let handshakes_per_minute = NonZeroU32::MIN.saturating_add(59);
-        Self { callers, jobs_per_second, requests_per_second, handshakes_per_minute, room, quic_port: None }
+        Self { callers, signers, body, jobs_per_second, requests_per_second, handshakes_per_minute, room, quic_port: None }
     }
 }
 
@@ -82,6 +102,8 @@ struct Gateway {
     handshakes: Arc<Semaphore>,
     /// Requests of each caller that wait for something.
     waiting: Arc<Mutex<HashMap<String, usize>>>,
+    /// Nonces of signed requests.
+    used: Arc<Used>,
     /// The packages' files.
     shelf: Arc<Shelf>,
 }
@@ -182,11 +204,21 @@ impl From<JobError> for Problem {
 /// JSON that is what the handler takes, or a problem that says why not.
 struct Body<T>(T);
 
-impl<T: serde::de::DeserializeOwned> axum::extract::FromRequest<Gateway> for Body<T> {
+impl<T: serde::de::DeserializeOwned> FromRequest<Gateway> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &Gateway) -> Result<Self, Problem> {
-        match Json::<T>::from_request(request, state).await {
+    async fn from_request(request: Request, gateway: &Gateway) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let signed = parts.extensions.get::<SignedBody>().copied();
+        let read = Bytes::from_request(Request::from_parts(parts.clone(), body), gateway);
+        let slow =
+            |_| Problem::new(StatusCode::REQUEST_TIMEOUT, format!("the body took longer than {} s", gateway.settings.body.as_secs()));
+        let bytes = timeout(gateway.settings.body, read).await.map_err(slow)?;
+        let bytes = bytes.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+        if signed.is_some_and(|SignedBody(hash)| hash != keccak256(&bytes)) {
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "the body is not the one whose keccak256 was signed"));
+        }
+        match Json::<T>::from_request(Request::from_parts(parts, bytes.into()), gateway).await {
             Ok(Json(body)) => Ok(Self(body)),
             Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
         }
@@ -202,26 +234,6 @@ impl<T: serde::de::DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let at = axum::extract::Path::<T>::from_request_parts(parts, state).await;
         at.map(|axum::extract::Path(at)| Self(at)).map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))
-    }
-}
-
-/// Whoever has shown a key.
-struct Caller(String);
-
-impl FromRequestParts<Gateway> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Problem> {
-        let unknown = || {
-            let mut problem =
-                Problem::new(StatusCode::UNAUTHORIZED, "send the key that the operator gave you: `Authorization: Bearer KEY`");
-            problem.retry_after = None;
-            problem
-        };
-        let key = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        // The hash is looked up, and not the key: how long that takes tells nothing of a key.
-        let name = gateway.settings.callers.get(&<[u8; 32]>::from(Sha256::digest(key.ok_or_else(unknown)?.as_bytes())));
-        Ok(Self(name.ok_or_else(unknown)?.clone()))
     }
 }
 
@@ -297,6 +309,7 @@ pub fn serve(validator: Arc<Validator>, settings: Settings) -> axum::Router {
         knocks: Arc::new(RateLimiter::keyed(Quota::per_minute(settings.handshakes_per_minute))),
         handshakes: Arc::new(Semaphore::new(MOST_HANDSHAKES)),
         waiting: Arc::default(),
+        used: Arc::new(Used::since(validator.now_ms())),
         validator,
         settings: Arc::new(settings),
     };

@@ -117,6 +117,11 @@ impl Validator {
         })
     }
 
+    /// The time, as the validator has it.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
     /// Slices that wait for a miner.
     pub fn waiting(&self) -> usize {
         self.locked().dispatch.waiting()
