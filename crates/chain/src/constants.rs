@@ -54,5 +54,8 @@ pub const LOG_RANGE_BLOCKS: u64 = 1000;
 /// they come with, by a block where several nodes share an address.
 pub const LOST_GRACE: Duration = Duration::from_secs(5);
 
+/// Blocks behind the newest that are taken for final where a node does not say which are: two of Ethereum's epochs.
+pub const FINAL_DEPTH: u64 = 64;
+
 /// Share of gas added to an estimate, in percent: state may have changed by the time the transaction is mined.
 pub const GAS_MARGIN_PERCENT: u64 = 20;

@@ -22,7 +22,7 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
 use crate::ChainError;
-use crate::constants::RPC_TIMEOUT;
+use crate::constants::{FINAL_DEPTH, RPC_TIMEOUT};
 
 /// A chain, reached over HTTP or HTTPS, whose id was checked.
 ///
@@ -136,6 +136,20 @@ impl Chain {
             timestamp: block.header.timestamp(),
             base_fee: block.header.base_fee_per_gas().unwrap_or(0).into(),
         })
+    }
+
+    /// Number of the newest final block: what the node says, or [`FINAL_DEPTH`] blocks behind the newest where it says nothing.
+    ///
+    /// # Errors
+    /// [`ChainError`]: the node is away, or has no block.
+    pub async fn final_block(&self) -> Result<u64, ChainError> {
+        let found = self.provider.get_block_by_number(BlockNumberOrTag::Finalized).await;
+        match found.map_err(|e| self.error("the newest final block", &e)) {
+            Ok(Some(block)) => Ok(block.header.number()),
+            // Chains whose blocks are never said to be final have no block of that name, or refuse it.
+            Ok(None) | Err(ChainError::Refused { .. }) => Ok(self.head().await?.number.saturating_sub(FINAL_DEPTH)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Hash of a block, or `None` where there is no such block.

@@ -426,3 +426,16 @@ async fn receipts_are_awaited_when_blocks_are_slow() {
     assert_eq!(deployment.transactions, 4);
     assert!(!anvil.chain().await.provider().get_code_at(deployment.oracle).await.unwrap().is_empty());
 }
+
+/// What anvil says is final; on a chain that is too short for it, the first block.
+#[tokio::test]
+async fn the_final_block_is_the_nodes() {
+    let anvil = Anvil::with(31337, &["--slots-in-an-epoch", "1"]);
+    let chain = anvil.chain().await;
+    assert_eq!(chain.final_block().await.unwrap(), 0);
+    anvil.mine(9).await;
+    assert_eq!((chain.head().await.unwrap().number, chain.final_block().await.unwrap()), (9, 7));
+    let anvil = Anvil::start(31337);
+    anvil.mine(9).await;
+    assert_eq!(anvil.chain().await.final_block().await.unwrap(), 0);
+}

@@ -63,7 +63,7 @@ impl Running {
         let keys = config.callers.as_deref().map(callers).transpose()?.unwrap_or_default();
         let packages = config.models.iter().map(|path| Package::open(path)).collect::<Result<Vec<_>, _>>()?;
         let chain = Chain::connect(&config.rpc_url, Some(config.chain_id)).await?;
-        let (said, epochs) = watch::channel(epoch(&chain, config.epoch_blocks).await?);
+        let (said, epochs) = watch::channel(first_epoch(&chain, config.epoch_blocks).await?);
         let stop = CancellationToken::new();
         tokio::spawn(follow(chain.clone(), config.epoch_blocks, said, stop.clone()));
         let room = Arc::new(Semaphore::new(ROOM));
@@ -121,11 +121,25 @@ async fn setter(config: &ValidatorConfig, chain: &Chain, signer: &PrivateKeySign
     Ok(Some(setter))
 }
 
-/// The epoch of the newest block, seeded by the hash of its first one.
-async fn epoch(chain: &Chain, blocks: u64) -> Result<Epoch, ChainError> {
-    let number = chain.head().await?.number / blocks;
-    let beacon = chain.block_hash(number * blocks).await?.unwrap_or_default();
-    Ok(Epoch { number, beacon })
+/// The epoch of the newest final block, seeded by the hash of its first one: no reorganisation changes what was drawn by it. None while the
+/// node does not have that block.
+async fn epoch(chain: &Chain, blocks: u64) -> Result<Option<Epoch>, ChainError> {
+    let number = chain.final_block().await? / blocks;
+    let first = number * blocks;
+    let beacon = chain.block_hash(first).await?;
+    if beacon.is_none() {
+        tracing::warn!(block = first, "the node lacks the first block of the epoch, which seeds its draws: waiting for it");
+    }
+    Ok(beacon.map(|beacon| Epoch { number, beacon }))
+}
+
+async fn first_epoch(chain: &Chain, blocks: u64) -> Result<Epoch, ChainError> {
+    loop {
+        if let Some(epoch) = epoch(chain, blocks).await? {
+            return Ok(epoch);
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 async fn follow(chain: Chain, blocks: u64, said: watch::Sender<Epoch>, stop: CancellationToken) {
@@ -135,7 +149,9 @@ async fn follow(chain: Chain, blocks: u64, said: watch::Sender<Epoch>, stop: Can
             () = stop.cancelled() => return,
         }
         match epoch(&chain, blocks).await {
-            Ok(now) => drop(said.send_if_modified(|epoch| {
+            // The epoch before goes on.
+            Ok(None) => {}
+            Ok(Some(now)) => drop(said.send_if_modified(|epoch| {
                 let is_later = now.number > epoch.number;
                 if is_later {
                     *epoch = now;
@@ -396,4 +412,103 @@ pub fn packages(folder: &Path) -> Result<Vec<Package>, DaemonError> {
         return Err(DaemonError::Models { folder: folder.to_owned(), reason: reason.to_owned() });
     }
     Ok(folders.iter().map(|path| Package::open(path)).collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::Json;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What a node says: its newest block, what it answers for the final one, and from which block on it has blocks.
+    #[derive(Clone)]
+    struct Says {
+        head: u64,
+        finalized: Value,
+        since: u64,
+    }
+
+    fn block(number: u64) -> Value {
+        let [hash, zero] = [B256::with_last_byte(number as u8), B256::ZERO];
+        json!({ "number": format!("0x{number:x}"), "hash": hash, "parentHash": zero, "sha3Uncles": zero, "miner": Address::ZERO,
+            "stateRoot": zero, "transactionsRoot": zero, "receiptsRoot": zero, "logsBloom": format!("0x{}", "00".repeat(256)),
+            "difficulty": "0x0", "gasLimit": "0x1", "gasUsed": "0x0", "timestamp": "0x1", "extraData": "0x", "mixHash": zero,
+            "nonce": "0x0000000000000000", "uncles": [], "transactions": [] })
+    }
+
+    /// A node that anvil cannot be: one without finality, and one that lacks blocks.
+    async fn node(says: Arc<Mutex<Says>>) -> Chain {
+        let answer = async move |Json(request): Json<Value>| {
+            let Says { head, finalized, since } = says.lock().unwrap().clone();
+            let result = match (request["method"].as_str(), request["params"][0].as_str()) {
+                (Some("eth_chainId"), _) => json!({ "result": "0x7a69" }),
+                (_, Some("latest")) => json!({ "result": block(head) }),
+                (_, Some("finalized")) if finalized.is_u64() => json!({ "result": block(finalized.as_u64().unwrap()) }),
+                (_, Some("finalized")) => finalized,
+                (_, Some(number)) => {
+                    let number = u64::from_str_radix(number.trim_start_matches("0x"), 16).unwrap();
+                    json!({ "result": if number >= since { block(number) } else { Value::Null } })
+                }
+                other => unreachable!("{other:?}"),
+            };
+            let mut answer = json!({ "jsonrpc": "2.0", "id": request["id"] });
+            answer.as_object_mut().unwrap().extend(result.as_object().unwrap().clone());
+            Json(answer)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = axum::Router::new().route("/", axum::routing::post(answer));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Chain::connect(&url, None).await.unwrap()
+    }
+
+    /// What a node says is final counts; where it says nothing, what is far enough behind.
+    #[tokio::test]
+    async fn an_epoch_begins_with_a_final_block() {
+        let refused = json!({ "error": { "code": -32602, "message": "unknown block tag" } });
+        let of = |number| Some(Epoch { number, beacon: B256::with_last_byte(10 * number as u8) });
+        for (finalized, expected) in [
+            (json!(99), of(9)),
+            (json!(100), of(10)),
+            (json!(0), of(0)),
+            (refused, of((119 - zkslice_chain::constants::FINAL_DEPTH) / 10)),
+            (json!({ "result": null }), of(5)),
+        ] {
+            let chain = node(Arc::new(Mutex::new(Says { head: 119, finalized: finalized.clone(), since: 0 }))).await;
+            assert_eq!(epoch(&chain, 10).await.unwrap(), expected, "{finalized}");
+        }
+    }
+
+    /// A block that is not there gives no beacon: it is waited for.
+    #[tokio::test]
+    async fn a_missing_block_is_waited_for() {
+        let says = Arc::new(Mutex::new(Says { head: 29, finalized: json!(25), since: 26 }));
+        let chain = node(Arc::clone(&says)).await;
+        assert_eq!(epoch(&chain, 10).await.unwrap(), None);
+        let first = tokio::spawn({
+            let chain = chain.clone();
+            async move { first_epoch(&chain, 10).await.unwrap() }
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!first.is_finished());
+        says.lock().unwrap().since = 0;
+        let first = first.await.unwrap();
+        assert_eq!(first, Epoch { number: 2, beacon: B256::with_last_byte(20) });
+        // While the next one's is not there, this one goes on.
+        *says.lock().unwrap() = Says { head: 39, finalized: json!(31), since: 31 };
+        let (said, mut heard) = watch::channel(first);
+        let stop = CancellationToken::new();
+        let following = tokio::spawn(follow(chain, 10, said, stop.clone()));
+        tokio::time::sleep(POLL + POLL / 4).await;
+        assert_eq!(*heard.borrow_and_update(), first);
+        says.lock().unwrap().since = 0;
+        heard.changed().await.unwrap();
+        assert_eq!(*heard.borrow(), Epoch { number: 3, beacon: B256::with_last_byte(30) });
+        stop.cancel();
+        following.await.unwrap();
+    }
 }

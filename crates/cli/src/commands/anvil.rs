@@ -18,7 +18,8 @@ impl Anvil {
     pub(crate) fn start() -> Result<Self, CliError> {
         let missing = |e: std::io::Error| CliError::failed(format!("anvil: {e}: `zkslice doctor` says what is missing"));
         let mut child = crate::commands::foundry("anvil")
-            .args(["--port", "0", "--chain-id", "31337"])
+            // Blocks are final when two have followed, or the chain would end before any is.
+            .args(["--port", "0", "--chain-id", "31337", "--slots-in-an-epoch", "1"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
