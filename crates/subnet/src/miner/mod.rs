@@ -18,7 +18,7 @@ use zeroize::Zeroize as _;
 use zkslice_prover::{Inference, ProverError, Word, prove};
 use zkslice_slicer::{Package, PackageError};
 
-use crate::messages::{Acceptance, Assignment, HandIn, Receipt, Role};
+use crate::messages::{Acceptance, Assignment, EpochRoot, HandIn, Receipt, Role};
 use crate::score::Parameters;
 use crate::transport::{Frame, Identity, Link, Outbox};
 use crate::wire::{Body, Cancel, Capacity, Decline, Kind, Progress, Reason, Stage, Work, frame};
@@ -389,7 +389,13 @@ impl Miner {
                     state.unanswered.remove(&assignment);
                 }
             }
-            Kind::Ping | Kind::EpochRoot => {}
+            Kind::EpochRoot => {
+                let signed = Signed::<EpochRoot>::from_bytes(&body, &self.options.network, Some(validator))?;
+                if let Some(fault) = self.locked().ledger.take_root(validator, signed.message(), &body)? {
+                    tracing::error!(%validator, epoch = signed.message().epoch, %fault, "a validator contradicts itself; both are kept");
+                }
+            }
+            Kind::Ping => {}
             other => return Err(WireError::NotDue(other).into()),
         }
         Ok(())
