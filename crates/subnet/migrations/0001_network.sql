@@ -53,6 +53,8 @@ CREATE TABLE assignments (
     context BLOB NOT NULL CHECK (length(context) = 32),
     -- whom it was drawn from, 20 bytes each
     candidates BLOB NOT NULL,
+    -- rounds that each of them had got in the epoch
+    round INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN
         ('offered', 'accepted', 'handed in', 'declined', 'missed', 'cancelled', 'valid', 'invalid', 'late', 'superseded')),
     reason TEXT NOT NULL DEFAULT '',
@@ -63,6 +65,7 @@ CREATE TABLE assignments (
     deadline INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX assignments_by_slice ON assignments (job, slice);
+CREATE INDEX draws_by_epoch ON assignments (epoch) WHERE candidates <> x'';
 CREATE INDEX assignments_by_miner ON assignments (miner, deadline);
 CREATE INDEX open_assignments ON assignments (state) WHERE state IN ('offered', 'accepted', 'handed in');
 -- A slice pays once.

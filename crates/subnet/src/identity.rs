@@ -8,7 +8,7 @@ use alloy::sol_types::{Eip712Domain, SolStruct, SolValue, eip712_domain};
 use crate::SignatureError;
 
 /// Bytes of a signature: r, s, v.
-const SIGNATURE: usize = 65;
+pub(crate) const SIGNATURE: usize = 65;
 
 /// The network that messages are for: a contract's address on a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@
 //! work       what a slice needs to be proven elsewhere, and its check
 //! score      what a proof is worth
 //! receipts   what is owed for it, as totals that anyone adds up again
+//! draws      who got which slice, as draws that anyone makes again
 //! weights    what miners earned, onto a chain: committed, then revealed
 //! validator  hands out, verifies every proof, signs what became of it
 //! gateway    the validator's HTTP API; client: whoever uses it
@@ -23,6 +24,7 @@ pub mod client;
 mod clock;
 pub mod config;
 pub mod daemon;
+pub mod draws;
 mod error;
 pub mod gateway;
 mod handshake;

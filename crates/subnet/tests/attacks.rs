@@ -243,7 +243,7 @@ async fn a_crash_before_the_verdict_of_what_is_over() {
             "another was first",
             &[
                 "INSERT INTO assignments SELECT x'00000000000000000000000000000000000000000000000000000000000000aa', job, slice, units, epoch,
-                 miner, message, context, candidates, 'handed in', reason, acceptance, hand_in, ms, deadline FROM assignments",
+                 miner, message, context, candidates, round, 'handed in', reason, acceptance, hand_in, ms, deadline FROM assignments",
                 "DELETE FROM receipts",
             ],
             "superseded",

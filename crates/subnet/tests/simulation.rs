@@ -3,7 +3,9 @@
 //! Proofs are made with the trapdoor of development keys, so that thousands fit into seconds; the validator cannot tell, and verifies every
 //! one. `ZKSLICE_SIMULATION=n` has n times as many epochs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,9 +16,12 @@ use ark_ec::{CurveGroup, PrimeGroup};
 use ark_ff::One;
 use ark_std::rand::rngs::StdRng;
 use ark_std::rand::{Rng, RngCore, SeedableRng};
+use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use zkslice_groth16::Proof;
-use zkslice_subnet::messages::{Acceptance, Assignment, HandIn, Receipt, Role};
+use zkslice_subnet::draws::{Draw, DrawFault, faults};
+use zkslice_subnet::gateway::{Settings, serve};
+use zkslice_subnet::messages::{Acceptance, Assignment, EpochRoot, HandIn, Receipt, Role};
 use zkslice_subnet::receipts::contradict;
 use zkslice_subnet::score::Parameters;
 use zkslice_subnet::transport::{Identity, Link, Outbox, memory};
@@ -87,6 +92,8 @@ struct World {
     /// Proofs that were handed in, for those who copy.
     seen: Mutex<Vec<Vec<u8>>>,
     receipts: Mutex<BTreeMap<Address, Vec<Receipt>>>,
+    /// Whether nothing gets through between the validator and anybody.
+    is_cut: watch::Receiver<bool>,
 }
 
 impl SimMiner {
@@ -97,7 +104,11 @@ impl SimMiner {
     /// Is connected, again and again.
     async fn run(self) {
         let mut rng = StdRng::seed_from_u64(self.seed);
+        let mut is_cut = self.world.is_cut.clone();
         loop {
+            if is_cut.wait_for(|is_cut| !is_cut).await.is_err() {
+                return;
+            }
             let Ok((link, of_validator)) = memory::connect(&self.identity(), &self.world.validator.identity(), 8 << 20).await else {
                 return;
             };
@@ -106,7 +117,11 @@ impl SimMiner {
                 let _ = tokio::time::timeout(Duration::from_millis(rng.gen_range(2_000..6_000)), self.serve(link, &mut rng)).await;
                 tokio::time::sleep(Duration::from_millis(500)).await;
             } else {
-                self.serve(link, &mut rng).await;
+                tokio::select! {
+                    biased;
+                    () = self.serve(link, &mut rng) => {}
+                    _ = is_cut.wait_for(|is_cut| *is_cut) => {}
+                }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
@@ -210,6 +225,10 @@ struct Outcome {
     miners: Vec<(Conduct, f64, u64, Vec<Receipt>)>,
     /// Jobs that were done in the measured time.
     jobs: usize,
+    /// The signed roots of its epochs.
+    roots: Vec<Signed<EpochRoot>>,
+    /// Where the validator's store is.
+    folder: tempfile::TempDir,
 }
 
 fn plan(honest: usize, bad: usize, seed: u64) -> Vec<(Conduct, u16, u64, usize)> {
@@ -249,7 +268,13 @@ fn plan(honest: usize, bad: usize, seed: u64) -> Vec<(Conduct, u16, u64, usize)>
 }
 
 fn simulate(plan: &[(Conduct, u16, u64, usize)], epochs: u64, seed: u64) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    simulate_cut(plan, epochs, seed, 0..0)
+}
+
+/// In the epochs of `cut` nothing gets through between the validator and anybody.
+fn simulate_cut(plan: &[(Conduct, u16, u64, usize)], epochs: u64, seed: u64, cut: Range<u64>) -> Outcome {
+    // What threads do is done in the order in which it is asked for, or it would not be the same again.
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let mut options = options(folder.path());
@@ -259,11 +284,13 @@ fn simulate(plan: &[(Conduct, u16, u64, usize)], epochs: u64, seed: u64) -> Outc
         let clock = Clock::at(1_800_000_000_000);
         let (said, heard) = watch::channel(Epoch { number: 1, beacon: keccak256(seed.to_be_bytes()) });
         let validator = Validator::start(node(0xaa), vec![package(1)], options, clock, heard).await.unwrap();
+        let (cut_off, is_cut) = watch::channel(false);
         let world = Arc::new(World {
             trapdoor: Trapdoor::new(package(1)),
             validator: Arc::clone(&validator),
             seen: Mutex::default(),
             receipts: Mutex::default(),
+            is_cut,
         });
         let mut machines: HashMap<usize, Arc<Semaphore>> = HashMap::new();
         let mut miners = Vec::new();
@@ -289,6 +316,7 @@ fn simulate(plan: &[(Conduct, u16, u64, usize)], epochs: u64, seed: u64) -> Outc
         let mut jobs = 0u64;
         let mut ids = Vec::new();
         for epoch in 1..=epochs {
+            cut_off.send_replace(cut.contains(&epoch));
             let until = tokio::time::Instant::now() + EPOCH;
             while tokio::time::Instant::now() < until {
                 // Together, as they come from many callers.
@@ -303,14 +331,20 @@ fn simulate(plan: &[(Conduct, u16, u64, usize)], epochs: u64, seed: u64) -> Outc
             }
             said.send_replace(Epoch { number: epoch + 1, beacon: keccak256([&seed.to_be_bytes()[..], &epoch.to_be_bytes()].concat()) });
         }
+        // What still waits is nobody's any more.
+        ids.iter().for_each(|id| validator.cancel(*id));
         let mut done = 0;
         for id in ids {
-            // What still waits is nobody's any more.
             done += usize::from(validator.view(id, "simulation").await.unwrap().slices[0].0.as_str() == "proven");
-            validator.cancel(id);
         }
         // Misses are debited when it is known that the validator was there, and epochs are closed after that.
         tokio::time::sleep(HELD + HELD / 2).await;
+        let mut roots = Vec::new();
+        for epoch in 1..=epochs {
+            if let Some(root) = validator.epoch_root(epoch).await.unwrap() {
+                roots.push(Signed::<EpochRoot>::from_bytes(&root, &NETWORK, Some(validator.address())).unwrap());
+            }
+        }
         let scores: HashMap<Address, u64> =
             validator.miners(None).await.unwrap().into_iter().map(|miner| (miner.address, miner.score)).collect();
         validator.stop();
@@ -320,7 +354,7 @@ fn simulate(plan: &[(Conduct, u16, u64, usize)], epochs: u64, seed: u64) -> Outc
             let of_miner = receipts.get(&miner.node.address()).cloned().unwrap_or_default();
             (miner.conduct, *able, scores.get(&miner.node.address()).copied().unwrap_or_default(), of_miner)
         });
-        Outcome { miners: miners.collect(), jobs: done }
+        Outcome { miners: miners.collect(), jobs: done, roots, folder }
     })
 }
 
@@ -420,14 +454,101 @@ fn cheating_hinders_few() {
     assert!(share >= 0.9 && together.jobs as f64 >= 0.9 * alone.jobs as f64, "{share}");
 }
 
-/// The same seed gives the same receipts.
+/// The same seed gives the same history, to the last signature.
 #[test]
 fn a_seed_gives_one_history() {
     let plan = plan(20, 11, 3);
-    let [first, second] = [(); 2].map(|()| simulate(&plan, 4, 3));
-    let verdicts = |outcome: &Outcome| -> Vec<Vec<(u8, u32, u64)>> {
-        outcome.miners.iter().map(|(.., receipts)| receipts.iter().map(|r| (r.verdict, r.credit, r.epoch)).collect()).collect()
-    };
+    let [first, second, other] = [3, 3, 4].map(|seed| simulate(&plan, 4, seed));
     assert!(first.jobs > 50);
-    assert_eq!(verdicts(&first), verdicts(&second));
+    assert_eq!(first.roots.len(), 4, "an epoch is not closed");
+    let receipts = |outcome: &Outcome| outcome.miners.iter().map(|(.., receipts)| receipts.clone()).collect::<Vec<_>>();
+    assert_eq!(receipts(&first), receipts(&second));
+    for (one, again) in first.roots.iter().zip(&second.roots) {
+        println!("epoch {}: {} receipts, root {}", one.message().epoch, one.message().count, one.message().receipts);
+        assert_eq!(one.to_bytes(), again.to_bytes());
+    }
+    assert_ne!(first.roots[0].message().receipts, other.roots[0].message().receipts);
+}
+
+/// Nobody is debited for the time that the validator was cut off, and soon after it everything is as before.
+#[test]
+fn a_cut_debits_nobody() {
+    let plan = plan(20, 0, 5);
+    let outcome = simulate_cut(&plan, 70, 5, 5..45);
+    let receipts = || outcome.miners.iter().flat_map(|(.., receipts)| receipts);
+    let valid = |epochs: Range<u64>| receipts().filter(|receipt| receipt.verdict == 1 && epochs.contains(&receipt.epoch)).count();
+    let debits = receipts().filter(|receipt| receipt.debit > 0).count();
+    println!("valid before, while and after: {}, {}, {}; debits {debits}", valid(3..5), valid(7..45), valid(68..70));
+    assert_eq!((debits, valid(8..45)), (0, 0));
+    assert!(valid(68..70) * 10 >= valid(3..5) * 9, "it is not as before within 25 seconds");
+}
+
+/// What whoever asks the API is answered, with no key, page by page.
+async fn draws_of(url: &str, client: &reqwest::Client, epoch: u64) -> (EpochRoot, Vec<Draw>) {
+    let get = async |path: String| -> Value { client.get(format!("{url}{path}")).send().await.unwrap().json().await.unwrap() };
+    let root = get(format!("/v1/epochs/{epoch}")).await;
+    let root = alloy::hex::decode(root["messages"][0].as_str().unwrap()).unwrap();
+    let root = Signed::<EpochRoot>::from_bytes(&root, &NETWORK, Some(node(0xaa).address())).unwrap().message().clone();
+    let mut draws: Vec<Draw> = Vec::new();
+    loop {
+        let after = draws.last().map_or(0, |draw| draw.number);
+        let page = get(format!("/v1/epochs/{epoch}/draws?after={after}")).await;
+        let page: Vec<Draw> = serde_json::from_value(page["draws"].clone()).unwrap();
+        if page.is_empty() {
+            return (root, draws);
+        }
+        draws.extend(page);
+    }
+}
+
+/// A third party that has the API's answers alone makes every draw again, and sees whom a validator favours.
+#[test]
+fn a_third_party_makes_all_draws_again() {
+    let epochs = 4;
+    let Outcome { miners, folder, .. } = simulate(&plan(24, 11, 6), epochs, 6);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        // The validator as it is after a restart, in an epoch that is not closed.
+        let (_, heard) = watch::channel(Epoch { number: epochs + 2, beacon: B256::ZERO });
+        let validator = Validator::start(node(0xaa), vec![package(1)], options(folder.path()), Clock::system(), heard).await.unwrap();
+        let settings = Settings::new([], Arc::new(Semaphore::new(1 << 20)));
+        let router = serve(Arc::clone(&validator), settings).into_make_service_with_connect_info::<SocketAddr>();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::new();
+        let open = client.get(format!("{url}/v1/epochs/{}/draws", epochs + 2)).send().await.unwrap();
+        assert_eq!(open.status(), 404, "draws of an epoch that is not closed");
+
+        let mut seen = HashSet::new();
+        let (mut all, mut noticed) = (0, 0);
+        for epoch in 1..=epochs {
+            let (root, draws) = draws_of(&url, &client, epoch).await;
+            assert_eq!(faults(root.beacon, &draws), []);
+            assert!(draws.len() > 50, "{} draws", draws.len());
+            all += draws.len();
+            // Another beacon gives other draws.
+            assert!(!faults(B256::ZERO, &draws).is_empty());
+            seen.extend(draws.iter().map(|draw| draw.assignment));
+            // A validator that gives its favourite whatever it could have drawn: each such draw is noticed.
+            let favourite = draws[0].miner;
+            let suits = |draw: &Draw| draw.candidates.contains(&favourite) && draw.miner != favourite;
+            let expected: Vec<u64> = draws.iter().filter(|draw| suits(draw)).map(|draw| draw.number).collect();
+            let favoured = draws.iter().cloned().map(|draw| Draw { miner: if suits(&draw) { favourite } else { draw.miner }, ..draw });
+            let found = faults(root.beacon, &favoured.collect::<Vec<_>>());
+            let found: Vec<u64> =
+                found.iter().filter(|(_, fault)| matches!(fault, DrawFault::Another { .. })).map(|(number, _)| *number).collect();
+            assert_eq!(found, expected);
+            noticed += found.len();
+        }
+        println!("{all} draws made again, all as they were; {noticed} of a favourite's noticed");
+        assert!(noticed > 0);
+        // Those of which miners have receipts are all among them.
+        let receipts = miners.iter().flat_map(|(.., receipts)| receipts);
+        let count = receipts.inspect(|receipt| assert!(seen.contains(&receipt.assignment), "a draw is not shown")).count();
+        assert!(count > 100, "{count}");
+        validator.stop();
+        validator.ended().await;
+    });
 }

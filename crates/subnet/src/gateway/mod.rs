@@ -284,6 +284,7 @@ fn router() -> OpenApiRouter<Gateway> {
         .routes(routes!(network::receipts))
         .routes(routes!(network::epoch))
         .routes(routes!(network::weights))
+        .routes(routes!(network::draws))
         .routes(routes!(network::join))
         .routes(routes!(network::metrics))
         .routes(routes!(network::health))

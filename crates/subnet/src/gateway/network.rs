@@ -6,14 +6,16 @@ use std::sync::Arc;
 use alloy::hex;
 use alloy::primitives::{Address, B256};
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{At, Gateway, Problem, counted, word};
+use crate::draws::Draw;
 use crate::metrics::MEDIA_TYPE;
 use crate::transport::websocket;
 use crate::validator::ReceiptsView;
@@ -248,6 +250,36 @@ pub(super) async fn weights(State(gateway): State<Gateway>) -> Result<Json<Weigh
         next_waits: status.is_next_here,
         alarm: status.alarm,
     }))
+}
+
+/// Draws of a closed epoch.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Draws {
+    /// In order, at most 500 at a time, and fewer where they have many candidates. None: these were all.
+    draws: Vec<Draw>,
+}
+
+/// Which draws.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct After {
+    /// Number of the last draw that is known; 0 for the first ones.
+    #[serde(default)]
+    after: u64,
+}
+
+/// Who got which slice in a closed epoch, and whom it was drawn from: with the beacon of the epoch's root anyone draws again.
+#[utoipa::path(get, path = "/v1/epochs/{epoch}/draws", tag = "network", params(("epoch" = u64, Path), After),
+    responses((status = 200, body = Draws), (status = "4XX", body = Problem)))]
+pub(super) async fn draws(
+    State(gateway): State<Gateway>,
+    At(epoch): At<u64>,
+    after: Result<Query<After>, QueryRejection>,
+) -> Result<Json<Draws>, Problem> {
+    let Query(After { after }) = after.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let draws = gateway.validator.draws(epoch, after).await?;
+    let draws = draws.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("epoch {epoch} is not closed")))?;
+    Ok(Json(Draws { draws }))
 }
 
 /// The door for miners that cannot come by QUIC: one WebSocket.

@@ -33,6 +33,8 @@ type Halves = Streams<tokio::io::WriteHalf<tokio::io::DuplexStream>, tokio::io::
 
 async fn serve(Streams(mut write, read): Halves, Ends { outgoing, incoming, closed, why }: Ends) {
     let ended = tokio::select! {
+        // The same each time a simulation is run.
+        biased;
         ended = write_all(&mut write, outgoing) => ended,
         ended = read_frames(read, &incoming) => ended,
         () = closed.cancelled() => Ok(()),

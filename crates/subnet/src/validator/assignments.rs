@@ -147,7 +147,7 @@ impl Validator {
 
     /// Signs an assignment and notes it; its work leaves when that is kept.
     pub(crate) fn assign(&self, core: &mut Core, turn: &mut Turn, assigned: Assigned, room: Option<OwnedSemaphorePermit>) {
-        let Assigned { ticket, slice: (id, slice), miner, attempt, deadline_ms, candidates } = assigned;
+        let Assigned { ticket, slice: (id, slice), miner, attempt, deadline_ms, candidates, round } = assigned;
         let Some(job) = core.jobs.get_mut(&id) else { return };
         let model = Arc::clone(&job.model);
         let units = model.units[usize::from(slice)];
@@ -182,7 +182,8 @@ impl Validator {
             miner,
             message: signed.clone(),
             context,
-            candidates: candidates.iter().flat_map(|candidate| candidate.0.0).collect(),
+            candidates,
+            round,
             deadline_ms,
         })));
         job.begin(turn);
@@ -228,7 +229,7 @@ impl Validator {
         let found = self.locked().jobs.get(&offer.job).map(|job| (Arc::clone(&job.model), Arc::clone(&job.bundle)));
         let (Some((model, bundle)), Some(executed)) = (found, self.store.executed(offer.job).await?) else { return Ok(None) };
         let (hash, slice, context, is_paid) = (offer.hash, offer.slice, offer.context, offer.is_paid);
-        let work = tokio::task::spawn_blocking(move || {
+        let work = self.clock.apart(move || {
             let executed = Executed::from_bytes(&executed)?;
             let work = model.work(&executed, &bundle, slice, context, hash, is_paid)?;
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(work.to_frame()?)

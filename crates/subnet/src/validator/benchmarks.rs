@@ -133,7 +133,7 @@ impl Validator {
         let mut seed = keccak256("zkslice/network/benchmark-input/v1").to_vec();
         [beacon.as_slice(), self.address().as_slice(), id.as_slice()].iter().for_each(|part| seed.extend_from_slice(part));
         let (of, seed) = (Arc::clone(&model), keccak256(seed));
-        let executed = tokio::task::spawn_blocking(move || of.execute_random(seed));
+        let executed = self.clock.apart(move || of.execute_random(seed));
         let (words, executed, bundle) = executed.await.map_err(|_| JobError::Stopped)??;
         let json = bundle.to_json().map_err(|e| JobError::Bundle(e.to_string()))?;
         let (executed, until_ms) = (executed.to_bytes()?, now + KEPT_MS);

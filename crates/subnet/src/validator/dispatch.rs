@@ -1,7 +1,8 @@
 //! Who gets which slice: a state machine without clock, store or connection, so that its rules can be tested by the thousand.
 //!
 //! * **Draw**: of the miners that could take a slice, those that got the least so far, and of these the one that the epoch's beacon puts
-//!   first. Anyone who has the beacon and the candidates draws again ([`drawn`]).
+//!   first. Anyone who has the beacon and the candidates draws again ([`draws`](crate::draws)).
+//! * **Callers** have turns of as many units each, and within a turn the nearest deadline is first.
 //! * **Elsewhere**: no two attempts of a slice go to one miner, or to one network address prefix.
 //! * **One outcome**: whatever kept a proof from coming, the miner's window shrinks and the miner rests. Declining costs nothing but the
 //!   share of draws that goes to those who accept.
@@ -9,11 +10,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
-use std::ops::Bound::{Excluded, Unbounded};
 
-use alloy::primitives::{Address, B256, keccak256};
+use alloy::primitives::{Address, B256};
 
+use super::queue::{Caller, Queue};
 use super::window::Window;
+use crate::draws::{ROUND, drawn};
 use crate::score::Parameters;
 use crate::wire::{Capacity, Reason};
 
@@ -25,7 +27,7 @@ pub type KeyId = (B256, u16);
 /// What an operator may set.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How often a slice is given away before the validator proves it itself.
+    /// How often a slice is given away before the validator proves it itself. Miners that have no room do not count.
     pub attempts: u8,
     /// Slices that one miner has at a time, whatever it declares.
     pub most_slots: u16,
@@ -51,8 +53,6 @@ const REST_MS: [u64; 2] = [1_000, 300_000];
 const QUARANTINE_MS: [u64; 2] = [600_000, 86_400_000];
 /// Valid units that take back one doubling of a quarantine.
 const REDEEMING_UNITS: u64 = 1_000;
-/// Units of a round of draws: whoever got fewer rounds is drawn first.
-const ROUND: u64 = 256;
 /// A miner that asks to be left alone is, but not for longer.
 const MOST_RETRY_MS: u64 = 10_000;
 /// Offers that are remembered for the share that is declined.
@@ -66,7 +66,7 @@ const OUTAGE_MS: u64 = 30_000;
 const MINUTE_MS: u64 = 60_000;
 
 /// An assignment while it is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
 impl Ticket {
@@ -81,6 +81,8 @@ pub struct Slice {
     pub id: SliceId,
     /// Its model.
     pub model: B256,
+    /// Who asks for it.
+    pub caller: Caller,
     /// Its size.
     pub units: u32,
     /// Unix time in milliseconds until which a proof is of use.
@@ -102,6 +104,8 @@ pub struct Assigned {
     pub deadline_ms: u64,
     /// Whom it was drawn from; nobody where it was not drawn.
     pub candidates: Vec<Address>,
+    /// Rounds that each of them had got.
+    pub round: u64,
 }
 
 /// What time has brought.
@@ -148,6 +152,8 @@ impl Session {
 struct Miner {
     session: Option<Session>,
     window: Window,
+    /// The last ticket that filled it: those before were with the miner then.
+    filled_at: Ticket,
     /// Tickets that have no proof yet.
     in_flight: u32,
     misses: u32,
@@ -194,10 +200,11 @@ impl Miner {
         self.rests_until = self.rests_until.max(now + rest.min(REST_MS[1]));
     }
 
-    fn median(&self, key: &KeyId) -> Option<u64> {
-        let mut times: Vec<u64> = self.times.get(key)?.iter().copied().collect();
+    /// What is much longer than it usually takes, and than what is fast.
+    fn long(&self, key: &KeyId, fast_ms: u64) -> u64 {
+        let mut times: Vec<u64> = self.times.get(key).into_iter().flatten().copied().collect();
         times.sort_unstable();
-        times.get(times.len() / 2).copied()
+        times.get(times.len() / 2).map_or(fast_ms, |median| fast_ms.max(median * 3 / 2))
     }
 }
 
@@ -209,7 +216,11 @@ struct Entry {
     /// For this miner alone, which is asked once.
     only: Option<Address>,
     attempts: u8,
+    /// Attempts that were declined for lack of room, which count for nothing: whoever is asked for one more than it can do has to say so.
+    excused: u8,
     tried: Vec<(Address, Option<[u8; 6]>)>,
+    /// Of those the ones that had no room: after a while they are asked again.
+    busy: Vec<Address>,
     open: Vec<Ticket>,
     is_hedged: bool,
     /// The validator proves it itself: whoever has it may still be first, and nobody else gets it.
@@ -217,6 +228,13 @@ struct Entry {
     waits_since: u64,
     /// Since when it is among those that wait.
     queued_at: u64,
+}
+
+impl Entry {
+    /// Whether it was given away often enough.
+    fn is_spent(&self, settings: &Settings) -> bool {
+        self.attempts == u8::MAX || self.attempts.saturating_sub(self.excused) >= settings.attempts
+    }
 }
 
 /// How far a ticket is.
@@ -252,8 +270,6 @@ struct Open {
     issued_ms: u64,
     deadline_ms: u64,
     stage: Stage,
-    /// Whether it filled the miner's window.
-    filled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -272,7 +288,7 @@ pub struct Dispatch {
     beacon: B256,
     miners: BTreeMap<Address, Miner>,
     slices: HashMap<SliceId, Entry>,
-    ready: BTreeSet<(u64, u64, SliceId)>,
+    ready: Queue,
     /// Slices that wait for an idle miner beside the one that has them.
     to_hedge: BTreeSet<SliceId>,
     open: HashMap<Ticket, Open>,
@@ -285,20 +301,6 @@ pub struct Dispatch {
     missing: HashMap<Address, u32>,
 }
 
-/// Who of the candidates has the attempt of a slice by the beacon.
-pub fn drawn(beacon: B256, (job, slice): SliceId, attempt: u8, candidates: &[Address]) -> Option<Address> {
-    let place = |miner: &Address| {
-        let mut bytes = [0; 32 + 32 + 2 + 1 + 20];
-        bytes[..32].copy_from_slice(beacon.as_slice());
-        bytes[32..64].copy_from_slice(job.as_slice());
-        bytes[64..66].copy_from_slice(&slice.to_be_bytes());
-        bytes[66] = attempt;
-        bytes[67..].copy_from_slice(miner.as_slice());
-        keccak256(bytes)
-    };
-    candidates.iter().min_by_key(|miner| place(miner)).copied()
-}
-
 impl Dispatch {
     /// Nobody is there yet.
     pub fn new(parameters: Parameters, settings: Settings) -> Self {
@@ -308,7 +310,7 @@ impl Dispatch {
             beacon: B256::ZERO,
             miners: BTreeMap::new(),
             slices: HashMap::new(),
-            ready: BTreeSet::new(),
+            ready: Queue::default(),
             to_hedge: BTreeSet::new(),
             open: HashMap::new(),
             timers: BTreeSet::new(),
@@ -332,6 +334,11 @@ impl Dispatch {
     pub fn remember(&mut self, miner: Address, valid: u32, invalid: u32, quarantined_until: u64) {
         let miner = self.miners.entry(miner).or_default();
         (miner.valid, miner.invalid, miner.quarantined_until) = (valid, invalid, quarantined_until);
+    }
+
+    /// What a miner got this epoch before a restart, in units.
+    pub fn resume(&mut self, miner: Address, served: u64) {
+        self.miners.entry(miner).or_default().served = served;
     }
 
     /// A miner is connected, and says what it can do. Its rest ends, but not again before it has proven something; its window it keeps.
@@ -427,7 +434,7 @@ impl Dispatch {
                 entry.open.push(ticket);
                 entry.tried.push((miner, None));
             }
-            self.open.insert(ticket, Open { slice: id, miner, key, units, issued_ms, deadline_ms, stage, filled: false });
+            self.open.insert(ticket, Open { slice: id, miner, key, units, issued_ms, deadline_ms, stage });
             tickets.push(ticket);
         }
         // Whoever has it may be gone: others are asked at once, unless a proof is here.
@@ -441,7 +448,20 @@ impl Dispatch {
         self.next += 1;
         let order = (slice.deadline_ms, self.next);
         let (tried, open, waits_since) = (Vec::new(), Vec::new(), now);
-        let entry = Entry { slice, order, only, attempts, tried, open, is_hedged: false, is_kept: false, waits_since, queued_at: now };
+        let entry = Entry {
+            slice,
+            order,
+            only,
+            attempts,
+            excused: 0,
+            tried,
+            busy: Vec::new(),
+            open,
+            is_hedged: false,
+            is_kept: false,
+            waits_since,
+            queued_at: now,
+        };
         self.slices.insert(slice.id, entry);
     }
 
@@ -453,7 +473,7 @@ impl Dispatch {
             return None;
         }
         self.insert(slice, Some(miner), 0, now);
-        self.give(slice.id, miner, Vec::new(), now)
+        self.give(slice.id, miner, (0, Vec::new()), now)
     }
 
     /// Nobody needs these slices any more. Returns the tickets that were open.
@@ -461,7 +481,7 @@ impl Dispatch {
         let mut closed = Vec::new();
         for id in slices {
             if let Some(entry) = self.slices.remove(&id) {
-                self.ready.remove(&(entry.order.0, entry.order.1, id));
+                self.ready.remove(entry.slice.caller, &(entry.order.0, entry.order.1, id));
                 self.timers.remove(&(entry.waits_since + self.settings.starved_ms, Timer::Starved(id)));
                 self.to_hedge.remove(&id);
                 closed.extend(entry.open);
@@ -475,7 +495,7 @@ impl Dispatch {
     pub fn keep(&mut self, id: SliceId) {
         let Some(entry) = self.slices.get_mut(&id) else { return };
         (entry.is_kept, entry.is_hedged) = (true, true);
-        self.ready.remove(&(entry.order.0, entry.order.1, id));
+        self.ready.remove(entry.slice.caller, &(entry.order.0, entry.order.1, id));
         self.timers.remove(&(entry.waits_since + self.settings.starved_ms, Timer::Starved(id)));
         self.to_hedge.remove(&id);
     }
@@ -493,12 +513,13 @@ impl Dispatch {
         self.timers.remove(&(entry.waits_since + starved_ms, Timer::Starved(id)));
         entry.waits_since = now;
         self.to_hedge.remove(&id);
-        if self.ready.insert((entry.order.0, entry.order.1, id)) {
+        if self.ready.insert(entry.slice.caller, (entry.order.0, entry.order.1, id)) {
             entry.queued_at = now;
         }
         // Looked at now if there is no attempt left.
-        let at = if entry.attempts >= self.settings.attempts { now } else { now + starved_ms };
-        if entry.attempts >= self.settings.attempts {
+        let is_spent = entry.is_spent(&self.settings);
+        let at = if is_spent { now } else { now + starved_ms };
+        if is_spent {
             entry.waits_since = now.saturating_sub(starved_ms);
         }
         self.timers.insert((at, Timer::Starved(id)));
@@ -513,27 +534,28 @@ impl Dispatch {
         // Slices that nobody has the key of, or has had already, must not keep those behind them waiting.
         let mut held: HashMap<KeyId, bool> = HashMap::new();
         let mut looks = 0;
-        let mut at = None;
+        let mut turns = self.ready.turns();
         while looks < MOST_LOOKS {
             if free.is_empty() {
                 return assigned;
             }
-            let next = at.map_or_else(|| self.ready.first(), |at| self.ready.range((Excluded(at), Unbounded)).next());
-            let Some((_, _, id)) = next.copied().inspect(|next| at = Some(*next)) else { break };
+            let Some(id) = turns.next(&self.ready) else { break };
             looks += 1;
             let Some(entry) = self.slices.get(&id) else { continue };
             let key = (entry.slice.model, id.1);
             let is_held = *held.entry(key).or_insert_with(|| free.iter().any(|miner| self.holds(*miner, key)));
-            if entry.attempts >= self.settings.attempts || !is_held {
+            if entry.is_spent(&settings) || !is_held {
                 continue;
             }
             looks += free.len();
-            let candidates = self.candidates(entry, &free);
+            let (round, candidates) = self.candidates(entry, &free);
             let Some(miner) = drawn(self.beacon, id, entry.attempts, &candidates) else { continue };
             if !fits((entry.slice.model, id.1)) {
                 return assigned;
             }
-            assigned.extend(self.give(id, miner, candidates, now));
+            let (caller, units) = (entry.slice.caller, entry.slice.units);
+            assigned.extend(self.give(id, miner, (round, candidates), now));
+            self.ready.serve(caller, units);
             if !self.miners.get(&miner).is_some_and(is_free) {
                 free.retain(|other| *other != miner);
             }
@@ -542,8 +564,8 @@ impl Dispatch {
         assigned
     }
 
-    /// Of those with room the ones that may have a slice and got the least.
-    fn candidates(&self, entry: &Entry, free: &[Address]) -> Vec<Address> {
+    /// Of those with room the ones that may have a slice and got the fewest rounds, and how many.
+    fn candidates(&self, entry: &Entry, free: &[Address]) -> (u64, Vec<Address>) {
         let key = (entry.slice.model, entry.slice.id.1);
         let mut least = u64::MAX;
         let mut candidates = Vec::new();
@@ -562,7 +584,7 @@ impl Dispatch {
                 candidates.push(*address);
             }
         }
-        candidates
+        (least, candidates)
     }
 
     /// Second copies, to miners that have nothing else.
@@ -581,7 +603,7 @@ impl Dispatch {
             if idle.is_empty() {
                 return;
             }
-            let Some(entry) = self.slices.get(&id).filter(|entry| entry.open.len() == 1 && entry.attempts < self.settings.attempts) else {
+            let Some(entry) = self.slices.get(&id).filter(|entry| entry.open.len() == 1 && !entry.is_spent(&self.settings)) else {
                 self.to_hedge.remove(&id);
                 continue;
             };
@@ -590,7 +612,7 @@ impl Dispatch {
             if twice > 0 && (twice + units) * 100 > all * self.settings.hedge_percent {
                 return;
             }
-            let candidates = self.candidates(entry, &idle);
+            let (round, candidates) = self.candidates(entry, &idle);
             let Some(miner) = drawn(self.beacon, id, entry.attempts, &candidates) else { continue };
             if !fits((entry.slice.model, id.1)) {
                 return;
@@ -598,11 +620,11 @@ impl Dispatch {
             self.to_hedge.remove(&id);
             idle.retain(|other| *other != miner);
             (all, twice) = (all + units, twice + units);
-            assigned.extend(self.give(id, miner, candidates, now));
+            assigned.extend(self.give(id, miner, (round, candidates), now));
         }
     }
 
-    fn give(&mut self, id: SliceId, address: Address, candidates: Vec<Address>, now: u64) -> Option<Assigned> {
+    fn give(&mut self, id: SliceId, address: Address, (round, candidates): (u64, Vec<Address>), now: u64) -> Option<Assigned> {
         let entry = self.slices.get_mut(&id)?;
         let miner = self.miners.get_mut(&address)?;
         self.next += 1;
@@ -616,7 +638,7 @@ impl Dispatch {
         entry.attempts += 1;
         entry.tried.push((address, miner.session.as_ref().and_then(|session| session.prefix)));
         entry.open.push(ticket);
-        self.ready.remove(&(entry.order.0, entry.order.1, id));
+        self.ready.remove(entry.slice.caller, &(entry.order.0, entry.order.1, id));
         self.timers.remove(&(entry.waits_since + self.settings.starved_ms, Timer::Starved(id)));
         miner.in_flight += 1;
         if entry.only.is_none() {
@@ -624,15 +646,15 @@ impl Dispatch {
             self.given.push_back((now, units, is_second));
         }
         if !entry.is_hedged && entry.only.is_none() {
-            let fast = self.parameters.fast_at_ms(units);
-            let after = miner.median(&key).map_or(fast, |median| fast.max(median * 3 / 2));
-            self.timers.insert((now + after, Timer::Hedge(ticket)));
+            self.timers.insert((now + miner.long(&key, self.parameters.fast_at_ms(units)), Timer::Hedge(ticket)));
         }
-        let filled = miner.in_flight >= miner.window.size();
+        if miner.in_flight >= miner.window.size() {
+            miner.filled_at = ticket;
+        }
         self.timers.insert((deadline_ms, Timer::Deadline(ticket)));
-        let open = Open { slice: id, miner: address, key, units, issued_ms: now, deadline_ms, stage: Stage::Offered, filled };
+        let open = Open { slice: id, miner: address, key, units, issued_ms: now, deadline_ms, stage: Stage::Offered };
         self.open.insert(ticket, open);
-        Some(Assigned { ticket, slice: id, miner: address, attempt, deadline_ms, candidates })
+        Some(Assigned { ticket, slice: id, miner: address, attempt, deadline_ms, candidates, round })
     }
 
     // ---------------------------------------------------------------------------------------------- tickets
@@ -658,6 +680,10 @@ impl Dispatch {
         let Some(open) = self.open.get(&ticket).filter(|open| open.stage == Stage::Offered) else { return };
         let (id, address, key) = (open.slice, open.miner, open.key);
         self.close(ticket);
+        if let Some(entry) = self.slices.get_mut(&id).filter(|_| reason == Reason::Busy) {
+            entry.excused = entry.excused.saturating_add(1);
+            entry.busy.push(address);
+        }
         if let Some(miner) = self.miners.get_mut(&address) {
             miner.answered(false);
             match (reason, miner.session.as_mut()) {
@@ -747,7 +773,7 @@ impl Dispatch {
     /// A ticket's proof holds. Returns the other tickets of the slice, which are closed.
     pub fn valid(&mut self, ticket: Ticket, ms: u64) -> Vec<Ticket> {
         let Some(open) = self.open.get(&ticket) else { return Vec::new() };
-        let (id, address, key, filled, units) = (open.slice, open.miner, open.key, open.filled, open.units);
+        let (id, address, key, units) = (open.slice, open.miner, open.key, open.units);
         if let Some(miner) = self.miners.get_mut(&address) {
             (miner.misses, miner.is_back) = (0, false);
             miner.valid = miner.valid.saturating_add(1);
@@ -756,7 +782,7 @@ impl Dispatch {
                 miner.redeemed = 0;
                 miner.invalid = miner.invalid.saturating_sub(1);
             }
-            if filled {
+            if ticket <= miner.filled_at {
                 miner.window.filled_and_proven();
             }
             let times = miner.times.entry(key).or_default();
@@ -800,7 +826,7 @@ impl Dispatch {
 
     /// Since when the oldest of them has waited, Unix time in milliseconds.
     pub fn waiting_since(&self) -> Option<u64> {
-        self.ready.iter().filter_map(|(_, _, id)| self.slices.get(id)).map(|entry| entry.queued_at).min()
+        self.ready.iter().filter_map(|id| self.slices.get(id)).map(|entry| entry.queued_at).min()
     }
 
     fn close(&mut self, ticket: Ticket) {
@@ -813,12 +839,21 @@ impl Dispatch {
         self.timers.remove(&(open.deadline_ms, Timer::Deadline(ticket)));
     }
 
-    /// A ticket is closed without a proof: its slice waits again, unless another has it.
+    /// A ticket is closed without a proof: its slice waits again, unless another has it, who is then alone and may be long over its time.
     fn untaken(&mut self, id: SliceId, ticket: Ticket, now: u64) {
         let Some(entry) = self.slices.get_mut(&id) else { return };
         entry.open.retain(|other| *other != ticket);
-        if entry.open.is_empty() {
-            self.wait(id, now);
+        match entry.open[..] {
+            [] => self.wait(id, now),
+            [other] if !entry.is_kept && entry.only.is_none() => {
+                entry.is_hedged = false;
+                if let Some(Open { miner, key, units, issued_ms, .. }) = self.open.get(&other) {
+                    let fast = self.parameters.fast_at_ms(*units);
+                    let long = self.miners.get(miner).map_or(fast, |miner| miner.long(key, fast));
+                    self.timers.insert((now.max(issued_ms + long), Timer::Hedge(other)));
+                }
+            }
+            _ => {}
         }
     }
 
@@ -864,7 +899,10 @@ impl Dispatch {
                         entry.waits_since = now;
                         self.timers.insert((now + self.settings.starved_ms.max(1), Timer::Starved(id)));
                         // Whoever has it still may be in time.
-                        let is_exhausted = entry.attempts >= self.settings.attempts && entry.open.is_empty();
+                        let is_exhausted = entry.is_spent(&self.settings) && entry.open.is_empty();
+                        let Entry { tried, busy, .. } = entry;
+                        tried.retain(|(miner, _)| !busy.contains(miner));
+                        busy.clear();
                         due.push(if is_exhausted { Due::Exhausted(id) } else { Due::Starved(id) });
                     }
                 }
@@ -874,5 +912,7 @@ impl Dispatch {
     }
 }
 
+#[cfg(test)]
+mod figures;
 #[cfg(test)]
 mod tests;

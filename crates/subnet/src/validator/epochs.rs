@@ -34,10 +34,12 @@ impl Validator {
         loop {
             let epoch = *epochs.borrow_and_update();
             self.turn(|core, turn| {
-                if core.noted != Some(epoch) {
-                    core.noted = Some(epoch);
+                if core.epoch != epoch {
                     core.epoch = epoch;
                     core.dispatch.begin_epoch(epoch.beacon);
+                }
+                if core.noted != Some(epoch) {
+                    core.noted = Some(epoch);
                     turn.change(Change::Beacon { epoch: epoch.number, beacon: epoch.beacon });
                 }
             });
@@ -46,6 +48,7 @@ impl Validator {
                 tracing::error!(%error, "an epoch cannot be closed");
             }
             tokio::select! {
+                biased;
                 // Where nobody says it any more, the last one goes on.
                 changed = epochs.changed(), if are_said => are_said = changed.is_ok(),
                 () = tokio::time::sleep(PAUSE) => {}

@@ -116,7 +116,7 @@ impl OpenJob {
     /// A slice as it is dispatched.
     pub(crate) fn slice(&self, slice: u16) -> Slice {
         let units = self.model.units.get(usize::from(slice)).copied().unwrap_or(1);
-        Slice { id: (self.id, slice), model: self.model.digest, units, deadline_ms: self.deadline_ms }
+        Slice { id: (self.id, slice), model: self.model.digest, caller: keccak256(&self.caller), units, deadline_ms: self.deadline_ms }
     }
 
     fn change(&mut self, turn: &mut Turn, to: JobState, reason: &str) {
@@ -355,14 +355,14 @@ impl Validator {
         let Ok(permit) = Arc::clone(&self.executions).acquire_owned().await else { return };
         let of = Arc::clone(&model);
         let is_wanted = self.locked().received.contains_key(&id);
-        let executed = tokio::task::spawn_blocking(move || {
+        let executed = self.clock.apart(move || {
             let executed = if is_wanted { of.execute(context, &words).map_err(JobError::from) } else { Err(JobError::Stopped) };
-            drop(permit);
             let (executed, bundle) = executed?;
             let json = bundle.to_json().map_err(|e| JobError::Bundle(e.to_string()))?;
             Ok((executed.to_bytes()?, json, bundle))
         });
         let executed = executed.await.unwrap_or(Err(JobError::Stopped));
+        drop(permit);
         let result = self.turn(|core, turn| {
             let Some(Received { caller, deadline_ms, .. }) = core.received(id) else {
                 return Err(JobError::Over {
@@ -457,7 +457,7 @@ impl Validator {
         });
         let Some((model, bundle)) = found else { return };
         let of = Arc::clone(&model);
-        let claimed = tokio::task::spawn_blocking(move || {
+        let claimed = self.clock.apart(move || {
             let claims = of.verifier.claims(&bundle).map_err(|e| e.to_string())?;
             Ok((claims, bundle.to_json().map_err(|e| e.to_string())?))
         });
@@ -526,7 +526,7 @@ impl Validator {
         };
         let found = self.locked().jobs.get(&id).filter(is_wanted).map(|job| (Arc::clone(&job.model), job.context));
         let (Some((model, context)), Ok(Some(executed))) = (found, self.store.executed(id).await) else { return };
-        let proven = tokio::task::spawn_blocking(move || {
+        let proven = self.clock.apart(move || {
             let _permit = permit;
             let inference = model.inference(&Executed::from_bytes(&executed)?, slice, context).map_err(JobError::from)?;
             let k = usize::from(slice);
@@ -554,7 +554,7 @@ impl Validator {
 
     /// Takes up what the store has.
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<(), ValidatorError> {
-        let Loaded { jobs, slices, complete, assignments, attempts, receipts, miners } = self.store.load().await?;
+        let Loaded { jobs, slices, complete, assignments, attempts, receipts, miners, served } = self.store.load().await?;
         let attempts: HashMap<SliceId, u8> = attempts.into_iter().map(|(job, slice, count)| ((job, slice), count)).collect();
         let mut of_job: HashMap<B256, Vec<StoredAssignment>> = HashMap::new();
         assignments.into_iter().for_each(|stored| of_job.entry(stored.new.job).or_default().push(stored));
@@ -575,6 +575,10 @@ impl Validator {
             }
             for (miner, valid, invalid, until) in miners {
                 core.dispatch.remember(miner, valid, invalid, until);
+            }
+            // What was drawn in this epoch before goes on.
+            for (_, miner, units) in served.into_iter().filter(|(epoch, ..)| *epoch == core.epoch.number) {
+                core.dispatch.resume(miner, units);
             }
             for stored in jobs {
                 let id = stored.new.id;

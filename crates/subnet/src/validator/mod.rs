@@ -3,6 +3,7 @@
 //! ```text
 //! jobs         received, executed, delivered: what callers see
 //! dispatch     who gets which slice (a state machine without clock, store or connection)
+//! queue        whose turn it is
 //! assignments  offered, accepted, handed in, settled by a receipt
 //! verification every proof, in batches of one key
 //! peers        miners' connections
@@ -25,6 +26,7 @@ mod metrics;
 mod model;
 mod peers;
 mod pruning;
+mod queue;
 pub mod states;
 mod store;
 mod verification;
@@ -179,7 +181,7 @@ pub(crate) struct Core {
     tickets: HashMap<Ticket, B256>,
     /// Misses for which nobody is debited until it is known that the validator itself was there.
     held: VecDeque<(u64, B256)>,
-    peers: HashMap<Address, (u64, Outbox)>,
+    peers: BTreeMap<Address, (u64, Outbox)>,
     totals: HashMap<Address, Totals>,
     /// Of each job that is not over: whether it is.
     watched: HashMap<B256, watch::Sender<bool>>,
@@ -253,13 +255,16 @@ impl Validator {
             ("registry", options.network.registry.to_string()),
             ("validator", node.address().to_string()),
         ];
-        let store = Store::open(&options.database, belongs_to).await?;
+        let store = Store::open(&options.database, belongs_to, clock).await?;
         let (errands, incoming) = mpsc::unbounded_channel();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let epoch = *epochs.borrow();
+        let mut dispatch = Dispatch::new(options.parameters, options.settings);
+        dispatch.begin_epoch(epoch.beacon);
         let core = Core {
-            epoch: *epochs.borrow(),
+            epoch,
             noted: None,
-            dispatch: Dispatch::new(options.parameters, options.settings),
+            dispatch,
             jobs: HashMap::new(),
             received: HashMap::new(),
             deadlines: BTreeSet::new(),
@@ -267,7 +272,7 @@ impl Validator {
             given: HashMap::new(),
             tickets: HashMap::new(),
             held: VecDeque::new(),
-            peers: HashMap::new(),
+            peers: BTreeMap::new(),
             totals: HashMap::new(),
             watched: HashMap::new(),
             complete: HashSet::new(),
@@ -277,7 +282,7 @@ impl Validator {
         let validator = Arc::new(Self {
             models,
             store,
-            verification: Verification::observed(WAITING_PROOFS, metrics.of_batches()),
+            verification: Verification::observed(WAITING_PROOFS, metrics.of_batches(), clock),
             metrics,
             core: Mutex::new(core),
             wake: Notify::new(),
@@ -379,6 +384,7 @@ impl Validator {
     async fn run_errands(self: Arc<Self>, mut incoming: mpsc::UnboundedReceiver<Errand>) {
         loop {
             let Errand { kept, then } = tokio::select! {
+                biased;
                 Some(errand) = incoming.recv() => errand,
                 () = self.stop.cancelled() => return,
             };
@@ -416,6 +422,7 @@ impl Validator {
                 core.next_due(turn.now)
             });
             tokio::select! {
+                biased;
                 () = self.wake.notified() => {}
                 () = self.clock.sleep_until(next.unwrap_or(u64::MAX)), if next.is_some() => {}
                 () = self.stop.cancelled() => return,

@@ -8,9 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
+use alloy::sol_types::SolValue as _;
+use futures_util::TryStreamExt as _;
 use sqlx::error::BoxDynError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteArguments, SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{Arguments as _, ConnectOptions as _, Connection as _, Row, SqlSafeStr as _, Sqlite};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +22,10 @@ use zkslice_formats::FileLock;
 
 use super::pruning::{Old, delete};
 use super::states::{AssignmentState, JobState, SliceState};
-use crate::StoreError;
+use crate::draws::Draw;
+use crate::identity::SIGNATURE;
+use crate::messages::Assignment;
+use crate::{Clock, StoreError};
 
 /// The database's versions, oldest first: a version that was released is never changed.
 const MIGRATIONS: [(&str, &str); 2] =
@@ -90,7 +97,8 @@ pub(crate) struct NewAssignment {
     pub(crate) miner: Address,
     pub(crate) message: Vec<u8>,
     pub(crate) context: B256,
-    pub(crate) candidates: Vec<u8>,
+    pub(crate) candidates: Vec<Address>,
+    pub(crate) round: u64,
     pub(crate) deadline_ms: u64,
 }
 
@@ -177,6 +185,7 @@ struct Batch {
 /// The store; nobody else has it while this lives.
 #[derive(Debug)]
 pub(crate) struct Store {
+    clock: Clock,
     batches: mpsc::UnboundedSender<Batch>,
     reader: Arc<Mutex<SqliteConnection>>,
     /// For what anybody may ask: dispatch does not wait behind it.
@@ -197,16 +206,19 @@ pub(crate) struct Loaded {
     pub(crate) attempts: Vec<(B256, u16, u8)>,
     pub(crate) receipts: Vec<Vec<u8>>,
     pub(crate) miners: Vec<(Address, u32, u32, u64)>,
+    /// Units that miners were given by draws in the newest epoch, and which that is.
+    pub(crate) served: Vec<(u64, Address, u64)>,
 }
 
 /// Work on a connection, on a thread that may wait. A paused clock waits with it, as it would not for SQLite's own thread.
 async fn on<T: Send + 'static>(
+    clock: Clock,
     connection: &Arc<Mutex<SqliteConnection>>,
     work: impl FnOnce(&mut SqliteConnection, &Handle) -> T + Send + 'static,
 ) -> Result<T, StoreError> {
     let (connection, runtime) = (Arc::clone(connection), Handle::current());
     let run = move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner), &runtime);
-    tokio::task::spawn_blocking(run).await.map_err(|_| StoreError::Stopped)
+    clock.apart(run).await.map_err(|_| StoreError::Stopped)
 }
 
 impl Change {
@@ -229,7 +241,7 @@ impl Change {
 
 impl Store {
     /// Opens the store, made where there is none, and locks it. `belongs_to` is checked, or noted when the store is new.
-    pub(crate) async fn open(path: &Path, belongs_to: Vec<(&'static str, String)>) -> Result<Self, StoreError> {
+    pub(crate) async fn open(path: &Path, belongs_to: Vec<(&'static str, String)>, clock: Clock) -> Result<Self, StoreError> {
         let io = |reason: String| StoreError::Io { path: path.to_owned(), reason };
         let lock = FileLock::take(path).map_err(|e| io(format!("cannot be locked: {e}; its folder must exist and be writable")))?;
         let lock = lock.ok_or_else(|| StoreError::Locked { path: path.to_owned() })?;
@@ -250,9 +262,9 @@ impl Store {
         let (writer, reader, shower) = opened.await.map_err(|_| StoreError::Stopped)??;
         let (batches, incoming) = mpsc::unbounded_channel();
         let errors = Arc::new(AtomicU64::new(0));
-        tokio::spawn(write(Arc::new(Mutex::new(writer)), incoming, path.to_owned(), Arc::clone(&errors)));
+        tokio::spawn(write(clock, Arc::new(Mutex::new(writer)), incoming, path.to_owned(), Arc::clone(&errors)));
         let [reader, shower] = [reader, shower].map(|connection| Arc::new(Mutex::new(connection)));
-        Ok(Self { batches, reader, shower, path: path.to_owned(), errors, _lock: lock })
+        Ok(Self { clock, batches, reader, shower, path: path.to_owned(), errors, _lock: lock })
     }
 
     /// Hands changes to the writer, all or none of which are then kept, after those that were handed over before. Where one cannot be kept,
@@ -273,7 +285,7 @@ impl Store {
         &self,
         work: impl FnOnce(&mut SqliteConnection, &Handle) -> sqlx::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        on(&self.reader, work).await?.map_err(|e| {
+        on(self.clock, &self.reader, work).await?.map_err(|e| {
             self.errors.fetch_add(1, Ordering::Relaxed);
             error(&self.path, &e)
         })
@@ -289,7 +301,7 @@ impl Store {
         &self,
         work: impl FnOnce(&mut SqliteConnection, &Handle) -> sqlx::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        on(&self.shower, work).await?.map_err(|e| error(&self.path, &e))
+        on(self.clock, &self.shower, work).await?.map_err(|e| error(&self.path, &e))
     }
 
     /// Everything that is not at its end.
@@ -338,6 +350,11 @@ impl Store {
                         Ok((address(row, "address")?, count(row, "valid")?, count(row, "invalid")?, unsigned(row, "quarantined_until")?))
                     })
                     .collect::<sqlx::Result<_>>()?,
+                served: all("SELECT epoch, miner, sum(units) AS units FROM assignments
+                     WHERE epoch = (SELECT max(epoch) FROM beacons) AND candidates <> x'' GROUP BY miner")?
+                .iter()
+                .map(|row| Ok((unsigned(row, "epoch")?, address(row, "miner")?, unsigned(row, "units")?)))
+                .collect::<sqlx::Result<_>>()?,
             })
         })
         .await
@@ -505,6 +522,38 @@ impl Store {
         .await
     }
 
+    /// Draws of an epoch after a number, in order: at most so many, and no more once they have so many candidates.
+    pub(crate) async fn draws(&self, epoch: u64, after: u64, most: u32, most_candidates: usize) -> Result<Vec<Draw>, StoreError> {
+        self.show(move |connection, runtime| {
+            let query = sqlx::query(
+                "SELECT rowid, hash, job, slice, units, miner, message, candidates, round FROM assignments
+                 WHERE epoch = ? AND rowid > ? AND candidates <> x'' ORDER BY rowid LIMIT ?",
+            );
+            let mut rows = query.bind(signed(epoch)).bind(signed(after)).bind(most).fetch(connection);
+            let (mut draws, mut candidates) = (Vec::new(), 0);
+            while let Some(row) = runtime.block_on(rows.try_next())? {
+                let draw = Draw {
+                    number: unsigned(&row, "rowid")?,
+                    assignment: word(&row, "hash")?,
+                    job: word(&row, "job")?,
+                    slice: small(&row, "slice")?,
+                    attempt: attempt(row.try_get("message")?).ok_or_else(|| broken("an assignment's message"))?,
+                    units: count(&row, "units")?,
+                    miner: address(&row, "miner")?,
+                    round: unsigned(&row, "round")?,
+                    candidates: addresses(&row, "candidates")?,
+                };
+                candidates += draw.candidates.len();
+                draws.push(draw);
+                if candidates >= most_candidates {
+                    break;
+                }
+            }
+            Ok(draws)
+        })
+        .await
+    }
+
     /// Receipts of an epoch in order, its sums of credits and debits by miner, and the scores of the last epoch before it.
     pub(crate) async fn epoch(&self, epoch: u64) -> Result<EpochSums, StoreError> {
         self.read(move |connection, runtime| {
@@ -590,12 +639,18 @@ async fn connect(
 }
 
 /// Until nobody can hand over anything any more. After an error nothing is kept any more, and everybody is told so.
-async fn write(writer: Arc<Mutex<SqliteConnection>>, mut incoming: mpsc::UnboundedReceiver<Batch>, path: PathBuf, errors: Arc<AtomicU64>) {
+async fn write(
+    clock: Clock,
+    writer: Arc<Mutex<SqliteConnection>>,
+    mut incoming: mpsc::UnboundedReceiver<Batch>,
+    path: PathBuf,
+    errors: Arc<AtomicU64>,
+) {
     let mut together = Vec::new();
     while incoming.recv_many(&mut together, MOST_TOGETHER).await > 0 {
         let batches = std::mem::take(&mut together);
         let path_of = path.clone();
-        let kept = on(&writer, move |connection, runtime| {
+        let kept = on(clock, &writer, move |connection, runtime| {
             let kept = runtime.block_on(apply(connection, &batches)).map_err(|e| error(&path_of, &e));
             (kept, batches)
         });
@@ -735,8 +790,8 @@ impl Scripts {
                 .bind(from.as_str()),
             Change::NewAssignment(new) => self
                 .query(
-                    "INSERT INTO assignments (hash, job, slice, units, epoch, miner, message, context, candidates, state, deadline)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'offered', ?)",
+                    "INSERT INTO assignments (hash, job, slice, units, epoch, miner, message, context, candidates, round, state, deadline)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'offered', ?)",
                 )
                 .bind(new.hash.to_vec())
                 .bind(new.job.to_vec())
@@ -746,7 +801,8 @@ impl Scripts {
                 .bind(new.miner.to_vec())
                 .bind(&new.message)
                 .bind(new.context.to_vec())
-                .bind(&new.candidates)
+                .bind(new.candidates.concat())
+                .bind(signed(new.round))
                 .bind(signed(new.deadline_ms)),
             Change::Assignment { hash, from, to, reason } => self
                 .query("UPDATE assignments SET state = ?, reason = ? WHERE hash = ? AND state = ?")
@@ -845,7 +901,8 @@ fn assignment(row: &SqliteRow) -> sqlx::Result<StoredAssignment> {
         miner: address(row, "miner")?,
         message: row.try_get("message")?,
         context: word(row, "context")?,
-        candidates: row.try_get("candidates")?,
+        candidates: addresses(row, "candidates")?,
+        round: unsigned(row, "round")?,
         deadline_ms: unsigned(row, "deadline")?,
     };
     Ok(StoredAssignment {
@@ -854,6 +911,12 @@ fn assignment(row: &SqliteRow) -> sqlx::Result<StoredAssignment> {
         hand_in: row.try_get("hand_in")?,
         ms: row.try_get::<Option<i64>, _>("ms")?.and_then(|ms| u64::try_from(ms).ok()),
     })
+}
+
+/// Which attempt a signed assignment is.
+fn attempt(message: &[u8]) -> Option<u8> {
+    let (encoded, _) = message.split_last_chunk::<SIGNATURE>()?;
+    Some(Assignment::abi_decode(encoded).ok()?.attempt)
 }
 
 fn broken(what: &str) -> sqlx::Error {
@@ -877,6 +940,11 @@ pub(super) fn word(row: &SqliteRow, column: &'static str) -> sqlx::Result<B256> 
 pub(super) fn address(row: &SqliteRow, column: &'static str) -> sqlx::Result<Address> {
     let bytes: &[u8] = row.try_get(column)?;
     Address::try_from(bytes).map_err(|_| broken(column))
+}
+
+fn addresses(row: &SqliteRow, column: &'static str) -> sqlx::Result<Vec<Address>> {
+    let (addresses, rest) = row.try_get::<&[u8], _>(column)?.as_chunks::<20>();
+    if rest.is_empty() { Ok(addresses.iter().map(Address::from).collect()) } else { Err(broken(column)) }
 }
 
 pub(super) fn unsigned(row: &SqliteRow, column: &'static str) -> sqlx::Result<u64> {
@@ -922,7 +990,7 @@ mod tests {
         };
         let event = |k: u16| Change::Event { job: id, kind: "assigned", slice: Some(k) };
         let become_ = |from, to| Change::Job { id, from, to, reason: String::new() };
-        let store = Store::open(&path, Vec::new()).await.unwrap();
+        let store = Store::open(&path, Vec::new(), Clock::system()).await.unwrap();
         let many = u16::try_from(3 * MOST_IN_SCRIPT).unwrap();
         let mut changes = vec![Change::NewJob(Box::new(new))];
         changes.extend((0..many).map(event));

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use zkslice_groth16::{Proof, Statement, VerifyError, VerifyingKey, verify_batch};
 
 use super::metrics::OfBatches;
+use crate::Clock;
 
 /// Proofs of a full batch: beyond, each proof's own pairing is all of its cost.
 const FULL: usize = 64;
@@ -105,8 +106,10 @@ struct Check {
     key: Arc<Key>,
     miner: Address,
     item: (Statement, [[u8; 32]; Proof::WORDS]),
-    verdict: oneshot::Sender<Result<(), VerifyError>>,
+    verdict: Answer,
 }
+
+type Answer = oneshot::Sender<Result<(), VerifyError>>;
 
 /// What proofs are collected by: the key, and a suspect miner.
 type Lane = (B256, Option<Address>);
@@ -122,14 +125,14 @@ pub struct Verification {
 impl Verification {
     /// Begins on the current runtime; so many proofs may wait, and as many of suspects.
     pub fn start(waiting: usize) -> Self {
-        Self::observed(waiting, OfBatches::default())
+        Self::observed(waiting, OfBatches::default(), Clock::system())
     }
 
-    pub(crate) fn observed(waiting: usize, metrics: OfBatches) -> Self {
+    pub(crate) fn observed(waiting: usize, metrics: OfBatches, clock: Clock) -> Self {
         let shared = Arc::new(Shared::new(metrics));
         let queue = |lane: fn(&Check) -> Lane, side_by_side| {
             let (checks, incoming) = mpsc::channel(waiting.max(1));
-            tokio::spawn(collect(incoming, Arc::clone(&shared), lane, side_by_side));
+            tokio::spawn(collect(incoming, Arc::clone(&shared), lane, side_by_side, clock));
             checks
         };
         let checks = queue(|check| (check.key.hash, None), SIDE_BY_SIDE);
@@ -164,11 +167,11 @@ impl Verification {
     }
 }
 
-async fn collect(mut incoming: mpsc::Receiver<Check>, shared: Arc<Shared>, lane_of: fn(&Check) -> Lane, side_by_side: usize) {
+async fn collect(mut incoming: mpsc::Receiver<Check>, shared: Arc<Shared>, lane_of: fn(&Check) -> Lane, side_by_side: usize, clock: Clock) {
     let mut lanes: HashMap<Lane, (Instant, Vec<Check>)> = HashMap::new();
     let free = Arc::new(Semaphore::new(side_by_side));
     loop {
-        let due = lanes.iter().min_by_key(|(_, (due, _))| *due).map(|(lane, (due, _))| (*lane, *due));
+        let due = lanes.iter().min_by_key(|(lane, (due, _))| (*due, **lane)).map(|(lane, (due, _))| (*lane, *due));
         let full = tokio::select! {
             // What is due goes first.
             biased;
@@ -191,9 +194,11 @@ async fn collect(mut incoming: mpsc::Receiver<Check>, shared: Arc<Shared>, lane_
             }
             let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
             let shared = Arc::clone(&shared);
-            tokio::task::spawn_blocking(move || {
-                verify(&shared, checks);
+            tokio::spawn(async move {
+                let verdicts = clock.apart(move || verify(&shared, checks)).await;
                 drop(permit);
+                // Whoever asked may have gone.
+                verdicts.into_iter().flatten().for_each(|(answer, verdict)| drop(answer.send(verdict)));
             });
         }
     }
@@ -204,8 +209,8 @@ const fn is_the_provers(error: &VerifyError) -> bool {
     matches!(error, VerifyError::Invalid | VerifyError::Encoding(_) | VerifyError::Form)
 }
 
-fn verify(shared: &Shared, checks: Vec<Check>) {
-    let Some(key) = checks.first().map(|check| Arc::clone(&check.key)) else { return };
+fn verify(shared: &Shared, checks: Vec<Check>) -> Vec<(Answer, Result<(), VerifyError>)> {
+    let Some(key) = checks.first().map(|check| Arc::clone(&check.key)) else { return Vec::new() };
     let (items, answers): (Vec<_>, Vec<_>) = checks.into_iter().map(|check| (check.item, (check.miner, check.verdict))).unzip();
     let batch = || verify_batch(&key.key, &items, &mut OsRng);
     let began = std::time::Instant::now();
@@ -217,14 +222,14 @@ fn verify(shared: &Shared, checks: Vec<Check>) {
     shared.metrics.searched.increment(u64::from(is_searched));
     shared.batches.fetch_add(1, Ordering::Relaxed);
     shared.proofs.fetch_add(items.len() as u64, Ordering::Relaxed);
-    for ((miner, answer), verdict) in answers.into_iter().zip(verdicts) {
+    let judge = |((miner, answer), verdict): ((Address, Answer), Result<(), VerifyError>)| {
         if verdict.as_ref().is_err_and(is_the_provers) {
             shared.invalid.fetch_add(1, Ordering::Relaxed);
             shared.suspect(miner, Instant::now());
         }
-        // Whoever asked may have gone.
-        let _ = answer.send(verdict);
-    }
+        (answer, verdict)
+    };
+    answers.into_iter().zip(verdicts).map(judge).collect()
 }
 
 #[cfg(test)]

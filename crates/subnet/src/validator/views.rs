@@ -11,12 +11,17 @@ use super::Validator;
 use super::assignments::PROOF;
 use super::states::{JobState, SliceState};
 use super::store::{Lost, Record, StoredEvent};
+use crate::draws::Draw;
 use crate::{JobError, StoreError};
 
 /// How often those who watch a job look.
 const LOOK: Duration = Duration::from_millis(100);
 /// How soon miners' records are counted again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Draws that are shown at a time, and candidates after which no more are.
+const MOST_DRAWS: u32 = 500;
+const MOST_CANDIDATES: usize = 1 << 13;
 
 /// What a job would cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,6 +250,17 @@ impl Validator {
     /// [`StoreError`].
     pub async fn epoch_root(&self, epoch: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.store.epoch_root(Some(epoch)).await
+    }
+
+    /// Draws of a closed epoch after a number, in order; none of one that is not closed, so that nobody learns from them who else has a slice.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn draws(&self, epoch: u64, after: u64) -> Result<Option<Vec<Draw>>, StoreError> {
+        if self.epoch_root(epoch).await?.is_none() {
+            return Ok(None);
+        }
+        self.store.draws(epoch, after, MOST_DRAWS, MOST_CANDIDATES).await.map(Some)
     }
 
     /// Whether it takes jobs.

@@ -29,7 +29,7 @@ fn capacity(keys: &[B256]) -> Capacity {
 }
 
 fn slice(job: u32, model: B256, deadline_ms: u64) -> Slice {
-    Slice { id: (B256::from(alloy::primitives::U256::from(job)), 0), model, units: 10, deadline_ms }
+    Slice { id: (B256::from(alloy::primitives::U256::from(job)), 0), model, caller: B256::ZERO, units: 10, deadline_ms }
 }
 
 fn assign(dispatch: &mut Dispatch, now: u64) -> Vec<Assigned> {
@@ -46,7 +46,7 @@ impl Dispatch {
             assert!(miner.accepted <= miner.offered && miner.offered < OFFERS);
         }
         for (id, entry) in &self.slices {
-            let is_ready = self.ready.contains(&(entry.order.0, entry.order.1, *id));
+            let is_ready = self.ready.contains(entry.slice.caller, &(entry.order.0, entry.order.1, *id));
             assert!(is_ready || entry.is_kept || !entry.open.is_empty(), "a slice is nowhere");
             assert!(!(is_ready && entry.is_kept));
             if is_ready {
@@ -60,7 +60,8 @@ impl Dispatch {
                 let others = &entry.tried[..k];
                 assert!(others.iter().all(|(other, prefix)| other != miner && (at.is_none() || prefix != at)), "two attempts at one place");
             }
-            assert!(entry.attempts as usize <= usize::from(self.settings.attempts).max(entry.tried.len()));
+            let spent = usize::from(entry.attempts.saturating_sub(entry.excused));
+            assert!(spent <= usize::from(self.settings.attempts).max(entry.tried.len()));
         }
         assert_eq!(self.open.len(), self.slices.values().map(|entry| entry.open.len()).sum::<usize>());
         for (ticket, open) in &self.open {
@@ -69,7 +70,7 @@ impl Dispatch {
                 assert!(self.timers.contains(&(open.deadline_ms, Timer::Deadline(*ticket))), "a ticket without a deadline");
             }
         }
-        assert!(self.ready.iter().all(|(_, _, id)| self.slices.contains_key(id)));
+        assert!(self.ready.iter().all(|id| self.slices.contains_key(id)));
         assert!(self.to_hedge.iter().all(|id| self.slices.contains_key(id)));
         let missing: HashMap<Address, u32> = self.misses.iter().fold(HashMap::new(), |mut counts, (_, miner)| {
             *counts.entry(*miner).or_default() += 1;
@@ -97,6 +98,84 @@ fn attack_a_model_that_nobody_holds() {
     }
     dispatch.add(slice(9_999, OTHER, 2_000_000), 0);
     assert_eq!(assign(&mut dispatch, 0).len(), 1);
+    dispatch.check();
+}
+
+/// Whoever asks for much, and says that it is urgent, keeps nobody else waiting for longer than a round; nor does whoever asks again as soon
+/// as there is an answer, or was away for long.
+#[test]
+fn attack_one_caller_asks_for_everything() {
+    let [greedy, modest] = [1, 2].map(B256::with_last_byte);
+    let mut dispatch = dispatch();
+    dispatch.join(miner(1), ip(1), &Capacity { slots: 1, ..capacity(&[MODEL]) });
+    let mut job = 0;
+    let mut add = |dispatch: &mut Dispatch, caller: B256, deadline_ms: u64| {
+        job += 1;
+        dispatch.add(Slice { caller, ..slice(job, MODEL, deadline_ms) }, 0);
+    };
+    // One is proven after the other, of 10 units each. Which callers' they were:
+    let prove = |dispatch: &mut Dispatch, slices: usize| -> Vec<B256> {
+        let proven = (0..slices).map(|_| {
+            let assigned = assign(dispatch, 0).remove(0);
+            let caller = dispatch.slices[&assigned.slice].slice.caller;
+            dispatch.handed_in(assigned.ticket);
+            dispatch.valid(assigned.ticket, 1);
+            caller
+        });
+        proven.collect()
+    };
+    let count = |proven: &[B256], of: B256| proven.iter().filter(|caller| **caller == of).count();
+    (0..2_000).for_each(|_| add(&mut dispatch, greedy, 100_000));
+    prove(&mut dispatch, 200);
+    dispatch.check();
+    // Having had 200 before is no debt, and having had none no claim.
+    (0..300).for_each(|_| add(&mut dispatch, modest, 900_000));
+    let proven = prove(&mut dispatch, 400);
+    let round = ROUND as usize / 10 + 1;
+    assert!(count(&proven, modest).abs_diff(200) <= round, "{} of 400", count(&proven, modest));
+    assert!(proven.chunks(3 * round).all(|some| count(some, modest) > 0 || some.len() < 3 * round), "it waits for more than a round");
+    // One at a time, each as soon as the one before is proven: no more than the other.
+    let left: Vec<SliceId> = dispatch.ready.iter().filter(|id| dispatch.slices[*id].slice.caller == greedy).copied().collect();
+    dispatch.remove(left.into_iter().skip(1_000));
+    let mut proven = Vec::new();
+    for _ in 0..200 {
+        add(&mut dispatch, B256::with_last_byte(3), 50_000);
+        proven.extend(prove(&mut dispatch, 1));
+    }
+    let third = count(&proven, B256::with_last_byte(3));
+    assert!(third.abs_diff(67) <= 2 * round, "{third} of 200 between three");
+    // Alone, whoever is left gets everything.
+    let left = dispatch.ready.len();
+    assert_eq!(prove(&mut dispatch, left).len(), left);
+    assert!(dispatch.ready.is_empty());
+}
+
+/// Whoever has no room costs a slice no attempt, and is asked again after a while, and not before.
+#[test]
+fn declining_for_lack_of_room_is_no_attempt() {
+    let mut dispatch = dispatch();
+    (1..=8).for_each(|k| dispatch.join(miner(k), ip(k), &capacity(&[MODEL])));
+    dispatch.add(slice(1, MODEL, 900_000), 0);
+    for now in [0, 5_000, 10_000] {
+        for due in dispatch.due(now) {
+            assert!(matches!(due, Due::Starved(_)), "{due:?}");
+        }
+        for _ in 0..8 {
+            let assigned = assign(&mut dispatch, now).remove(0);
+            dispatch.declined(assigned.ticket, Reason::Busy, 0, now);
+            dispatch.check();
+        }
+        assert!(assign(&mut dispatch, now).is_empty(), "all were asked");
+    }
+    // Declining for another reason is an attempt, and never asked for again.
+    dispatch.due(15_000);
+    for attempt in 24..29 {
+        let assigned = assign(&mut dispatch, 15_000).remove(0);
+        assert_eq!(assigned.attempt, attempt);
+        dispatch.declined(assigned.ticket, Reason::BadWork, 0, 15_000);
+    }
+    assert!(assign(&mut dispatch, 15_000).is_empty());
+    assert_eq!(dispatch.due(15_000), [Due::Exhausted(slice(1, MODEL, 0).id)]);
     dispatch.check();
 }
 
@@ -234,7 +313,8 @@ impl Walk {
     fn new_slice(&mut self) -> Slice {
         self.jobs += 1;
         let (model, deadline) = ([MODEL, OTHER][self.below(2) as usize], self.now + 500 + self.below(20_000));
-        Slice { units: 1 + self.below(100) as u32, ..slice(self.jobs, model, deadline) }
+        let caller = B256::with_last_byte(self.below(3) as u8);
+        Slice { caller, units: 1 + self.below(100) as u32, ..slice(self.jobs, model, deadline) }
     }
 
     fn note(&mut self, assigned: Vec<Assigned>) {
