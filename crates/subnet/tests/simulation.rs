@@ -268,11 +268,11 @@ fn plan(honest: usize, bad: usize, seed: u64) -> Vec<(Conduct, u16, u64, usize)>
 }
 
 fn simulate(plan: &[(Conduct, u16, u64, usize)], epochs: u64, seed: u64) -> Outcome {
-    simulate_cut(plan, epochs, seed, 0..0)
+    simulate_with(plan, epochs, seed, WAITING, 0..0)
 }
 
-/// In the epochs of `cut` nothing gets through between the validator and anybody.
-fn simulate_cut(plan: &[(Conduct, u16, u64, usize)], epochs: u64, seed: u64, cut: Range<u64>) -> Outcome {
+/// So many jobs wait at a time; in the epochs of `cut` nothing gets through between the validator and anybody.
+fn simulate_with(plan: &[(Conduct, u16, u64, usize)], epochs: u64, seed: u64, waiting: usize, cut: Range<u64>) -> Outcome {
     // What threads do is done in the order in which it is asked for, or it would not be the same again.
     let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -320,7 +320,7 @@ fn simulate_cut(plan: &[(Conduct, u16, u64, usize)], epochs: u64, seed: u64, cut
             let until = tokio::time::Instant::now() + EPOCH;
             while tokio::time::Instant::now() < until {
                 // Together, as they come from many callers.
-                let new = (0..WAITING.saturating_sub(validator.waiting())).map(|_| {
+                let new = (0..waiting.saturating_sub(validator.waiting())).map(|_| {
                     jobs += 1;
                     let mut job = template.clone();
                     job.context[16..24].copy_from_slice(&jobs.to_be_bytes());
@@ -474,7 +474,7 @@ fn a_seed_gives_one_history() {
 #[test]
 fn a_cut_debits_nobody() {
     let plan = plan(20, 0, 5);
-    let outcome = simulate_cut(&plan, 70, 5, 5..45);
+    let outcome = simulate_with(&plan, 70, 5, WAITING, 5..45);
     let receipts = || outcome.miners.iter().flat_map(|(.., receipts)| receipts);
     let valid = |epochs: Range<u64>| receipts().filter(|receipt| receipt.verdict == 1 && epochs.contains(&receipt.epoch)).count();
     let debits = receipts().filter(|receipt| receipt.debit > 0).count();
@@ -504,8 +504,9 @@ async fn draws_of(url: &str, client: &reqwest::Client, epoch: u64) -> (EpochRoot
 /// A third party that has the API's answers alone makes every draw again, and sees whom a validator favours.
 #[test]
 fn a_third_party_makes_all_draws_again() {
-    let epochs = 4;
-    let Outcome { miners, folder, .. } = simulate(&plan(24, 11, 6), epochs, 6);
+    // With less to do than they can, so that several are free for each slice.
+    let epochs = 5;
+    let Outcome { miners, folder, .. } = simulate_with(&plan(24, 11, 6), epochs, 6, 1, 0..0);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         // The validator as it is after a restart, in an epoch that is not closed.
@@ -526,10 +527,10 @@ fn a_third_party_makes_all_draws_again() {
         for epoch in 1..=epochs {
             let (root, draws) = draws_of(&url, &client, epoch).await;
             assert_eq!(faults(root.beacon, &draws), []);
-            assert!(draws.len() > 50, "{} draws", draws.len());
+            assert!(draws.len() > 10, "{} draws", draws.len());
             all += draws.len();
             // Another beacon gives other draws.
-            assert!(!faults(B256::ZERO, &draws).is_empty());
+            assert!(faults(B256::ZERO, &draws).len() * 2 > draws.len());
             seen.extend(draws.iter().map(|draw| draw.assignment));
             // A validator that gives its favourite whatever it could have drawn: each such draw is noticed.
             let favourite = draws[0].miner;
@@ -547,7 +548,7 @@ fn a_third_party_makes_all_draws_again() {
         // Those of which miners have receipts are all among them.
         let receipts = miners.iter().flat_map(|(.., receipts)| receipts);
         let count = receipts.inspect(|receipt| assert!(seen.contains(&receipt.assignment), "a draw is not shown")).count();
-        assert!(count > 100, "{count}");
+        assert!(count > 50, "{count}");
         validator.stop();
         validator.ended().await;
     });
