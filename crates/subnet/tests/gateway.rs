@@ -148,6 +148,8 @@ async fn what_is_wrong_is_named() {
         ("/v1/receipts/0x0000000000000000000000000000000000000000000000000000000000000012", StatusCode::NOT_FOUND),
         ("/v1/epochs/7", StatusCode::NOT_FOUND),
         ("/v1/epochs/x", StatusCode::BAD_REQUEST),
+        ("/v1/epochs/7/draws", StatusCode::NOT_FOUND),
+        ("/v1/epochs/7/draws?after=x", StatusCode::BAD_REQUEST),
         ("/v2", StatusCode::NOT_FOUND),
         ("/v1/about", StatusCode::OK),
         ("/v1/models", StatusCode::OK),
