@@ -192,8 +192,8 @@ struct Swarm {
 
 #[derive(Default)]
 struct State {
-    /// Whether proofs are held back.
-    is_holding: bool,
+    /// After so many assignments proofs are held back.
+    holds_at: Option<usize>,
     held: Vec<(Outbox, Vec<u8>)>,
     /// By assignment, the job's context.
     contexts: HashMap<B256, B256>,
@@ -269,7 +269,7 @@ impl Swarm {
                     let mut state = self.state.lock().unwrap();
                     state.assigned.get_or_insert_with(Instant::now);
                     state.contexts.insert(assignment, context);
-                    if state.is_holding {
+                    if state.holds_at.is_some_and(|assignments| state.contexts.len() > assignments) {
                         state.held.push((outbox.clone(), hand_in.clone()));
                     } else {
                         outbox.send(hand_in.clone());
@@ -473,13 +473,14 @@ async fn recovery() -> (String, Value) {
     let (folder, package) = made(1);
     let all = BEFORE + OPEN + 2 * usize::from(MINERS) * usize::from(SLOTS);
     let swarm = Swarm::new(&package, all);
+    swarm.state.lock().unwrap().holds_at = Some(BEFORE);
     let mut process = Process::start(folder.path()).await;
     process.submit(0..all).await;
     let before = process.mebibytes("VmRSS");
     swarm.begin(process.quic);
-    swarm.paid(BEFORE).await;
-    swarm.state.lock().unwrap().is_holding = true;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Some go to a second miner.
+    swarm.paid(BEFORE * 9 / 10).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let with_miners = process.mebibytes("VmRSS");
     let peak = process.mebibytes("VmHWM");
     let (open, accepted) = {
@@ -494,7 +495,7 @@ async fn recovery() -> (String, Value) {
     process.child.kill().await.unwrap();
     {
         let mut state = swarm.state.lock().unwrap();
-        (state.is_holding, state.assigned) = (false, None);
+        (state.holds_at, state.assigned) = (None, None);
     }
     let began = Instant::now();
     process = Process::start(folder.path()).await;
