@@ -116,7 +116,7 @@ async fn validator(folder: &Path) {
                     let submitted = some.iter().map(|number| {
                         let mut job = template.clone();
                         job.context = context(*number).0;
-                        validator.submit(Submission { job, deadline_ms: None, caller: "me".into(), idempotency: None })
+                        validator.submit(Submission { job, private: None, deadline_ms: None, caller: "me".into(), idempotency: None })
                     });
                     futures_util::future::join_all(submitted).await.into_iter().for_each(|id| assert!(id.is_ok(), "{id:?}"));
                 }

@@ -12,8 +12,10 @@ CREATE TABLE jobs (
     model BLOB NOT NULL CHECK (length(model) = 32),
     context BLOB NOT NULL CHECK (length(context) = 32),
     owner BLOB NOT NULL CHECK (length(owner) = 32),
-    -- packed words of the inputs, one tensor after the other
+    -- packed words of the inputs, one tensor after the other, each private one's salt behind it; empty once they are executed
     inputs BLOB NOT NULL,
+    -- what the owner of private inputs has signed, r, s and v behind it
+    hand_over BLOB,
     state TEXT NOT NULL CHECK (state IN
         ('received', 'refused', 'executed', 'dispatching', 'complete', 'delivered', 'settled', 'cancelled', 'failed')),
     reason TEXT NOT NULL DEFAULT '',

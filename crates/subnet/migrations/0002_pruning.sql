@@ -1,6 +1,6 @@
 -- What a validator that runs for months does not keep.
 
--- Requests of one model, caller, context and input are one: the hash of these; none where each request is one of its own.
+-- Hash of a request's model, caller, context and input: what makes it the same as another, unless its context is 0.
 ALTER TABLE jobs ADD COLUMN content BLOB CHECK (content IS NULL OR length(content) = 32);
 CREATE INDEX jobs_by_content ON jobs (content, created) WHERE content IS NOT NULL;
 

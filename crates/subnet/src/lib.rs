@@ -13,6 +13,7 @@
 //! weights    what miners earned, onto a chain: committed, then revealed
 //! validator  hands out, verifies every proof, signs what became of it
 //! gateway    the validator's HTTP API; client: whoever uses it
+//! privacy    private inputs, and their owners' word that they may be seen
 //! config     files of validators and miners; daemon: both as they run
 //! miner      takes on, proves, hands in, keeps receipts
 //! metrics    what a node has counted, for Prometheus
@@ -32,6 +33,7 @@ mod identity;
 pub mod messages;
 pub(crate) mod metrics;
 pub mod miner;
+pub mod privacy;
 pub mod receipts;
 mod request;
 pub mod score;

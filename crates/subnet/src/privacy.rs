@@ -6,7 +6,7 @@
 
 use alloy::primitives::{Address, B256, U256, keccak256};
 use zkslice_chain::context;
-use zkslice_prover::{Job, JobInput, Opening};
+use zkslice_prover::{Job, JobInput, Opening, Word};
 
 use crate::{JobError, Signed};
 
@@ -52,10 +52,9 @@ pub struct Request {
 }
 
 impl HandOver {
-    /// Of commitments to all private inputs of a model, in order.
-    pub fn new(validator: Address, (chain_id, oracle): (u64, Address), requester: Address, model: B256, commitments: &[B256]) -> Self {
-        let commitments = keccak256(commitments.concat());
-        Self { validator, chainId: U256::from(chain_id), oracle, requester, model, commitments }
+    /// Of a job of a model with these inputs, asked for by a requester at an oracle of a chain: 0 for both where no contract reads it.
+    pub fn new(validator: Address, (chain_id, oracle): (u64, Address), requester: Address, model: B256, inputs: &[JobInput]) -> Self {
+        Self { validator, chainId: U256::from(chain_id), oracle, requester, model, commitments: commitments(inputs) }
     }
 
     /// The context of a request; 0 for what no contract reads, which names neither chain nor oracle.
@@ -74,14 +73,6 @@ impl Private {
     /// [`JobError::HandOver`] says what is signed otherwise.
     pub(crate) fn check(&self, job: &Job, validator: Address) -> Result<(), JobError> {
         let signed = self.hand_over.message();
-        let commitments: Vec<B256> = job
-            .inputs
-            .iter()
-            .filter_map(|input| match input {
-                JobInput::Commitment(commitment) => Some(B256::from(commitment)),
-                JobInput::Words(_) => None,
-            })
-            .collect();
         let wrong = |what: &'static str| Err(JobError::HandOver(what));
         if self.hand_over.signer() != signed.requester {
             return wrong("it is not signed by the requester, whose input it is");
@@ -92,10 +83,10 @@ impl Private {
         if signed.model.0 != job.model {
             return wrong("it is for another model");
         }
-        if signed.commitments != keccak256(commitments.concat()) || commitments.is_empty() {
+        if signed.commitments != commitments(&job.inputs) {
             return wrong("it is for other commitments");
         }
-        if self.openings.len() != commitments.len() {
+        if self.openings.len() != listed(&job.inputs).count() {
             return wrong("there has to be one opening for each private input");
         }
         if context::owner(signed.model, signed.requester).0 != job.owner {
@@ -106,4 +97,17 @@ impl Private {
         }
         Ok(())
     }
+}
+
+/// Commitments to private inputs, in order.
+fn listed(inputs: &[JobInput]) -> impl Iterator<Item = &Word> {
+    inputs.iter().filter_map(|input| match input {
+        JobInput::Commitment(commitment) => Some(commitment),
+        JobInput::Words(_) => None,
+    })
+}
+
+/// keccak256 of all of them.
+fn commitments(inputs: &[JobInput]) -> B256 {
+    keccak256(listed(inputs).copied().collect::<Vec<Word>>().concat())
 }

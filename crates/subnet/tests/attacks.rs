@@ -32,7 +32,7 @@ use crate::support::*;
 const TRUE: Duration = Duration::from_secs(12);
 
 fn submission(package: &Package, context: u8, caller: &str) -> Submission {
-    Submission { job: job(package, context), deadline_ms: None, caller: caller.to_owned(), idempotency: None }
+    Submission { job: job(package, context), private: None, deadline_ms: None, caller: caller.to_owned(), idempotency: None }
 }
 
 /// A miner that does exactly what a test says.

@@ -26,7 +26,10 @@ pub(crate) struct Api {
 }
 
 pub(crate) async fn api(options: validator::Options, slices: usize, change: impl FnOnce(&mut Settings)) -> Api {
-    let validator = validator(options, slices).await;
+    api_of(validator(options, slices).await, change).await
+}
+
+pub(crate) async fn api_of(validator: Arc<Validator>, change: impl FnOnce(&mut Settings)) -> Api {
     let keys = [("first", KEY), ("second", OTHER_KEY)].map(|(name, key)| (name.to_owned(), key.to_owned()));
     let mut settings = Settings::new(keys, Arc::new(Semaphore::new(1 << 20)));
     settings.requests_per_second = settings.requests_per_second.saturating_add(100_000);

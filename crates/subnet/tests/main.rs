@@ -10,6 +10,7 @@ mod handshake;
 mod messages;
 mod metrics;
 mod network;
+mod privacy;
 mod pruning;
 mod receipts;
 mod score;

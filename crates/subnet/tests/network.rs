@@ -115,7 +115,7 @@ async fn nobody_is_there() {
     let error = validator.bundle(zkslice_prover::Job { owner: [1; 32], ..unknown.clone() }).await.unwrap_err();
     assert!(error.to_string().contains("owner"), "{error}");
     let error = validator.bundle(zkslice_prover::Job { inputs: vec![JobInput::Commitment([1; 32])], ..unknown }).await.unwrap_err();
-    assert!(error.to_string().contains("prover of your own"), "{error}");
+    assert!(error.to_string().contains("it is public, and the job commits to it"), "{error}");
     validator.stop();
     validator.ended().await;
 }
@@ -245,5 +245,11 @@ async fn a_validator_comes_back() {
 }
 
 pub(crate) fn submission(package: &zkslice_slicer::Package, context: u8) -> zkslice_subnet::validator::Submission {
-    zkslice_subnet::validator::Submission { job: job(package, context), deadline_ms: None, caller: "test".into(), idempotency: None }
+    zkslice_subnet::validator::Submission {
+        job: job(package, context),
+        private: None,
+        deadline_ms: None,
+        caller: "test".into(),
+        idempotency: None,
+    }
 }

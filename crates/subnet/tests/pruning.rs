@@ -171,9 +171,9 @@ async fn a_restart_in_the_middle_of_it() {
     for sql in [
         format!(
             "WITH RECURSIVE k(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM k WHERE n < {ROWS} - 1)
-             INSERT INTO assignments (hash, job, slice, units, epoch, miner, message, context, candidates, state, deadline)
+             INSERT INTO assignments (hash, job, slice, units, epoch, miner, message, context, candidates, round, state, deadline)
              SELECT randomblob(32), randomblob(32), 0, 5, n * 3 / {ROWS}, CAST(zeroblob(19) || unhex('0' || (1 + n % 3)) AS BLOB), randomblob(400),
-                    zeroblob(32), randomblob(200), iif(n % 10 = 0, 'missed', 'valid'), {BEGIN} + n FROM k"
+                    zeroblob(32), randomblob(200), 0, iif(n % 10 = 0, 'missed', 'valid'), {BEGIN} + n FROM k"
         ),
         "INSERT INTO receipts SELECT miner, row_number() OVER (PARTITION BY miner ORDER BY rowid), hash, epoch,
              iif(state = 'valid', 7, 0), iif(state = 'valid', 0, 2), randomblob(400) FROM assignments"

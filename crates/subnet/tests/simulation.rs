@@ -324,7 +324,7 @@ fn simulate_with(plan: &[(Conduct, u16, u64, usize)], epochs: u64, seed: u64, wa
                     jobs += 1;
                     let mut job = template.clone();
                     job.context[16..24].copy_from_slice(&jobs.to_be_bytes());
-                    validator.submit(Submission { job, deadline_ms: None, caller: "simulation".into(), idempotency: None })
+                    validator.submit(Submission { job, private: None, deadline_ms: None, caller: "simulation".into(), idempotency: None })
                 });
                 ids.extend(futures_util::future::join_all(new).await.into_iter().map(Result::unwrap));
                 tokio::time::sleep(Duration::from_millis(50)).await;

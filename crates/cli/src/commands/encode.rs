@@ -10,20 +10,23 @@ use ark_std::rand::rngs::OsRng;
 use serde_json::{Value, json};
 use zkslice_chain::bindings::{InferenceOracle, Request};
 use zkslice_chain::constants::verifier_selector;
-use zkslice_chain::context;
+use zkslice_chain::{context, signer};
 use zkslice_formats::key_blob::bitmap;
-use zkslice_prover::{Bound, Inference, encode_request, opening_file};
+use zkslice_prover::{Bound, Inference, JobInput, encode_request, opening_file};
 use zkslice_slicer::{Package, TensorKind};
+use zkslice_subnet::daemon::Employer;
+use zkslice_subnet::privacy::HandOver;
+use zkslice_subnet::{Network, Node};
 
 use super::request::{Deadline, deadline};
-use super::{Reading, amount, integers, write_secret};
+use super::{Reading, amount, integers, runtime, write_secret};
 use crate::error::CliError;
 use crate::output::Output;
 
 /// Encode an input as a request carries it: words and their hash, or a fresh commitment whose opening is written to a folder.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  zkslice encode pkg --input input.json\n  zkslice encode private-pkg --input input.json --requester 0x… --openings openings/\n  zkslice encode pkg --input input.json --job > job.json\n  zkslice encode pkg --input input.json --deadline 1800000000 --fee '0.001 ether'\n  cast send $CONSUMER \"ask(uint256[])\" \"$(zkslice encode pkg --input input.json --words)\" --rpc-url … --private-key …"
+    after_help = "Examples:\n  zkslice encode pkg --input input.json\n  zkslice encode private-pkg --input input.json --requester 0x… --openings openings/\n  zkslice encode pkg --input input.json --job > job.json\n  zkslice encode private-pkg --input input.json --job --validator http://… --private-key-file my.key > job.json\n  zkslice encode pkg --input input.json --deadline 1800000000 --fee '0.001 ether'\n  cast send $CONSUMER \"ask(uint256[])\" \"$(zkslice encode pkg --input input.json --words)\" --rpc-url … --private-key …"
 )]
 pub(crate) struct Args {
     /// The package.
@@ -42,9 +45,16 @@ pub(crate) struct Args {
     /// Print the words of the public inputs only, as one argument of type `uint256[]` that cast takes.
     #[arg(long, conflicts_with = "deadline")]
     words: bool,
-    /// Print the job that a validator's `POST /v1/jobs` takes, as JSON.
+    /// Print the job that a validator's `POST /v1/jobs` takes, as JSON. With private inputs it is for one validator alone, which sees them, as
+    /// the miners do that prove the first slices: `--validator` and `--private-key-file` say that it may.
     #[arg(long, conflicts_with_all = ["deadline", "words"])]
     job: bool,
+    /// HTTP address of the validator that may see private inputs; `#0x…` behind it says who it has to be.
+    #[arg(long, value_name = "URL", requires_all = ["job", "private_key_file"])]
+    validator: Option<String>,
+    /// File with the private key of the inputs' owner, mode 0600 or 0400.
+    #[arg(long, value_name = "FILE", requires = "validator", conflicts_with = "requester")]
+    private_key_file: Option<PathBuf>,
     /// Also print calldata of `InferenceOracle.request`, open until this Unix time, or so many seconds from now: `+` and seconds.
     #[arg(long, value_parser = deadline)]
     deadline: Option<Deadline>,
@@ -69,8 +79,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
     let package = Package::open(&args.package)?;
     let coverage = min_coverage(&package, &args.min_coverage)?;
-    let encoded =
-        encode_inputs(&package, integers(&package, &args.input, args.reading.pixels())?, args.requester, args.openings.as_deref())?;
+    let integers = integers(&package, &args.input, args.reading.pixels())?;
+    if args.job && package.manifest().tensors.iter().any(|tensor| tensor.kind == TensorKind::PrivateInput) {
+        let job = private_job(&package, integers, args.validator.as_deref(), args.private_key_file.as_deref())?;
+        output.result(&job, &[job.to_string()]);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let encoded = encode_inputs(&package, integers, args.requester, args.openings.as_deref())?;
     if args.words {
         if encoded.words.is_empty() {
             return Err(CliError::input("--words: the model has no public input; its commitments are printed without --words"));
@@ -79,14 +94,8 @@ pub(crate) fn run(args: Args, output: &Output) -> crate::CommandResult {
         return Ok(ExitCode::SUCCESS);
     }
     if args.job {
-        let words = |entry: &Value| entry.get("words").cloned();
-        let inputs: Option<Vec<Value>> = encoded.entries.iter().map(words).collect();
-        let refused = || {
-            CliError::input(
-                "--job: the model has a private input, which a network of others would see: prove it yourself, by `zkslice prove`",
-            )
-        };
-        let job = json!({ "model": B256::from(package.key_blob()?.model_digest()), "inputs": inputs.ok_or_else(refused)? });
+        let inputs: Vec<&Value> = encoded.entries.iter().map(|entry| &entry["words"]).collect();
+        let job = json!({ "model": B256::from(package.key_blob()?.model_digest()), "inputs": inputs });
         output.result(&job, &[job.to_string()]);
         return Ok(ExitCode::SUCCESS);
     }
@@ -179,6 +188,40 @@ pub(crate) fn encode_inputs(
         }
     }
     Ok(encoded)
+}
+
+/// A job with private inputs, which nobody but a validator that their owner names may see, and those who prove for it. No contract reads its
+/// bundle.
+fn private_job(package: &Package, integers: Vec<Vec<i64>>, validator: Option<&str>, key: Option<&Path>) -> Result<Value, CliError> {
+    let (Some(validator), Some(key)) = (validator, key) else {
+        return Err(CliError::input(
+            "--job: the model has a private input, which a network of others would see: say with --validator and --private-key-file who may, or prove it yourself, by `zkslice prove`",
+        ));
+    };
+    let signer = signer::load(key)?;
+    let about = runtime()?.block_on(Employer::parse(validator)?.about())?;
+    let model = B256::from(package.key_blob()?.model_digest());
+    let mut inference = Inference { owner: context::owner(model, signer.address()).0, ..Inference::of_inputs(package, integers)? };
+    let bound = encode_request(package, &mut inference, &mut OsRng)?;
+    let (mut inputs, mut shown, mut openings) = (Vec::new(), Vec::new(), Vec::new());
+    for (bound, opening) in bound.into_iter().zip(inference.openings.tensors.iter().flatten()) {
+        match bound {
+            Bound::Words(words) => {
+                shown.push(words.iter().map(|word| B256::from(*word)).collect::<Vec<_>>());
+                inputs.push(JobInput::Words(words));
+            }
+            Bound::Commitment(commitment) => {
+                shown.push(vec![B256::from(commitment)]);
+                inputs.push(JobInput::Commitment(commitment));
+                openings.push(json!(opening));
+            }
+        }
+    }
+    let network = Network { chain_id: about.chain_id, registry: about.registry };
+    let hand_over = HandOver::new(about.validator, Default::default(), signer.address(), model, &inputs);
+    let signature = Node::new(signer.clone()).sign(&network, hand_over).map_err(|e| CliError::failed(e.to_string()))?.signature();
+    let private = json!({ "requester": signer.address(), "signature": Bytes::from(signature), "openings": openings });
+    Ok(json!({ "model": model, "inputs": shown, "private": private }))
 }
 
 /// What a request has of its inputs, and the words beside it: the public inputs', one input's after the other's.

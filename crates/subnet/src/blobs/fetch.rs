@@ -389,7 +389,7 @@ async fn usable(package: &Arc<Package>, slices: BTreeSet<u16>) -> Result<Result<
         let mut seed = B256::ZERO;
         OsRng.fill_bytes(&mut seed.0);
         let executed = match model.execute_random(seed) {
-            Ok((_, executed, _)) => executed,
+            Ok((executed, _)) => executed,
             Err(error) => {
                 tracing::warn!(folder = %package.folder().display(), %error, "its keys are not tried: the model does not run on random values");
                 return Ok(());
@@ -397,7 +397,7 @@ async fn usable(package: &Arc<Package>, slices: BTreeSet<u16>) -> Result<Result<
         };
         for k in slices {
             let of = |error: ProverError| (k, error.to_string());
-            let inference = model.inference(&executed, k, B256::ZERO).map_err(of)?;
+            let inference = model.inference(&executed, k, [B256::ZERO; 2]).map_err(of)?;
             let k = usize::from(k);
             prove(&model.package, inference, k..k + 1, &mut OsRng, |_| ()).map_err(of)?;
         }

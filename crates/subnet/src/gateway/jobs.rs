@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, FixedBytes, U256};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -12,9 +12,12 @@ use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use zkslice_prover::{Job, JobInput};
+use zkslice_chain::context::owner;
+use zkslice_prover::{Job, JobInput, Opening, Salt};
 
 use super::{ALIVE, At, Body, Caller, Gateway, Problem, text, word};
+use crate::Signed;
+use crate::privacy::{HandOver, Private, Request};
 use crate::validator::{JobView, Submission, WatchedEvent};
 
 /// Events that are sent together.
@@ -33,11 +36,81 @@ pub(super) struct JobRequest {
     #[serde(default)]
     #[schema(value_type = String)]
     context: B256,
-    /// Packed words of each input, as `zkslice encode` prints them.
+    /// Packed words of each input, as `zkslice encode` prints them; of a private one its commitment alone.
     #[schema(value_type = Vec<Vec<String>>)]
     inputs: Vec<Vec<B256>>,
     /// Until when the bundle is of use, Unix time in milliseconds.
     deadline_ms: Option<u64>,
+    /// What the owner of private inputs has handed over.
+    private: Option<PrivateInputs>,
+}
+
+/// Private inputs, and their owner's word that this validator, and those who prove for it, may see them.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PrivateInputs {
+    /// Who requests, and has signed.
+    #[schema(value_type = String)]
+    requester: Address,
+    /// EIP-712 signature of `HandOver`: r, s and v.
+    #[schema(value_type = String)]
+    signature: FixedBytes<65>,
+    /// One of each private input, in order.
+    openings: Vec<PrivateInput>,
+    /// The request on chain, whose context the job has; none where no contract reads the bundle.
+    request: Option<OnChain>,
+}
+
+/// A private input.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PrivateInput {
+    /// Its integers.
+    values: Vec<i64>,
+    /// The salt of its commitment.
+    #[schema(value_type = String)]
+    salt: B256,
+}
+
+/// A request on chain, as far as its context depends on it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OnChain {
+    /// EIP-155 id of its chain.
+    chain_id: u64,
+    /// Its oracle.
+    #[schema(value_type = String)]
+    oracle: Address,
+    /// Number of the requester's request.
+    #[schema(value_type = String)]
+    nonce: U256,
+    /// keccak256 of its ABI encoding.
+    #[schema(value_type = String)]
+    hash: B256,
+    /// Whom the oracle pays.
+    #[schema(value_type = String)]
+    beneficiary: Address,
+}
+
+// Values and salts stand in no log.
+impl std::fmt::Debug for PrivateInputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrivateInputs").field("requester", &self.requester).field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+impl PrivateInputs {
+    /// For a job of this model, with its inputs.
+    fn read(self, gateway: &Gateway, model: B256, inputs: &[JobInput]) -> Result<Private, Problem> {
+        let (place, request) = self.request.map_or_else(Default::default, |of| {
+            ((of.chain_id, of.oracle), Request { nonce: of.nonce, hash: of.hash, beneficiary: of.beneficiary })
+        });
+        let signed = HandOver::new(gateway.validator.address(), place, self.requester, model, inputs);
+        let wrong = |error: &dyn std::fmt::Display| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("private: {error}"));
+        let hand_over = Signed::from_parts(signed, &self.signature.0, &gateway.validator.identity().network).map_err(|e| wrong(&e))?;
+        let opening = |PrivateInput { values, salt }| Ok(Opening { values, salt: Some(Salt::from_word(salt.0).map_err(|e| wrong(&e))?) });
+        Ok(Private { hand_over, request, openings: self.openings.into_iter().map(opening).collect::<Result<_, Problem>>()? })
+    }
 }
 
 /// Where a job is.
@@ -118,9 +191,17 @@ pub(super) async fn submit(
     if idempotency.as_ref().is_some_and(|name| name.is_empty() || name.len() > MOST_NAME) {
         return Err(Problem::new(StatusCode::BAD_REQUEST, format!("an Idempotency-Key has 1 to {MOST_NAME} characters")));
     }
-    let inputs = asked.inputs.into_iter().map(|words| JobInput::Words(words.into_iter().map(|word| word.0).collect()));
-    let job = Job { model: asked.model.0, context: asked.context.0, owner: [0; 32], inputs: inputs.collect() };
-    let id = gateway.validator.submit(Submission { job, deadline_ms: asked.deadline_ms, caller: caller.clone(), idempotency }).await?;
+    let is_private = gateway.validator.private_inputs(asked.model)?;
+    let input = |(k, words): (usize, Vec<B256>)| match (is_private.get(k), &words[..]) {
+        (Some(true), [commitment]) => JobInput::Commitment(commitment.0),
+        _ => JobInput::Words(words.into_iter().map(|word| word.0).collect()),
+    };
+    let inputs: Vec<JobInput> = asked.inputs.into_iter().enumerate().map(input).collect();
+    let owner = asked.private.as_ref().map_or([0; 32], |private| owner(asked.model, private.requester).0);
+    let private = asked.private.map(|private| private.read(&gateway, asked.model, &inputs)).transpose()?;
+    let job = Job { model: asked.model.0, context: asked.context.0, owner, inputs };
+    let submission = Submission { job, private, deadline_ms: asked.deadline_ms, caller: caller.clone(), idempotency };
+    let id = gateway.validator.submit(submission).await?;
     let status = status_of(&gateway, id, &caller).await?;
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, format!("/v1/jobs/{id}"))], Json(status)).into_response())
 }

@@ -166,8 +166,9 @@ impl Validator {
             deadlineMs: deadline_ms,
             epoch: core.epoch.number,
         };
-        let context = if is_request { job.context } else { benchmark_context(self.address(), &assignment, &self.options.network) };
-        assignment.statement = statement(model.digest, coverage(model.units.len(), slice), [context, B256::ZERO], job.hashes);
+        let [context, owner] = job.binding();
+        let context = if is_request { context } else { benchmark_context(self.address(), &assignment, &self.options.network) };
+        assignment.statement = statement(model.digest, coverage(model.units.len(), slice), [context, owner], job.hashes);
         let signed = match self.node.sign(&self.options.network, assignment.clone()) {
             Ok(signed) => signed.to_bytes(),
             Err(error) => return tracing::error!(job = %id, slice, %error, "an assignment cannot be signed"),
@@ -375,7 +376,7 @@ impl Validator {
         let (words, _) = given.proof?;
         let job = core.jobs.get(&given.assignment.job)?;
         let slice = usize::from(given.assignment.slice);
-        let statement = if given.context == job.context {
+        let statement = if given.context.0 == job.bundle.context {
             job.model.verifier.statement(&job.bundle, slice)
         } else {
             let mut bundle = (*job.bundle).clone();

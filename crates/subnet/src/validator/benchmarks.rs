@@ -134,7 +134,7 @@ impl Validator {
         [beacon.as_slice(), self.address().as_slice(), id.as_slice()].iter().for_each(|part| seed.extend_from_slice(part));
         let (of, seed) = (Arc::clone(&model), keccak256(seed));
         let executed = self.clock.apart(move || of.execute_random(seed));
-        let (words, executed, bundle) = executed.await.map_err(|_| JobError::Stopped)??;
+        let (executed, bundle) = executed.await.map_err(|_| JobError::Stopped)??;
         let json = bundle.to_json().map_err(|e| JobError::Bundle(e.to_string()))?;
         let (executed, until_ms) = (executed.to_bytes()?, now + KEPT_MS);
         self.turn(|core, turn| {
@@ -144,14 +144,15 @@ impl Validator {
                 model: model.digest,
                 context: B256::ZERO,
                 owner: B256::ZERO,
-                inputs: words.concat(),
+                inputs: Vec::new(),
+                hand_over: None,
                 deadline_ms: until_ms,
                 caller: String::new(),
                 idempotency: None,
                 content: None,
             })));
             turn.change(Change::Executed { id, executed, bundle: json, slices: model.slices() });
-            core.open_job(turn, OpenJob::new(id, String::new(), JobKind::Benchmark, Arc::clone(&model), B256::ZERO, bundle, until_ms));
+            core.open_job(turn, OpenJob::new(id, String::new(), JobKind::Benchmark, Arc::clone(&model), bundle, until_ms));
         });
         let slices = (0..model.slices()).collect();
         Ok(Stock { id, model, slices, until_ms: until_ms - KEPT_MS / 2 })

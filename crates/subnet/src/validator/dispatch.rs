@@ -433,6 +433,8 @@ impl Dispatch {
             if let Some(entry) = self.slices.get_mut(&id) {
                 entry.open.push(ticket);
                 entry.tried.push((miner, None));
+                // Whose offer may have been lost with the validator may have it again.
+                entry.busy.extend((stage == Stage::Offered).then_some(miner));
             }
             self.open.insert(ticket, Open { slice: id, miner, key, units, issued_ms, deadline_ms, stage });
             tickets.push(ticket);

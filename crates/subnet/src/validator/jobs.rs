@@ -17,6 +17,7 @@ use super::store::{Change, JobKind, Loaded, NewJob, StoredAssignment, StoredJob}
 use super::{Core, Stopped, Then, Turn, Validator};
 use crate::error::for_log;
 use crate::messages::{Assignment, Receipt};
+use crate::privacy::Private;
 use crate::receipts::Totals;
 use crate::{JobError, Signed, ValidatorError};
 
@@ -44,6 +45,8 @@ struct Interrupted {
 pub struct Submission {
     /// The inference.
     pub job: Job,
+    /// Openings of its private inputs, if it has any.
+    pub private: Option<Private>,
     /// Until when the bundle is of use, Unix time in milliseconds; the validator's own limit where it is not said.
     pub deadline_ms: Option<u64>,
     /// Who asks.
@@ -64,7 +67,8 @@ pub(crate) struct Received {
 pub(crate) struct Execution {
     id: B256,
     model: Arc<Model>,
-    context: B256,
+    /// Context and owner.
+    binding: [B256; 2],
     words: Vec<Word>,
     done: Option<oneshot::Sender<Result<(), JobError>>>,
 }
@@ -76,7 +80,6 @@ pub(crate) struct OpenJob {
     caller: String,
     pub(crate) kind: JobKind,
     pub(crate) model: Arc<Model>,
-    pub(crate) context: B256,
     /// Without proofs.
     pub(crate) bundle: Arc<Bundle>,
     /// Of its public words, and of its commitments.
@@ -99,13 +102,18 @@ pub(crate) struct OpenSlice {
 }
 
 impl OpenJob {
-    pub(crate) fn new(id: B256, caller: String, kind: JobKind, model: Arc<Model>, context: B256, bundle: Bundle, deadline_ms: u64) -> Self {
+    pub(crate) fn new(id: B256, caller: String, kind: JobKind, model: Arc<Model>, bundle: Bundle, deadline_ms: u64) -> Self {
         let hashes = crate::work::hashes(bundle.tensors.iter().flatten());
         let slices: Vec<OpenSlice> =
             (0..model.slices()).map(|_| OpenSlice { state: SliceState::Pending, proof: None, given: Vec::new() }).collect();
         let left = slices.len();
         let (bundle, state) = (Arc::new(bundle), JobState::Executed);
-        Self { id, caller, kind, model, context, bundle, hashes, state, slices, deadline_ms, own: 0, left }
+        Self { id, caller, kind, model, bundle, hashes, state, slices, deadline_ms, own: 0, left }
+    }
+
+    /// Its context, and the owner of its private inputs.
+    pub(crate) fn binding(&self) -> [B256; 2] {
+        [B256::from(self.bundle.context), B256::from(self.bundle.owner)]
     }
 
     /// With so many first slices that the validator proves itself.
@@ -268,22 +276,38 @@ impl Validator {
         self.models.keys().copied().collect()
     }
 
+    /// Of each input of a model, whether it is private.
+    ///
+    /// # Errors
+    /// [`JobError::Model`].
+    pub fn private_inputs(&self, model: B256) -> Result<Vec<bool>, JobError> {
+        self.models.get(&model).map(|model| model.private_inputs()).ok_or_else(|| JobError::Model(model.to_string()))
+    }
+
     /// Takes a job: it is written down, executed, and its slices wait for miners. The same job again, by its caller's name for it or by its
     /// context, is the same one.
     ///
     /// # Errors
     /// [`JobError`]: what the input, the deadline or the caller's name is refused for.
     pub async fn submit(&self, submission: Submission) -> Result<B256, JobError> {
-        let Submission { job, deadline_ms, caller, idempotency } = submission;
+        let Submission { job, private, deadline_ms, caller, idempotency } = submission;
         let model = Arc::clone(self.models.get(&B256::from(job.model)).ok_or_else(|| JobError::Model(hex0x(&job.model)))?);
-        let words = model.words(&job.inputs)?;
-        if job.owner != [0; 32] {
-            return Err(JobError::Owner);
-        }
+        let owner = B256::from(job.owner);
+        let words = match &private {
+            Some(private) => {
+                private.check(&job, self.address())?;
+                let words = model.words(&job.inputs, &private.openings)?;
+                model.check_openings(&job.inputs, owner, &words)?;
+                words
+            }
+            None if owner.is_zero() => model.words(&job.inputs, &[])?,
+            None => return Err(JobError::Owner),
+        };
         let now = self.clock.now_ms();
         let deadline_ms = self.deadline(&model, deadline_ms, now)?;
         let context = B256::from(job.context);
         let inputs = words.concat();
+        let content = content(&model, &caller, context, &inputs);
         // The same job twice at a time is one: those of one name or one content come one after the other.
         let of_name = self.submitting[0].lock(&(&caller, &idempotency), idempotency.is_some()).await;
         let of_content = self.submitting[1].lock(&(&caller, context, &inputs), !context.is_zero()).await;
@@ -293,12 +317,10 @@ impl Validator {
         if let Some(name) = &idempotency
             && let Some(known) = self.store.job_named(caller.clone(), name.clone()).await?
         {
-            let is_same = known.new.model == model.digest && known.new.context == context && known.new.inputs == inputs;
-            return if is_same { Ok(known.new.id) } else { Err(JobError::Name(name.clone())) };
+            return if known.new.content == Some(content) { Ok(known.new.id) } else { Err(JobError::Name(name.clone())) };
         }
         // What was given up, or settled, is asked for anew; salts of an inference are used once.
-        let content = (!context.is_zero()).then(|| content(&model, &caller, context, &inputs));
-        if let Some(content) = content
+        if !context.is_zero()
             && let Some(newest) = self.store.job_of_content(content).await?
             && !matches!(newest.state, JobState::Cancelled | JobState::Failed | JobState::Settled)
         {
@@ -310,15 +332,16 @@ impl Validator {
             kind: JobKind::Request,
             model: model.digest,
             context,
-            owner: B256::ZERO,
+            owner,
             inputs,
+            hand_over: private.map(|private| private.hand_over.to_bytes()),
             deadline_ms,
             caller: caller.clone(),
             idempotency,
-            content,
+            content: Some(content),
         };
         let (done, executed) = oneshot::channel();
-        let execution = Execution { id, model, context, words, done: Some(done) };
+        let execution = Execution { id, model, binding: [context, owner], words, done: Some(done) };
         self.quiet_turn(|core, turn| {
             let slices = usize::from(execution.model.slices());
             if core.open_slices + slices > self.options.most_slices {
@@ -351,12 +374,12 @@ impl Validator {
     }
 
     /// Executes a job, and says how that went.
-    pub(crate) async fn execute(&self, Execution { id, model, context, words, done }: Execution) {
+    pub(crate) async fn execute(&self, Execution { id, model, binding, words, done }: Execution) {
         let Ok(permit) = Arc::clone(&self.executions).acquire_owned().await else { return };
         let of = Arc::clone(&model);
         let is_wanted = self.locked().received.contains_key(&id);
         let executed = self.clock.apart(move || {
-            let executed = if is_wanted { of.execute(context, &words).map_err(JobError::from) } else { Err(JobError::Stopped) };
+            let executed = if is_wanted { of.execute(binding, &words).map_err(JobError::from) } else { Err(JobError::Stopped) };
             let (executed, bundle) = executed?;
             let json = bundle.to_json().map_err(|e| JobError::Bundle(e.to_string()))?;
             Ok((executed.to_bytes()?, json, bundle))
@@ -374,7 +397,7 @@ impl Validator {
                 Ok((executed, json, bundle)) => {
                     turn.change(Change::Executed { id, executed, bundle: json, slices: model.slices() });
                     turn.change(Change::Event { job: id, kind: "executed", slice: None });
-                    let job = OpenJob::new(id, caller, JobKind::Request, Arc::clone(&model), context, bundle, deadline_ms);
+                    let job = OpenJob::new(id, caller, JobKind::Request, Arc::clone(&model), bundle, deadline_ms);
                     core.open_job(turn, job.own(self.options.own_prefix));
                     Ok(())
                 }
@@ -524,11 +547,11 @@ impl Validator {
         let is_wanted = |job: &&OpenJob| {
             job.state.is_open() && job.slices.get(usize::from(slice)).is_some_and(|slice| slice.state != SliceState::Proven)
         };
-        let found = self.locked().jobs.get(&id).filter(is_wanted).map(|job| (Arc::clone(&job.model), job.context));
-        let (Some((model, context)), Ok(Some(executed))) = (found, self.store.executed(id).await) else { return };
+        let found = self.locked().jobs.get(&id).filter(is_wanted).map(|job| (Arc::clone(&job.model), job.binding()));
+        let (Some((model, binding)), Ok(Some(executed))) = (found, self.store.executed(id).await) else { return };
         let proven = self.clock.apart(move || {
             let _permit = permit;
-            let inference = model.inference(&Executed::from_bytes(&executed)?, slice, context).map_err(JobError::from)?;
+            let inference = model.inference(&Executed::from_bytes(&executed)?, slice, binding).map_err(JobError::from)?;
             let k = usize::from(slice);
             let proven = prove(&model.package, inference, k..k + 1, &mut rand_core::OsRng, |_| ())?;
             let proof = proven.bundle.proofs.into_iter().next().map(|proof| proof.proof);
@@ -617,7 +640,8 @@ impl Validator {
         for (model, stored) in to_execute {
             let this = Arc::clone(self);
             let words = stored.new.inputs.chunks_exact(32).filter_map(|word| word.try_into().ok()).collect();
-            let execution = Execution { id: stored.new.id, model, context: stored.new.context, words, done: None };
+            let binding = [stored.new.context, stored.new.owner];
+            let execution = Execution { id: stored.new.id, model, binding, words, done: None };
             self.spawn(async move { this.execute(execution).await });
         }
         Ok(())
@@ -634,7 +658,7 @@ impl Validator {
     ) -> Result<(), ValidatorError> {
         let Interrupted { stored, model, bundle, open } = interrupted;
         let (id, kind) = (stored.new.id, stored.new.kind);
-        let mut job = OpenJob::new(id, stored.new.caller, kind, Arc::clone(&model), stored.new.context, bundle, stored.new.deadline_ms);
+        let mut job = OpenJob::new(id, stored.new.caller, kind, Arc::clone(&model), bundle, stored.new.deadline_ms);
         job.state = stored.state;
         for (k, slice) in job.slices.iter_mut().enumerate() {
             if let Some((state, proof)) = proofs.get(&(id, k as u16)) {
@@ -753,7 +777,7 @@ impl BundleSource for Validator {
     }
 
     async fn bundle(&self, job: Job) -> Result<Bundle, ProverError> {
-        let submission = Submission { job, deadline_ms: None, caller: OWN.to_owned(), idempotency: None };
+        let submission = Submission { job, private: None, deadline_ms: None, caller: OWN.to_owned(), idempotency: None };
         let id = self.submit(submission).await.map_err(JobError::into_prover)?;
         let mut wanted = Wanted { validator: self, id, is_done: false };
         let bundle = self.bundle_of(id).await;

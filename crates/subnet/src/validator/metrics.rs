@@ -109,6 +109,7 @@ impl Metrics {
         known(HEDGES, "result", &["won", "lost"]);
         known(FRAMES, "reason", &["malformed", "signature", "unknown assignment"]);
         known(HANDSHAKES, "reason", &["differs", "signature", "too often"]);
+        metrics.meter.gauge(WEIGHTS_ALARM, &[]).set(0.0);
         [BENCHMARKS, CREDIT, DEBIT].iter().for_each(|family| metrics.meter.counter(*family, &[]).increment(0));
         metrics
     }

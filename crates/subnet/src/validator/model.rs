@@ -6,7 +6,9 @@ use alloy::primitives::B256;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
-use zkslice_prover::{Bound, Bundle, Inference, JobInput, Opening, Openings, ProverError, Salt, Verifier, Word, execute, pack, unpack};
+use zkslice_prover::{
+    Bound, Bundle, Inference, JobInput, Opening, Openings, ProverError, Salt, Verifier, Word, encode_request, execute, pack, unpack,
+};
 use zkslice_slicer::{Package, PackageError, TensorEntry, TensorKind};
 
 use super::verification::Key;
@@ -77,14 +79,20 @@ impl Model {
         self.tensors().iter().filter(|tensor| tensor.kind.is_input())
     }
 
-    /// The inputs of a job as their words, one tensor after the other.
-    pub(crate) fn words(&self, inputs: &[JobInput]) -> Result<Vec<Word>, ProverError> {
+    /// Of each input, whether it is private.
+    pub(crate) fn private_inputs(&self) -> Vec<bool> {
+        self.inputs().map(|tensor| tensor.kind == TensorKind::PrivateInput).collect()
+    }
+
+    /// The inputs of a job as their words, one tensor after the other, and behind a private one its salt. The openings of private ones may be
+    /// seen.
+    pub(crate) fn words(&self, inputs: &[JobInput], openings: &[Opening]) -> Result<Vec<Word>, ProverError> {
         let (expected, found) = (self.inputs().count(), inputs.len());
         if expected != found {
             let reason = format!("the model has {expected} inputs, the job {found}");
             return Err(ProverError::Input { input: self.package.manifest().name.clone(), reason });
         }
-        let mut all = Vec::new();
+        let (mut all, mut openings) = (Vec::new(), openings.iter());
         for (tensor, input) in self.inputs().zip(inputs) {
             match input {
                 JobInput::Words(words) if tensor.kind == TensorKind::PublicInput => {
@@ -92,52 +100,82 @@ impl Model {
                     all.extend_from_slice(words);
                 }
                 JobInput::Words(_) => return Err(input_error(tensor, &"it is private, and the job shows it")),
+                JobInput::Commitment(_) if tensor.kind != TensorKind::PrivateInput => {
+                    return Err(input_error(tensor, &"it is public, and the job commits to it"));
+                }
                 JobInput::Commitment(_) => {
-                    let reason = "a network of others would see it; prove it by a prover of your own";
-                    return Err(input_error(tensor, &reason));
+                    let reason = "a network of others would see it: bring its owner's hand-over, or prove it by a prover of your own";
+                    let opening = openings.next().ok_or_else(|| input_error(tensor, &reason))?;
+                    let salt = opening.salt.ok_or_else(|| input_error(tensor, &"its opening has no salt"))?;
+                    all.extend(pack(tensor, &opening.values).map_err(|error| input_error(tensor, &error))?);
+                    all.push(salt.word());
                 }
             }
         }
         Ok(all)
     }
 
-    /// Computes a job from the words of its inputs: all tensors, and the bundle without proofs.
-    pub(crate) fn execute(&self, context: B256, words: &[Word]) -> Result<(Executed, Bundle), ProverError> {
-        let mut rest = words;
-        let mut values = Vec::new();
-        for tensor in self.inputs() {
-            let short = || input_error(tensor, &"its words are missing");
-            let (own, others) = rest.split_at_checked(tensor.group().words()).ok_or_else(short)?;
-            values.push(unpack(tensor, own).map_err(|error| input_error(tensor, &error))?);
-            rest = others;
+    /// Whether the commitments of a job are to what these words are of, for this owner.
+    pub(crate) fn check_openings(&self, inputs: &[JobInput], owner: B256, words: &[Word]) -> Result<(), ProverError> {
+        let mut inference = self.inference_of([B256::ZERO, owner], words)?;
+        let bound = encode_request(&self.package, &mut inference, &mut rand_core::OsRng)?;
+        for ((tensor, input), bound) in self.inputs().zip(inputs).zip(&bound) {
+            if let (JobInput::Commitment(asked), Bound::Commitment(found)) = (input, bound)
+                && asked != found
+            {
+                return Err(input_error(tensor, &"its opening is not that of the commitment, or is another owner's"));
+            }
         }
-        self.execute_values(context, values)
+        Ok(())
     }
 
-    fn execute_values(&self, context: B256, values: Vec<Vec<i64>>) -> Result<(Executed, Bundle), ProverError> {
-        let mut inference = Inference { context: context.0, ..Inference::of_inputs(&self.package, values)? };
+    /// Computes a job from the words of its inputs, for a context and an owner: all tensors, and the bundle without proofs.
+    pub(crate) fn execute(&self, binding: [B256; 2], words: &[Word]) -> Result<(Executed, Bundle), ProverError> {
+        self.execute_inference(self.inference_of(binding, words)?)
+    }
+
+    /// The inference of words as [`Self::words`] has them.
+    fn inference_of(&self, [context, owner]: [B256; 2], words: &[Word]) -> Result<Inference, ProverError> {
+        let mut rest = words;
+        let mut openings = Openings::empty(self.tensors().len());
+        for (t, tensor) in self.tensors().iter().enumerate().filter(|(_, tensor)| tensor.kind.is_input()) {
+            let short = || input_error(tensor, &"its words are missing");
+            let (own, others) = rest.split_at_checked(tensor.group().words()).ok_or_else(short)?;
+            let values = unpack(tensor, own).map_err(|error| input_error(tensor, &error))?;
+            rest = others;
+            let salt = match tensor.kind {
+                TensorKind::PrivateInput => {
+                    let (salt, others) = rest.split_first().ok_or_else(short)?;
+                    rest = others;
+                    Some(Salt::from_word(*salt)?)
+                }
+                _ => None,
+            };
+            openings.tensors[t] = Some(Opening { values, salt });
+        }
+        Ok(Inference { openings, context: context.0, owner: owner.0, ..Inference::default() })
+    }
+
+    fn execute_inference(&self, mut inference: Inference) -> Result<(Executed, Bundle), ProverError> {
         let bound = execute(&self.package, &mut inference, &mut rand_core::OsRng)?;
         let mut reads = Vec::with_capacity(bound.len());
         for (tensor, opening) in self.tensors().iter().zip(inference.openings.tensors.iter().flatten()) {
             let words = pack(tensor, &opening.values)?.into_iter().map(B256::from).collect();
             reads.push(Read { words, salt: opening.salt.map(|salt| B256::from(salt.word())) });
         }
-        Ok((Executed(reads), self.bundle(context, bound)))
-    }
-
-    fn bundle(&self, context: B256, bound: Vec<Bound>) -> Bundle {
-        Bundle {
+        let bundle = Bundle {
             version: zkslice_prover::BUNDLE_VERSION,
             model: self.digest.0,
-            context: context.0,
-            owner: [0; 32],
+            context: inference.context,
+            owner: inference.owner,
             tensors: bound.into_iter().map(Some).collect(),
             proofs: Vec::new(),
-        }
+        };
+        Ok((Executed(reads), bundle))
     }
 
     /// Computes the model on values that the seed draws, each within what its tensor can be. Where those saturate, on others.
-    pub(crate) fn execute_random(&self, seed: B256) -> Result<(Vec<Word>, Executed, Bundle), ProverError> {
+    pub(crate) fn execute_random(&self, seed: B256) -> Result<(Executed, Bundle), ProverError> {
         let mut rng = ChaCha20Rng::from_seed(seed.0);
         // Large values saturate models that small ones do not.
         let mut shift = 0;
@@ -148,19 +186,15 @@ impl Model {
                 let digits: Vec<i64> = (0..tensor.count()).map(|_| (rng.next_u64() >> (64 - bits.min(62))) as i64).collect();
                 values.push(tensor.integers(&centred(&digits, tensor.bits, bits)));
             }
-            match self.execute_values(B256::ZERO, values.clone()) {
-                Ok((executed, bundle)) => {
-                    let words = self.inputs().zip(&values).map(|(tensor, values)| pack(tensor, values)).collect::<Result<Vec<_>, _>>()?;
-                    return Ok((words.concat(), executed, bundle));
-                }
+            match self.execute_inference(Inference::of_inputs(&self.package, values)?) {
                 Err(ProverError::Execute(_)) if shift < 62 => shift += 1,
-                Err(error) => return Err(error),
+                other => return other,
             }
         }
     }
 
     /// What slice `k` of a job needs, from what the store keeps.
-    pub(crate) fn inference(&self, executed: &Executed, k: u16, context: B256) -> Result<Inference, ProverError> {
+    pub(crate) fn inference(&self, executed: &Executed, k: u16, [context, owner]: [B256; 2]) -> Result<Inference, ProverError> {
         let slice = &self.package.manifest().slices[usize::from(k)];
         let mut openings = Openings::empty(self.tensors().len());
         for t in slice.reads.iter().chain(&slice.writes) {
@@ -170,7 +204,7 @@ impl Model {
             let values = unpack(tensor, &words).map_err(|error| input_error(tensor, &error))?;
             openings.tensors[*t] = Some(Opening { values, salt: read.salt.map(|salt| Salt::from_word(salt.0)).transpose()? });
         }
-        Ok(Inference { openings, context: context.0, executed: true, ..Inference::default() })
+        Ok(Inference { openings, context: context.0, owner: owner.0, executed: true, ..Inference::default() })
     }
 
     pub(crate) fn work(
@@ -182,7 +216,7 @@ impl Model {
         assignment: B256,
         is_paid: bool,
     ) -> Result<Work, WorkError> {
-        let inference = self.inference(executed, k, context)?;
+        let inference = self.inference(executed, k, [context, B256::from(bundle.owner)])?;
         Work::of(&self.package, &inference, bundle.tensors.iter().flatten(), k, assignment, is_paid)
     }
 }

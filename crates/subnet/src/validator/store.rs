@@ -69,6 +69,7 @@ pub(crate) struct NewJob {
     pub(crate) context: B256,
     pub(crate) owner: B256,
     pub(crate) inputs: Vec<u8>,
+    pub(crate) hand_over: Option<Vec<u8>>,
     pub(crate) deadline_ms: u64,
     pub(crate) caller: String,
     pub(crate) idempotency: Option<String>,
@@ -309,9 +310,9 @@ impl Store {
         self.read(|connection, runtime| {
             let mut all = |sql: &'static str| runtime.block_on(sqlx::query(sql).fetch_all(&mut *connection));
             Ok(Loaded {
-                // What was computed of them is read when it is needed, the inputs of those that are computed already never.
-                jobs: all("SELECT id, kind, model, context, owner, CASE state WHEN 'received' THEN inputs ELSE x'' END AS inputs, state,
-                     reason, created, deadline, caller, idempotency, bundle FROM jobs WHERE state IN ('received', 'executed', 'dispatching')
+                // What was computed of them is read when it is needed.
+                jobs: all("SELECT id, kind, model, context, owner, inputs, hand_over, state,
+                     reason, created, deadline, caller, idempotency, content, bundle FROM jobs WHERE state IN ('received', 'executed', 'dispatching')
                      OR id IN (SELECT job FROM assignments WHERE state = 'handed in') ORDER BY created")?
                 .iter()
                 .map(job)
@@ -747,8 +748,8 @@ impl Scripts {
         let query = match change {
             Change::NewJob(new) => self
                 .query(
-                    "INSERT INTO jobs (id, kind, model, context, owner, inputs, state, created, deadline, changed, caller, idempotency, content)
-             VALUES (?, ?, ?, ?, ?, ?, 'received', ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO jobs (id, kind, model, context, owner, inputs, hand_over, state, created, deadline, changed, caller, idempotency, content)
+             VALUES (?, ?, ?, ?, ?, ?, ?, 'received', ?, ?, ?, ?, ?, ?)",
                 )
                 .bind(new.id.to_vec())
                 .bind(new.kind.as_str())
@@ -756,6 +757,7 @@ impl Scripts {
                 .bind(new.context.to_vec())
                 .bind(new.owner.to_vec())
                 .bind(&new.inputs)
+                .bind(new.hand_over.as_ref())
                 .bind(signed(at))
                 .bind(signed(new.deadline_ms))
                 .bind(signed(at))
@@ -774,7 +776,7 @@ impl Scripts {
                     let insert = self.query("INSERT INTO slices (job, slice, state) VALUES (?, ?, 'pending')");
                     insert.bind(id.to_vec()).bind(i64::from(slice));
                 }
-                self.query("UPDATE jobs SET state = 'executed', executed = ?, bundle = ?, changed = ? WHERE id = ? AND state = 'received'")
+                self.query("UPDATE jobs SET state = 'executed', inputs = x'', executed = ?, bundle = ?, changed = ? WHERE id = ? AND state = 'received'")
                     .bind(executed)
                     .bind(bundle)
                     .bind(signed(at))
@@ -876,6 +878,7 @@ fn job(row: &SqliteRow) -> sqlx::Result<StoredJob> {
         context: word(row, "context")?,
         owner: word(row, "owner")?,
         inputs: row.try_get("inputs")?,
+        hand_over: row.try_get("hand_over")?,
         deadline_ms: unsigned(row, "deadline")?,
         caller: row.try_get("caller")?,
         idempotency: row.try_get("idempotency")?,
@@ -983,6 +986,7 @@ mod tests {
             context: B256::ZERO,
             owner: B256::ZERO,
             inputs: vec![7; 32],
+            hand_over: None,
             deadline_ms: 9,
             caller: String::new(),
             idempotency: None,

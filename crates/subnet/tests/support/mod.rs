@@ -39,7 +39,12 @@ pub(crate) fn package(slices: usize) -> Package {
 
 /// Makes a package with keys.
 pub(crate) fn package_of(graph: &Graph, slices: usize, folder: &Path) -> Package {
-    let (name, inputs, strategy) = ("model".into(), InputMode::Public, Strategy::Slices(slices));
+    package_with(graph, slices, InputMode::Public, folder)
+}
+
+/// Makes a package with keys, of public or of private inputs.
+pub(crate) fn package_with(graph: &Graph, slices: usize, inputs: InputMode, folder: &Path) -> Package {
+    let (name, strategy) = ("model".into(), Strategy::Slices(slices));
     let options = PackageOptions { name, inputs, strategy, coverage_policy: Vec::new() };
     let package = Package::create(folder, graph, &options, Value::Null).unwrap();
     setup(std::slice::from_ref(&package), &mut StdRng::seed_from_u64(SEED), |_, _| {}).unwrap();
