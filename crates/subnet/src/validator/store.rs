@@ -341,10 +341,14 @@ impl Store {
                 .iter()
                 .map(|row| Ok((word(row, "job")?, small(row, "slice")?, u8::try_from(small(row, "attempts")?).unwrap_or(u8::MAX))))
                 .collect::<sqlx::Result<_>>()?,
-                receipts: all("SELECT message FROM receipts AS r WHERE seq = (SELECT max(seq) FROM receipts WHERE miner = r.miner)")?
-                    .iter()
-                    .map(|row| row.try_get("message"))
-                    .collect::<sqlx::Result<_>>()?,
+                // From miner to miner by the index: there may be millions of receipts.
+                receipts: all("WITH RECURSIVE m (miner) AS (SELECT min(miner) FROM receipts UNION ALL
+                     SELECT (SELECT min(miner) FROM receipts WHERE miner > m.miner) FROM m WHERE m.miner IS NOT NULL)
+                     SELECT r.message FROM m JOIN receipts AS r ON r.miner = m.miner
+                     AND r.seq = (SELECT max(seq) FROM receipts WHERE miner = m.miner)")?
+                .iter()
+                .map(|row| row.try_get("message"))
+                .collect::<sqlx::Result<_>>()?,
                 miners: all("SELECT * FROM miners")?
                     .iter()
                     .map(|row| {
@@ -579,7 +583,12 @@ impl Store {
     /// Epochs with receipts that are not closed, the oldest first.
     pub(crate) async fn open_epochs(&self) -> Result<Vec<u64>, StoreError> {
         self.read(|connection, runtime| {
-            let query = sqlx::query("SELECT DISTINCT epoch FROM receipts WHERE epoch NOT IN (SELECT epoch FROM epochs) ORDER BY epoch");
+            // From epoch to epoch by the index.
+            let query = sqlx::query(
+                "WITH RECURSIVE e (epoch) AS (SELECT min(epoch) FROM receipts UNION ALL
+                 SELECT (SELECT min(epoch) FROM receipts WHERE epoch > e.epoch) FROM e WHERE e.epoch IS NOT NULL)
+                 SELECT epoch FROM e WHERE epoch IS NOT NULL AND epoch NOT IN (SELECT epoch FROM epochs) ORDER BY epoch",
+            );
             runtime.block_on(query.fetch_all(connection))?.iter().map(|row| unsigned(row, "epoch")).collect()
         })
         .await
