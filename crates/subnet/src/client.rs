@@ -85,7 +85,8 @@ pub async fn about(url: &str) -> Result<About, ClientError> {
     let answer = client.get(join(&url, "v1/about")).send().await;
     let answer = answer.map_err(|_| ClientError::Away(shown.clone()))?;
     let bytes = read(answer, &shown).await?;
-    serde_json::from_slice(&bytes).map_err(|_| ClientError::Answer(shown, "it does not say who the validator is".into()))
+    serde_json::from_slice(&bytes)
+        .map_err(|_| ClientError::Answer(shown, "it does not say who the validator is: is this one's address, without /v1?".into()))
 }
 
 fn join(url: &Url, path: &str) -> Url {

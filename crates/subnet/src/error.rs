@@ -319,7 +319,9 @@ pub enum ClientError {
     #[error(transparent)]
     Chain(#[from] zkslice_chain::ChainError),
     /// It does not answer.
-    #[error("{0} does not answer: is the validator running, and is this its HTTP address?")]
+    #[error(
+        "{0} does not answer: is the validator running, is this its HTTP address, and does this system trust its certificate, if it has https?"
+    )]
     Away(String),
     /// Its answer makes no sense.
     #[error("{0}: {1}")]
@@ -462,7 +464,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Blob(#[from] BlobError),
     /// An address that cannot be listened at.
-    #[error("{0} cannot be listened at: {1}")]
+    #[error("{0} cannot be listened at: {1}; name another address, or stop what listens there")]
     Listen(std::net::SocketAddr, String),
     /// No folder of packages.
     #[error("{}: {reason}", folder.display())]
