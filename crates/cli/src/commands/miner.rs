@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
     /// The configuration; `docs/network.md` has every key.
-    #[arg(long, required_unless_present_all = ["validator", "key_file", "models"])]
+    #[arg(long)]
     config: Option<PathBuf>,
     /// HTTP address of a validator; `#0x…` behind it says who it has to be. May be given more than once.
     #[arg(long, value_name = "URL")]
@@ -274,7 +274,7 @@ async fn network(employers: &[Employer], cancel: &CancellationToken) -> Result<O
             match employer.about().await {
                 Ok(about) => return Ok(Some(Network { chain_id: about.chain_id, registry: about.registry })),
                 // It may not be up yet.
-                Err(error @ DaemonError::Client(_)) if !has_said => tracing::warn!(%error, "waiting"),
+                Err(error @ DaemonError::Client(_)) if !has_said => tracing::warn!(%error, "waiting for a validator"),
                 Err(DaemonError::Client(_)) => {}
                 Err(error) => return Err(error.into()),
             }
