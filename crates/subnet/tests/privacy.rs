@@ -40,9 +40,13 @@ struct Secret {
 }
 
 fn secret(package: &Package) -> Secret {
+    secret_of(package, ALICE)
+}
+
+fn secret_of(package: &Package, by: u8) -> Secret {
     let model = B256::from(Verifier::new(package).unwrap().model());
-    let of_alice = owner(model, node(ALICE).address()).0;
-    let mut inference = Inference { owner: of_alice, ..Inference::of_inputs(package, graph("mlp_digits").1).unwrap() };
+    let owner = owner(model, node(by).address()).0;
+    let mut inference = Inference { owner, ..Inference::of_inputs(package, graph("mlp_digits").1).unwrap() };
     let bound = encode_request(package, &mut inference, &mut StdRng::seed_from_u64(1)).unwrap();
     let inputs = bound.into_iter().map(|bound| match bound {
         Bound::Commitment(commitment) => JobInput::Commitment(commitment),
@@ -151,6 +155,80 @@ async fn attack_private_inputs_are_for_whom_and_what_their_owner_has_signed() {
     let row = sqlx::query("SELECT length(inputs) AS inputs, executed IS NULL AS gone, length(hand_over) AS signed FROM jobs WHERE id = ?");
     let row = row.bind(id.to_vec()).fetch_one(&mut store).await.unwrap();
     assert_eq!((row.get::<i64, _>("inputs"), row.get::<bool, _>("gone"), row.get::<i64, _>("signed")), (0, true, 6 * 32 + 65));
+}
+
+/// What ends before it is executed leaves no input behind either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_a_private_input_that_is_never_executed_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let private = private_package(folder.path());
+    let secret = secret(&private);
+    let validator = start(folder.path(), Package::open(private.folder()).unwrap()).await;
+    let id = validator.submit(secret.submission(validator.address())).await.unwrap();
+    validator.stop();
+    validator.ended().await;
+    drop(validator);
+    // As a kill leaves a job that was received: the model is gone then, or the input cannot be computed.
+    for (served, state) in [(package(1), "cancelled"), (Package::open(private.folder()).unwrap(), "refused")] {
+        let store = format!("sqlite://{}", folder.path().join("validator.sqlite").display());
+        let mut store = sqlx::SqliteConnection::connect(&store).await.unwrap();
+        let killed = "UPDATE jobs SET state = 'received', inputs = randomblob(31), executed = NULL, bundle = NULL";
+        for sql in ["DELETE FROM slices", killed] {
+            sqlx::query(sql).execute(&mut store).await.unwrap();
+        }
+        let validator = start(folder.path(), served).await;
+        let found = async || validator.view(id, "test").await.unwrap().state.as_str() == state;
+        for _ in 0..500 {
+            if found().await {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let row = sqlx::query("SELECT state, length(inputs) AS inputs FROM jobs").fetch_one(&mut store).await.unwrap();
+        assert_eq!((row.get::<&str, _>("state"), row.get::<i64, _>("inputs")), (state, 0));
+        validator.stop();
+        validator.ended().await;
+    }
+}
+
+/// A job of a requester's that no contract reads, by a caller's name.
+fn named(validator: &Validator, package: &Package, by: u8, Secret { model, inputs, openings }: Secret) -> Submission {
+    let requester = node(by).address();
+    let hand_over = HandOver::new(validator.address(), Default::default(), requester, model, &inputs);
+    let private = Private { hand_over: node(by).sign(&NETWORK, hand_over).unwrap(), request: Request::default(), openings };
+    let job = Job { owner: owner(model, requester).0, inputs, ..job(package, 0) };
+    let idempotency = Some("one".to_owned());
+    Submission { job, private: Some(private), deadline_ms: None, caller: "test".to_owned(), idempotency }
+}
+
+/// One caller's name for a job is for one owner's: another's request of the same values and salts is not answered with its bundle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_one_name_for_two_owners() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = private_package(folder.path());
+    let validator = start(folder.path(), Package::open(package.folder()).unwrap()).await;
+    let submission = |by: u8| named(&validator, &package, by, secret_of(&package, by));
+    assert_eq!(secret_of(&package, ALICE).openings, secret_of(&package, MALLORY).openings);
+    let id = validator.submit(submission(ALICE)).await.unwrap();
+    assert_eq!(validator.submit(submission(ALICE)).await.unwrap(), id);
+    let error = validator.submit(submission(MALLORY)).await.expect_err("of another owner");
+    assert!(matches!(error, zkslice_subnet::JobError::Name(_)), "{error}");
+    validator.stop();
+    validator.ended().await;
+}
+
+/// No bundle of a public model names an owner: miners would prove one in vain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_a_hand_over_of_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = package(1);
+    let validator = start(folder.path(), Package::open(package.folder()).unwrap()).await;
+    let Job { model, inputs, .. } = job(&package, 0);
+    let submission = named(&validator, &package, ALICE, Secret { model: B256::from(model), inputs, openings: Vec::new() });
+    let error = validator.submit(submission).await.expect_err("it hands nothing over").to_string();
+    assert!(error.contains("the job has no private input"), "{error}");
+    validator.stop();
+    validator.ended().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

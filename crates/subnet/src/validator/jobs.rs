@@ -307,7 +307,7 @@ impl Validator {
         let deadline_ms = self.deadline(&model, deadline_ms, now)?;
         let context = B256::from(job.context);
         let inputs = words.concat();
-        let content = content(&model, &caller, context, &inputs);
+        let content = content(&model, &caller, [context, owner], &inputs);
         // The same job twice at a time is one: those of one name or one content come one after the other.
         let of_name = self.submitting[0].lock(&(&caller, &idempotency), idempotency.is_some()).await;
         let of_content = self.submitting[1].lock(&(&caller, context, &inputs), !context.is_zero()).await;
@@ -411,7 +411,7 @@ impl Validator {
         match (result, done) {
             // Whoever asked may be gone.
             (result, Some(done)) => drop(done.send(result)),
-            (Err(error), None) => tracing::warn!(job = %id, %error, "a job from before is refused"),
+            (Err(error), None) => tracing::warn!(job = %id, error = for_log(&error), "a job from before is refused"),
             (Ok(()), None) => {}
         }
     }
@@ -751,9 +751,9 @@ fn read_words(bytes: &[u8]) -> Option<Words> {
     words.try_into().ok()
 }
 
-/// Two callers have a job each of one content, so that none can take, see or cancel another's.
-fn content(model: &Model, caller: &str, context: B256, inputs: &[u8]) -> B256 {
-    keccak256([keccak256("zkslice/network/job/v1"), model.digest, keccak256(caller), context, keccak256(inputs)].concat())
+/// Two callers have a job each of one content, so that none can take, see or cancel another's; and so have two owners, whose bundles differ.
+fn content(model: &Model, caller: &str, [context, owner]: [B256; 2], inputs: &[u8]) -> B256 {
+    keccak256([keccak256("zkslice/network/job/v1"), model.digest, keccak256(caller), context, owner, keccak256(inputs)].concat())
 }
 
 /// Cancels a job that nobody waits for any more.

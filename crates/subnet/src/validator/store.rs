@@ -774,10 +774,9 @@ impl Scripts {
                 .bind(new.idempotency.as_ref())
                 .bind(new.content.map(|content| content.to_vec())),
             Change::Job { id, from, to, reason } => {
-                // Nobody needs the salts of what is over, or complete.
-                let is_needed = !matches!(to, JobState::Complete | JobState::Settled | JobState::Cancelled | JobState::Failed);
-                let executed = if !is_needed { "executed = NULL, " } else { "" };
-                let sql = format!("UPDATE jobs SET {executed}state = ?, reason = ?, changed = ? WHERE id = ? AND state = ?");
+                // Nobody needs the inputs and salts of what is over, or complete; they may be private.
+                let gone = if to.is_open() { "" } else { "inputs = x'', executed = NULL, " };
+                let sql = format!("UPDATE jobs SET {gone}state = ?, reason = ?, changed = ? WHERE id = ? AND state = ?");
                 self.query(&sql).bind(to.as_str()).bind(reason).bind(signed(at)).bind(id.to_vec()).bind(from.as_str())
             }
             Change::Executed { id, executed, bundle, slices } => {
