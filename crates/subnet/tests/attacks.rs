@@ -826,3 +826,39 @@ async fn attack_everything_at_once() {
         "SELECT count(*) FROM receipts AS r JOIN assignments AS a ON a.hash = r.assignment WHERE r.credit > 0 AND a.state <> 'valid'";
     assert_eq!(count(folder.path(), paid).await, 0);
 }
+
+/// Whoever waits for long for what nobody can prove has no claim to what others got meanwhile.
+#[test]
+fn attack_a_caller_saves_turns_up() {
+    use zkslice_subnet::validator::dispatch::{self, Dispatch, Slice};
+    const ROUND: usize = zkslice_subnet::draws::ROUND as usize / 10;
+    let [patient, modest] = [1, 2].map(B256::with_last_byte);
+    let [held, of_nobody] = [3, 4].map(B256::with_last_byte);
+    let settings = dispatch::Settings { probation: 0, ..Default::default() };
+    let mut dispatch = Dispatch::new(Parameters::default(), settings);
+    let capacity = Capacity { slots: 1, memory_mib: 1, keys: vec![(held, vec![0xff])], queue_ms: 0, receipts: 0 };
+    dispatch.join(Address::with_last_byte(1), None, &capacity);
+    let mut callers = HashMap::new();
+    let mut add = |dispatch: &mut Dispatch, caller: B256, model: B256| {
+        let id = (keccak256(callers.len().to_be_bytes()), 0);
+        dispatch.add(Slice { id, model, caller, units: 10, deadline_ms: 900_000 }, 0);
+        callers.insert(id, caller);
+    };
+    let prove = |dispatch: &mut Dispatch, slices: usize| -> Vec<_> {
+        let proven = (0..slices).map(|_| {
+            let assigned = dispatch.assign(0, &mut |_| true).remove(0);
+            dispatch.handed_in(assigned.ticket);
+            dispatch.valid(assigned.ticket, 1);
+            assigned.slice
+        });
+        proven.collect()
+    };
+    add(&mut dispatch, patient, of_nobody);
+    (0..2_000).for_each(|_| add(&mut dispatch, modest, held));
+    let before = prove(&mut dispatch, 1_000);
+    (0..1_000).for_each(|_| add(&mut dispatch, patient, held));
+    let proven = prove(&mut dispatch, 400);
+    assert!(before.iter().all(|slice| callers[slice] == modest));
+    let of_modest = proven.iter().filter(|slice| callers[*slice] == modest).count();
+    assert!(of_modest.abs_diff(200) <= 2 * ROUND, "{of_modest} of 400");
+}

@@ -55,7 +55,8 @@ impl Queue {
     pub(crate) fn serve(&mut self, caller: Caller, units: u32) {
         if let Some(waiting) = self.callers.get_mut(&caller) {
             self.at = self.at.max(waiting.served);
-            waiting.served = waiting.served.saturating_add(u64::from(units));
+            // Whoever waited for what nobody can take has its turn, and no more: the turns of others meanwhile are no debt to it.
+            waiting.served = waiting.served.max(self.at.saturating_sub(ROUND)).saturating_add(u64::from(units));
         }
     }
 
