@@ -159,6 +159,37 @@ async fn a_month_later_roots_and_totals_are_left() {
     ended(validator).await;
 }
 
+/// After a restart the chain's node is another one, which lags, or `epoch_blocks` is larger: an epoch that is closed stays as it was signed, and
+/// what is proven now is in the one that goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_an_epoch_comes_a_second_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let miner = miner_with(1, folder.path(), 2, honest());
+    let (validator, said) = at(folder.path(), 2, 0, 7).await;
+    run(&validator, std::slice::from_ref(&miner), 1..2).await;
+    let signed = close(&validator, &said, 7).await;
+    ended(validator).await;
+    let (validator, said) = at(folder.path(), 2, 0, 7).await;
+    run(&validator, std::slice::from_ref(&miner), 2..3).await;
+    let mut store = open(folder.path()).await;
+    let of = async |store: &mut SqliteConnection, epoch: u64| {
+        number(store, &format!("SELECT count(*) FROM receipts WHERE epoch = {epoch}")).await
+    };
+    assert_eq!([of(&mut store, 7).await, of(&mut store, 8).await], [2, 2]);
+    // Nor is another beacon taken for what was drawn by the one before.
+    ended(validator).await;
+    drop(said);
+    let (said, epochs) = watch::channel(Epoch { number: 8, beacon: B256::repeat_byte(0x88) });
+    let clock = Clock::at(BEGIN);
+    let validator = Validator::start(node(0xaa), vec![package(2)], options(folder.path()), clock, epochs).await.unwrap();
+    run(&validator, std::slice::from_ref(&miner), 3..4).await;
+    let root = close(&validator, &said, 8).await;
+    let root = Signed::<EpochRoot>::from_bytes(&root, &NETWORK, None).unwrap();
+    assert_eq!((root.message().beacon, root.message().count), (B256::repeat_byte(8), 4));
+    assert_eq!(validator.epoch_root(7).await.unwrap(), Some(signed));
+    ended(validator).await;
+}
+
 /// Stopped at whatever point of it: what was counted and what is left are always all of it, and the file gets shorter.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_in_the_middle_of_it() {

@@ -32,16 +32,19 @@ impl Validator {
     pub(crate) async fn run_epochs(self: Arc<Self>, mut epochs: watch::Receiver<Epoch>) {
         let mut are_said = true;
         loop {
-            let epoch = *epochs.borrow_and_update();
-            self.turn(|core, turn| {
-                if core.epoch != epoch {
-                    core.epoch = epoch;
-                    core.dispatch.begin_epoch(epoch.beacon);
+            let said = *epochs.borrow_and_update();
+            let epoch = self.turn(|core, turn| {
+                // None begins a second time: what was signed of it, and drawn by its beacon, stays so.
+                if said.number > core.epoch.number {
+                    core.epoch = said;
+                    core.dispatch.begin_epoch(said.beacon);
                 }
+                let epoch = core.epoch;
                 if core.noted != Some(epoch) {
                     core.noted = Some(epoch);
                     turn.change(Change::Beacon { epoch: epoch.number, beacon: epoch.beacon });
                 }
+                epoch
             });
             self.metrics.sort();
             if let Err(error) = self.close_epochs(epoch.number).await {

@@ -577,7 +577,7 @@ impl Validator {
 
     /// Takes up what the store has.
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<(), ValidatorError> {
-        let Loaded { jobs, slices, complete, assignments, attempts, receipts, miners, served } = self.store.load().await?;
+        let Loaded { jobs, slices, complete, assignments, attempts, receipts, miners, newest, served } = self.store.load().await?;
         let attempts: HashMap<SliceId, u8> = attempts.into_iter().map(|(job, slice, count)| ((job, slice), count)).collect();
         let mut of_job: HashMap<B256, Vec<StoredAssignment>> = HashMap::new();
         assignments.into_iter().for_each(|stored| of_job.entry(stored.new.job).or_default().push(stored));
@@ -596,12 +596,24 @@ impl Validator {
                 let receipt = Signed::<Receipt>::from_bytes(&message, &self.options.network, Some(self.address()))?;
                 core.totals.insert(receipt.message().miner, Totals::of(receipt.message()));
             }
+            // What was drawn in this epoch before goes on.
+            if let Some(newest) = newest.filter(|newest| newest.number >= core.epoch.number) {
+                if newest != core.epoch {
+                    let (said, newest) = (core.epoch.number, newest.number);
+                    tracing::error!(
+                        said,
+                        newest,
+                        "the chain says an epoch that is over: the newest one goes on; epoch_blocks must stay as it was"
+                    );
+                }
+                core.epoch = newest;
+                core.dispatch.begin_epoch(newest.beacon);
+                for (miner, units) in served {
+                    core.dispatch.resume(miner, units);
+                }
+            }
             for (miner, valid, invalid, until) in miners {
                 core.dispatch.remember(miner, valid, invalid, until);
-            }
-            // What was drawn in this epoch before goes on.
-            for (_, miner, units) in served.into_iter().filter(|(epoch, ..)| *epoch == core.epoch.number) {
-                core.dispatch.resume(miner, units);
             }
             for stored in jobs {
                 let id = stored.new.id;

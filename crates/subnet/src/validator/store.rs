@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use zkslice_formats::FileLock;
 
+use super::Epoch;
 use super::pruning::{Old, delete};
 use super::states::{AssignmentState, JobState, SliceState};
 use crate::draws::Draw;
@@ -207,8 +208,10 @@ pub(crate) struct Loaded {
     pub(crate) attempts: Vec<(B256, u16, u8)>,
     pub(crate) receipts: Vec<Vec<u8>>,
     pub(crate) miners: Vec<(Address, u32, u32, u64)>,
-    /// Units that miners were given by draws in the newest epoch, and which that is.
-    pub(crate) served: Vec<(u64, Address, u64)>,
+    /// The newest epoch that was begun.
+    pub(crate) newest: Option<Epoch>,
+    /// Units that miners were given by draws in it.
+    pub(crate) served: Vec<(Address, u64)>,
 }
 
 /// Work on a connection, on a thread that may wait. A paused clock waits with it, as it would not for SQLite's own thread.
@@ -355,10 +358,14 @@ impl Store {
                         Ok((address(row, "address")?, count(row, "valid")?, count(row, "invalid")?, unsigned(row, "quarantined_until")?))
                     })
                     .collect::<sqlx::Result<_>>()?,
-                served: all("SELECT epoch, miner, sum(units) AS units FROM assignments
+                newest: all("SELECT epoch, beacon FROM beacons ORDER BY epoch DESC LIMIT 1")?
+                    .first()
+                    .map(|row| Ok::<_, sqlx::Error>(Epoch { number: unsigned(row, "epoch")?, beacon: word(row, "beacon")? }))
+                    .transpose()?,
+                served: all("SELECT miner, sum(units) AS units FROM assignments
                      WHERE epoch = (SELECT max(epoch) FROM beacons) AND candidates <> x'' GROUP BY miner")?
                 .iter()
-                .map(|row| Ok((unsigned(row, "epoch")?, address(row, "miner")?, unsigned(row, "units")?)))
+                .map(|row| Ok((address(row, "miner")?, unsigned(row, "units")?)))
                 .collect::<sqlx::Result<_>>()?,
             })
         })
