@@ -71,6 +71,8 @@ fn main() -> ExitCode {
     let filter = format!("warn,rustls_platform_verifier=off,zkslice_relayer={level},zkslice_subnet={level}");
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        // Whoever read standard error may be gone, which must not end what runs: said there, it would.
+        .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| filter.into()))
         .init();
     let output = Output::new(cli.json);

@@ -232,6 +232,10 @@ pub async fn work_for(miner: Arc<Miner>, employer: Employer, network: Network, n
             () = stop.cancelled() => return,
         };
         match ended {
+            Ok(()) if began.elapsed() < LONG => tracing::warn!(
+                validator = %employer.url,
+                "the validator has ended the connection: it stops, or another miner has this key, which only one may have"
+            ),
             Ok(()) => tracing::info!(validator = %employer.url, "the connection has ended"),
             Err(error) => tracing::warn!(validator = %employer.url, %error, "no connection"),
         }
@@ -250,6 +254,10 @@ async fn once(miner: &Arc<Miner>, employer: &Employer, network: Network, no_quic
     let found = Network { chain_id: about.chain_id, registry: about.registry };
     if found != network {
         return Err(DaemonError::Network { url: employer.url.clone(), found, expected: network });
+    }
+    let served = models_of(&employer.url).await?;
+    for model in miner.models().iter().filter(|model| !served.contains(model)) {
+        tracing::warn!(validator = %employer.url, %model, "the validator does not serve this model: no work comes for it; was it set up by others?");
     }
     let by_quic = if no_quic { None } else { Some(by_quic(miner, employer, &about, room).await) };
     let link = match by_quic {

@@ -291,6 +291,22 @@ pub enum LedgerError {
         /// Why.
         source: std::io::Error,
     },
+    /// Another miner's receipts.
+    #[error("{} has the receipts of miner {found}, and the key is of {expected}: give each key a folder of its own", path.display())]
+    Another {
+        /// The file.
+        path: PathBuf,
+        /// Whose they are.
+        found: alloy::primitives::Address,
+        /// Who asks.
+        expected: alloy::primitives::Address,
+    },
+    /// A miner that runs has it.
+    #[error("{} is in use: a miner runs with this folder", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// A line that is no receipt.
     #[error("{}: line {line} is no receipt of this network; move the file away, the validators send what they have again", path.display())]
     Line {
@@ -350,6 +366,17 @@ pub enum WeightError {
         chain_id: u64,
         /// The subnet's number.
         netuid: u16,
+    },
+    /// The validator's epochs are numbered otherwise than when the file was written.
+    #[error(
+        "the file has weights of epoch {known}, and the validator's last one is {epoch}: none are brought until that is past; where the \
+         validator's store is a new one, or epoch_blocks another number, stop it and move the file away"
+    )]
+    Behind {
+        /// In the file.
+        known: u64,
+        /// In the store.
+        epoch: u64,
     },
     /// The chain.
     #[error(transparent)]

@@ -289,3 +289,23 @@ async fn a_model_that_is_not_served_any_more() {
     assert_eq!((view.credit, view.debit), (0, 0));
     ended(validator).await;
 }
+
+/// Epochs may pass faster than the store writes: each is closed once, and the validator goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_is_closed_once_however_fast_they_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let (validator, said) = at(folder.path(), 2, 0, 1).await;
+    let miners = [miner_with(1, folder.path(), 2, honest())];
+    run(&validator, &miners, 1..2).await;
+    for number in 2..200 {
+        said.send(Epoch { number, beacon: B256::repeat_byte(number as u8) }).unwrap();
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    let mut store = open(folder.path()).await;
+    while number(&mut store, "SELECT count(*) FROM epochs WHERE epoch = 1").await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let id = validator.submit(submission(&package(2), 2)).await.unwrap();
+    validator.bundle_of(id).await.unwrap();
+    ended(validator).await;
+}

@@ -115,8 +115,8 @@ impl Ledger {
     /// Opens the file, made where there is none, and `<name>.roots.jsonl` beside it.
     ///
     /// # Errors
-    /// [`LedgerError`] for a file that cannot be read or written, or holds what is no receipt of this network.
-    pub fn open(path: &Path, network: Network) -> Result<Self, LedgerError> {
+    /// [`LedgerError`] for a file that cannot be read or written, or holds what is no receipt of this network, or another miner's.
+    pub fn open(path: &Path, network: Network, miner: Address) -> Result<Self, LedgerError> {
         let (mut noted, mut roots) = (Vec::new(), Vec::new());
         let receipts = Lines::open(path.to_owned(), |line, bytes| {
             let signed = matches!(line, Line::Receipt(_)).then(|| Signed::<Receipt>::from_bytes(bytes, &network, None).ok())??;
@@ -138,6 +138,9 @@ impl Ledger {
             contradictions: HashMap::new(),
             accounts: HashMap::new(),
         };
+        if let Some(other) = noted.iter().find(|receipt| receipt.miner != miner) {
+            return Err(LedgerError::Another { path: path.to_owned(), found: other.miner, expected: miner });
+        }
         noted.iter().for_each(|receipt| ledger.note(receipt));
         roots.into_iter().for_each(|(validator, epoch, hash)| ledger.note_root(validator, epoch, hash));
         Ok(ledger)
@@ -270,6 +273,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, network) = (folder.path().join("receipts.jsonl"), Network { chain_id: 1, registry: Address::repeat_byte(1) });
         let validator = Node::new(PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap());
+        let miner = Address::repeat_byte(9);
         let (parameters, mut totals) = (Parameters::default(), Totals::default());
         let mut signed = |number: u8, verdict| {
             let assignment = Assignment {
@@ -278,7 +282,7 @@ mod tests {
                 slice: 0,
                 attempt: 0,
                 validator: validator.address(),
-                miner: Address::repeat_byte(9),
+                miner,
                 statement: B256::ZERO,
                 units: 3,
                 price: 5,
@@ -291,7 +295,7 @@ mod tests {
             validator.sign(&network, receipt).unwrap()
         };
         let all: Vec<_> = (1..=3).map(|k| signed(k, Verdict::Valid)).collect();
-        let mut ledger = Ledger::open(&path, network).unwrap();
+        let mut ledger = Ledger::open(&path, network, miner).unwrap();
         let take = |ledger: &mut Ledger, signed: &Signed<Receipt>| ledger.take(signed, &signed.to_bytes(), &parameters, None).unwrap();
         for _ in 0..3 {
             all.iter().for_each(|receipt| assert_eq!(take(&mut ledger, receipt), None));
@@ -305,8 +309,10 @@ mod tests {
         }
         let after = std::fs::metadata(&path).unwrap().len();
         assert!(after > length && after < length * 8, "{length} {after}");
-        let again = Ledger::open(&path, network).unwrap();
+        let again = Ledger::open(&path, network, miner).unwrap();
         assert_eq!(again.newest(validator.address()), 3);
+        let error = Ledger::open(&path, network, Address::repeat_byte(8)).unwrap_err().to_string();
+        assert!(error.contains("give each key a folder of its own"), "{error}");
     }
 
     /// Two roots of one epoch show that their validator lied, also after a restart.
@@ -315,20 +321,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, network) = (folder.path().join("receipts.jsonl"), Network { chain_id: 1, registry: Address::repeat_byte(1) });
         let validator = Node::new(PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap());
+        let miner = Address::repeat_byte(2);
         let root = |epoch: u64, receipts: u32| {
             let (word, receipts) = (B256::repeat_byte(3), B256::left_padding_from(&receipts.to_be_bytes()));
             let root =
                 EpochRoot { epoch, beacon: word, parameters: word, receipts, scores: word, weights: word, count: 2, previous: B256::ZERO };
             validator.sign(&network, root).unwrap()
         };
-        let mut ledger = Ledger::open(&path, network).unwrap();
+        let mut ledger = Ledger::open(&path, network, miner).unwrap();
         let take = |ledger: &mut Ledger, signed: &Signed<EpochRoot>| {
             ledger.take_root(validator.address(), signed.message(), &signed.to_bytes()).unwrap()
         };
         for epoch in [1, 2, 3, 2] {
             assert_eq!(take(&mut ledger, &root(epoch, 0)), None);
         }
-        let mut ledger = Ledger::open(&path, network).unwrap();
+        let mut ledger = Ledger::open(&path, network, miner).unwrap();
         assert_eq!(take(&mut ledger, &root(3, 0)), None);
         let length = |path: &Path| std::fs::metadata(path.with_extension("roots.jsonl")).unwrap().len();
         let before = length(&path);

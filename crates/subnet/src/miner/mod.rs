@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroize as _;
+use zkslice_formats::FileLock;
 use zkslice_prover::{Inference, ProverError, Word, prove};
 use zkslice_slicer::{Package, PackageError};
 
@@ -102,6 +103,8 @@ pub struct Miner {
     metrics: Metrics,
     checks: tokio::sync::Semaphore,
     stop: CancellationToken,
+    /// Its ledger is nobody else's.
+    _lock: FileLock,
     tasks: TaskTracker,
 }
 
@@ -161,7 +164,9 @@ impl Miner {
         prover: Box<dyn Prover>,
         clock: Clock,
     ) -> Result<Arc<Self>, crate::MinerError> {
-        let ledger = Ledger::open(&options.ledger, options.network)?;
+        let io = |source| LedgerError::Io { path: options.ledger.clone(), source };
+        let lock = FileLock::take(&options.ledger).map_err(io)?.ok_or_else(|| LedgerError::InUse { path: options.ledger.clone() })?;
+        let ledger = Ledger::open(&options.ledger, options.network, node.address())?;
         let mut models = BTreeMap::new();
         for package in packages {
             let digest = B256::from(package.key_blob()?.model_digest());
@@ -188,6 +193,7 @@ impl Miner {
             metrics: Metrics::new(),
             checks: tokio::sync::Semaphore::new(MOST_CHECKS),
             stop: CancellationToken::new(),
+            _lock: lock,
             tasks: TaskTracker::new(),
         });
         for _ in 0..slots {

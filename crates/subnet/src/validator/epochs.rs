@@ -62,6 +62,8 @@ impl Validator {
 
     /// Closes what is before this epoch and has no open assignment any more.
     async fn close_epochs(&self, now: u64) -> Result<(), StoreError> {
+        // What was closed a moment ago is closed in the store when this is.
+        self.store.keep(self.clock.now_ms(), Vec::new()).await?;
         let epochs = self.store.open_epochs().await?;
         self.metrics.epoch_lag.set(epochs.first().map_or(0, |oldest| now.saturating_sub(*oldest)) as f64);
         for epoch in epochs {

@@ -51,7 +51,7 @@ const EPOCH: Family = Family("zkslice_validator_epoch", "The epoch that it is");
 const WEIGHTS_EPOCH: Family =
     Family("zkslice_validator_weights_epoch", "The epoch whose weights are on their way to the chain, or were last");
 const WEIGHTS_STATE: Family =
-    Family("zkslice_validator_weights_state", "Where they are: 0 computed, 1 committed, 2 revealable, 3 revealed");
+    Family("zkslice_validator_weights_state", "Where they are: 0 computed, 1 committed, 2 revealable, 3 revealed; -1 before the first");
 const WEIGHTS_ALARM: Family = Family("zkslice_validator_weights_alarm", "Whether they do not get on");
 const EPOCH_LAG: Family = Family("zkslice_validator_epoch_lag", "Epochs that are over since the oldest one whose root is not signed");
 
@@ -109,7 +109,9 @@ impl Metrics {
         known(HEDGES, "result", &["won", "lost"]);
         known(FRAMES, "reason", &["malformed", "signature", "unknown assignment"]);
         known(HANDSHAKES, "reason", &["differs", "signature", "too often"]);
-        metrics.meter.gauge(WEIGHTS_ALARM, &[]).set(0.0);
+        [(WEIGHTS_EPOCH, 0.0), (WEIGHTS_STATE, -1.0), (WEIGHTS_ALARM, 0.0)]
+            .into_iter()
+            .for_each(|(family, none)| metrics.meter.gauge(family, &[]).set(none));
         [BENCHMARKS, CREDIT, DEBIT].iter().for_each(|family| metrics.meter.counter(*family, &[]).increment(0));
         metrics
     }

@@ -37,9 +37,12 @@ pub(crate) async fn keep(mut setter: WeightSetter, validator: Arc<Validator>, st
 }
 
 async fn step(setter: &mut WeightSetter, validator: &Validator) -> Result<(), WeightError> {
-    if let Some((epoch, weights)) = validator.weights().await? {
-        // Those of an epoch that it has seen are ignored.
-        setter.compute(epoch, weights)?;
+    let Some((epoch, weights)) = validator.weights().await? else { return setter.advance().await.map(drop) };
+    // Those of an epoch that it has seen are ignored.
+    setter.compute(epoch, weights)?;
+    setter.advance().await?;
+    match setter.status().weights {
+        Some((known, _)) if known > epoch => Err(WeightError::Behind { known, epoch }),
+        _ => Ok(()),
     }
-    setter.advance().await.map(drop)
 }
