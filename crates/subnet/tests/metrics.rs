@@ -113,7 +113,8 @@ async fn what_happens_is_counted() {
     // The validator's end of each may take a moment longer.
     let text = shows(&validator, |text| {
         let value = |sample: &str| value(text, &format!("zkslice_validator_{sample}"));
-        text.contains("reason=\"not due\"") && value("miners_connected") == 2.0 && value("assignments_open") == 0.0
+        let is_refused = value("handshakes_refused_total{reason=\"differs\"}") == 1.0;
+        is_refused && text.contains("reason=\"not due\"") && value("miners_connected") == 2.0 && value("assignments_open") == 0.0
     })
     .await;
     assert_eq!(metrics(&api).await.lines().count(), text.lines().count());
