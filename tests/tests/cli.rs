@@ -368,6 +368,7 @@ fn messages_name_only_options_that_exist() {
         let below: &[&str] = match command.as_str() {
             "deployments" => &["check"],
             "bench" => &["verify"],
+            "weights" => &["deploy", "register", "show"],
             "plain" => &["begin", "contribute", "close", "verify", "key", "prove", "calldata", "convert"],
             "ceremony" => &["import", "begin", "contribute", "serve", "close", "show", "verify", "finish", "check"],
             _ => &[],
@@ -389,6 +390,7 @@ fn messages_name_only_options_that_exist() {
         "silent",
         "release",
         "hardfork",
+        "slots-in-an-epoch",
     ];
     let mut files: Vec<_> = scene::files(&zkslice_tests::repository().join("crates"));
     files.retain(|path| path.extension().is_some_and(|e| e == "rs") && path.components().any(|part| part.as_os_str() == "src"));
