@@ -867,3 +867,21 @@ fn a_killed_process_leaves_no_half_output() {
     ok!("verify", package, bundle);
     assert_eq!(leftovers(&scene.path("")), Vec::<String>::new());
 }
+
+/// Whoever read what a node says may go: it works on, and ends when it is told to.
+#[test]
+fn nobody_reads_what_a_node_says() {
+    let scene = Scene::new();
+    let key = scene.secret("miner.key", &"07".repeat(32));
+    let mut command = Command::new(zkslice());
+    command.args(["miner", "--validator", "http://127.0.0.1:1", "--models"]).arg(scene.path("models"));
+    command.arg("--key-file").arg(key).arg("--folder").arg(scene.path("miner"));
+    // With nobody at that address it says that it waits.
+    let mut miner = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(miner.stderr.take());
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(miner.try_wait().unwrap(), None, "it has ended");
+    let pid = miner.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+    assert!(miner.wait().unwrap().success());
+}

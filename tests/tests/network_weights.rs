@@ -184,5 +184,15 @@ fn weights_reach_a_board() {
         let metrics = network.text("/metrics").await.unwrap();
         assert!(metrics.contains("zkslice_validator_weights_alarm 0"), "{metrics}");
         drop(process);
+
+        // A file whose epochs are numbered otherwise would keep all weights back: that is said.
+        let file = folder.join("weights.json");
+        let mut content: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        content["work"]["weights"]["epoch"] = json!(1_000_000);
+        std::fs::write(&file, content.to_string()).unwrap();
+        process = Process::start("validator", &folder);
+        let is_said = |weights: &Value| weights["alarm"].as_str().is_some_and(|alarm| alarm.contains("move the file away"));
+        network.until("said", "/v1/weights", is_said).await;
+        drop(process);
     });
 }

@@ -106,7 +106,7 @@ impl Running {
         self.validator.stop();
         self.validator.ended().await;
         if let Some(keeping) = self.keeping {
-            let _ = keeping.await;
+            let _ = keeping.await.inspect_err(|error| tracing::error!(%error, "the weights have not been kept to the end"));
         }
     }
 }

@@ -87,8 +87,6 @@ pub(crate) struct OpenJob {
     pub(crate) state: JobState,
     pub(crate) slices: Vec<OpenSlice>,
     pub(crate) deadline_ms: u64,
-    /// Its first slices, which the validator proves itself.
-    own: u16,
     /// Of a benchmark, slices that have not ended.
     left: usize,
 }
@@ -108,17 +106,12 @@ impl OpenJob {
             (0..model.slices()).map(|_| OpenSlice { state: SliceState::Pending, proof: None, given: Vec::new() }).collect();
         let left = slices.len();
         let (bundle, state) = (Arc::new(bundle), JobState::Executed);
-        Self { id, caller, kind, model, bundle, hashes, state, slices, deadline_ms, own: 0, left }
+        Self { id, caller, kind, model, bundle, hashes, state, slices, deadline_ms, left }
     }
 
     /// Its context, and the owner of its private inputs.
     pub(crate) fn binding(&self) -> [B256; 2] {
         [B256::from(self.bundle.context), B256::from(self.bundle.owner)]
-    }
-
-    /// With so many first slices that the validator proves itself.
-    pub(crate) fn own(self, slices: u16) -> Self {
-        Self { own: slices, ..self }
     }
 
     /// A slice as it is dispatched.
@@ -180,12 +173,11 @@ impl Core {
     }
 
     /// A job has been executed: its slices can be given away, those of a benchmark to whom it is for.
-    pub(crate) fn open_job(&mut self, turn: &mut Turn, job: OpenJob) {
+    pub(crate) fn open_job(&mut self, turn: &Turn, job: OpenJob) {
         self.open_slices += job.slices.len();
         self.deadlines.insert((job.deadline_ms, job.id));
         if job.kind == JobKind::Request {
             (0..job.model.slices()).for_each(|k| self.dispatch.add(job.slice(k), turn.now));
-            (0..job.model.slices().min(job.own)).for_each(|k| self.keep(turn, (job.id, k)));
         }
         self.jobs.insert(job.id, job);
     }
@@ -296,8 +288,15 @@ impl Validator {
         let words = match &private {
             Some(private) => {
                 private.check(&job, self.address())?;
-                let words = model.words(&job.inputs, &private.openings)?;
-                model.check_openings(&job.inputs, owner, &words)?;
+                // To commit to a large input takes as long as to execute a model.
+                let permit = Arc::clone(&self.executions).acquire_owned().await.map_err(|_| JobError::Stopped)?;
+                let (of, inputs, openings) = (Arc::clone(&model), job.inputs.clone(), private.openings.clone());
+                let words = self.clock.apart(move || {
+                    let words = of.words(&inputs, &openings)?;
+                    of.check_openings(&inputs, owner, &words).map(|()| words)
+                });
+                let words = words.await.map_err(|_| JobError::Stopped)??;
+                drop(permit);
                 words
             }
             None if owner.is_zero() => model.words(&job.inputs, &[])?,
@@ -310,7 +309,7 @@ impl Validator {
         let content = content(&model, &caller, [context, owner], &inputs);
         // The same job twice at a time is one: those of one name or one content come one after the other.
         let of_name = self.submitting[0].lock(&(&caller, &idempotency), idempotency.is_some()).await;
-        let of_content = self.submitting[1].lock(&(&caller, context, &inputs), !context.is_zero()).await;
+        let of_content = self.submitting[1].lock(&content, !context.is_zero()).await;
         let submitting = (of_name, of_content);
         // What was taken before is in the store then, though whoever asked for it may have gone.
         self.store.keep(now, Vec::new()).await?;
@@ -398,7 +397,8 @@ impl Validator {
                     turn.change(Change::Executed { id, executed, bundle: json, slices: model.slices() });
                     turn.change(Change::Event { job: id, kind: "executed", slice: None });
                     let job = OpenJob::new(id, caller, JobKind::Request, Arc::clone(&model), bundle, deadline_ms);
-                    core.open_job(turn, job.own(self.options.own_prefix));
+                    core.open_job(turn, job);
+                    (0..model.slices().min(self.options.own_prefix)).for_each(|k| core.keep(turn, (id, k)));
                     Ok(())
                 }
                 Err(error) => {
@@ -507,8 +507,8 @@ impl Validator {
         });
     }
 
-    /// Whether all proofs of a bundle hold. Each is verified together with others of its key, whosever they are: alone it would cost four
-    /// times as much.
+    /// Whether all proofs of a bundle hold. Each is verified together with others of its key, whosever they are, which
+    /// costs a fraction of what it costs alone.
     async fn hold(&self, model: &Model, claims: Claims) -> Result<Result<(), String>, Stopped> {
         let check = |((statement, words), key)| self.verification.check(key, self.address(), statement, words);
         let verdicts = futures_util::future::try_join_all(claims.into_iter().zip(&model.keys).map(check)).await?;
