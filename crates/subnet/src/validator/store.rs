@@ -1,6 +1,9 @@
 //! What a validator must not forget: SQLite, in WAL mode. One writer takes what comes while the disk is busy together, so that thousands of
 //! changes a second cost a few commits, and each is on disk before anything that follows from it leaves.
 
+mod changes;
+mod rows;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,31 +11,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
-use alloy::sol_types::SolValue as _;
 use futures_util::TryStreamExt as _;
-use sqlx::error::BoxDynError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteArguments, SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{Arguments as _, ConnectOptions as _, Connection as _, Row, SqlSafeStr as _, Sqlite};
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, Row, SqlSafeStr as _};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use zkslice_formats::FileLock;
 
 use super::Epoch;
-use super::pruning::{Old, delete};
+use super::pruning::delete;
 use super::states::{AssignmentState, JobState, SliceState};
 use crate::draws::Draw;
-use crate::identity::SIGNATURE;
-use crate::messages::Assignment;
 use crate::{Clock, StoreError};
+pub use changes::JobKind;
+pub(crate) use changes::{Change, NewAssignment, NewJob};
+use changes::{Script, Scripts};
+pub(super) use rows::{address, signed, unsigned, word};
+use rows::{addresses, assignment, attempt, broken, count, error, job, small};
 
 /// The database's versions, oldest first: a version that was released is never changed.
 const MIGRATIONS: [(&str, &str); 2] =
     [("network", include_str!("../../migrations/0001_network.sql")), ("pruning", include_str!("../../migrations/0002_pruning.sql"))];
-/// Statements of a script.
-const MOST_IN_SCRIPT: u64 = 32;
 /// Transitions that one commit takes.
 const MOST_TOGETHER: usize = 512;
 
@@ -41,41 +41,6 @@ fn migrator() -> Migrator {
         Migration::new(version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
     Migrator::with_migrations(MIGRATIONS.iter().zip(1..).map(migration).collect())
-}
-
-/// Why a job is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum JobKind {
-    /// Somebody wants the bundle.
-    Request,
-    /// Miners show what they can.
-    Benchmark,
-}
-
-impl JobKind {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Request => "request",
-            Self::Benchmark => "benchmark",
-        }
-    }
-}
-
-/// A job as it was received.
-#[derive(Clone, Debug)]
-pub(crate) struct NewJob {
-    pub(crate) id: B256,
-    pub(crate) kind: JobKind,
-    pub(crate) model: B256,
-    pub(crate) context: B256,
-    pub(crate) owner: B256,
-    pub(crate) inputs: Vec<u8>,
-    pub(crate) hand_over: Option<Vec<u8>>,
-    pub(crate) deadline_ms: u64,
-    pub(crate) caller: String,
-    pub(crate) idempotency: Option<String>,
-    /// What makes the same request the same job; none where each is one of its own.
-    pub(crate) content: Option<B256>,
 }
 
 /// A job in the store.
@@ -88,22 +53,6 @@ pub(crate) struct StoredJob {
     pub(crate) bundle: Option<Vec<u8>>,
 }
 
-/// An assignment as it is signed.
-#[derive(Clone, Debug)]
-pub(crate) struct NewAssignment {
-    pub(crate) hash: B256,
-    pub(crate) job: B256,
-    pub(crate) slice: u16,
-    pub(crate) units: u32,
-    pub(crate) epoch: u64,
-    pub(crate) miner: Address,
-    pub(crate) message: Vec<u8>,
-    pub(crate) context: B256,
-    pub(crate) candidates: Vec<Address>,
-    pub(crate) round: u64,
-    pub(crate) deadline_ms: u64,
-}
-
 /// An assignment in the store.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredAssignment {
@@ -111,26 +60,6 @@ pub(crate) struct StoredAssignment {
     pub(crate) state: AssignmentState,
     pub(crate) hand_in: Option<Vec<u8>>,
     pub(crate) ms: Option<u64>,
-}
-
-/// A change of what is kept. Each names the state that it starts from, which has to be that of the store.
-#[derive(Clone, Debug)]
-pub(crate) enum Change {
-    NewJob(Box<NewJob>),
-    Job { id: B256, from: JobState, to: JobState, reason: String },
-    Executed { id: B256, executed: Vec<u8>, bundle: Vec<u8>, slices: u16 },
-    Bundle { id: B256, bundle: Vec<u8> },
-    Slice { job: B256, slice: u16, from: SliceState, to: SliceState, proof: Option<Vec<u8>> },
-    NewAssignment(Box<NewAssignment>),
-    Assignment { hash: B256, from: AssignmentState, to: AssignmentState, reason: String },
-    Accepted { hash: B256, acceptance: Vec<u8> },
-    HandedIn { hash: B256, from: AssignmentState, hand_in: Vec<u8>, ms: u64 },
-    Receipt { miner: Address, seq: u64, assignment: B256, epoch: u64, credit: u32, debit: u32, message: Vec<u8> },
-    Miner { address: Address, valid: u32, invalid: u32, quarantined_until: u64 },
-    Beacon { epoch: u64, beacon: B256 },
-    Epoch { epoch: u64, root: Vec<u8>, scores: Vec<(Address, u64)> },
-    Event { job: B256, kind: &'static str, slice: Option<u16> },
-    Prune(Old),
 }
 
 /// What a miner has done so far.
@@ -223,24 +152,6 @@ async fn on<T: Send + 'static>(
     let (connection, runtime) = (Arc::clone(connection), Handle::current());
     let run = move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner), &runtime);
     clock.apart(run).await.map_err(|_| StoreError::Stopped)
-}
-
-impl Change {
-    /// For errors.
-    const fn name(&self) -> &'static str {
-        match self {
-            Self::NewJob(_) => "a new job",
-            Self::Job { .. } | Self::Executed { .. } | Self::Bundle { .. } => "a change of a job",
-            Self::Slice { .. } => "a change of a slice",
-            Self::NewAssignment(_) => "a new assignment",
-            Self::Assignment { .. } | Self::Accepted { .. } | Self::HandedIn { .. } => "a change of an assignment",
-            Self::Receipt { .. } => "a receipt",
-            Self::Miner { .. } => "a miner's standing",
-            Self::Beacon { .. } | Self::Epoch { .. } => "an epoch",
-            Self::Event { .. } => "an event",
-            Self::Prune(_) => "what is old",
-        }
-    }
 }
 
 impl Store {
@@ -713,278 +624,10 @@ async fn apply(connection: &mut SqliteConnection, batches: &[Batch]) -> sqlx::Re
     transaction.commit().await
 }
 
-/// Statements that run in one go: SQLite has a thread of its own, and to go there and back takes longer than most of them.
-struct Script {
-    sql: String,
-    values: Result<SqliteArguments, BoxDynError>,
-    /// Rows that are as the changes have it then.
-    rows: u64,
-    of: Vec<&'static str>,
-}
-
-/// Changes as statements, in order. What belongs to one assignment or job is a script of its own: so there are few kinds of them, and each
-/// is prepared once.
-#[derive(Default)]
-struct Scripts {
-    all: Vec<Script>,
-    /// Whether the last one takes more.
-    is_open: bool,
-}
-
-impl Scripts {
-    /// A statement that changes one row.
-    fn query(&mut self, sql: &str) -> &mut Self {
-        match self.all.last_mut().filter(|script| self.is_open && script.rows < MOST_IN_SCRIPT) {
-            Some(script) => {
-                script.sql.push(';');
-                script.sql.push_str(sql);
-                script.rows += 1;
-            }
-            None => self.all.push(Script { sql: sql.to_owned(), values: Ok(SqliteArguments::default()), rows: 1, of: Vec::new() }),
-        }
-        self.is_open = true;
-        self
-    }
-
-    /// The statement's next value.
-    fn bind<'a, T: sqlx::Encode<'a, Sqlite> + sqlx::Type<Sqlite>>(&mut self, value: T) -> &mut Self {
-        if let Some(script) = self.all.last_mut()
-            && let Ok(values) = &mut script.values
-            && let Err(error) = values.add(value)
-        {
-            script.values = Err(error);
-        }
-        self
-    }
-
-    fn add(&mut self, at: u64, change: &Change) {
-        if matches!(change, Change::NewJob(_) | Change::NewAssignment(_) | Change::Epoch { .. }) {
-            self.is_open = false;
-        }
-        let query = match change {
-            Change::NewJob(new) => self
-                .query(
-                    "INSERT INTO jobs (id, kind, model, context, owner, inputs, hand_over, state, created, deadline, changed, caller, idempotency, content)
-             VALUES (?, ?, ?, ?, ?, ?, ?, 'received', ?, ?, ?, ?, ?, ?)",
-                )
-                .bind(new.id.to_vec())
-                .bind(new.kind.as_str())
-                .bind(new.model.to_vec())
-                .bind(new.context.to_vec())
-                .bind(new.owner.to_vec())
-                .bind(&new.inputs)
-                .bind(new.hand_over.as_ref())
-                .bind(signed(at))
-                .bind(signed(new.deadline_ms))
-                .bind(signed(at))
-                .bind(&new.caller)
-                .bind(new.idempotency.as_ref())
-                .bind(new.content.map(|content| content.to_vec())),
-            Change::Job { id, from, to, reason } => {
-                // Nobody needs the inputs and salts of what is over, or complete; they may be private.
-                let gone = if to.is_open() { "" } else { "inputs = x'', executed = NULL, " };
-                let sql = format!("UPDATE jobs SET {gone}state = ?, reason = ?, changed = ? WHERE id = ? AND state = ?");
-                self.query(&sql).bind(to.as_str()).bind(reason).bind(signed(at)).bind(id.to_vec()).bind(from.as_str())
-            }
-            Change::Executed { id, executed, bundle, slices } => {
-                for slice in 0..*slices {
-                    let insert = self.query("INSERT INTO slices (job, slice, state) VALUES (?, ?, 'pending')");
-                    insert.bind(id.to_vec()).bind(i64::from(slice));
-                }
-                self.query("UPDATE jobs SET state = 'executed', inputs = x'', executed = ?, bundle = ?, changed = ? WHERE id = ? AND state = 'received'")
-                    .bind(executed)
-                    .bind(bundle)
-                    .bind(signed(at))
-                    .bind(id.to_vec())
-            }
-            Change::Bundle { id, bundle } => self.query("UPDATE jobs SET bundle = ? WHERE id = ?").bind(bundle).bind(id.to_vec()),
-            Change::Slice { job, slice, from, to, proof } => self
-                .query("UPDATE slices SET state = ?, proof = ? WHERE job = ? AND slice = ? AND state = ?")
-                .bind(to.as_str())
-                .bind(proof.as_ref())
-                .bind(job.to_vec())
-                .bind(i64::from(*slice))
-                .bind(from.as_str()),
-            Change::NewAssignment(new) => self
-                .query(
-                    "INSERT INTO assignments (hash, job, slice, units, epoch, miner, message, context, candidates, round, state, deadline)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'offered', ?)",
-                )
-                .bind(new.hash.to_vec())
-                .bind(new.job.to_vec())
-                .bind(i64::from(new.slice))
-                .bind(i64::from(new.units))
-                .bind(signed(new.epoch))
-                .bind(new.miner.to_vec())
-                .bind(&new.message)
-                .bind(new.context.to_vec())
-                .bind(new.candidates.concat())
-                .bind(signed(new.round))
-                .bind(signed(new.deadline_ms)),
-            Change::Assignment { hash, from, to, reason } => self
-                .query("UPDATE assignments SET state = ?, reason = ? WHERE hash = ? AND state = ?")
-                .bind(to.as_str())
-                .bind(reason)
-                .bind(hash.to_vec())
-                .bind(from.as_str()),
-            Change::Accepted { hash, acceptance } => self
-                .query("UPDATE assignments SET state = 'accepted', acceptance = ? WHERE hash = ? AND state = 'offered'")
-                .bind(acceptance)
-                .bind(hash.to_vec()),
-            Change::HandedIn { hash, from, hand_in, ms } => self
-                .query("UPDATE assignments SET state = 'handed in', hand_in = ?, ms = ? WHERE hash = ? AND state = ?")
-                .bind(hand_in)
-                .bind(signed(*ms))
-                .bind(hash.to_vec())
-                .bind(from.as_str()),
-            Change::Receipt { miner, seq, assignment, epoch, credit, debit, message } => self
-                .query("INSERT INTO receipts (miner, seq, assignment, epoch, credit, debit, message) VALUES (?, ?, ?, ?, ?, ?, ?)")
-                .bind(miner.to_vec())
-                .bind(signed(*seq))
-                .bind(assignment.to_vec())
-                .bind(signed(*epoch))
-                .bind(i64::from(*credit))
-                .bind(i64::from(*debit))
-                .bind(message),
-            Change::Miner { address, valid, invalid, quarantined_until } => self
-                .query(
-                    "INSERT INTO miners (address, valid, invalid, quarantined_until) VALUES (?, ?, ?, ?) ON CONFLICT (address) DO UPDATE
-             SET valid = excluded.valid, invalid = excluded.invalid, quarantined_until = excluded.quarantined_until",
-                )
-                .bind(address.to_vec())
-                .bind(i64::from(*valid))
-                .bind(i64::from(*invalid))
-                .bind(signed(*quarantined_until)),
-            Change::Beacon { epoch, beacon } => self
-                .query("INSERT INTO beacons (epoch, beacon) VALUES (?, ?) ON CONFLICT (epoch) DO UPDATE SET beacon = excluded.beacon")
-                .bind(signed(*epoch))
-                .bind(beacon.to_vec()),
-            Change::Epoch { epoch, root, scores } => {
-                self.query("INSERT INTO epochs (epoch, root, closed) VALUES (?, ?, ?)").bind(signed(*epoch)).bind(root).bind(signed(at));
-                for (miner, score) in scores {
-                    let insert = self.query("INSERT INTO scores (epoch, miner, score) VALUES (?, ?, ?)");
-                    insert.bind(signed(*epoch)).bind(miner.to_vec()).bind(signed(*score));
-                }
-                self
-            }
-            Change::Event { job, kind, slice } => self
-                .query("INSERT INTO events (job, at, kind, slice) VALUES (?, ?, ?, ?)")
-                .bind(job.to_vec())
-                .bind(signed(at))
-                .bind(*kind)
-                .bind(slice.map(i64::from)),
-            Change::Prune(_) => return,
-        };
-        if let Some(script) = query.all.last_mut() {
-            script.of.push(change.name());
-        }
-    }
-}
-
-// -------------------------------------------------------------------------------------------------- rows
-
-fn job(row: &SqliteRow) -> sqlx::Result<StoredJob> {
-    let (state, kind): (String, String) = (row.try_get("state")?, row.try_get("kind")?);
-    let kind = [JobKind::Request, JobKind::Benchmark].into_iter().find(|known| known.as_str() == kind);
-    let new = NewJob {
-        id: word(row, "id")?,
-        kind: kind.ok_or_else(|| broken("a job's kind"))?,
-        model: word(row, "model")?,
-        context: word(row, "context")?,
-        owner: word(row, "owner")?,
-        inputs: row.try_get("inputs")?,
-        hand_over: row.try_get("hand_over")?,
-        deadline_ms: unsigned(row, "deadline")?,
-        caller: row.try_get("caller")?,
-        idempotency: row.try_get("idempotency")?,
-        content: row.try_get::<Option<&[u8]>, _>("content")?.map(|_| word(row, "content")).transpose()?,
-    };
-    Ok(StoredJob {
-        new,
-        state: JobState::parse(&state).ok_or_else(|| broken("a job's state"))?,
-        reason: row.try_get("reason")?,
-        created_ms: unsigned(row, "created")?,
-        bundle: row.try_get("bundle")?,
-    })
-}
-
-fn assignment(row: &SqliteRow) -> sqlx::Result<StoredAssignment> {
-    let state: String = row.try_get("state")?;
-    let new = NewAssignment {
-        hash: word(row, "hash")?,
-        job: word(row, "job")?,
-        slice: small(row, "slice")?,
-        units: count(row, "units")?,
-        epoch: unsigned(row, "epoch")?,
-        miner: address(row, "miner")?,
-        message: row.try_get("message")?,
-        context: word(row, "context")?,
-        candidates: addresses(row, "candidates")?,
-        round: unsigned(row, "round")?,
-        deadline_ms: unsigned(row, "deadline")?,
-    };
-    Ok(StoredAssignment {
-        new,
-        state: AssignmentState::parse(&state).ok_or_else(|| broken("an assignment's state"))?,
-        hand_in: row.try_get("hand_in")?,
-        ms: row.try_get::<Option<i64>, _>("ms")?.and_then(|ms| u64::try_from(ms).ok()),
-    })
-}
-
-/// Which attempt a signed assignment is.
-fn attempt(message: &[u8]) -> Option<u8> {
-    let (encoded, _) = message.split_last_chunk::<SIGNATURE>()?;
-    Some(Assignment::abi_decode(encoded).ok()?.attempt)
-}
-
-fn broken(what: &str) -> sqlx::Error {
-    sqlx::Error::Protocol(format!("{what} is not as it was written; restore a copy"))
-}
-
-fn error(path: &Path, error: &sqlx::Error) -> StoreError {
-    let reason = match error {
-        sqlx::Error::Database(e) if e.message().contains("full") => format!("{e}; free some space and start again, nothing is lost"),
-        sqlx::Error::Protocol(reason) => reason.clone(),
-        other => other.to_string(),
-    };
-    StoreError::Io { path: path.to_owned(), reason }
-}
-
-pub(super) fn word(row: &SqliteRow, column: &'static str) -> sqlx::Result<B256> {
-    let bytes: &[u8] = row.try_get(column)?;
-    B256::try_from(bytes).map_err(|_| broken(column))
-}
-
-pub(super) fn address(row: &SqliteRow, column: &'static str) -> sqlx::Result<Address> {
-    let bytes: &[u8] = row.try_get(column)?;
-    Address::try_from(bytes).map_err(|_| broken(column))
-}
-
-fn addresses(row: &SqliteRow, column: &'static str) -> sqlx::Result<Vec<Address>> {
-    let (addresses, rest) = row.try_get::<&[u8], _>(column)?.as_chunks::<20>();
-    if rest.is_empty() { Ok(addresses.iter().map(Address::from).collect()) } else { Err(broken(column)) }
-}
-
-pub(super) fn unsigned(row: &SqliteRow, column: &'static str) -> sqlx::Result<u64> {
-    u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| broken(column))
-}
-
-fn count(row: &SqliteRow, column: &'static str) -> sqlx::Result<u32> {
-    u32::try_from(row.try_get::<i64, _>(column)?).map_err(|_| broken(column))
-}
-
-fn small(row: &SqliteRow, column: &'static str) -> sqlx::Result<u16> {
-    u16::try_from(row.try_get::<i64, _>(column)?).map_err(|_| broken(column))
-}
-
-/// SQLite's integers are signed; what is stored here is far below that limit, and a time that is not never comes.
-pub(super) fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::changes::MOST_IN_SCRIPT;
     use super::*;
 
     /// All of what belongs together is kept, in order, however much it is; where one part starts from what is not so, nothing is, and the
